@@ -1,0 +1,15 @@
+//! The ABI between the kernel programs and the agent: record layouts, map names, global names.
+//!
+//! `no_std`, integers only, explicit padding, sizes asserted at compile time. Both halves of the agent are
+//! built from one tree, and [`ABI_VERSION`] (a global the loader must find) refuses a stale object.
+#![no_std]
+
+pub mod growth;
+pub mod name;
+pub mod record;
+
+/// Changes with every change of a layout or of a meaning in this crate.
+pub const ABI_VERSION: u32 = 1;
+
+/// Length of `task_struct.comm`, the terminating NUL included (`TASK_COMM_LEN`, include/linux/sched.h).
+pub const COMM_LEN: usize = 16;

@@ -1,0 +1,238 @@
+//! Findings: what the agent states, with its evidence.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    detect::Verdict,
+    exit::{Cause, End, OomKiller},
+    identity::{Subject, Version},
+    time::{BootTime, WallTime},
+};
+
+/// Something the agent states.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable across replays and re-deliveries: a receiver may drop a second record with the same id.
+    pub id: String,
+    /// When it occurred, not when it was noticed.
+    pub at: BootTime,
+    /// The same on the wall clock.
+    pub wall: WallTime,
+    /// Whose it is; `None` for the agent's own (a gap).
+    pub subject: Option<Arc<Subject>>,
+    /// What is stated.
+    pub event: Event,
+    /// Seen, or concluded.
+    pub confidence: Confidence,
+    /// What would have contradicted it and was looked for.
+    pub contradicted_by: String,
+}
+
+/// Whether a thing was seen or concluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// The kernel, a counter or the service itself said so.
+    Observed,
+    /// Concluded from what was seen.
+    Inferred,
+}
+
+/// The kinds of findings; each is one event of docs/telemetry.md.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// `observer.process.oom_kill`
+    OomKill(OomKill),
+    /// `observer.v8.heap_oom`
+    HeapOom(HeapOom),
+    /// `observer.container.restart`
+    Restart(Box<Restart>),
+    /// `observer.memory.near_ceiling`
+    NearCeiling(NearCeiling),
+    /// `observer.memory.leak_suspected`, `_likely`, `_confirmed`, `_retracted`, `_resolved`, by its state
+    Leak(Box<Verdict>),
+    /// `observer.memory.misfit`
+    Misfit(Misfit),
+    /// `observer.rollout.observed`
+    Rollout(Rollout),
+    /// `observer.gap`
+    Gap(Gap),
+}
+
+/// A watched process was killed for memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OomKill {
+    /// Who killed.
+    pub killer: OomKiller,
+    /// Whose limit was hit.
+    pub scope: OomScope,
+    /// The cgroup whose limit was hit, where known.
+    pub cgroup: Option<String>,
+    /// That limit, bytes.
+    pub limit: Option<u64>,
+    /// Usage last seen, bytes.
+    pub usage: Option<u64>,
+    /// The victim's anonymous resident bytes.
+    pub anon: Option<u64>,
+    /// The victim's file-backed resident bytes.
+    pub file: Option<u64>,
+    /// The victim's shared-memory resident bytes.
+    pub shmem: Option<u64>,
+    /// The victim's pid on the host.
+    pub pid: u32,
+    /// The victim's name.
+    pub comm: String,
+    /// It was its container's main process.
+    pub main_process: bool,
+    /// Others of the same container killed with it.
+    pub co_victims: u32,
+}
+
+/// Whose limit an OOM kill enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OomScope {
+    /// The container's own cgroup.
+    Container,
+    /// An ancestor's: the pod, a slice.
+    Pod,
+    /// The host ran out.
+    Host,
+    /// Not known.
+    Unknown,
+}
+
+/// A Node process died of V8's heap limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeapOom {
+    /// V8's heap limit, bytes.
+    pub heap_limit: Option<u64>,
+    /// Whether `heap_limit` was predicted from version, limit and flags.
+    pub predicted: bool,
+    /// Resident bytes last seen.
+    pub rss: Option<u64>,
+    /// The cgroup's limit, bytes.
+    pub cgroup_limit: Option<u64>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// A slot got a new run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Restart {
+    /// Number of the run that began.
+    pub run: u64,
+    /// The run that ended.
+    pub previous: RunSummary,
+    /// Its version differed from the new run's.
+    pub rollout: bool,
+}
+
+/// An ended run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// Its number within the slot.
+    pub run: u64,
+    /// Start.
+    pub started: BootTime,
+    /// End.
+    pub ended: BootTime,
+    /// Version.
+    pub version: Option<Version>,
+    /// How it ended.
+    pub end: End,
+    /// Highest usage seen (or the cgroup's own high-water mark), bytes.
+    pub peak: u64,
+    /// The lower ceiling, bytes.
+    pub ceiling: Option<Ceiling>,
+    /// Slope of the trend, bytes per hour.
+    pub slope_bytes_per_hour: Option<f64>,
+}
+
+impl RunSummary {
+    /// Cause of its end.
+    pub const fn cause(&self) -> Cause {
+        self.end.cause
+    }
+
+    /// Nanoseconds it lived.
+    pub const fn duration_ns(&self) -> u64 {
+        self.ended.since(self.started)
+    }
+}
+
+/// A number of bytes at which a run dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ceiling {
+    /// Bytes, in terms of what is compared against it.
+    pub bytes: u64,
+    /// What sets it.
+    pub kind: CeilingKind,
+}
+
+/// What sets a ceiling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CeilingKind {
+    /// The container's own memory limit.
+    Cgroup,
+    /// An ancestor's limit.
+    CgroupAncestor,
+    /// V8's heap limit plus what lies outside the heap.
+    V8Heap,
+    /// The level at which earlier runs of this version died.
+    Learned,
+    /// The host's memory.
+    Host,
+}
+
+/// A run passed a share of its lower ceiling.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NearCeiling {
+    /// The ceiling.
+    pub ceiling: Ceiling,
+    /// Level over ceiling.
+    pub ratio: f64,
+    /// Level, bytes.
+    pub level: u64,
+    /// Seconds until it is reached, where a slope is known.
+    pub time_to_ceiling_s: Option<f64>,
+}
+
+/// Two ceilings contradict each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Misfit {
+    /// V8's heap limit, bytes.
+    pub heap_limit: u64,
+    /// The container's limit, bytes.
+    pub cgroup_limit: u64,
+    /// What to set, in words.
+    pub advice: String,
+}
+
+/// First run of a new version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// The version before.
+    pub from: Option<Version>,
+    /// The new version.
+    pub to: Version,
+    /// What changed, in words: image digest, template hash, package version.
+    pub changed: String,
+}
+
+/// The agent could not see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// From when.
+    pub from: BootTime,
+    /// To when.
+    pub to: BootTime,
+    /// Why.
+    pub reason: String,
+    /// Records known to be lost in it.
+    pub lost: u64,
+}

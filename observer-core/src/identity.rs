@@ -1,0 +1,87 @@
+//! Who a process is: slot, workload, version, and the Resource under which its telemetry goes out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::process::ProcessKey;
+
+/// What is restarted in place. A sawtooth is a slot's sequence of runs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Slot {
+    /// A container of a pod.
+    Pod {
+        /// The pod's uid.
+        uid: String,
+        /// The container's name; its id's first characters until the name is known.
+        container: String,
+    },
+    /// A systemd unit.
+    Unit(String),
+    /// A container of Docker or podman.
+    Container {
+        /// `docker`, `podman`
+        runtime: String,
+        /// Its name, or its id where no name is known.
+        name: String,
+    },
+    /// A container known only by its cgroup's path.
+    Cgroup(String),
+    /// A bare process: what is started, from where, by whom.
+    Bare {
+        /// Executable.
+        exe: String,
+        /// Main script.
+        script: Option<String>,
+        /// Working directory.
+        cwd: Option<String>,
+        /// The supervisor.
+        parent: ProcessKey,
+    },
+}
+
+/// What is deployed; stable across rollouts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Workload {
+    /// Kubernetes namespace.
+    pub namespace: Option<String>,
+    /// Owner's kind: `Deployment`, `StatefulSet`, `unit`, `container`, `cgroup`, `process`.
+    pub kind: String,
+    /// Owner's name.
+    pub name: String,
+    /// Container's name, where an owner has several.
+    pub container: Option<String>,
+}
+
+/// What of a workload is running.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Version(pub String);
+
+/// Attributes of an OpenTelemetry Resource, by name. Names come from [`crate::semconv`].
+pub type Resource = BTreeMap<String, String>;
+
+/// Everything that says whose finding it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// The workload.
+    pub workload: Workload,
+    /// The slot.
+    pub slot: Slot,
+    /// Number of the run within its slot, from 1.
+    pub run: u64,
+    /// The version, where known.
+    pub version: Option<Version>,
+    /// The workload's own Resource: never the agent's.
+    pub resource: Resource,
+}
+
+impl Subject {
+    /// The service's name, as a backend shows it.
+    pub fn service(&self) -> &str {
+        self.resource
+            .get(crate::semconv::SERVICE_NAME)
+            .map_or(self.workload.name.as_str(), String::as_str)
+    }
+}

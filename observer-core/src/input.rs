@@ -1,0 +1,138 @@
+//! What goes into the engine, and what it asks for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    kernel::KernelEvent,
+    process::{ProcessFacts, ProcessKey},
+    sample::Sample,
+    time::{Anchor, BootTime},
+};
+
+/// Something that happened or was read, and when. A recording is a sequence of these.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// When it happened (edges) or was read (facts, samples), by the boot clock.
+    pub at: BootTime,
+    /// What.
+    pub what: What,
+}
+
+/// The kinds of inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// The agent starts observing.
+    Begin(Box<Begin>),
+    /// The wall clock, read again.
+    Clock(Anchor),
+    /// An edge.
+    Kernel(KernelEvent),
+    /// The answer to [`Request::Inspect`], or a process found running.
+    Process(Box<ProcessFacts>),
+    /// The process was gone, or another had its pid, before it could be inspected.
+    Vanished(ProcessKey),
+    /// A level.
+    Sample(Box<Sample>),
+    /// What a cgroup's own events file and its ancestors' said after a death: kills counted at `cgroup`.
+    OomKills {
+        /// Path of the cgroup in the memory hierarchy.
+        cgroup: String,
+        /// Its cumulative count.
+        count: u64,
+    },
+    /// Something was lost before it reached the engine.
+    Lost(Lost),
+    /// Nothing could be seen for a while.
+    Gap {
+        /// From when; the Input's own time is its end.
+        from: BootTime,
+        /// Why.
+        reason: String,
+    },
+    /// Time has passed.
+    Tick,
+    /// The agent stops observing.
+    End,
+}
+
+/// The agent's circumstances: all that shapes findings and is not an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Begin {
+    /// Version of the recording's layout.
+    pub format: u32,
+    /// The agent's version.
+    pub agent: String,
+    /// `/proc/sys/kernel/random/boot_id`: boot times of two boots do not compare.
+    pub boot_id: String,
+    /// Host name.
+    pub host: String,
+    /// The wall clock.
+    pub clock: Anchor,
+    /// Seconds between samples.
+    pub sample_interval_s: f64,
+    /// Memory of the host, bytes.
+    pub host_memory: u64,
+    /// cgroup version that accounts for memory: 1 or 2.
+    pub cgroup_version: u8,
+    /// Settings of detection.
+    pub settings: Settings,
+}
+
+/// Settings that change what is found. Validated by the configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Share of a ceiling at which `near_ceiling` is said.
+    pub near_ceiling_ratio: f64,
+    /// Time scale of detection: 1 for real services; below 1 where a leak is compressed in time (the demo).
+    pub time_scale: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            near_ceiling_ratio: 0.8,
+            time_scale: 1.0,
+        }
+    }
+}
+
+/// Records that were produced and never arrived.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Where they were lost: `kernel`, `ring`, `decode`, `inspect`.
+    pub stage: String,
+    /// What they were, where known.
+    pub kind: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// A wish of the engine, answered by a source as a new Input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Read a process's facts.
+    Inspect(ProcessKey),
+    /// Sample this process and its cgroup from now on, and have the kernel report signals to it.
+    Watch {
+        /// Which.
+        process: ProcessKey,
+        /// Its cgroup in the memory hierarchy.
+        cgroup: String,
+    },
+    /// No more.
+    Unwatch(ProcessKey),
+    /// Count a process's growth by place, or stop counting.
+    Trace {
+        /// Which.
+        process: ProcessKey,
+        /// On or off.
+        on: bool,
+    },
+    /// Read the kill counters of a cgroup's ancestors once more: somebody died there.
+    OomKills {
+        /// Path of the cgroup in the memory hierarchy.
+        cgroup: String,
+    },
+}

@@ -1,0 +1,28 @@
+//! The pure engine of `observer`.
+//!
+//! Reads [`Input`]s (kernel events, facts, samples, gaps), produces [`Output`]s (requests for more facts, and
+//! findings). There is no I/O, no clock, no async and no randomness in this crate: time arrives in Inputs, so a
+//! recording is a file of Inputs and a replay is the same engine with its requests thrown away.
+
+pub mod detect;
+pub mod exit;
+pub mod finding;
+pub mod identity;
+pub mod input;
+pub mod kernel;
+pub mod process;
+pub mod sample;
+pub mod semconv;
+pub mod time;
+
+pub use finding::Finding;
+pub use input::{Input, Request, What};
+
+/// What one step of the engine gives back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Output {
+    /// Facts and samples the engine wants; a replay throws them away.
+    pub requests: Vec<Request>,
+    /// What the engine states.
+    pub findings: Vec<Finding>,
+}

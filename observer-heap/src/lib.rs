@@ -1,0 +1,1 @@
+//! Reads V8 heaps from outside over a `Memory` trait.

@@ -1,0 +1,1 @@
+//! The agent: loader, sources, exporters, terminal views.
