@@ -1,2 +1,49 @@
-//! `cargo xtask`: set-up, tests, demo, CI, benchmarks.
-fn main() {}
+//! `cargo xtask`: set-up, tests, demo, CI and tidy checks of observer.
+//!
+//! Reads a subcommand, produces its outcome as this program's exit status.
+
+mod ci;
+mod setup;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Works on the observer workspace: `cargo xtask COMMAND`.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing to build the kernel programs and to run the tests; never what is there
+    Setup(setup::Options),
+    /// Run all tests, the privileged ones for real where this machine can, and say what was skipped and why
+    Test(test::Options),
+    /// Everything CI checks: formatting, lints, house rules, documentation, tests
+    Ci(ci::Options),
+    /// The house rules that no compiler checks
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Setup(options) => setup::command(&options),
+        Command::Test(options) => test::command(&options),
+        Command::Ci(options) => ci::command(&options),
+        Command::Tidy => tidy::command(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            println!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

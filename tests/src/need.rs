@@ -1,0 +1,114 @@
+//! What a test needs of the machine: reads capabilities and programs, produces a run or a skip by name.
+//!
+//! libtest knows no skipping at run time, so a skipped test passes as far as libtest can tell. What it skipped and
+//! why is appended to the file named by [`SKIPS`]; `cargo xtask test` takes those out of the passed and names them.
+
+use std::{env, fs, io::Write as _, path::Path, process::Command, thread};
+
+use crate::places;
+
+/// Environment variable: the file that takes one line per skipped test, `name<TAB>reason`.
+pub const SKIPS: &str = "OBSERVER_SKIPS";
+
+/// Something a test cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// uid 0.
+    Root,
+    /// The agent, built with its kernel programs, may load them here.
+    Bpf,
+    /// `runc` and a memory controller to limit.
+    Runc,
+    /// A Node.js.
+    Node,
+    /// A Node.js of this major version in the cache.
+    NodeMajor(u32),
+    /// The official OpenTelemetry protobuf classes.
+    OtlpPython,
+    /// A program in `PATH`.
+    Program(&'static str),
+}
+
+/// Why this machine cannot give `need`; `None` where it can.
+pub fn missing(need: Need) -> Option<String> {
+    match need {
+        Need::Root => (!rustix::process::geteuid().is_root()).then(|| "not root".into()),
+        Need::Bpf => bpf().map(str::to_owned),
+        Need::Runc => {
+            if places::program("runc").is_none() {
+                return Some("no runc: `cargo xtask setup`".into());
+            }
+            let memory = crate::places::memory_controller();
+            memory
+                .is_none()
+                .then(|| "no memory controller of cgroup v1 or v2 is mounted".into())
+        }
+        Need::Node => places::node()
+            .is_none()
+            .then(|| "no Node.js: `cargo xtask setup`".into()),
+        Need::NodeMajor(major) => places::cached_node(major)
+            .is_none()
+            .then(|| format!("no Node.js {major} in the cache: `cargo xtask setup --node {major}`")),
+        Need::OtlpPython => {
+            let ready = Command::new(places::python())
+                .args(["-c", "import opentelemetry.proto.collector.logs.v1.logs_service_pb2"])
+                .output()
+                .is_ok_and(|output| output.status.success());
+            (!ready).then(|| "no Python with opentelemetry-proto: `cargo xtask setup`".into())
+        }
+        Need::Program(name) => places::program(name).is_none().then(|| format!("no `{name}` in PATH")),
+    }
+}
+
+fn bpf() -> Option<&'static str> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("not root: kernel programs cannot be loaded");
+    }
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Some("this kernel has no BTF");
+    }
+    if !places::agent().is_file() {
+        return Some("the agent is not built: `cargo xtask test` builds it");
+    }
+    None
+}
+
+/// Whether the running test can run here; where it cannot, that is recorded under the test's name.
+///
+/// libtest names each test's thread after the test.
+pub fn met(program: &str, needs: &[Need]) -> bool {
+    let Some(reason) = needs.iter().copied().find_map(missing) else {
+        return true;
+    };
+    let test = thread::current().name().unwrap_or("unnamed").to_owned();
+    record(&format!("{program}::{test}"), &reason);
+    false
+}
+
+/// Records that `test` was skipped for `reason`.
+pub fn record(test: &str, reason: &str) {
+    println!("skipped: {test}: {reason}");
+    if let Some(path) = env::var_os(SKIPS)
+        && let Ok(mut file) = fs::OpenOptions::new().create(true).append(true).open(path)
+    {
+        // A line that cannot be written leaves the test counted as passed, which the printed line contradicts.
+        let _ = writeln!(file, "{test}\t{reason}");
+    }
+}
+
+/// Returns from the test, recorded as skipped, unless everything named is there.
+///
+/// ```ignore
+/// #[test]
+/// fn a_kill_is_seen() {
+///     need!(Root, Bpf, Runc, Node);
+///     ...
+/// ```
+#[macro_export]
+macro_rules! need {
+    ($($need:ident $(($argument:expr))?),+ $(,)?) => {
+        if !$crate::need::met(module_path!(), &[$($crate::need::Need::$need $(($argument))?),+]) {
+            return;
+        }
+    };
+}

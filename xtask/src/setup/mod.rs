@@ -1,0 +1,128 @@
+//! Set-up: reads what this machine has, installs what is missing by package name, one printed line each.
+//!
+//! What is there is never installed again, and what cannot be installed is named with the command that would.
+
+mod ebpf;
+mod packages;
+mod runtime;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+/// Something that building, testing or the demo needs.
+struct Need {
+    /// What it is.
+    name: String,
+    /// What for.
+    why: &'static str,
+    /// Whether it is there.
+    present: Box<dyn Fn() -> bool>,
+    /// Makes it be there.
+    install: Box<dyn Fn() -> Result<()>>,
+}
+
+impl Need {
+    fn new(
+        name: impl Into<String>,
+        why: &'static str,
+        present: impl Fn() -> bool + 'static,
+        install: impl Fn() -> Result<()> + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            why,
+            present: Box::new(present),
+            install: Box::new(install),
+        }
+    }
+}
+
+/// What to install.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Also fetch these major versions of Node.js from npm, for tests across versions
+    #[arg(long, value_delimiter = ',', value_name = "MAJOR")]
+    node: Vec<u32>,
+    /// Only say what is missing; install nothing
+    #[arg(long)]
+    check: bool,
+}
+
+/// `cargo xtask setup`
+pub(crate) fn command(options: &Options) -> Result<ExitCode> {
+    let mut needs = everything();
+    needs.extend(options.node.iter().map(|&major| runtime::node_major(major)));
+    if options.check {
+        let missing = needs.iter().filter(|need| !(need.present)());
+        let count = missing
+            .inspect(|need| println!("missing: {} ({})", need.name, need.why))
+            .count();
+        println!("{} of {} present", needs.len() - count, needs.len());
+        return Ok(if count == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
+    }
+    let missing = provide(&needs);
+    if missing.is_empty() {
+        println!("setup: everything is here");
+        return Ok(ExitCode::SUCCESS);
+    }
+    bail!("set-up is incomplete: {}", missing.join(", "));
+}
+
+/// Whether the kernel programs can be built here.
+pub(crate) fn can_build() -> bool {
+    ebpf::needs().iter().all(|need| (need.present)())
+}
+
+/// The toolchain that builds the kernel programs here, where there is one.
+pub(crate) fn kernel_toolchain() -> Option<&'static str> {
+    ebpf::toolchain()
+}
+
+/// Installs what tests and demo need; names what could not be had.
+pub(crate) fn for_running() -> Vec<String> {
+    provide(&everything())
+}
+
+fn everything() -> Vec<Need> {
+    let mut needs = ebpf::needs();
+    needs.extend(runtime::needs());
+    needs
+}
+
+/// Installs what is missing, in order; returns what is still missing.
+fn provide(needs: &[Need]) -> Vec<String> {
+    let mut missing = Vec::new();
+    for need in needs.iter().filter(|need| !(need.present)()) {
+        println!("setup: {} is missing ({})", need.name, need.why);
+        let outcome = (need.install)();
+        if let Err(error) = &outcome {
+            println!("setup: {}: {error:#}", need.name);
+        } else if !(need.present)() {
+            println!("setup: {}: installed, and still not usable", need.name);
+        } else {
+            continue;
+        }
+        missing.push(need.name.clone());
+    }
+    missing
+}
+
+/// Says what is about to be run, then runs it silently.
+fn install(command: std::process::Command) -> Result<()> {
+    println!("setup:   {}", crate::shell::shown(&command));
+    crate::shell::quiet(command).map(drop)
+}
+
+/// The cache, made if need be.
+fn cache(below: &str) -> Result<PathBuf> {
+    let path = observer_tests::places::cache().join(below);
+    std::fs::create_dir_all(&path)
+        .map_err(|error| anyhow::anyhow!("cannot make the cache directory {}: {error}", path.display()))?;
+    Ok(path)
+}

@@ -1,0 +1,84 @@
+//! What tests and demo run: runc, Node.js, and a Python with the official OpenTelemetry classes to decode what the
+//! agent sends with code that is not ours.
+
+use anyhow::{Context as _, Result};
+use observer_tests::{
+    need::{self, Need as Check},
+    places,
+};
+
+use super::{Need, packages};
+use crate::shell;
+
+/// The Node.js major that is fetched where the distribution has none.
+const NODE: u32 = 20;
+/// PyPI packages of the Python environment.
+const PYTHON_PACKAGES: [&str; 2] = ["opentelemetry-proto", "grpcio"];
+
+pub(super) fn needs() -> Vec<Need> {
+    vec![
+        Need::new(
+            "runc",
+            "tests and demo run Node.js in memory-limited containers",
+            || places::program("runc").is_some(),
+            || packages::apt(&["runc"]),
+        ),
+        Need::new("Node.js", "what is observed", || places::node().is_some(), install_node),
+        Need::new(
+            "setpriv",
+            "tests drop privileges",
+            || places::program("setpriv").is_some(),
+            || packages::apt(&["util-linux"]),
+        ),
+        Need::new(
+            "Python with opentelemetry-proto",
+            "decodes what the agent sends with the official classes",
+            || need::missing(Check::OtlpPython).is_none(),
+            install_python,
+        ),
+    ]
+}
+
+/// Node.js of one major version, from npm's `node` package.
+pub(super) fn node_major(major: u32) -> Need {
+    Need::new(
+        format!("Node.js {major}"),
+        "tests across versions",
+        move || places::cached_node(major).is_some(),
+        move || from_npm(major),
+    )
+}
+
+fn install_node() -> Result<()> {
+    if places::program("npm").is_some() {
+        return from_npm(NODE);
+    }
+    packages::apt(&["nodejs"])
+}
+
+fn from_npm(major: u32) -> Result<()> {
+    let directory = super::cache(&format!("node-{major}"))?;
+    let mut command = shell::command("npm", ["install", "--no-audit", "--no-fund", "--prefix"]);
+    command
+        .arg(&directory)
+        .arg(format!("node@{major}"))
+        .current_dir(&directory);
+    super::install(command)
+}
+
+fn install_python() -> Result<()> {
+    let environment = super::cache("python")?;
+    let environment = environment
+        .to_str()
+        .context("the cache directory's path is not UTF-8")?;
+    let create = || super::install(shell::command("python3", ["-m", "venv", "--clear", environment]));
+    if create().is_err() {
+        packages::apt(&["python3", "python3-venv"])?;
+        create()?;
+    }
+    let pip = format!("{environment}/bin/pip");
+    super::install(shell::command(
+        &pip,
+        ["install", "--quiet"].iter().chain(&PYTHON_PACKAGES),
+    ))
+}
