@@ -1,1 +1,6 @@
 //! The agent: loader, sources, exporters, terminal views.
+
+pub mod command;
+pub mod config;
+pub mod export;
+pub mod record;

@@ -1,2 +1,7 @@
 //! The `observer` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    observer::command::main()
+}

@@ -1,0 +1,26 @@
+//! The only clock of the agent: reads the host's, produces instants of boot time and anchors to the wall clock.
+
+use observer_core::time::{Anchor, BootTime, SECOND, WallTime};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Now, by `CLOCK_BOOTTIME`: the clock of the kernel's records.
+pub fn boot() -> BootTime {
+    BootTime(nanoseconds(ClockId::Boottime))
+}
+
+/// Now, on both clocks.
+pub fn anchor() -> Anchor {
+    let before = nanoseconds(ClockId::Boottime);
+    let wall = nanoseconds(ClockId::Realtime);
+    let after = nanoseconds(ClockId::Boottime);
+    Anchor {
+        boot: BootTime(before + (after - before) / 2),
+        wall: WallTime(wall),
+    }
+}
+
+fn nanoseconds(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    // Neither clock is before its epoch on a running host.
+    time.tv_sec.cast_unsigned() * SECOND + time.tv_nsec.cast_unsigned()
+}

@@ -1,0 +1,128 @@
+//! The way into the engine: takes Inputs from every thread that makes them, bounded, and counts what found no room.
+//!
+//! Edges never wait: the kernel's reader must return to its rings. Facts and samples do: a reader of files that is
+//! ahead of the engine slows down.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use observer_core::{
+    Input, What,
+    input::Lost,
+    kernel::KernelEvent,
+};
+use tokio::sync::mpsc;
+
+/// Edges waiting for the engine at most.
+const EDGES: usize = 65_536;
+/// Facts and samples waiting at most.
+const ANSWERS: usize = 4_096;
+
+/// Sends Inputs to the engine. Clones share their counts.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    edges: mpsc::Sender<Input>,
+    answers: mpsc::Sender<Input>,
+    losses: Losses,
+}
+
+/// The engine's end.
+#[derive(Debug)]
+pub struct Outlet {
+    /// Edges.
+    pub edges: mpsc::Receiver<Input>,
+    /// Facts and samples.
+    pub answers: mpsc::Receiver<Input>,
+    /// What was lost since it was last asked.
+    pub losses: Losses,
+}
+
+/// A channel for each.
+pub fn channel() -> (Intake, Outlet) {
+    let (edges, edges_out) = mpsc::channel(EDGES);
+    let (answers, answers_out) = mpsc::channel(ANSWERS);
+    let losses = Losses::default();
+    let intake = Intake { edges, answers, losses: losses.clone() };
+    (intake, Outlet { edges: edges_out, answers: answers_out, losses })
+}
+
+impl Intake {
+    /// Passes an edge on, or counts it.
+    pub fn edge(&self, input: Input) {
+        if let Err(mpsc::error::TrySendError::Full(input)) = self.edges.try_send(input) {
+            self.losses.add("channel", kind(&input.what), 1);
+        }
+    }
+
+    /// Passes facts or a sample on, as soon as there is room. False where the agent has stopped.
+    pub fn answer(&self, input: Input) -> bool {
+        self.answers.blocking_send(input).is_ok()
+    }
+
+    /// Where to count what is lost before it gets here.
+    pub const fn losses(&self) -> &Losses {
+        &self.losses
+    }
+}
+
+/// What was lost, by stage and kind.
+#[derive(Clone, Debug, Default)]
+pub struct Losses(Arc<Mutex<BTreeMap<(String, String), u64>>>);
+
+impl Losses {
+    /// Counts.
+    pub fn add(&self, stage: &str, kind: &str, count: u64) {
+        if count > 0 {
+            let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *counts.entry((stage.to_owned(), kind.to_owned())).or_default() += count;
+        }
+    }
+
+    /// All losses since the last call.
+    pub fn take(&self) -> Vec<Lost> {
+        let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        counts.into_iter().map(|((stage, kind), count)| Lost { stage, kind, count }).collect()
+    }
+}
+
+/// What an Input is, for counts.
+fn kind(what: &What) -> &'static str {
+    match what {
+        What::Kernel(event) => match event {
+            KernelEvent::Exec { .. } => "exec",
+            KernelEvent::Fork { .. } => "fork",
+            KernelEvent::Exit { .. } => "exit",
+            KernelEvent::OomVictim(_) => "oom_victim",
+            KernelEvent::Signal(_) => "signal",
+            KernelEvent::CgroupMkdir { .. } => "cgroup_mkdir",
+            KernelEvent::CgroupRelease { .. } => "cgroup_release",
+        },
+        What::Process(_) | What::Vanished(_) => "process",
+        What::Sample(_) => "sample",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_core::{process::ProcessKey, time::BootTime};
+
+    use super::*;
+
+    #[test]
+    fn edges_without_room_are_counted_by_kind_and_never_block() {
+        let (intake, mut outlet) = channel();
+        let edge = Input {
+            at: BootTime(1),
+            what: What::Kernel(KernelEvent::Fork { process: ProcessKey::default(), ppid: 1 }),
+        };
+        (0..EDGES + 7).for_each(|_| intake.edge(edge.clone()));
+        let lost = outlet.losses.take();
+        assert_eq!(lost, [Lost { stage: "channel".into(), kind: "fork".into(), count: 7 }]);
+        assert!(outlet.losses.take().is_empty());
+        let received = std::iter::from_fn(|| outlet.edges.try_recv().ok()).count();
+        assert_eq!(received, EDGES);
+    }
+}

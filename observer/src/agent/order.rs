@@ -1,0 +1,118 @@
+//! Order of time: takes Inputs as threads deliver them, gives them back by the instant they carry.
+//!
+//! Two rings and several readers deliver side by side, so that an exit may overtake the exec before it. Everything
+//! is held back for a short window; what is later than that is passed on with its true time and counted.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use observer_core::{Input, time::BootTime};
+
+/// Nanoseconds an Input is held back: longer than readers take to deliver, short enough that a process's facts can
+/// still be read when its exec comes out.
+pub const WINDOW_NS: u64 = 10_000_000;
+
+/// Holds Inputs back until they can be given in order.
+#[derive(Debug, Default)]
+pub struct Order {
+    held: BinaryHeap<Reverse<Held>>,
+    arrived: u64,
+    given: BootTime,
+    late: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// Inputs of one instant keep the order of their arrival.
+    at: (BootTime, u64),
+    input: Input,
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Held {}
+
+impl PartialOrd for Held {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Held {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
+}
+
+impl Order {
+    /// Takes an Input.
+    pub fn push(&mut self, input: Input) {
+        self.arrived += 1;
+        self.held.push(Reverse(Held { at: (input.at, self.arrived), input }));
+    }
+
+    /// The next Input that is no longer held back at `now`.
+    pub fn pop(&mut self, now: BootTime) -> Option<Input> {
+        let next = self.held.peek()?;
+        if next.0.at.0.plus(WINDOW_NS) > now {
+            return None;
+        }
+        self.take()
+    }
+
+    /// The next Input, however young: at the end nothing more will come.
+    pub fn take(&mut self) -> Option<Input> {
+        let Reverse(Held { input, .. }) = self.held.pop()?;
+        if input.at < self.given {
+            self.late += 1;
+        }
+        self.given = self.given.max(input.at);
+        Some(input)
+    }
+
+    /// When the next Input will be due.
+    pub fn due(&self) -> Option<BootTime> {
+        self.held.peek().map(|next| next.0.at.0.plus(WINDOW_NS))
+    }
+
+    /// Inputs that came too late for their place.
+    pub const fn late(&self) -> u64 {
+        self.late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_core::What;
+
+    use super::*;
+
+    fn input(at: u64) -> Input {
+        Input { at: BootTime(at), what: What::Tick }
+    }
+
+    #[test]
+    fn gives_in_order_and_holds_back_the_young() {
+        let mut order = Order::default();
+        [30, 10, 20].into_iter().for_each(|at| order.push(input(at)));
+        let now = BootTime(20 + WINDOW_NS);
+        let given: Vec<u64> = std::iter::from_fn(|| order.pop(now)).map(|input| input.at.0).collect();
+        assert_eq!(given, [10, 20]);
+        assert_eq!(order.due(), Some(BootTime(30 + WINDOW_NS)));
+    }
+
+    #[test]
+    fn equals_keep_their_arrival_and_latecomers_are_counted() {
+        let mut order = Order::default();
+        order.push(Input { at: BootTime(5), what: What::End });
+        order.push(input(5));
+        assert_eq!(order.take().unwrap().what, What::End);
+        assert_eq!(order.take().unwrap().what, What::Tick);
+        order.push(input(4));
+        assert_eq!(order.take().unwrap().at, BootTime(4));
+        assert_eq!(order.late(), 1);
+    }
+}

@@ -1,0 +1,159 @@
+//! The command line: reads arguments, runs one command, produces an exit code.
+
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+
+use crate::config::{self, Config, Problems, key};
+
+mod replay;
+mod run;
+
+/// How a command ended. docs/commands.md tells the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// It did what it was asked.
+    Success = 0,
+    /// It failed while running.
+    Failure = 1,
+    /// The command line or the configuration cannot be used.
+    Usage = 2,
+    /// `doctor` only: something the agent wants is not possible on this host.
+    Limited = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it did what it was asked; `run` was stopped by SIGTERM or SIGINT
+  1  it failed while running
+  2  the command line or the configuration cannot be used
+  3  `doctor`: something the agent wants is not possible on this host";
+
+/// Finds memory leaks of Node.js services from the outside.
+#[derive(Debug, Parser)]
+#[command(name = "observer", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Observe this host and say what is found
+    #[command(after_help = PLACES)]
+    Run(ConfigArgs),
+    /// Judge a recording again: the same findings as the run that made it
+    Replay(replay::ReplayArgs),
+}
+
+const PLACES: &str = "\
+Every setting may stand in the configuration file under the flag's name (sample-interval = \"1s\") and in the
+environment (OBSERVER_SAMPLE_INTERVAL). Flags win over the environment, the environment over the file.
+OTEL_EXPORTER_OTLP_* variables are read as OpenTelemetry specifies, generic and per signal.";
+
+/// The configuration file, and a flag for each setting of [`key::KEYS`].
+#[derive(Clone, Debug, Default)]
+struct ConfigArgs {
+    file: Option<PathBuf>,
+    flags: BTreeMap<&'static str, String>,
+}
+
+impl ConfigArgs {
+    /// The validated configuration; what is odd about it goes to standard error.
+    fn load(&self) -> Result<Config, Problems> {
+        let loaded = config::load(&self.flags, self.file.as_deref())?;
+        for notice in &loaded.notices {
+            say(notice);
+        }
+        Ok(loaded.config)
+    }
+}
+
+impl Args for ConfigArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let file = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .help(format!(
+                "Configuration file; also OBSERVER_CONFIG [default: {}, if present]",
+                key::DEFAULT_FILE
+            ))
+            .value_parser(clap::value_parser!(PathBuf));
+        command.arg(file).args(
+            key::KEYS
+                .iter()
+                .map(|key| Arg::new(key.name).long(key.name).value_name(key.value).help(key.help)),
+        )
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ConfigArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self {
+            file: matches.get_one::<PathBuf>("config").cloned(),
+            flags: key::KEYS
+                .iter()
+                .filter_map(|key| Some((key.name, matches.get_one::<String>(key.name)?.clone())))
+                .collect(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Runs the command that this process's arguments name.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing is left to tell where printing the message itself fails.
+            let _ = error.print();
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if asked { Exit::Success } else { Exit::Usage }.into();
+        }
+    };
+    let ended = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Replay(args) => replay::replay(&args),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            for line in format!("{error:#}").lines() {
+                say(line);
+            }
+            if error.is::<Problems>() {
+                Exit::Usage
+            } else {
+                Exit::Failure
+            }
+            .into()
+        }
+    }
+}
+
+/// One line about the agent itself, to standard error.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    use std::io::Write;
+    // Standard error may be closed; the agent goes on.
+    let _ = writeln!(std::io::stderr().lock(), "observer: {line}");
+}
+
+/// The command line's definition, for the tests and the documentation.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}

@@ -1,0 +1,169 @@
+//! Every setting, once: reads nothing, produces the table that flags, environment, file and documentation share.
+
+/// One setting. `name` is its key in the file and its flag; in the environment it is `OBSERVER_` and the name in
+/// capitals with `_` for `-`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Name in the file, and the flag without its dashes.
+    pub name: &'static str,
+    /// What its value looks like, for the help text.
+    pub value: &'static str,
+    /// One sentence, with the default.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// The environment variable.
+    pub fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.name.to_uppercase().replace('-', "_"))
+    }
+}
+
+/// Start of every environment variable of ours.
+pub const PREFIX: &str = "OBSERVER_";
+
+/// The file read where `--config` and `OBSERVER_CONFIG` name none; its absence is no error.
+pub const DEFAULT_FILE: &str = "/etc/observer/observer.toml";
+
+const fn key(name: &'static str, value: &'static str, help: &'static str) -> Key {
+    Key { name, value, help }
+}
+
+/// All settings, in the order of the help text.
+pub const KEYS: &[Key] = &[
+    key(
+        "sample-interval",
+        "DURATION",
+        "Time between two samples of a watched process: 100ms to 60s [default: 10s]",
+    ),
+    key(
+        "growth-tracing",
+        "auto|always|off",
+        "Count where memory is asked for, with syscall tracepoints: while a process grows, always, or never [default: auto]",
+    ),
+    key(
+        "hooks",
+        "auto|tracepoint|off",
+        "Highest rung of kernel hooks to use; off observes through files only [default: auto]",
+    ),
+    key(
+        "max-processes",
+        "COUNT",
+        "Processes watched at most; further ones are counted, not watched [default: 4096]",
+    ),
+    key(
+        "near-ceiling",
+        "RATIO",
+        "Share of a ceiling at which observer.memory.near_ceiling is said: 0.1 to 0.99 [default: 0.8]",
+    ),
+    key(
+        "time-scale",
+        "FACTOR",
+        "Shrinks detection's time spans, for a leak compressed in time such as the demo's: 0.0001 to 1 [default: 1]",
+    ),
+    key(
+        "record",
+        "FILE",
+        "Write every input of the engine to FILE, gzipped where it ends in .gz, for `observer replay`",
+    ),
+    key(
+        "output",
+        "auto|human|json",
+        "Findings on standard output: lines for people, or JSON; auto asks whether it is a terminal [default: auto]",
+    ),
+    key(
+        "stop-timeout",
+        "DURATION",
+        "Longest time to deliver what is queued when asked to stop [default: 5s]",
+    ),
+    key("procfs", "DIR", "Where the host's /proc is mounted [default: /proc]"),
+    key(
+        "cgroupfs",
+        "DIR",
+        "Where the host's cgroup file system is mounted [default: /sys/fs/cgroup]",
+    ),
+    key(
+        "otlp-endpoint",
+        "URL",
+        "Send findings there over OTLP; also OTEL_EXPORTER_OTLP_ENDPOINT [default: nowhere]",
+    ),
+    key(
+        "otlp-protocol",
+        "grpc|http/protobuf",
+        "also OTEL_EXPORTER_OTLP_PROTOCOL [default: http/protobuf, and grpc for an endpoint on port 4317]",
+    ),
+    key(
+        "otlp-headers",
+        "K=V,...",
+        "Headers of every request, percent-encoded; never logged; also OTEL_EXPORTER_OTLP_HEADERS",
+    ),
+    key(
+        "otlp-timeout",
+        "DURATION",
+        "Longest time for one request; also OTEL_EXPORTER_OTLP_TIMEOUT (milliseconds) [default: 10s]",
+    ),
+    key(
+        "otlp-compression",
+        "gzip|none",
+        "also OTEL_EXPORTER_OTLP_COMPRESSION [default: none]",
+    ),
+    key(
+        "otlp-certificate",
+        "FILE",
+        "PEM file of the authorities to trust; also OTEL_EXPORTER_OTLP_CERTIFICATE [default: the system's]",
+    ),
+    key(
+        "otlp-client-key",
+        "FILE",
+        "PEM file of the client's private key; also OTEL_EXPORTER_OTLP_CLIENT_KEY",
+    ),
+    key(
+        "otlp-client-certificate",
+        "FILE",
+        "PEM file of the client's certificate; also OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+    ),
+    key(
+        "otlp-insecure",
+        "true|false",
+        "gRPC without TLS where the endpoint has no scheme; also OTEL_EXPORTER_OTLP_INSECURE [default: false]",
+    ),
+];
+
+/// The setting with this name.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The name nearest to a misspelt one, if any is near enough to be meant.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase().replace('_', "-");
+    KEYS.iter()
+        .map(|key| (strsim::damerau_levenshtein(&name, key.name), key.name))
+        .min()
+        .filter(|(distance, key)| *distance <= key.len().div_ceil(3))
+        .map(|(_, key)| key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_well_formed() {
+        for (i, key) in KEYS.iter().enumerate() {
+            assert!(
+                key.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
+                "{}",
+                key.name
+            );
+            assert!(KEYS[..i].iter().all(|other| other.name != key.name), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_misspelling_finds_its_key() {
+        assert_eq!(nearest("sample_interval"), Some("sample-interval"));
+        assert_eq!(nearest("otlp-endpiont"), Some("otlp-endpoint"));
+        assert_eq!(nearest("colour"), None);
+    }
+}

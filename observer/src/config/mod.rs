@@ -1,0 +1,219 @@
+//! The configuration: reads flags, environment and file, produces one validated [`Config`] or every problem at once.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use observer_core::input::Settings;
+
+pub mod key;
+mod layer;
+pub mod otlp;
+mod problem;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use layer::Layers;
+use otlp::{Signal, Target};
+pub use problem::{Problem, Problems, Source};
+use value::Wrong;
+
+/// When growth is counted by place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GrowthTracing {
+    /// While a watched process grows.
+    #[default]
+    Auto,
+    /// From the start.
+    Always,
+    /// Never: no hook on system calls.
+    Off,
+}
+
+/// Highest rung of kernel hooks to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hooks {
+    /// BTF-typed tracepoints, and what is below them where they fail.
+    #[default]
+    Auto,
+    /// Plain tracepoints.
+    Tracepoint,
+    /// None: /proc and cgroup files only.
+    Off,
+}
+
+/// How findings appear on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// For people on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What the agent was told to do. Every value is usable.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Time between two samples of a watched process.
+    pub sample_interval: Duration,
+    /// When growth is counted by place.
+    pub growth_tracing: GrowthTracing,
+    /// Highest rung of kernel hooks.
+    pub hooks: Hooks,
+    /// Processes watched at most.
+    pub max_processes: usize,
+    /// Settings that shape findings: they stand in the recording.
+    pub settings: Settings,
+    /// Recording file.
+    pub record: Option<PathBuf>,
+    /// Findings on standard output.
+    pub output: OutputFormat,
+    /// Longest time to deliver what is queued at the end.
+    pub stop_timeout: Duration,
+    /// The host's /proc.
+    pub procfs: PathBuf,
+    /// The host's cgroup file system.
+    pub cgroupfs: PathBuf,
+    /// Where events go over OTLP.
+    pub logs: Option<Target>,
+}
+
+/// A configuration, and what was odd about it but no error: one line each.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Oddities.
+    pub notices: Vec<String>,
+}
+
+/// Loads the configuration of this process.
+///
+/// `flags` maps setting names to what the command line said; `file` is the file it named. Without one, the variable
+/// `OBSERVER_CONFIG` names it, and without that [`key::DEFAULT_FILE`] is read where it exists.
+pub fn load(flags: &BTreeMap<&'static str, String>, file: Option<&Path>) -> Result<Loaded, Problems> {
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let named = file.map(Path::to_path_buf).or_else(|| {
+        environment
+            .get("OBSERVER_CONFIG")
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    });
+    let path = named.clone().unwrap_or_else(|| PathBuf::from(key::DEFAULT_FILE));
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            return Err(Problems(vec![Problem::File {
+                path: path.display().to_string(),
+                reason: error.to_string(),
+            }]));
+        }
+    };
+    validate(flags, environment, text.as_deref().map(|text| (path.as_path(), text)))
+}
+
+/// Merges the three places and validates every setting.
+fn validate(
+    flags: &BTreeMap<&'static str, String>,
+    environment: BTreeMap<String, String>,
+    file: Option<(&Path, &str)>,
+) -> Result<Loaded, Problems> {
+    let mut problems = Vec::new();
+    let (layers, notices) = Layers::merge(flags, environment, file, &mut problems);
+    let mut reader = Reader {
+        layers: &layers,
+        problems: &mut problems,
+    };
+    let seconds = Duration::from_secs;
+    let config = Config {
+        sample_interval: reader.read("sample-interval", seconds(10), |text| {
+            value::duration(text, Duration::from_millis(100)..=seconds(60))
+        }),
+        growth_tracing: reader.read("growth-tracing", GrowthTracing::Auto, |text| {
+            use GrowthTracing::{Always, Auto, Off};
+            value::choice(text, &[("auto", Auto), ("always", Always), ("off", Off)])
+        }),
+        hooks: reader.read("hooks", Hooks::Auto, |text| {
+            value::choice(
+                text,
+                &[
+                    ("auto", Hooks::Auto),
+                    ("tracepoint", Hooks::Tracepoint),
+                    ("off", Hooks::Off),
+                ],
+            )
+        }),
+        max_processes: reader.read("max-processes", 4096, |text| value::count(text, 1..=1_000_000)),
+        settings: Settings {
+            near_ceiling_ratio: reader.read("near-ceiling", 0.8, |text| value::number(text, 0.1..=0.99)),
+            time_scale: reader.read("time-scale", 1.0, |text| value::number(text, 0.0001..=1.0)),
+        },
+        record: reader.read("record", None, |text| path(text).map(Some)),
+        output: reader.read("output", OutputFormat::Auto, |text| {
+            use OutputFormat::{Auto, Human, Json};
+            value::choice(text, &[("auto", Auto), ("human", Human), ("json", Json)])
+        }),
+        stop_timeout: reader.read("stop-timeout", seconds(5), |text| {
+            value::duration(text, Duration::ZERO..=seconds(300))
+        }),
+        procfs: reader.read("procfs", PathBuf::from("/proc"), directory),
+        cgroupfs: reader.read("cgroupfs", PathBuf::from("/sys/fs/cgroup"), directory),
+        logs: otlp::target(&layers, Signal::Logs, &mut problems),
+    };
+    if problems.is_empty() {
+        Ok(Loaded { config, notices })
+    } else {
+        Err(Problems(problems))
+    }
+}
+
+/// Reads settings one by one and keeps what is wrong with them.
+struct Reader<'a> {
+    layers: &'a Layers,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn read<T>(&mut self, name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> T {
+        let Some((text, source)) = self.layers.get(name) else {
+            return default;
+        };
+        parse(text).unwrap_or_else(|Wrong { wrong, remedy }| {
+            self.problems.push(Problem::Value {
+                source_of: source.clone(),
+                wrong,
+                remedy,
+            });
+            default
+        })
+    }
+}
+
+fn path(text: &str) -> Result<PathBuf, Wrong> {
+    if text.is_empty() {
+        return Err(Wrong::new("it is empty", "write a path"));
+    }
+    Ok(PathBuf::from(text))
+}
+
+fn directory(text: &str) -> Result<PathBuf, Wrong> {
+    let path = path(text)?;
+    if path.is_dir() {
+        Ok(path)
+    } else {
+        Err(Wrong::new(
+            format!("{text} is not a directory"),
+            "name a mounted file system",
+        ))
+    }
+}

@@ -1,0 +1,134 @@
+//! Values as people write them: reads the text of one setting, produces the typed value or what is wrong with it.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+/// What is wrong with a value, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    /// What is wrong.
+    pub(super) wrong: String,
+    /// What to write instead.
+    pub(super) remedy: String,
+}
+
+impl Wrong {
+    /// Both halves of the sentence.
+    pub(super) fn new(wrong: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            wrong: wrong.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+/// A number and its unit (`ms`, `s`, `m`, `h`), within a range.
+pub(super) fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Wrong> {
+    let remedy = || {
+        format!(
+            "write a number and ms, s, m or h, from {:?} to {:?}, such as `10s`",
+            range.start(),
+            range.end()
+        )
+    };
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+    let (number, unit) = text.split_at(digits);
+    let seconds_per_unit = match unit.trim() {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "" => return Err(Wrong::new(format!("`{text}` has no unit"), remedy())),
+        _ => return Err(Wrong::new(format!("`{text}` is not a duration"), remedy())),
+    };
+    let value = number
+        .parse::<f64>()
+        .ok()
+        .and_then(|n| Duration::try_from_secs_f64(n * seconds_per_unit).ok())
+        .ok_or_else(|| Wrong::new(format!("`{text}` is not a duration"), remedy()))?;
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(Wrong::new(format!("`{text}` is out of range"), remedy()))
+    }
+}
+
+/// A number within a range.
+pub(super) fn number(text: &str, range: RangeInclusive<f64>) -> Result<f64, Wrong> {
+    let remedy = || format!("write a number from {} to {}", range.start(), range.end());
+    let value: f64 = text
+        .trim()
+        .parse()
+        .map_err(|_| Wrong::new(format!("`{text}` is not a number"), remedy()))?;
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(Wrong::new(format!("`{text}` is out of range"), remedy()))
+    }
+}
+
+/// A whole number within a range.
+pub(super) fn count(text: &str, range: RangeInclusive<usize>) -> Result<usize, Wrong> {
+    let remedy = || format!("write a whole number from {} to {}", range.start(), range.end());
+    let value: usize = text
+        .trim()
+        .parse()
+        .map_err(|_| Wrong::new(format!("`{text}` is not a whole number"), remedy()))?;
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(Wrong::new(format!("`{text}` is out of range"), remedy()))
+    }
+}
+
+/// `true` or `false`, in any case.
+pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Wrong::new(
+            format!("`{text}` is neither true nor false"),
+            "write one of them",
+        )),
+    }
+}
+
+/// One of a few words.
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Wrong> {
+    let wanted = text.trim().to_ascii_lowercase();
+    choices
+        .iter()
+        .find(|(name, _)| *name == wanted)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            Wrong::new(
+                format!("`{text}` is not known"),
+                format!("write one of {}", names.join(", ")),
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("10s", RANGE), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("0.5 s", RANGE), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1m", RANGE), Ok(Duration::from_secs(60)));
+        for bad in ["10", "-1s", "1d", "s", "", "1e3s", "2m", "99ms", "1.1.1s"] {
+            assert!(duration(bad, RANGE).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn numbers_refuse_nan() {
+        assert!(number("NaN", 0.0..=1.0).is_err());
+        assert!(number("inf", 0.0..=1.0).is_err());
+        assert_eq!(number("0.8", 0.0..=1.0), Ok(0.8));
+    }
+}
