@@ -1,8 +1,14 @@
-//! How a run ended, and why.
+//! How a run ended, and why: reads what was seen of a death, produces its [`End`].
+
+mod decide;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{finding::Confidence, kernel::ExitStatus};
+pub use decide::{Evidence, Victim, decide};
+
+use crate::{finding::Confidence, kernel::ExitStatus, time::BootTime};
 
 /// Why a run ended (docs/telemetry.md, exit causes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,6 +83,23 @@ pub struct Sender {
     pub comm: String,
     /// The signal.
     pub signal: u8,
+}
+
+/// A signal that was generated for a watched process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalSeen {
+    /// When.
+    pub at: BootTime,
+    /// Signal number.
+    pub signal: u8,
+    /// `si_code`: positive from the kernel, 0 or negative from a process.
+    pub code: i32,
+    /// False where the kernel ignored it.
+    pub delivered: bool,
+    /// Sender's thread-group id.
+    pub sender_pid: u32,
+    /// Sender's name.
+    pub sender_comm: String,
 }
 
 /// Who killed for memory.

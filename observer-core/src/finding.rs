@@ -62,6 +62,22 @@ pub enum Event {
     Gap(Gap),
 }
 
+impl Event {
+    /// Its name without the prefix that telemetry adds; stable, and part of a finding's id.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::OomKill(_) => "oom_kill",
+            Self::HeapOom(_) => "heap_oom",
+            Self::Restart(_) => "restart",
+            Self::NearCeiling(_) => "near_ceiling",
+            Self::Leak(_) => "leak",
+            Self::Misfit(_) => "misfit",
+            Self::Rollout(_) => "rollout",
+            Self::Gap(_) => "gap",
+        }
+    }
+}
+
 /// A watched process was killed for memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OomKill {

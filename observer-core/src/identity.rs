@@ -1,10 +1,16 @@
-//! Who a process is: slot, workload, version, and the Resource under which its telemetry goes out.
+//! Who a process is: reads its facts, produces slot, workload, version and the Resource of its telemetry.
+
+mod resource;
+mod slot;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::process::ProcessKey;
+
+pub(crate) use resource::resource;
+pub(crate) use slot::{home_and_slot, is_launcher, version, workload};
 
 /// What is restarted in place. A sawtooth is a slot's sequence of runs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -69,6 +75,8 @@ pub struct Subject {
     pub workload: Workload,
     /// The slot.
     pub slot: Slot,
+    /// Which of several alike that live at once (two bare processes with one script under one parent), from 0.
+    pub instance: u32,
     /// Number of the run within its slot, from 1.
     pub run: u64,
     /// The version, where known.

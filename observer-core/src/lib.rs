@@ -5,16 +5,19 @@
 //! recording is a file of Inputs and a replay is the same engine with its requests thrown away.
 
 pub mod detect;
+pub mod engine;
 pub mod exit;
 pub mod finding;
 pub mod identity;
 pub mod input;
 pub mod kernel;
 pub mod process;
+mod registry;
 pub mod sample;
 pub mod semconv;
 pub mod time;
 
+pub use engine::Engine;
 pub use finding::Finding;
 pub use input::{Input, Request, What};
 

@@ -44,7 +44,7 @@ pub struct Point {
 }
 
 /// The ceilings in force.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ceilings {
     /// Lowest limit of the cgroup and its ancestors, bytes.
     pub cgroup: Option<Ceiling>,

@@ -1,0 +1,182 @@
+//! The engine: reads [`Input`]s in the order they arrived, produces requests for more facts and findings.
+//!
+//! ```
+//! use observer_core::{Engine, Input, What, time::BootTime};
+//!
+//! let mut engine = Engine::new();
+//! let output = engine.step(&Input { at: BootTime(1), what: What::Tick });
+//! assert!(output.findings.is_empty());
+//! ```
+//!
+//! Time is that of the Inputs: the engine's clock is the latest one seen. Deaths are decided [`GRACE`] later, when the
+//! records that explain them have arrived by whichever ring; send a [`What::Tick`] at least once a second so that
+//! nothing waits for an event. Inputs may be late, doubled or missing; none of them makes the engine fail.
+
+mod bare;
+mod edge;
+mod emit;
+mod facts;
+mod level;
+mod settle;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::registry::Evictions;
+use crate::{
+    Input, Output, Request, What,
+    finding::{Confidence, Event, Gap},
+    input::{Begin, Lost, Settings},
+    kernel::KernelEvent,
+    process::ProcessKey,
+    registry::Registry,
+    time::{Anchor, BootTime, SECOND},
+};
+
+/// Nanoseconds a death waits for late records (the other ring, kill counters) before it is decided.
+pub const GRACE: u64 = 2 * SECOND;
+/// Nanoseconds after a loss of records in which deaths are told as inferred.
+const LOSSY: u64 = 60 * SECOND;
+/// Marks of victims whose thread id could not be resolved, kept.
+const MAX_MARKS: usize = 64;
+
+/// The engine. One per agent, or one per replay.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Engine {
+    now: BootTime,
+    begun: BootTime,
+    boot_id: String,
+    host: String,
+    host_memory: u64,
+    clock: Anchor,
+    settings: Settings,
+    registry: Registry,
+    /// Deaths and releases to look at again, by when.
+    due: BTreeMap<BootTime, VecDeque<ProcessKey>>,
+    /// Victim marks by thread ids that belong to no process known.
+    marks: VecDeque<(BootTime, u32)>,
+    lossy_until: BootTime,
+    lost: BTreeMap<String, u64>,
+    findings: u64,
+}
+
+/// What the engine counts of itself; all since [`What::Begin`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Processes known.
+    pub processes: usize,
+    /// Containers alive or being settled.
+    pub containers: usize,
+    /// Slots known, idle ones included.
+    pub slots: usize,
+    /// Findings made.
+    pub findings: u64,
+    /// Put out to keep memory bounded.
+    pub evictions: Evictions,
+    /// Records lost before they reached the engine, by stage.
+    pub lost: BTreeMap<String, u64>,
+}
+
+impl Engine {
+    /// An engine that knows nothing. Its circumstances and settings arrive with [`What::Begin`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes one Input.
+    pub fn step(&mut self, input: &Input) -> Output {
+        let mut out = Output::default();
+        self.now = self.now.max(input.at);
+        match &input.what {
+            What::Begin(begin) => self.begin(input.at, begin),
+            What::Clock(anchor) => self.clock = *anchor,
+            What::Kernel(event) => self.edge(input.at, event, &mut out),
+            What::Process(facts) => self.process(input.at, facts, &mut out),
+            What::Vanished(key) => self.vanished(input.at, *key, &mut out),
+            What::Sample(sample) => self.sample(input.at, sample, &mut out),
+            What::OomKills { cgroup, count } => self.oom_kills(cgroup, *count),
+            What::Lost(lost) => self.lost(input.at, lost, &mut out),
+            What::Gap { from, reason } => self.gap(input.at, *from, reason, &mut out),
+            What::Tick => {}
+            What::End => self.settle_all(&mut out),
+        }
+        self.settle_due(&mut out);
+        out
+    }
+
+    /// The latest time seen.
+    pub const fn now(&self) -> BootTime {
+        self.now
+    }
+
+    /// What it counts of itself.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            processes: self.registry.processes.len(),
+            containers: self.registry.containers.iter().count(),
+            slots: self.registry.slots.len(),
+            findings: self.findings,
+            evictions: self.registry.evictions,
+            lost: self.lost.clone(),
+        }
+    }
+
+    fn begin(&mut self, at: BootTime, begin: &Begin) {
+        self.begun = at;
+        self.boot_id.clone_from(&begin.boot_id);
+        self.host.clone_from(&begin.host);
+        self.host_memory = begin.host_memory;
+        self.clock = begin.clock;
+        self.settings = begin.settings.clone();
+    }
+
+    fn edge(&mut self, at: BootTime, event: &KernelEvent, out: &mut Output) {
+        match event {
+            KernelEvent::Exec { process, ppid, comm } => self.exec(at, *process, *ppid, comm, out),
+            KernelEvent::Fork { process, ppid } => self.fork(*process, *ppid),
+            KernelEvent::Exit { process, status, comm } => self.exit(at, *process, *status, comm, out),
+            KernelEvent::OomVictim(victim) => self.oom_victim(at, victim),
+            KernelEvent::Signal(signal) => self.signal(at, signal),
+            KernelEvent::CgroupMkdir { .. } => {}
+            KernelEvent::CgroupRelease { path, .. } => self.cgroup_released(path),
+        }
+    }
+
+    fn lost(&mut self, at: BootTime, lost: &Lost, out: &mut Output) {
+        let count = self.lost.entry(lost.stage.clone()).or_insert(0);
+        *count = count.saturating_add(lost.count);
+        if lost.count > 0 {
+            self.blinded(at, out);
+        }
+    }
+
+    fn gap(&mut self, at: BootTime, from: BootTime, reason: &str, out: &mut Output) {
+        let event = Event::Gap(Gap {
+            from,
+            to: at,
+            reason: reason.to_owned(),
+            lost: 0,
+        });
+        self.find_own(
+            at,
+            event,
+            Confidence::Observed,
+            "nothing: the agent knows when it did not look",
+            out,
+        );
+        self.blinded(at, out);
+    }
+
+    /// Something may have been missed: nothing that ended in it is told as seen, and who is still there is asked.
+    fn blinded(&mut self, at: BootTime, out: &mut Output) {
+        self.lossy_until = self.lossy_until.max(at.plus(LOSSY));
+        for container in self.registry.containers.iter_mut() {
+            container.run.gap = true;
+        }
+        let watched = self.registry.processes.iter().filter(|p| p.watched && p.alive());
+        out.requests.extend(watched.map(|p| Request::Inspect(p.key)));
+    }
+}

@@ -1,0 +1,256 @@
+//! Edges: reads kernel events, produces changes of the registry and requests to look closer.
+
+use super::{Engine, GRACE, MAX_MARKS};
+use crate::{
+    Output, Request,
+    exit::SignalSeen,
+    kernel::{ExitStatus, OomVictim, Signal},
+    process::ProcessKey,
+    registry::{Death, Home, Mark, container::MAX_MEMBERS},
+    time::BootTime,
+};
+
+impl Engine {
+    pub(super) fn exec(&mut self, at: BootTime, key: ProcessKey, ppid: u32, comm: &str, out: &mut Output) {
+        self.replace_pid(at, key, out);
+        let parent = self.registry.processes.resolve(ProcessKey { pid: ppid, start: 0 });
+        let process = self
+            .registry
+            .processes
+            .enter(key, &mut self.registry.evictions.processes);
+        process.comm = comm.to_owned();
+        process.parent = parent.unwrap_or(ProcessKey { pid: ppid, start: 0 });
+        if process.alive() && !process.asked {
+            process.asked = true;
+            out.requests.push(Request::Inspect(key));
+        }
+    }
+
+    /// A child of a container's process is one of its processes before it executes anything.
+    pub(super) fn fork(&mut self, key: ProcessKey, ppid: u32) {
+        let processes = &mut self.registry.processes;
+        let Some(parent) = processes.resolve(ProcessKey { pid: ppid, start: 0 }) else {
+            return;
+        };
+        let Some((id, cgroup)) = processes
+            .get(&parent)
+            .and_then(|p| Some((p.container?, p.cgroup.clone())))
+        else {
+            return;
+        };
+        let Some(container) = self.registry.containers.get_mut(id) else {
+            return;
+        };
+        // A bare process's children are their own affair until they turn out to be its workers.
+        if matches!(container.home, Home::Tree(_)) || processes.buried(&key) {
+            return;
+        }
+        if container.members.len() >= MAX_MEMBERS {
+            self.registry.evictions.members += 1;
+            return;
+        }
+        let process = processes.enter(key, &mut self.registry.evictions.processes);
+        if process.container.is_none() {
+            process.parent = parent;
+            process.cgroup = cgroup;
+            process.container = Some(id);
+            container.members.insert(key);
+        }
+    }
+
+    pub(super) fn exit(
+        &mut self,
+        at: BootTime,
+        key: ProcessKey,
+        status: Option<ExitStatus>,
+        comm: &str,
+        out: &mut Output,
+    ) {
+        let key = self.registry.processes.resolve(key).unwrap_or(key);
+        if let Some(process) = self.registry.processes.get_mut(&key)
+            && process.comm.is_empty()
+        {
+            process.comm = comm.to_owned();
+        }
+        self.gone(
+            key,
+            Death {
+                at,
+                status,
+                seen: true,
+                told: false,
+            },
+            out,
+        );
+    }
+
+    pub(super) fn vanished(&mut self, at: BootTime, key: ProcessKey, out: &mut Output) {
+        if let Some(process) = self.registry.processes.get_mut(&key) {
+            process.asked = false;
+        }
+        self.gone(
+            key,
+            Death {
+                at,
+                status: None,
+                seen: false,
+                told: false,
+            },
+            out,
+        );
+    }
+
+    /// A process is no more.
+    pub(super) fn gone(&mut self, key: ProcessKey, death: Death, out: &mut Output) {
+        let Some(process) = self.registry.processes.get_mut(&key) else {
+            if death.seen {
+                self.registry.processes.bury(key, death);
+            }
+            return;
+        };
+        if let Some(known) = &mut process.death {
+            // The same death told twice: the record that saw it wins.
+            if !known.seen && death.seen {
+                *known = Death {
+                    told: known.told,
+                    ..death
+                };
+            }
+            return;
+        }
+        process.death = Some(death);
+        if process.watched {
+            process.watched = false;
+            process.traced = false;
+            out.requests.push(Request::Unwatch(key));
+        }
+        let Some(id) = process.container else {
+            if process.asked {
+                // Facts may still arrive: it is only now that the process is gone.
+                self.later(death.at, key);
+            } else {
+                self.registry.processes.remove(&key);
+            }
+            return;
+        };
+        self.dies(id, key, death, out);
+    }
+
+    /// A member of a container has died: it is decided after the grace.
+    pub(super) fn dies(&mut self, id: crate::registry::ContainerId, key: ProcessKey, death: Death, out: &mut Output) {
+        if let Some(container) = self.registry.containers.get_mut(id) {
+            container.members.remove(&key);
+            container.dying.insert(key);
+            container.last_exit = container.last_exit.max(death.at);
+            if container.main == key {
+                container.main_dead = true;
+            }
+            let clean = matches!(death.status, Some(ExitStatus::Code(_)));
+            if !clean && !container.cgroup.is_empty() {
+                out.requests.push(Request::OomKills {
+                    cgroup: container.cgroup.clone(),
+                });
+            }
+        }
+        self.later(death.at, key);
+    }
+
+    /// Looks at a process again after the grace.
+    pub(super) fn later(&mut self, at: BootTime, key: ProcessKey) {
+        let when = self.now.max(at).plus(GRACE);
+        self.due.entry(when).or_default().push_back(key);
+    }
+
+    /// A pid that is used again says that its former owner has died unseen.
+    pub(super) fn replace_pid(&mut self, at: BootTime, key: ProcessKey, out: &mut Output) {
+        let before = |p: &&crate::registry::Process| p.key.start < key.start && p.alive();
+        let former: Vec<ProcessKey> = self
+            .registry
+            .processes
+            .with_pid(key.pid)
+            .filter(before)
+            .map(|p| p.key)
+            .collect();
+        for former in former {
+            let at = if key.start == 0 { at } else { key.started().min(at) };
+            self.gone(
+                former,
+                Death {
+                    at,
+                    status: None,
+                    seen: false,
+                    told: false,
+                },
+                out,
+            );
+        }
+    }
+
+    pub(super) fn oom_victim(&mut self, at: BootTime, victim: &OomVictim) {
+        let Some(key) = self.registry.processes.resolve(victim.process) else {
+            if victim.process.start == 0 {
+                if self.marks.len() == MAX_MARKS {
+                    self.marks.pop_front();
+                }
+                self.marks.push_back((at, victim.tid));
+            }
+            return;
+        };
+        if let Some(process) = self.registry.processes.get_mut(&key) {
+            // Chosen with its group, a victim is marked twice: sizes of the first mark are those before the kill.
+            process.mark.get_or_insert(Mark {
+                at,
+                anon: victim.anon,
+                file: victim.file,
+                shmem: victim.shmem,
+            });
+        }
+    }
+
+    pub(super) fn signal(&mut self, at: BootTime, signal: &Signal) {
+        let Some(key) = self.registry.processes.resolve(signal.target) else {
+            return;
+        };
+        if let Some(process) = self.registry.processes.get_mut(&key) {
+            process.signal(SignalSeen {
+                at,
+                signal: signal.signal,
+                code: signal.code,
+                delivered: signal.delivered,
+                sender_pid: signal.sender_pid,
+                sender_comm: signal.sender_comm.clone(),
+            });
+        }
+    }
+
+    /// A cgroup can be released only when it is empty: whoever is still thought to live there has died unseen,
+    /// unless the records of it are on their way in the other ring.
+    pub(super) fn cgroup_released(&mut self, path: &str) {
+        let home = Home::Cgroup(path.to_owned());
+        let Some(id) = self.registry.containers.at(&home).map(|c| c.id) else {
+            return;
+        };
+        let Some(container) = self.registry.containers.get_mut(id) else {
+            return;
+        };
+        container.gone = true;
+        let members: Vec<ProcessKey> = container.members.iter().copied().collect();
+        for key in members {
+            self.later(self.now, key);
+        }
+    }
+
+    pub(super) fn oom_kills(&mut self, cgroup: &str, count: u64) {
+        for container in self.registry.containers.iter_mut() {
+            let inside = container.cgroup == cgroup
+                || cgroup == "/"
+                || container
+                    .cgroup
+                    .strip_prefix(cgroup)
+                    .is_some_and(|rest| rest.starts_with('/'));
+            if inside {
+                container.count_oom_kills(cgroup, count);
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Findings: reads what is to be said, produces the finding with its stable id, its times and its subject.
+
+use std::fmt::Write;
+
+use super::Engine;
+use crate::{
+    Output,
+    finding::{Confidence, Event, Finding},
+    registry::ContainerId,
+    time::BootTime,
+};
+
+impl Engine {
+    /// States something of a container's run.
+    pub(super) fn find(
+        &mut self,
+        id: ContainerId,
+        at: BootTime,
+        event: Event,
+        confidence: Confidence,
+        contradicted_by: &str,
+        out: &mut Output,
+    ) {
+        let Some(container) = self.registry.containers.get(id) else {
+            return;
+        };
+        let Some(state) = self.registry.slots.get_mut(&container.slot) else {
+            return;
+        };
+        state.findings += 1;
+        let subject = container.run.subject.clone();
+        // The run's start and not its number: a number begins anew with an agent that has lost its history.
+        let key = format!(
+            "{}|{:?}|{}|{}|{}|{}",
+            self.boot_id,
+            container.slot.slot,
+            container.slot.instance,
+            container.run.started.0,
+            event.kind(),
+            state.findings
+        );
+        self.push(&key, at, Some(subject), event, confidence, contradicted_by, out);
+    }
+
+    /// States something of the agent itself.
+    pub(super) fn find_own(
+        &mut self,
+        at: BootTime,
+        event: Event,
+        confidence: Confidence,
+        contradicted_by: &str,
+        out: &mut Output,
+    ) {
+        let key = format!("{}|{}|{}|{}", self.boot_id, event.kind(), at.0, self.findings);
+        self.push(&key, at, None, event, confidence, contradicted_by, out);
+    }
+
+    fn push(
+        &mut self,
+        key: &str,
+        at: BootTime,
+        subject: Option<std::sync::Arc<crate::identity::Subject>>,
+        event: Event,
+        confidence: Confidence,
+        contradicted_by: &str,
+        out: &mut Output,
+    ) {
+        self.findings += 1;
+        out.findings.push(Finding {
+            id: id(key),
+            at,
+            wall: self.clock.wall(at),
+            subject,
+            event,
+            confidence,
+            contradicted_by: contradicted_by.to_owned(),
+        });
+    }
+}
+
+/// 128-bit FNV-1a (Fowler, Noll, Vo; draft-eastlake-fnv) in hexadecimal: needs no more than to differ.
+fn id(key: &str) -> String {
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    for byte in key.bytes() {
+        hash ^= u128::from(byte);
+        hash = hash.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    }
+    let mut out = String::with_capacity(32);
+    let _ = write!(out, "{hash:032x}");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    /// Test vectors of the FNV authors for FNV-1a, 128 bits.
+    #[test]
+    fn ids_are_fnv_1a() {
+        assert_eq!(super::id(""), "6c62272e07bb014262b821756295c58d");
+        assert_eq!(super::id("a"), "d228cb696f1a8caf78912b704e4a8964");
+    }
+}

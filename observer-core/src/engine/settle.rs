@@ -1,0 +1,335 @@
+//! Ends: reads deaths whose grace is over, produces causes, ended runs and what is to be said of them.
+
+use super::{Engine, GRACE};
+use crate::{
+    Output,
+    exit::{self, Cause, End, Evidence, OomKiller, Victim},
+    finding::{Confidence, Event, HeapOom, OomKill, OomScope, Restart, RunSummary},
+    kernel::ExitStatus,
+    process::ProcessKey,
+    registry::{Container, ContainerId, Death, Home, Process, SlotId},
+    time::{BootTime, SECOND},
+};
+
+/// An end of the main process explains its container's end for this long: wrappers and siblings take a while to go.
+const EXPLAINS: u64 = 120 * SECOND;
+
+impl Engine {
+    pub(super) fn settle_due(&mut self, out: &mut Output) {
+        while let Some(entry) = self.due.first_entry()
+            && *entry.key() <= self.now
+        {
+            for key in entry.remove() {
+                self.settle(key, out);
+            }
+        }
+    }
+
+    /// The agent stops: what is known now decides.
+    pub(super) fn settle_all(&mut self, out: &mut Output) {
+        while let Some((_, keys)) = self.due.pop_first() {
+            for key in keys {
+                self.settle(key, out);
+            }
+        }
+    }
+
+    fn settle(&mut self, key: ProcessKey, out: &mut Output) {
+        let Some(process) = self.registry.processes.get(&key) else {
+            return;
+        };
+        let Some(id) = process.container else {
+            if !process.alive() {
+                self.registry.processes.remove(&key);
+            }
+            return;
+        };
+        let Some(container) = self.registry.containers.get(id) else {
+            self.registry.processes.remove(&key);
+            return;
+        };
+        let Some(death) = process.death else {
+            if container.gone {
+                let death = Death {
+                    at: self.now,
+                    status: None,
+                    seen: false,
+                    told: false,
+                };
+                self.gone(key, death, out);
+            }
+            return;
+        };
+        let end = exit::decide(&self.evidence(container, process, death));
+        let is_main = container.main == key;
+        let is_node = process.facts.is_some();
+        match end.cause {
+            Cause::KernelOom | Cause::UserspaceOom if !death.told => self.tell_oom(id, &end, out),
+            Cause::V8HeapOom => self.tell_heap_oom(id, key, &end, out),
+            _ => {}
+        }
+        if let Some(container) = self.registry.containers.get_mut(id) {
+            let older = container
+                .main_end
+                .as_ref()
+                .is_none_or(|(at, _)| death.at.since(*at) > EXPLAINS);
+            if is_main || (is_node && container.main_end.is_none()) || older {
+                container.main_end = Some((death.at, end));
+            }
+            container.dying.remove(&key);
+            if container.dying.is_empty() {
+                container.settle_oom_kills();
+            }
+            let ended = container.members.is_empty()
+                || container.gone
+                || (matches!(container.home, Home::Tree(_)) && container.main_dead);
+            self.registry.processes.remove(&key);
+            if ended && self.registry.containers.get(id).is_some_and(|c| c.dying.is_empty()) {
+                self.end_container(id, out);
+            }
+        }
+    }
+
+    /// All that is known of a death.
+    fn evidence<'a>(&self, container: &Container, process: &'a Process, death: Death) -> Evidence<'a> {
+        let (own, ancestor) = container.oom_kills_rose();
+        let window = |at: BootTime| at.since(death.at) <= GRACE && death.at.since(at) <= 5 * SECOND;
+        let victim = if process.mark.is_some() {
+            Victim::Marked
+        } else if self.marks.iter().any(|(at, _)| window(*at)) {
+            Victim::Perhaps
+        } else {
+            Victim::No
+        };
+        let group_kill = container.dying.iter().filter(|k| **k != process.key).any(|k| {
+            self.registry.processes.get(k).is_some_and(|p| {
+                let killed = p
+                    .death
+                    .is_some_and(|d| d.status == Some(ExitStatus::Signal(9)) && window(d.at));
+                p.mark.is_some() && killed
+            })
+        });
+        let ahead = death.at.since(process.sampled).min(60 * SECOND) as f64 / SECOND as f64;
+        let projected = process
+            .rss
+            .map(|rss| rss.saturating_add((process.pace.max(0.0) * ahead) as u64));
+        let limit = container.run.limit.as_ref().map(|l| l.bytes);
+        let saturation = limit
+            .filter(|l| *l > 0)
+            .zip(container.run.usage)
+            .map(|(l, u)| u as f64 / l as f64);
+        Evidence {
+            pid: process.key.pid,
+            at: death.at,
+            status: death.status,
+            seen: death.seen,
+            node: process.facts.is_some(),
+            init: process.facts.as_ref().is_some_and(|f| f.ns_pid == 1 && f.containerised),
+            victim,
+            own_kills_rose: own,
+            ancestor_kills_rose: ancestor,
+            group_kill,
+            signals: process.signals.iter().collect(),
+            rss: process.rss,
+            rss_projected: projected,
+            heap_limit: container.run.heap_limit,
+            saturation,
+            rollout: false,
+            kept_pod: false,
+            lossy: death.at <= self.lossy_until && container.run.gap,
+        }
+    }
+
+    /// One finding for one incident, however many victims it had.
+    fn tell_oom(&mut self, id: ContainerId, end: &End, out: &mut Output) {
+        let Some(container) = self.registry.containers.get(id) else {
+            return;
+        };
+        let victims: Vec<ProcessKey> = container
+            .dying
+            .iter()
+            .copied()
+            .filter(|key| {
+                self.registry.processes.get(key).is_some_and(|p| {
+                    p.death
+                        .is_some_and(|d| !d.told && exit::decide(&self.evidence(container, p, d)).cause == end.cause)
+                })
+            })
+            .collect();
+        let size = |key: &ProcessKey| {
+            let process = self.registry.processes.get(key);
+            process
+                .and_then(|p| p.mark.as_ref().and_then(|m| m.anon).or(p.rss_anon))
+                .unwrap_or(0)
+        };
+        let main = victims.iter().find(|key| **key == container.main);
+        let chosen = main.or_else(|| victims.iter().max_by_key(|key| (size(key), std::cmp::Reverse(**key))));
+        let Some(victim) = chosen.and_then(|key| self.registry.processes.get(key)) else {
+            return;
+        };
+        let mark = victim.mark.clone();
+        let run = &container.run;
+        let (own, ancestor) = container.oom_kills_rose();
+        let scope = scope(&run.limit, &container.cgroup, run.usage, own, ancestor);
+        let killer = match (&end.cause, &end.sender) {
+            (Cause::UserspaceOom, Some(sender)) => OomKiller::Userspace(sender.comm.clone()),
+            _ => OomKiller::Kernel,
+        };
+        let limit = run.limit.clone().filter(|_| scope != OomScope::Host);
+        let event = Event::OomKill(OomKill {
+            killer,
+            scope,
+            cgroup: limit.as_ref().map(|l| l.cgroup.clone()),
+            limit: limit.map(|l| l.bytes),
+            usage: run.usage,
+            anon: mark.as_ref().and_then(|m| m.anon).or(victim.rss_anon),
+            file: mark.as_ref().and_then(|m| m.file),
+            shmem: mark.as_ref().and_then(|m| m.shmem),
+            pid: victim.key.pid,
+            comm: victim.comm.clone(),
+            main_process: victim.key == container.main,
+            co_victims: victims.len().saturating_sub(1) as u32,
+        });
+        let at = mark.map(|m| m.at).or(victim.death.map(|d| d.at)).unwrap_or(self.now);
+        let contradicted_by = "an exit by another signal or by a code; none was seen";
+        self.find(id, at, event, end.confidence, contradicted_by, out);
+        for key in victims {
+            if let Some(death) = self.registry.processes.get_mut(&key).and_then(|p| p.death.as_mut()) {
+                death.told = true;
+            }
+        }
+    }
+
+    fn tell_heap_oom(&mut self, id: ContainerId, key: ProcessKey, end: &End, out: &mut Output) {
+        let Some(container) = self.registry.containers.get(id) else {
+            return;
+        };
+        let process = self.registry.processes.get(&key);
+        let at = process.and_then(|p| p.death).map_or(self.now, |d| d.at);
+        let event = Event::HeapOom(HeapOom {
+            heap_limit: container.run.heap_limit,
+            predicted: true,
+            rss: process.and_then(|p| p.rss),
+            cgroup_limit: container.run.limit.as_ref().map(|l| l.bytes),
+            end: end.clone(),
+        });
+        let contradicted_by =
+            "a victim mark of the kernel's OOM killer, or a level far below the heap limit; neither was seen";
+        self.find(id, at, event, end.confidence, contradicted_by, out);
+    }
+
+    /// A run is over.
+    pub(super) fn end_container(&mut self, id: ContainerId, out: &mut Output) {
+        let Some(slot_id) = self.registry.containers.get(id).map(|c| c.slot.clone()) else {
+            return;
+        };
+        // A life cannot be told before the one it follows.
+        let before: Vec<ContainerId> = self.registry.slots.get(&slot_id).map_or_else(Vec::new, |state| {
+            let order = state.current.iter().chain(&state.waiting).copied();
+            order.take_while(|other| *other != id).collect()
+        });
+        for earlier in before {
+            self.close(earlier, &slot_id, out);
+        }
+        self.close(id, &slot_id, out);
+        self.begin_waiting(&slot_id, out);
+    }
+
+    fn close(&mut self, id: ContainerId, slot_id: &SlotId, out: &mut Output) {
+        self.begin_waiting(slot_id, out);
+        let Some(container) = self.registry.containers.remove(id) else {
+            return;
+        };
+        for key in container.members.iter().chain(&container.dying) {
+            if let Some(process) = self.registry.processes.get_mut(key) {
+                process.container = None;
+                if process.watched {
+                    process.watched = false;
+                    out.requests.push(crate::Request::Unwatch(*key));
+                }
+            }
+        }
+        let end = container.main_end.map_or_else(
+            || End {
+                cause: Cause::Unknown,
+                confidence: Confidence::Inferred,
+                status: None,
+                sender: None,
+                because: "its end was not seen".to_owned(),
+            },
+            |(_, end)| end,
+        );
+        let run = container.run;
+        let summary = RunSummary {
+            run: run.number,
+            started: run.started,
+            ended: container.last_exit.max(run.started),
+            version: run.version.clone(),
+            end,
+            peak: run.peak,
+            ceiling: run.ceiling(),
+            slope_bytes_per_hour: None,
+        };
+        if let Some(state) = self.registry.slots.get_mut(slot_id) {
+            state.last_active = self.now;
+            state.current = state.current.filter(|current| *current != id);
+            state.waiting.retain(|waiting| *waiting != id);
+            state.keep(summary);
+        }
+        let _ = out;
+    }
+
+    /// The next life of a slot begins when the one before is settled.
+    pub(super) fn begin_waiting(&mut self, slot_id: &SlotId, out: &mut Output) {
+        let Some(state) = self.registry.slots.get_mut(slot_id) else {
+            return;
+        };
+        if state.current.is_some() {
+            return;
+        }
+        let Some(id) = state.waiting.pop_front() else { return };
+        state.current = Some(id);
+        let Some(previous) = state.ended.back().cloned() else {
+            return;
+        };
+        let Some(run) = self.registry.containers.get(id).map(|c| &c.run) else {
+            return;
+        };
+        let rollout = matches!((&previous.version, &run.version), (Some(a), Some(b)) if a != b);
+        let confidence = previous.end.confidence;
+        let event = Event::Restart(Box::new(Restart {
+            run: run.number,
+            previous,
+            rollout,
+        }));
+        let at = run.started;
+        self.find(
+            id,
+            at,
+            event,
+            confidence,
+            "the former process found alive; it was not",
+            out,
+        );
+    }
+}
+
+/// Whose limit a kill enforced: the one that sets the lowest limit, where the usage stood near it.
+fn scope(
+    limit: &Option<crate::sample::Limit>,
+    cgroup: &str,
+    usage: Option<u64>,
+    own: Option<bool>,
+    ancestor: Option<bool>,
+) -> OomScope {
+    let Some(limit) = limit else {
+        return OomScope::Host;
+    };
+    let near = usage.is_some_and(|u| u as f64 >= 0.5 * limit.bytes as f64);
+    match (near, limit.cgroup == cgroup) {
+        (true, true) => OomScope::Container,
+        (true, false) => OomScope::Pod,
+        (false, _) if own == Some(true) || ancestor == Some(true) => OomScope::Unknown,
+        (false, _) => OomScope::Host,
+    }
+}

@@ -1,0 +1,226 @@
+//! What is a life and what is not.
+
+use super::{CODE_0, KILLED, LEAKY, World, bare, key, node, other};
+use crate::{Request, kernel::ExitStatus, process::ProcessKey};
+
+#[test]
+fn a_new_process_is_inspected_and_a_node_is_watched() {
+    let mut world = World::new();
+    let one = key(10, 100);
+    world.exec(one);
+    assert_eq!(world.requests, [Request::Inspect(one)]);
+    world.facts(node(one, LEAKY));
+    assert!(world.requests.contains(&Request::Watch {
+        process: one,
+        cgroup: LEAKY.into()
+    }));
+}
+
+#[test]
+fn what_is_not_node_is_not_watched() {
+    let mut world = World::new();
+    world
+        .start(other(key(10, 100), LEAKY))
+        .exit(key(10, 100), CODE_0)
+        .at(110);
+    assert!(!world.requests.iter().any(|r| matches!(r, Request::Watch { .. })));
+    assert!(world.findings.is_empty());
+}
+
+#[test]
+fn three_lives_in_one_cgroup_are_three_runs_of_one_slot() {
+    let mut world = World::new();
+    for life in 0..3 {
+        let start = 100 + life * 60;
+        let pid = key(10 + life as u32, start);
+        world.at(start).start(node(pid, LEAKY)).sample(pid, LEAKY, 300, 512);
+        world.at(start + 50).mark(pid).exit(pid, KILLED);
+    }
+    world.at(400);
+    assert_eq!(
+        world.told(),
+        [
+            "oom_kill Container main=true others=0",
+            "restart run 2 after kernel_oom",
+            "oom_kill Container main=true others=0",
+            "restart run 3 after kernel_oom",
+            "oom_kill Container main=true others=0",
+        ]
+    );
+}
+
+/// A supervisor may be faster than the records of the death.
+#[test]
+fn a_life_that_begins_within_the_grace_waits_for_the_verdict_on_the_last() {
+    let mut world = World::new();
+    world.start(node(key(10, 100), LEAKY));
+    world
+        .at(150)
+        .exit(key(10, 100), KILLED)
+        .start(node(key(11, 150), LEAKY));
+    assert!(world.findings.is_empty());
+    world.at(151).mark(key(10, 100)).at(153);
+    assert_eq!(world.told()[1], "restart run 2 after kernel_oom");
+}
+
+#[test]
+fn workers_recycled_inside_a_container_are_no_restart() {
+    let mut world = World::new();
+    let init = key(10, 100);
+    world.start(node(init, LEAKY));
+    for n in 0..4_u32 {
+        let worker = key(20 + n, 110 + u64::from(n) * 10);
+        world.at(110 + u64::from(n) * 10);
+        world.start(crate::process::ProcessFacts {
+            parent: init,
+            ns_pid: 7 + n,
+            ..node(worker, LEAKY)
+        });
+        world
+            .at(118 + u64::from(n) * 10)
+            .exit(worker, Some(ExitStatus::Code(1)));
+    }
+    world.at(200);
+    assert!(world.findings.is_empty(), "{:?}", world.told());
+}
+
+/// `sh -c 'while :; do node server.js; done'` as init: the container lives on.
+#[test]
+fn node_restarted_by_a_shell_inside_the_container_is_no_restart_of_the_container() {
+    let mut world = World::new();
+    let sh = key(9, 100);
+    world.start(other(sh, LEAKY));
+    for n in 0..3_u32 {
+        let child = key(10 + n, 110 + u64::from(n) * 10);
+        world.at(110 + u64::from(n) * 10);
+        world.start(crate::process::ProcessFacts {
+            parent: sh,
+            ns_pid: 7 + n,
+            ..node(child, LEAKY)
+        });
+        world.at(118 + u64::from(n) * 10).exit(child, Some(ExitStatus::Code(1)));
+    }
+    world.at(200);
+    assert!(world.findings.is_empty(), "{:?}", world.told());
+    world
+        .exit(sh, Some(ExitStatus::Code(1)))
+        .at(210)
+        .start(node(key(30, 210), LEAKY))
+        .at(220);
+    assert_eq!(world.told(), ["restart run 2 after error_exit"]);
+}
+
+#[test]
+fn a_shell_that_becomes_node_is_one_process_and_one_run() {
+    let mut world = World::new();
+    let pid = key(10, 100);
+    world.start(other(pid, LEAKY)).at(101).start(node(pid, LEAKY)).at(110);
+    world.exit(pid, CODE_0).at(120).start(node(key(11, 120), LEAKY)).at(130);
+    assert_eq!(world.told(), ["restart run 2 after completed"]);
+}
+
+/// `sh -c node` where the shell stays: it ends after its child, with its child's status made a code.
+#[test]
+fn the_end_of_a_wrapped_node_is_that_of_the_node() {
+    let mut world = World::new();
+    let (sh, child) = (key(9, 100), key(10, 100));
+    world.start(other(sh, LEAKY));
+    world.start(crate::process::ProcessFacts {
+        parent: sh,
+        ns_pid: 7,
+        ..node(child, LEAKY)
+    });
+    world
+        .at(150)
+        .sample(child, LEAKY, 480, 512)
+        .mark(child)
+        .exit(child, KILLED);
+    world
+        .exit(sh, Some(ExitStatus::Code(137)))
+        .at(160)
+        .start(node(key(11, 160), LEAKY))
+        .at(170);
+    assert_eq!(world.told()[2], "restart run 2 after kernel_oom");
+}
+
+#[test]
+fn a_bare_process_is_known_again_by_script_and_directory_under_its_parent() {
+    let mut world = World::new();
+    let supervisor = key(5, 50);
+    world
+        .start(bare(key(10, 100), supervisor))
+        .at(150)
+        .exit(key(10, 100), KILLED)
+        .at(160);
+    world.start(bare(key(11, 160), supervisor)).at(170);
+    assert_eq!(world.told(), ["restart run 2 after terminated"]);
+}
+
+#[test]
+fn two_bare_processes_alike_are_two_slots() {
+    let mut world = World::new();
+    let supervisor = key(5, 50);
+    world
+        .start(bare(key(10, 100), supervisor))
+        .start(bare(key(11, 100), supervisor))
+        .at(150);
+    world
+        .exit(key(11, 100), CODE_0)
+        .at(160)
+        .start(bare(key(12, 160), supervisor))
+        .at(170);
+    assert_eq!(world.told(), ["restart run 2 after completed"]);
+    let subject = world.findings[0].subject.clone().expect("a restart has a subject");
+    assert_eq!(subject.instance, 1);
+}
+
+#[test]
+fn a_slot_goes_on_under_a_supervisor_that_was_itself_restarted() {
+    let mut world = World::new();
+    let (first, second) = (key(5, 50), key(6, 155));
+    world
+        .start(bare(key(10, 100), first))
+        .at(150)
+        .exit(key(10, 100), KILLED)
+        .exit(first, CODE_0);
+    world.at(160).start(bare(key(11, 160), second)).at(170);
+    assert_eq!(world.told(), ["restart run 2 after terminated"]);
+}
+
+#[test]
+fn a_cluster_of_bare_workers_is_one_run() {
+    let mut world = World::new();
+    let primary = key(10, 100);
+    world.start(bare(primary, key(5, 50)));
+    world
+        .start(bare(key(11, 101), primary))
+        .start(bare(key(12, 101), primary));
+    world
+        .at(150)
+        .exit(key(11, 101), Some(ExitStatus::Code(1)))
+        .at(160)
+        .start(bare(key(13, 160), primary))
+        .at(170);
+    assert!(world.findings.is_empty(), "{:?}", world.told());
+}
+
+#[test]
+fn a_service_restarted_by_systemd_is_a_new_run() {
+    let mut world = World::new();
+    let unit = "/system.slice/api.service";
+    let service = |pid: ProcessKey| bare_in(pid, unit);
+    world
+        .start(service(key(10, 100)))
+        .at(150)
+        .exit(key(10, 100), Some(ExitStatus::Code(3)))
+        .at(151);
+    world.start(service(key(11, 151))).at(160);
+    assert_eq!(world.told(), ["restart run 2 after error_exit"]);
+}
+
+fn bare_in(pid: ProcessKey, cgroup: &str) -> crate::process::ProcessFacts {
+    crate::process::ProcessFacts {
+        cgroup: cgroup.into(),
+        ..bare(pid, ProcessKey { pid: 1, start: 1 })
+    }
+}

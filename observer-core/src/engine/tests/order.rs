@@ -1,0 +1,133 @@
+//! Late, doubled, missing and contradictory records.
+
+use super::{CODE_0, KILLED, LEAKY, World, key, node};
+use crate::{What, input::Lost, kernel::KernelEvent, time::BootTime};
+
+#[test]
+fn an_exit_before_the_facts_ends_the_run_all_the_same() {
+    let mut world = World::new();
+    world
+        .exec(key(10, 100))
+        .exit(key(10, 100), KILLED)
+        .facts(node(key(10, 100), LEAKY))
+        .at(110);
+    world.start(node(key(11, 110), LEAKY)).at(120);
+    assert_eq!(world.told(), ["restart run 2 after terminated"]);
+}
+
+#[test]
+fn an_exit_before_exec_and_facts_ends_the_run_all_the_same() {
+    let mut world = World::new();
+    world
+        .exit(key(10, 100), CODE_0)
+        .exec(key(10, 100))
+        .facts(node(key(10, 100), LEAKY))
+        .at(110);
+    world.start(node(key(11, 110), LEAKY)).at(120);
+    assert_eq!(world.told(), ["restart run 2 after completed"]);
+}
+
+#[test]
+fn everything_twice_is_the_same_as_once() {
+    let once = story(1);
+    let twice = story(2);
+    assert_eq!(once.told(), twice.told());
+    let ids = |w: &World| w.findings.iter().map(|f| f.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&once), ids(&twice));
+}
+
+fn story(times: usize) -> World {
+    let mut world = World::new();
+    for life in 0..3_u64 {
+        let pid = key(10 + life as u32, 100 + life * 60);
+        world.at(100 + life * 60);
+        for _ in 0..times {
+            world.exec(pid);
+        }
+        for _ in 0..times {
+            world.facts(node(pid, LEAKY));
+        }
+        world.at(150 + life * 60);
+        for _ in 0..times {
+            world.mark(pid);
+        }
+        for _ in 0..times {
+            world.exit(pid, KILLED);
+        }
+    }
+    world.at(400);
+    world
+}
+
+#[test]
+fn a_reused_pid_ends_its_former_owner_unseen() {
+    let mut world = World::new();
+    world
+        .start(node(key(10, 100), LEAKY))
+        .at(150)
+        .start(node(key(10, 150), LEAKY))
+        .at(160);
+    assert_eq!(world.told(), ["restart run 2 after unknown"]);
+}
+
+#[test]
+fn a_released_cgroup_ends_a_run_whose_exit_was_lost() {
+    let mut world = World::new();
+    world.start(node(key(10, 100), LEAKY)).at(150);
+    world.feed(What::Kernel(KernelEvent::CgroupRelease {
+        root: 0,
+        path: LEAKY.into(),
+    }));
+    world.at(160).start(node(key(11, 160), LEAKY)).at(170);
+    assert_eq!(world.told(), ["restart run 2 after unknown"]);
+}
+
+#[test]
+fn a_release_that_overtakes_the_exit_changes_nothing() {
+    let mut world = World::new();
+    world.start(node(key(10, 100), LEAKY)).at(150);
+    world.feed(What::Kernel(KernelEvent::CgroupRelease {
+        root: 0,
+        path: LEAKY.into(),
+    }));
+    world.mark(key(10, 100)).exit(key(10, 100), KILLED);
+    world.at(160).start(node(key(11, 160), LEAKY)).at(170);
+    assert_eq!(world.told()[1], "restart run 2 after kernel_oom");
+}
+
+#[test]
+fn a_loss_makes_an_end_inferred_and_asks_who_is_still_there() {
+    let mut world = World::new();
+    world.start(node(key(10, 100), LEAKY)).at(150);
+    world.requests.clear();
+    world.feed(What::Lost(Lost {
+        stage: "ring".into(),
+        kind: "exit".into(),
+        count: 3,
+    }));
+    assert_eq!(world.requests, [crate::Request::Inspect(key(10, 100))]);
+    world
+        .exit(key(10, 100), CODE_0)
+        .at(160)
+        .start(node(key(11, 160), LEAKY))
+        .at(170);
+    assert_eq!(world.told(), ["restart run 2 after completed"]);
+    assert_eq!(world.findings[0].confidence, crate::finding::Confidence::Inferred);
+    assert_eq!(world.engine.counts().lost.get("ring"), Some(&3));
+}
+
+#[test]
+fn a_gap_is_told_and_what_ended_in_it_is_unknown() {
+    let mut world = World::new();
+    world.start(node(key(10, 100), LEAKY)).at(200);
+    world.feed(What::Gap {
+        from: BootTime(150 * crate::time::SECOND),
+        reason: "the reader stood still".into(),
+    });
+    world.feed(What::Vanished(key(10, 100)));
+    world.at(210).start(node(key(11, 160), LEAKY)).at(220);
+    assert_eq!(
+        world.told(),
+        ["gap the reader stood still", "restart run 2 after unknown"]
+    );
+}

@@ -1,0 +1,379 @@
+//! The decision: reads an [`Evidence`], produces an [`End`]. Pure, and told in words in `End::because`.
+//!
+//! Kernel facts relied on (docs/detection.md, "How a run ended"):
+//! `oom:mark_victim` also fires for tasks that are already exiting, so a mark counts only with an end by SIGKILL;
+//! the kernel ignores SIGABRT for a container's init, so V8's abort ends there in glibc's trap (SIGSEGV on x86-64,
+//! SIGTRAP or SIGILL elsewhere); and `process.abort()` looks the same as V8's abort, so only the level tells them apart.
+
+use super::{Cause, End, Sender, SignalSeen};
+use crate::{
+    finding::Confidence,
+    kernel::ExitStatus,
+    time::{BootTime, SECOND},
+};
+
+const SIGHUP: u8 = 1;
+const SIGINT: u8 = 2;
+const SIGILL: u8 = 4;
+const SIGTRAP: u8 = 5;
+const SIGABRT: u8 = 6;
+const SIGKILL: u8 = 9;
+const SIGSEGV: u8 = 11;
+const SIGTERM: u8 = 15;
+
+/// Share of V8's heap limit that the resident set must have reached for an abort to be put down to the heap limit.
+/// Measured deaths stood at 1.08-1.13 of it; samples lag behind.
+const HEAP_SHARE: f64 = 0.8;
+/// Resident bytes below which an abort is not a heap limit's where the limit is not known: the smallest default
+/// heap limit of Node 20-26 is 259 MB.
+const SMALLEST_HEAP: u64 = 220_000_000;
+/// A stop signal explains an exit for as long as the longest usual grace period (systemd's 90 s) and some.
+const STOP_GRACE: u64 = 120 * SECOND;
+
+/// What marks a victim of the kernel's OOM killer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Victim {
+    /// Nothing.
+    #[default]
+    No,
+    /// The kernel marked this process, or one of its threads.
+    Marked,
+    /// The kernel marked a thread by an id that could not be resolved, at the time of this death.
+    Perhaps,
+}
+
+/// What was seen of a process and of its end.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence<'a> {
+    /// Its thread-group id: tells a signal it sent itself from one of others.
+    pub pid: u32,
+    /// When it died.
+    pub at: BootTime,
+    /// Exit status, where the rung tells.
+    pub status: Option<ExitStatus>,
+    /// The exit itself was seen: not merely missed afterwards.
+    pub seen: bool,
+    /// It was running Node.js.
+    pub node: bool,
+    /// It was init in its pid namespace.
+    pub init: bool,
+    /// Victim mark.
+    pub victim: Victim,
+    /// Whether the kill counter of its own cgroup rose since last accounted for; `None` where not read.
+    pub own_kills_rose: Option<bool>,
+    /// The same for an ancestor's.
+    pub ancestor_kills_rose: Option<bool>,
+    /// Another process of the container was killed by the kernel for memory at the same time.
+    pub group_kill: bool,
+    /// Signals seen, oldest first.
+    pub signals: Vec<&'a SignalSeen>,
+    /// Resident bytes, from the last sample.
+    pub rss: Option<u64>,
+    /// The same, carried on at its last pace to the moment of death.
+    pub rss_projected: Option<u64>,
+    /// V8's heap limit, predicted, bytes.
+    pub heap_limit: Option<u64>,
+    /// Trend of the cgroup from its last sample over its limit.
+    pub saturation: Option<f64>,
+    /// The owner was replacing the version.
+    pub rollout: bool,
+    /// It is a container that Kubernetes restarts in place, and its pod is not being deleted.
+    pub kept_pod: bool,
+    /// Records were lost around the time of death.
+    pub lossy: bool,
+}
+
+/// Why it ended.
+pub fn decide(evidence: &Evidence<'_>) -> End {
+    let mut end = match evidence.status {
+        None => without_status(evidence),
+        Some(ExitStatus::Signal(SIGKILL)) => killed(evidence),
+        Some(ExitStatus::Signal(signal)) if is_stop(signal) => stopped(evidence, evidence.stop(), true),
+        Some(ExitStatus::Signal(signal)) => crashed(evidence, signal),
+        Some(ExitStatus::Code(code)) => exited(evidence, code),
+    };
+    if evidence.lossy && end.confidence == Confidence::Observed {
+        end.confidence = Confidence::Inferred;
+        end.because
+            .push_str("; records were lost at that time, so something may be missing");
+    }
+    end
+}
+
+impl<'a> Evidence<'a> {
+    /// The last stop signal from a process, not older than the longest grace period.
+    fn stop(&self) -> Option<&'a SignalSeen> {
+        let recent = |s: &&&SignalSeen| is_stop(s.signal) && s.delivered && self.at.since(s.at) <= STOP_GRACE;
+        self.signals.iter().rev().find(recent).copied()
+    }
+
+    /// The last SIGKILL that a process sent.
+    fn kill(&self) -> Option<&'a SignalSeen> {
+        self.signals
+            .iter()
+            .rev()
+            .find(|s| s.signal == SIGKILL && s.code <= 0)
+            .copied()
+    }
+
+    fn end(&self, cause: Cause, confidence: Confidence, sender: Option<&SignalSeen>, because: String) -> End {
+        let sender = sender.map(|s| Sender {
+            pid: s.sender_pid,
+            comm: s.sender_comm.clone(),
+            signal: s.signal,
+        });
+        End {
+            cause,
+            confidence,
+            status: self.status,
+            sender,
+            because,
+        }
+    }
+}
+
+/// The exit status is not known: files only, or the process was found missing.
+fn without_status(e: &Evidence<'_>) -> End {
+    let rose = e.own_kills_rose == Some(true);
+    if e.victim == Victim::Marked && rose {
+        return e.end(
+            Cause::KernelOom,
+            Confidence::Observed,
+            None,
+            "the kernel marked it as a victim and the cgroup's kill counter rose".into(),
+        );
+    }
+    if e.victim == Victim::Marked || rose {
+        let what = if rose {
+            "the cgroup's kill counter rose"
+        } else {
+            "the kernel marked it as a victim"
+        };
+        return e.end(
+            Cause::KernelOom,
+            Confidence::Inferred,
+            None,
+            format!("{what}; the exit status was not seen"),
+        );
+    }
+    if let Some(kill) = e.kill().filter(|s| is_oom_daemon(&s.sender_comm)) {
+        return userspace(e, kill);
+    }
+    if let Some(stop) = e.stop() {
+        return stopped(e, Some(stop), false);
+    }
+    if e.ancestor_kills_rose == Some(true) && e.saturation.is_some_and(|s| s >= 0.8) {
+        return e.end(
+            Cause::KernelOom,
+            Confidence::Inferred,
+            None,
+            "the kill counter of an enclosing cgroup rose while this one stood near its limit; the exit status was not seen".into(),
+        );
+    }
+    let because = if e.seen {
+        "it ended; neither status nor signal was seen, and no kill for memory was counted"
+    } else {
+        "it was found missing; its end was not seen"
+    };
+    e.end(Cause::Unknown, Confidence::Inferred, None, because.into())
+}
+
+/// Ended by SIGKILL: by the kernel for memory, by a daemon for memory, or by somebody else.
+fn killed(e: &Evidence<'_>) -> End {
+    if e.victim == Victim::Marked {
+        let counted = if e.own_kills_rose == Some(true) {
+            " and the cgroup's kill counter rose"
+        } else {
+            ""
+        };
+        let because = format!("the kernel marked it as a victim, it ended by SIGKILL{counted}");
+        return e.end(Cause::KernelOom, Confidence::Observed, None, because);
+    }
+    if let Some(kill) = e.kill() {
+        if is_oom_daemon(&kill.sender_comm) {
+            return userspace(e, kill);
+        }
+        // A process sent it: whatever a counter says, that one belongs to somebody else.
+        return stopped(e, Some(kill), true);
+    }
+    let by_kernel = e.signals.iter().any(|s| s.signal == SIGKILL && s.code > 0);
+    let rose = e.own_kills_rose == Some(true);
+    let near = e.saturation.is_some_and(|s| s >= 0.8);
+    let reason = if e.group_kill {
+        Some("it ended by SIGKILL together with a marked victim of its container")
+    } else if rose {
+        Some("it ended by SIGKILL and the cgroup's kill counter rose")
+    } else if e.victim == Victim::Perhaps && near {
+        Some("it ended by SIGKILL near its limit, when the kernel marked a thread of unknown process")
+    } else if e.ancestor_kills_rose == Some(true) && near {
+        Some("it ended by SIGKILL near its limit and an enclosing cgroup's kill counter rose")
+    } else if by_kernel && near {
+        Some("the kernel itself sent SIGKILL near the limit")
+    } else {
+        None
+    };
+    if let Some(reason) = reason {
+        return e.end(Cause::KernelOom, Confidence::Inferred, None, reason.into());
+    }
+    let because = "it ended by SIGKILL from a sender that was not seen; no kill for memory was marked or counted";
+    e.end(Cause::Terminated, Confidence::Inferred, None, because.into())
+}
+
+fn userspace(e: &Evidence<'_>, kill: &SignalSeen) -> End {
+    let because = format!("{} (pid {}) sent SIGKILL", kill.sender_comm, kill.sender_pid);
+    e.end(Cause::UserspaceOom, Confidence::Observed, Some(kill), because)
+}
+
+/// Somebody asked it to stop, or made it.
+fn stopped(e: &Evidence<'_>, by: Option<&SignalSeen>, observed: bool) -> End {
+    let asked = by.map_or_else(
+        || "it ended by a stop signal whose sender was not seen".to_owned(),
+        |s| {
+            format!(
+                "{} (pid {}) sent {}",
+                s.sender_comm,
+                s.sender_pid,
+                signal_name(s.signal)
+            )
+        },
+    );
+    let confidence = if observed && by.is_some() {
+        Confidence::Observed
+    } else {
+        Confidence::Inferred
+    };
+    if e.rollout {
+        let because = format!("{asked} while another version took its place");
+        return e.end(Cause::Rollout, Confidence::Inferred, by, because);
+    }
+    let by_runtime = by.is_some_and(|s| is_container_runtime(&s.sender_comm));
+    if e.kept_pod && by_runtime {
+        let because =
+            format!("{asked}; its pod stays, so the kubelet had it restarted, as it does after failed probes");
+        return e.end(Cause::Liveness, Confidence::Inferred, by, because);
+    }
+    e.end(Cause::Terminated, confidence, by, asked)
+}
+
+/// A signal that a program brings on itself: an abort, a trap, a fault.
+fn crashed(e: &Evidence<'_>, signal: u8) -> End {
+    let name = signal_name(signal);
+    let aborts_ignored = e.signals.iter().filter(|s| s.signal == SIGABRT && !s.delivered).count();
+    let init_trap = e.init && matches!(signal, SIGSEGV | SIGTRAP | SIGILL);
+    let foreign = |s: &&&SignalSeen| s.signal == signal && s.code <= 0 && s.delivered && s.sender_pid != e.pid;
+    if let Some(by) = e.signals.iter().rev().find(foreign).copied() {
+        let because = format!("{} (pid {}) sent {name}", by.sender_comm, by.sender_pid);
+        return e.end(Cause::Crash, Confidence::Observed, Some(by), because);
+    }
+    if !e.node || !(signal == SIGABRT || init_trap) {
+        return e.end(Cause::Crash, Confidence::Observed, None, format!("it ended by {name}"));
+    }
+    let how = if signal == SIGABRT {
+        "it aborted".to_owned()
+    } else if aborts_ignored > 0 {
+        format!("as init of its container it ignored SIGABRT {aborts_ignored} times and then trapped ({name})")
+    } else {
+        format!("it ended by {name}, as an abort does for init of a container")
+    };
+    let rss = e.rss_projected.max(e.rss);
+    match (rss, e.heap_limit) {
+        (Some(rss), Some(limit)) if rss as f64 >= HEAP_SHARE * limit as f64 => e.end(
+            Cause::V8HeapOom,
+            Confidence::Inferred,
+            None,
+            format!(
+                "{how} with {} MB resident, against a predicted heap limit of {} MB",
+                rss / 1_000_000,
+                limit / 1_000_000
+            ),
+        ),
+        (Some(rss), Some(limit)) => e.end(
+            Cause::Crash,
+            Confidence::Observed,
+            None,
+            format!(
+                "{how} with {} MB resident, far below the predicted heap limit of {} MB",
+                rss / 1_000_000,
+                limit / 1_000_000
+            ),
+        ),
+        (Some(rss), None) if rss >= SMALLEST_HEAP && (signal == SIGABRT || aborts_ignored > 0) => e.end(
+            Cause::V8HeapOom,
+            Confidence::Inferred,
+            None,
+            format!(
+                "{how} with {} MB resident; its heap limit is not known",
+                rss / 1_000_000
+            ),
+        ),
+        _ => e.end(Cause::Crash, Confidence::Observed, None, how),
+    }
+}
+
+fn exited(e: &Evidence<'_>, code: u8) -> End {
+    if let Some(stop) = e.stop() {
+        let mut end = stopped(e, Some(stop), true);
+        end.because = format!("{}; it then exited with code {code}", end.because);
+        return end;
+    }
+    let already_exiting = if e.victim == Victim::Marked {
+        "; the kernel had marked it as a victim, but it was already exiting"
+    } else {
+        ""
+    };
+    if code == 0 {
+        return e.end(
+            Cause::Completed,
+            Confidence::Observed,
+            None,
+            format!("it exited with code 0{already_exiting}"),
+        );
+    }
+    e.end(
+        Cause::ErrorExit,
+        Confidence::Observed,
+        None,
+        format!("it exited with code {code}{already_exiting}"),
+    )
+}
+
+const fn is_stop(signal: u8) -> bool {
+    matches!(signal, SIGHUP | SIGINT | SIGTERM)
+}
+
+/// Daemons that kill for memory, by the name of their main thread (cut at 15 bytes by the kernel).
+pub(crate) fn is_oom_daemon(comm: &str) -> bool {
+    matches!(
+        comm,
+        "systemd-oomd" | "oomd" | "earlyoom" | "nohang" | "low-memory-moni" | "lmkd"
+    )
+}
+
+/// Programs through which a kubelet stops a container (cut at 15 bytes by the kernel).
+fn is_container_runtime(comm: &str) -> bool {
+    comm.starts_with("runc")
+        || comm.starts_with("crun")
+        || comm.starts_with("containerd")
+        || comm.starts_with("conmon")
+        || comm.starts_with("crio")
+        || comm.starts_with("dockerd")
+        || comm.starts_with("youki")
+}
+
+pub(crate) fn signal_name(signal: u8) -> String {
+    match signal {
+        SIGHUP => "SIGHUP".into(),
+        SIGINT => "SIGINT".into(),
+        3 => "SIGQUIT".into(),
+        SIGILL => "SIGILL".into(),
+        SIGTRAP => "SIGTRAP".into(),
+        SIGABRT => "SIGABRT".into(),
+        7 => "SIGBUS".into(),
+        8 => "SIGFPE".into(),
+        SIGKILL => "SIGKILL".into(),
+        SIGSEGV => "SIGSEGV".into(),
+        13 => "SIGPIPE".into(),
+        SIGTERM => "SIGTERM".into(),
+        other => format!("signal {other}"),
+    }
+}

@@ -1,0 +1,126 @@
+//! Runs: reads levels of one life, produces its peak, its ceilings and its growth since its baseline.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    detect::Ceilings,
+    finding::{Ceiling, CeilingKind},
+    identity::{Subject, Version},
+    time::BootTime,
+};
+
+/// Samples before a level is a baseline.
+const WARM_UP: u64 = 3;
+/// Nanoseconds without a new high after which a run no longer grows.
+const STILL: u64 = 3_600 * crate::time::SECOND;
+
+/// One life of a container, as measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// Number within its slot, from 1; 0 while the run before it is being settled.
+    pub(crate) number: u64,
+    pub(crate) started: BootTime,
+    /// It was running when the agent began.
+    pub(crate) found: bool,
+    /// Something may have been missed while it ran.
+    pub(crate) gap: bool,
+    pub(crate) version: Option<Version>,
+    pub(crate) subject: Arc<Subject>,
+    /// Highest usage seen, or the cgroup's own mark, bytes.
+    pub(crate) peak: u64,
+    /// Last usage, bytes (page cache included).
+    pub(crate) usage: Option<u64>,
+    /// Last trend, bytes.
+    pub(crate) trend: Option<u64>,
+    pub(crate) sampled: BootTime,
+    /// Samples taken.
+    pub(crate) samples: u64,
+    /// Lowest trend since growth was last ruled out, bytes.
+    pub(crate) baseline: Option<u64>,
+    /// Highest trend since then, and when it was last raised by a noticeable step.
+    pub(crate) high: u64,
+    pub(crate) high_at: BootTime,
+    pub(crate) ceilings: Ceilings,
+    /// `near_ceiling` was said once in this run.
+    pub(crate) near_said: bool,
+    pub(crate) tracing: bool,
+    /// V8's heap limit of the main process, bytes.
+    pub(crate) heap_limit: Option<u64>,
+    /// The cgroup's limit, bytes, and the cgroup that sets it.
+    pub(crate) limit: Option<crate::sample::Limit>,
+}
+
+impl Run {
+    pub(crate) fn new(started: BootTime, found: bool, version: Option<Version>, subject: Arc<Subject>) -> Self {
+        Self {
+            number: 0,
+            started,
+            found,
+            gap: false,
+            version,
+            subject,
+            peak: 0,
+            usage: None,
+            trend: None,
+            sampled: started,
+            samples: 0,
+            baseline: None,
+            high: 0,
+            high_at: started,
+            ceilings: Ceilings::default(),
+            near_said: false,
+            tracing: false,
+            heap_limit: None,
+            limit: None,
+        }
+    }
+
+    /// The lower of the ceilings in force.
+    pub(crate) fn ceiling(&self) -> Option<Ceiling> {
+        let v8 = self.ceilings.v8.map(|bytes| Ceiling {
+            bytes,
+            kind: CeilingKind::V8Heap,
+        });
+        match (self.ceilings.cgroup, v8) {
+            (Some(a), Some(b)) => Some(if b.bytes < a.bytes { b } else { a }),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Takes a level; says whether tracing of growth is to be switched, and to what.
+    ///
+    /// On after a rise over the baseline of 4 % of the ceiling (at least 8 MiB; 16 MiB without a ceiling). Off when the
+    /// level has fallen back by half of that rise, or has made no new high for [`STILL`] (in real time): the level
+    /// reached is then the new baseline, so that a service that has warmed up is left alone.
+    pub(crate) fn growth(&mut self, at: BootTime, trend: u64, time_scale: f64) -> Option<bool> {
+        // A process that has just started is not growing but starting.
+        if self.samples <= WARM_UP {
+            self.baseline = Some(trend);
+            self.high = trend;
+            self.high_at = at;
+            return None;
+        }
+        let step = self.ceiling().map_or(16 << 20, |c| (c.bytes / 25).max(8 << 20));
+        let baseline = self.baseline.map_or(trend, |b| b.min(trend));
+        self.baseline = Some(baseline);
+        if trend > self.high.saturating_add(step / 8) {
+            self.high = trend;
+            self.high_at = at;
+        }
+        let rise = trend.saturating_sub(baseline);
+        if !self.tracing {
+            self.tracing = rise >= step;
+            return self.tracing.then_some(true);
+        }
+        let still = at.since(self.high_at) as f64 >= STILL as f64 * time_scale;
+        if still || rise < step / 2 {
+            self.tracing = false;
+            self.baseline = Some(trend);
+            self.high = trend;
+            return Some(false);
+        }
+        None
+    }
+}

@@ -1,0 +1,134 @@
+//! Slots: what is restarted in place; holds the ended runs and the detector's state.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::{ContainerId, pairs};
+use crate::{
+    finding::RunSummary,
+    identity::{Slot, Workload},
+    time::BootTime,
+};
+
+/// Most slots kept, idle ones included.
+pub(crate) const MAX_SLOTS: usize = 2_048;
+/// Ended runs kept of a slot.
+pub(crate) const MAX_RUNS: usize = 8;
+
+/// A slot, and which of several alike that live at once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct SlotId {
+    pub(crate) slot: Slot,
+    pub(crate) instance: u32,
+}
+
+/// What is known of a slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SlotState {
+    pub(crate) workload: Workload,
+    /// Runs begun.
+    pub(crate) runs: u64,
+    /// The container whose run is the current one.
+    pub(crate) current: Option<ContainerId>,
+    /// Containers whose run begins when the current one is settled.
+    pub(crate) waiting: VecDeque<ContainerId>,
+    /// Ended runs, oldest first.
+    pub(crate) ended: VecDeque<RunSummary>,
+    /// Findings made, by which their ids differ.
+    pub(crate) findings: u64,
+    /// The pair of numbers last called a misfit: heap limit and cgroup limit.
+    pub(crate) misfit: Option<(u64, u64)>,
+    pub(crate) last_active: BootTime,
+}
+
+impl SlotState {
+    pub(crate) fn new(workload: Workload, at: BootTime) -> Self {
+        Self {
+            workload,
+            runs: 0,
+            current: None,
+            waiting: VecDeque::new(),
+            ended: VecDeque::new(),
+            findings: 0,
+            misfit: None,
+            last_active: at,
+        }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.current.is_none() && self.waiting.is_empty()
+    }
+
+    pub(crate) fn keep(&mut self, ended: RunSummary) {
+        if self.ended.len() == MAX_RUNS {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(ended);
+    }
+}
+
+/// All slots.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Slots {
+    #[serde(with = "pairs")]
+    by_id: BTreeMap<SlotId, SlotState>,
+}
+
+impl Slots {
+    pub(crate) fn get(&self, id: &SlotId) -> Option<&SlotState> {
+        self.by_id.get(id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &SlotId) -> Option<&mut SlotState> {
+        self.by_id.get_mut(id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&SlotId, &SlotState)> {
+        self.by_id.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// All instances of a slot, lowest first.
+    pub(crate) fn instances(&self, slot: &Slot) -> impl Iterator<Item = (&SlotId, &SlotState)> {
+        let from = SlotId {
+            slot: slot.clone(),
+            instance: 0,
+        };
+        let to = SlotId {
+            slot: slot.clone(),
+            instance: u32::MAX,
+        };
+        self.by_id.range(from..=to)
+    }
+
+    /// Adds a slot; `false` where all that are kept have a run and none can be forgotten.
+    pub(crate) fn insert(&mut self, id: SlotId, state: SlotState, evicted: &mut u64) -> bool {
+        if self.by_id.len() >= MAX_SLOTS && !self.forget_one(evicted) {
+            return false;
+        }
+        self.by_id.insert(id, state);
+        true
+    }
+
+    pub(crate) fn remove(&mut self, id: &SlotId) -> Option<SlotState> {
+        self.by_id.remove(id)
+    }
+
+    /// Forgets the idle slot that has been idle longest.
+    fn forget_one(&mut self, evicted: &mut u64) -> bool {
+        let idle = self
+            .by_id
+            .iter()
+            .filter(|(_, s)| s.is_idle())
+            .min_by_key(|(_, s)| s.last_active)
+            .map(|(id, _)| id.clone());
+        idle.is_some_and(|id| {
+            *evicted += 1;
+            self.by_id.remove(&id).is_some()
+        })
+    }
+}
