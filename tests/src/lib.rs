@@ -2,8 +2,15 @@
 //! that watches them.
 //!
 //! Reads what this machine can do ([`need`]), produces processes, containers and cgroups that clean up after
-//! themselves, and the agent's findings as they come. Nothing here waits by sleeping: a wait is on the event itself,
-//! with a generous deadline.
+//! themselves ([`stage`]), and what the agent says as it comes ([`agent`]). Nothing here waits by sleeping: a wait is
+//! on the event itself, with a generous deadline.
 
+pub mod agent;
+pub mod app;
+pub mod bundle;
+pub mod cgroup;
+pub mod container;
+pub mod lines;
 pub mod need;
 pub mod places;
+pub mod stage;

@@ -98,7 +98,7 @@ pub fn record(test: &str, reason: &str) {
 
 /// Returns from the test, recorded as skipped, unless everything named is there.
 ///
-/// ```ignore
+/// ```text
 /// #[test]
 /// fn a_kill_is_seen() {
 ///     need!(Root, Bpf, Runc, Node);
