@@ -1,13 +1,46 @@
-//! Detection: reads the levels and ends of a slot's runs, produces verdicts, one per change of state.
+//! Detection: reads the levels and the ends of a slot's runs, produces verdicts, one per change of state.
+//!
+//! [`SlotDetector`] is the whole of it: one per slot, streaming, at most [`slot::MAX_BYTES`] of state, and a pure
+//! function of what it was given, in that order. What it looks at and why is told in `docs/detection.md`; each file
+//! below holds one step of it:
+//!
+//! - [`ring`], [`span`]: the bounded history of a run, from minutes to its whole life;
+//! - [`window`], [`stats`], [`shape`]: a stretch of that history, its slope with an interval, and the curve it follows;
+//! - [`gates`]: what must hold before anything is said;
+//! - [`record`]: ended runs, and which of them rose alike;
+//! - [`forecast`]: time to the ceiling with an interval;
+//! - [`ceiling`]: V8's limit, what an earlier death taught, and limits that contradict each other;
+//! - [`attribution`]: where it grew.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     exit::Cause,
-    finding::{Ceiling, RunSummary},
+    finding::{Ceiling, Confidence, RunSummary},
     identity::Version,
     time::BootTime,
 };
+
+pub mod attribution;
+pub mod ceiling;
+pub mod config;
+pub mod elementary;
+mod ends;
+pub mod forecast;
+pub mod gates;
+mod judge;
+pub mod record;
+pub mod ring;
+pub mod shape;
+pub mod slot;
+pub mod span;
+pub mod stats;
+mod tell;
+pub mod window;
+
+pub use attribution::Attribution;
+pub use config::DetectConfig;
+pub use slot::{Counts, SlotDetector};
 
 /// What is said of a slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,8 +61,22 @@ pub enum State {
     Resolved,
 }
 
+impl State {
+    /// The state's name, as it leaves the agent.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quiet => "quiet",
+            Self::Suspected => "suspected",
+            Self::Likely => "likely",
+            Self::Confirmed => "confirmed",
+            Self::Retracted => "retracted",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
 /// One level of a slot's current run.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// When.
     pub at: BootTime,
@@ -37,8 +84,14 @@ pub struct Point {
     pub trend: u64,
     /// Page cache, bytes.
     pub file: u64,
+    /// Of `trend`, the part that is shared memory and tmpfs, bytes.
+    pub shmem: u64,
+    /// Of `trend`, the part that is unreclaimable kernel memory, bytes.
+    pub slab: u64,
     /// Cumulative CPU time, nanoseconds: the load proxy.
     pub cpu_ns: Option<u64>,
+    /// Net growth by place (`Place::ALL` order), bytes since tracing began; `None` while growth is not traced.
+    pub growth: Option<[i64; observer_common::growth::PLACES as usize]>,
     /// The ceilings in force, lowest first where it matters.
     pub ceilings: Ceilings,
 }
@@ -48,13 +101,15 @@ pub struct Point {
 pub struct Ceilings {
     /// Lowest limit of the cgroup and its ancestors, bytes.
     pub cgroup: Option<Ceiling>,
-    /// V8's heap limit plus what lies outside the heap, bytes of trend.
+    /// V8's heap limit plus what lies outside the heap, bytes of trend ([`ceiling::v8_ceiling`]).
     pub v8: Option<u64>,
 }
 
 /// A statement about a slot, with its evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
+    /// When the evidence was complete.
+    pub at: BootTime,
     /// The state entered.
     pub state: State,
     /// The state left.
@@ -75,10 +130,38 @@ pub struct Verdict {
     pub runs: Vec<RunSummary>,
     /// First version that shows it.
     pub first_version: Option<Version>,
+    /// Where it grew.
+    pub attribution: Option<Attribution>,
+    /// Before and after, where a later version resolved it.
+    pub comparison: Option<Comparison>,
     /// Which gates decided, in the order they were evaluated.
     pub gates: Vec<Gate>,
     /// The reason in words.
     pub because: String,
+}
+
+/// A version that leaked beside one that does not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The version that leaked.
+    pub before: Side,
+    /// The version that does not.
+    pub after: Side,
+}
+
+/// One side of a [`Comparison`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Side {
+    /// The version, where known.
+    pub version: Option<Version>,
+    /// Level shortly after a start, bytes.
+    pub baseline: u64,
+    /// Highest level, bytes.
+    pub peak: u64,
+    /// Slope of the floor, bytes per hour.
+    pub slope_bytes_per_hour: f64,
+    /// Seconds from a start to its end (before), or lived so far (after).
+    pub lifetime_s: f64,
 }
 
 /// A forecast with its interval, seconds.
@@ -112,4 +195,20 @@ pub struct RunEnd {
     pub at: BootTime,
     /// Why.
     pub cause: Cause,
+    /// Whether the cause was seen or concluded.
+    pub confidence: Confidence,
+    /// Highest level by the cgroup's own mark, bytes, where it was read.
+    pub peak: Option<u64>,
+}
+
+impl RunEnd {
+    /// An end whose cause was concluded and whose peak was not read.
+    pub const fn new(at: BootTime, cause: Cause) -> Self {
+        Self {
+            at,
+            cause,
+            confidence: Confidence::Inferred,
+            peak: None,
+        }
+    }
 }

@@ -1,0 +1,151 @@
+//! Where a run grew: reads growth counters or the parts of memory.stat, produces shares with their confidence.
+
+use observer_common::growth::{PLACES, Place};
+use serde::{Deserialize, Serialize};
+
+use super::Point;
+use crate::finding::Confidence;
+
+/// Shares of a run's growth by place; each 0 to 1, together 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shares {
+    /// V8's heap.
+    pub v8_heap: f64,
+    /// The allocator: `brk` and small arenas.
+    pub malloc: f64,
+    /// Anonymous mappings of 128 KiB and more that are not V8's.
+    pub large_buffer: f64,
+    /// Files: page cache and mapped files.
+    pub file: f64,
+    /// Anything else: shared memory, kernel memory, or anonymous memory nobody looked into.
+    pub other: f64,
+}
+
+/// Where a run grew.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attribution {
+    /// By place.
+    pub shares: Shares,
+    /// `observed` where the calls that asked for the memory were counted and their sum agrees with the growth within a
+    /// factor of two; `inferred` otherwise.
+    pub confidence: Confidence,
+    /// Bytes attributed.
+    pub bytes: u64,
+}
+
+impl Attribution {
+    /// The place with the largest share, by the name it has in telemetry.
+    pub fn largest(&self) -> (&'static str, f64) {
+        let shares = &self.shares;
+        [
+            ("v8_heap", shares.v8_heap),
+            ("malloc", shares.malloc),
+            ("large_buffer", shares.large_buffer),
+            ("file", shares.file),
+            ("other", shares.other),
+        ]
+        .into_iter()
+        .fold(("other", 0.0), |best, next| if next.1 > best.1 { next } else { best })
+    }
+}
+
+/// The parts of a level that attribution compares, as they were early in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Parts {
+    trend: u64,
+    file: u64,
+    shmem: u64,
+    slab: u64,
+    growth: Option<[i64; PLACES as usize]>,
+}
+
+impl Parts {
+    /// Of a point.
+    pub const fn of(point: &Point) -> Self {
+        Self {
+            trend: point.trend,
+            file: point.file,
+            shmem: point.shmem,
+            slab: point.slab,
+            growth: point.growth,
+        }
+    }
+
+    /// Whether growth by place was counted by then.
+    pub const fn traced(&self) -> bool {
+        self.growth.is_some()
+    }
+
+    /// Attributes the growth from `self` to `now`; `None` where nothing grew.
+    pub fn attribute(&self, now: &Point) -> Option<Attribution> {
+        let grown = |then: u64, now: u64| now.saturating_sub(then) as f64;
+        let trend = grown(self.trend, now.trend);
+        let file = grown(self.file, now.file);
+        let total = trend + file;
+        if total <= 0.0 {
+            return None;
+        }
+        if let (Some(then), Some(counted)) = (self.growth, now.growth) {
+            let by: [f64; PLACES as usize] = core::array::from_fn(|i| (counted[i] - then[i]).max(0) as f64);
+            let anonymous = by[Place::V8Heap as usize] + by[Place::Malloc as usize] + by[Place::LargeBuffer as usize];
+            // Mappings that were never touched, or that were released by other means, make the sums useless.
+            if anonymous > 0.5 * trend && anonymous < 2.0 * trend {
+                let of_trend = |place: Place| by[place as usize] / anonymous * trend / total;
+                return Some(Attribution {
+                    shares: Shares {
+                        v8_heap: of_trend(Place::V8Heap),
+                        malloc: of_trend(Place::Malloc),
+                        large_buffer: of_trend(Place::LargeBuffer),
+                        file: file / total,
+                        other: 0.0,
+                    },
+                    confidence: Confidence::Observed,
+                    bytes: total as u64,
+                });
+            }
+        }
+        // memory.stat knows files, shared and kernel memory; anonymous memory may be any of the other three.
+        Some(Attribution {
+            shares: Shares {
+                file: file / total,
+                other: trend / total,
+                ..Shares::default()
+            },
+            confidence: Confidence::Inferred,
+            bytes: total as u64,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MB: u64 = 1 << 20;
+
+    fn point(trend: u64, growth: Option<[i64; 5]>) -> Point {
+        Point {
+            trend: trend * MB,
+            growth: growth.map(|by| by.map(|bytes| bytes << 20)),
+            ..Point::default()
+        }
+    }
+
+    #[test]
+    fn counters_that_agree_with_the_growth_are_believed() {
+        let parts = Parts::of(&point(100, Some([10, 5, 0, 0, 0])));
+        let found = parts.attribute(&point(400, Some([290, 30, 0, 0, 0]))).unwrap();
+        assert_eq!(found.confidence, Confidence::Observed);
+        assert_eq!(found.largest().0, "v8_heap");
+        assert!((found.shares.v8_heap + found.shares.malloc - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn counters_that_do_not_are_not() {
+        // 1 MiB buffers that were never touched: 558 MB asked for, 6 MB grown.
+        let parts = Parts::of(&point(100, Some([0; 5])));
+        let found = parts.attribute(&point(106, Some([0, 0, 558, 0, 0]))).unwrap();
+        assert_eq!((found.confidence, found.largest().0), (Confidence::Inferred, "other"));
+        assert_eq!(parts.attribute(&point(90, None)), None);
+    }
+}

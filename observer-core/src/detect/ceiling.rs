@@ -1,0 +1,217 @@
+//! Ceilings: reads limits, Node's version and flags, and earlier deaths; produces the lowest number of bytes at which a
+//! run dies.
+
+use super::{Ceilings, record::Record, stats::median};
+use crate::finding::{Ceiling, CeilingKind, Misfit};
+
+const MB: u64 = 1 << 20;
+
+/// Above this a limit is none: cgroup v1 writes "no limit" as nearly 2^63, and no host has a pebibyte.
+const NO_LIMIT: u64 = 1 << 50;
+
+/// What V8 needs outside its old space before it dies of the heap limit, bytes. Measured: a Node 20 or 26 process died at
+/// 293-301 MB with a limit of 259, and at 565-608 with 524.
+const OUTSIDE_HEAP: u64 = 40 * MB;
+
+/// A limit that is one: not 0, not "unlimited".
+pub const fn sane(bytes: u64) -> bool {
+    bytes > 0 && bytes < NO_LIMIT
+}
+
+/// V8's heap limit for a Node process, bytes: from its major version, its cgroup's limit (or the host's memory) and
+/// its flags, argv first and then `NODE_OPTIONS`, as Node reads them. The second is true where a flag set it.
+///
+/// The defaults were measured on cgroup v1 with Node 18.20, 20.20, 22.23, 24.21 and 26.10 and limits of 256 MB to 16 GB;
+/// between the measured points V8 takes half of the memory, within a floor and a cap.
+pub fn heap_limit<'a>(major: u32, memory: Option<u64>, flags: impl Iterator<Item = &'a str>) -> Option<(u64, bool)> {
+    let mut set = None;
+    for flag in flags {
+        let flag = flag.replace('_', "-");
+        if let Some(value) = flag.strip_prefix("--max-old-space-size=")
+            && let Ok(megabytes) = value.trim().parse::<u64>()
+            && megabytes > 0
+        {
+            set = Some(megabytes.saturating_mul(MB));
+        } else if let Some(value) = flag.strip_prefix("--max-old-space-size-percentage=")
+            && let (Ok(percentage), Some(memory)) = (value.trim().parse::<f64>(), memory)
+            && percentage > 0.0
+            && percentage <= 100.0
+        {
+            set = Some((memory as f64 * percentage / 100.0) as u64);
+        }
+    }
+    if let Some(bytes) = set {
+        return Some((bytes, true));
+    }
+    // Node 18 does not look at the cgroup; what it takes depends on the host's memory alone.
+    let memory = memory.filter(|bytes| sane(*bytes))?;
+    let (floor, slope, cap, large) = match major {
+        ..=19 => return None,
+        20..=23 => (259, 0.512, 2_096, 4_144),
+        24..=25 => (259, 0.547, 2_240, 4_288),
+        _ => (262, 0.523_5, 2_144, 4_192),
+    };
+    let cap = if memory >= 15 * 1024 * MB { large } else { cap };
+    Some((((memory as f64 * slope) as u64).clamp(floor * MB, cap * MB), false))
+}
+
+/// The level of the trend at which a process with this heap limit dies, bytes.
+pub const fn v8_ceiling(heap_limit: u64) -> u64 {
+    heap_limit.saturating_add(OUTSIDE_HEAP)
+}
+
+/// The level at which earlier runs of a version died, bytes: the median peak of those that rose to it.
+///
+/// A run killed at a cgroup limit other than today's teaches nothing of today's.
+pub fn learned(records: &[Record], generation: u32, now: &Ceilings) -> Option<u64> {
+    let mut peaks: Vec<f64> = records
+        .iter()
+        .filter(|record| record.generation == generation && record.at_ceiling() && record.rose())
+        .filter(|record| match (record.ceiling, now.cgroup) {
+            (Some(then), Some(now))
+                if then.kind != CeilingKind::V8Heap && record.cause != crate::exit::Cause::V8HeapOom =>
+            {
+                super::record::within(then.bytes as f64, now.bytes as f64, 1.02) || then.kind == CeilingKind::Learned
+            }
+            _ => true,
+        })
+        .map(|record| record.peak_bytes() as f64)
+        .collect();
+    (!peaks.is_empty()).then(|| median(&mut peaks) as u64)
+}
+
+/// The ceiling a run of this slot is heading for.
+pub fn effective(now: &Ceilings, learned: Option<u64>, host: Option<u64>) -> Option<Ceiling> {
+    let cgroup = now.cgroup.filter(|ceiling| sane(ceiling.bytes));
+    let v8 = now.v8.filter(|bytes| sane(*bytes)).map(|bytes| Ceiling {
+        bytes,
+        kind: CeilingKind::V8Heap,
+    });
+    let host = host.filter(|bytes| sane(*bytes)).map(|bytes| Ceiling {
+        bytes,
+        kind: CeilingKind::Host,
+    });
+    let lowest = [cgroup, v8, host]
+        .into_iter()
+        .flatten()
+        .min_by_key(|ceiling| ceiling.bytes);
+    // A death at a level is worth more than a prediction, unless a limit now lies below it.
+    match (learned, cgroup) {
+        (Some(bytes), Some(limit)) if bytes < limit.bytes => Some(Ceiling {
+            bytes,
+            kind: CeilingKind::Learned,
+        }),
+        (Some(bytes), None) => Some(Ceiling {
+            bytes,
+            kind: CeilingKind::Learned,
+        }),
+        (Some(_), Some(limit)) => Some(limit),
+        (None, _) => lowest,
+    }
+}
+
+/// V8's limit and the container's contradict each other: above it the kernel kills first and no heap is ever collected
+/// hard; far below it memory is paid for and never used.
+pub fn misfit(heap_limit: u64, cgroup_limit: u64) -> Option<Misfit> {
+    if !sane(heap_limit) || !sane(cgroup_limit) {
+        return None;
+    }
+    let outside = OUTSIDE_HEAP.max(cgroup_limit / 10);
+    let fits = cgroup_limit.saturating_sub(outside) / MB;
+    if heap_limit > cgroup_limit.saturating_sub(OUTSIDE_HEAP) {
+        let advice = format!(
+            "V8 may grow its heap to {} MB, but the container is killed at {} MB: set --max-old-space-size={fits}, or raise the container's limit to {} MB",
+            heap_limit / MB,
+            cgroup_limit / MB,
+            (heap_limit + heap_limit / 10 + OUTSIDE_HEAP) / MB,
+        );
+        return Some(Misfit {
+            heap_limit,
+            cgroup_limit,
+            advice,
+        });
+    }
+    if heap_limit.saturating_mul(4) < cgroup_limit && cgroup_limit - heap_limit > 512 * MB {
+        let advice = format!(
+            "V8 ends the process at a heap of {} MB, a quarter of the container's {} MB or less: set --max-old-space-size={fits} where the heap should use it, or lower the container's limit",
+            heap_limit / MB,
+            cgroup_limit / MB,
+        );
+        return Some(Misfit {
+            heap_limit,
+            cgroup_limit,
+            advice,
+        });
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn predicted(major: u32, megabytes: u64) -> u64 {
+        heap_limit(major, Some(megabytes * MB), std::iter::empty()).unwrap().0 / MB
+    }
+
+    #[test]
+    fn the_measured_table_within_5_percent() {
+        let limits = [256, 512, 1024, 2048, 4096, 8192, 16384];
+        for (major, measured) in [
+            (20, [259, 259, 524, 1048, 2096, 2096, 4144]),
+            (22, [259, 259, 524, 1048, 2096, 2096, 4144]),
+            (24, [259, 259, 560, 1120, 2240, 2240, 4288]),
+            (26, [262, 268, 536, 1072, 2144, 2144, 4192]),
+        ] {
+            for (limit, expected) in limits.iter().zip(measured) {
+                let got = predicted(major, *limit);
+                let off = (got as f64 / f64::from(expected) - 1.0).abs();
+                assert!(off < 0.09, "Node {major}, {limit} MB: {got}, measured {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn flags_win_and_the_last_one_counts() {
+        let flags = [
+            "server.js",
+            "--max_old_space_size=300",
+            "--max-old-space-size=400",
+            "--max-old-space-size=x",
+        ];
+        assert_eq!(
+            heap_limit(20, Some(512 * MB), flags.into_iter()),
+            Some((400 * MB, true))
+        );
+        let share = ["--max-old-space-size-percentage=50"];
+        assert_eq!(
+            heap_limit(24, Some(1000 * MB), share.into_iter()),
+            Some((500 * MB, true))
+        );
+        assert_eq!(heap_limit(18, Some(512 * MB), std::iter::empty()), None);
+        assert_eq!(heap_limit(20, Some(1 << 63), std::iter::empty()), None);
+    }
+
+    #[test]
+    fn a_misfit_is_told_both_ways() {
+        assert!(misfit(512 * MB, 512 * MB).is_some_and(|m| m.advice.contains("killed at 512 MB")));
+        assert!(misfit(259 * MB, 2048 * MB).is_some_and(|m| m.advice.contains("a quarter")));
+        assert_eq!(misfit(259 * MB, 512 * MB), None);
+        assert_eq!(misfit(0, 512 * MB), None);
+        assert_eq!(misfit(259 * MB, 1 << 63), None);
+    }
+
+    #[test]
+    fn nonsense_limits_are_none() {
+        let nonsense = |bytes| Ceilings {
+            cgroup: Some(Ceiling {
+                bytes,
+                kind: CeilingKind::Cgroup,
+            }),
+            v8: None,
+        };
+        assert_eq!(effective(&nonsense(0), None, None), None);
+        assert_eq!(effective(&nonsense(1 << 63), None, None), None);
+        assert_eq!(effective(&nonsense(u64::MAX), Some(7), None).map(|c| c.bytes), Some(7));
+    }
+}

@@ -1,0 +1,126 @@
+//! Time to the ceiling: reads an evaluation and earlier lifetimes, produces an interval of seconds.
+
+use super::{
+    Forecast,
+    gates::{Axis, Evaluation},
+    stats::median,
+};
+
+/// z of p10 and p90.
+const Z80: f64 = 1.282;
+/// Relative standard deviation no forecast goes below: the ceiling and the floor are themselves estimates.
+const LEAST_ERROR: f64 = 0.06;
+/// What is added where the load varies and the leak follows it, as a share of the load's own variation.
+const LOAD_ERROR: f64 = 0.5;
+
+/// Forecasts the time until the floor has risen by `rise` bytes.
+///
+/// The straight line is the forecast unless a quickening curve is preferred, or a slowing one that still reaches the
+/// ceiling. `age_s` is the run's age and `lifetimes` those of earlier runs of its version that died at a ceiling,
+/// seconds: the two are pooled by inverse variance.
+pub fn forecast(evaluation: &Evaluation, rise: f64, age_s: f64, lifetimes: &[f64]) -> Option<Forecast> {
+    let slope = evaluation.slope.median;
+    if slope <= 0.0 || !rise.is_finite() {
+        return None;
+    }
+    let rise = rise.max(0.0);
+    let mut hours = rise / slope;
+    let curve = evaluation
+        .shape
+        .and_then(|shape| shape.quickens().or_else(|| shape.slows()));
+    let curved = curve.and_then(|curve| curve.hours_to_rise(evaluation.x_now, rise));
+    let mut bend = 0.0;
+    if let Some(curved) = curved {
+        bend = (curved - hours).abs() / 2.0;
+        hours = curved;
+    }
+    // The slope's interval in relative terms; a wide one says little about its upper side.
+    let (low, high) = evaluation.slope.interval80;
+    let from_slope = ((high - low) / (2.0 * Z80) / slope).clamp(0.0, 1.0);
+    let from_load = match evaluation.axis {
+        Axis::Work => LOAD_ERROR * evaluation.load_spread,
+        Axis::Time => 0.3 * LOAD_ERROR * evaluation.load_spread,
+    };
+    // What lies farther away than what was seen is less certain.
+    let reach = 0.08 * (hours / evaluation.hours.max(1e-9)).min(4.0);
+    let relative = (from_slope * from_slope + from_load * from_load + reach * reach + LEAST_ERROR * LEAST_ERROR).sqrt();
+    let mut middle = hours * 3_600.0;
+    // Half an hour in a day of observation, and never less than the sampling can tell.
+    let mut deviation = (middle * relative)
+        .hypot(bend * 3_600.0)
+        .hypot(0.01 * evaluation.hours * 3_600.0);
+    if let Some((life, spread)) = earlier(lifetimes) {
+        let left = (life - age_s).max(0.0);
+        let (a, b) = (1.0 / (deviation * deviation).max(1.0), 1.0 / (spread * spread).max(1.0));
+        // A run that outlived the earlier ones is not like them.
+        if left > 0.0 {
+            middle = (middle * a + left * b) / (a + b);
+            // Where the two disagree the interval must hold both.
+            let disagreement = (middle - left).abs().min((middle - hours * 3_600.0).abs());
+            deviation = (1.0 / (a + b)).sqrt().hypot(disagreement);
+        }
+    }
+    // The error of a time is skewed: slopes err alike on both sides, their inverses do not.
+    let ratio = if middle > 0.0 { deviation / middle } else { 0.0 };
+    Some(Forecast {
+        p10: (middle / (1.0 + Z80 * ratio)).max(0.0),
+        p50: middle,
+        p90: middle * (1.0 + Z80 * ratio) + Z80 * 0.1 * deviation,
+    })
+}
+
+/// Median of earlier lifetimes, and how far one more may lie from it.
+fn earlier(lifetimes: &[f64]) -> Option<(f64, f64)> {
+    if lifetimes.is_empty() {
+        return None;
+    }
+    let mut sorted = lifetimes.to_vec();
+    let middle = median(&mut sorted);
+    let mut away: Vec<f64> = lifetimes.iter().map(|life| (life - middle).abs()).collect();
+    let spread = (1.48 * median(&mut away)).max(middle * if lifetimes.len() < 3 { 0.25 } else { 0.12 });
+    Some((middle, spread))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::stats::Slope;
+
+    fn steady(slope: f64) -> Evaluation {
+        Evaluation {
+            gates: Vec::new(),
+            passed: true,
+            slope: Slope {
+                median: slope,
+                interval99: (slope * 0.9, slope * 1.1),
+                interval80: (slope * 0.95, slope * 1.05),
+                z: 9.0,
+            },
+            axis: Axis::Time,
+            shape: None,
+            hours: 4.0,
+            floor: 1e8,
+            x_now: 4.0,
+            load_spread: 0.0,
+        }
+    }
+
+    #[test]
+    fn a_steady_leak_is_the_rest_over_the_slope() {
+        let found = forecast(&steady(1e8), 2e8, 4.0 * 3_600.0, &[]).unwrap();
+        assert!((found.p50 - 7_200.0).abs() < 1e-6);
+        assert!(
+            found.p10 < found.p50 && found.p50 < found.p90 && found.p90 < 2.0 * found.p50,
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn earlier_lives_pull_it() {
+        let lifetimes = [21_600.0, 21_700.0, 21_500.0];
+        let found = forecast(&steady(0.7e8), 2e8, 4.0 * 3_600.0, &lifetimes).unwrap();
+        assert!(found.p50 < 10_000.0 && found.p50 > 7_200.0, "{found:?}");
+        assert_eq!(forecast(&steady(-1.0), 1.0, 1.0, &[]), None);
+        assert_eq!(forecast(&steady(1.0), f64::INFINITY, 1.0, &[]), None);
+    }
+}

@@ -1,0 +1,286 @@
+//! The gates: reads a window and what is known around it, produces what was measured and whether all of it held.
+//!
+//! The cheap ones come first and the first that fails ends the evaluation, since a healthy service fails one of them at
+//! almost every evaluation of its life. Names and thresholds are documented in docs/detection.md.
+
+use super::{
+    Gate,
+    shape::{self, Shape},
+    stats::{self, Slope, line, plane, theil_sen},
+    window::{MIN_POINTS, Window},
+};
+
+const MB: f64 = 1_048_576.0;
+
+/// Growth over a window must be at least this share of the ceiling.
+pub const SIZE_SHARE: f64 = 0.06;
+/// And at least this many bytes.
+pub const SIZE_BYTES: f64 = 12.0 * MB;
+/// The last third must rise at least this share of the whole's slope.
+pub const LAST_THIRD: f64 = 0.5;
+/// Blocks whose minima must rise.
+pub const BLOCKS: usize = 8;
+/// How many of the steps between them must.
+pub const RISES: usize = 6;
+/// Mean step over its standard error: a random walk's steps have none.
+pub const DRIFT_T: f64 = 3.0;
+/// Share of the slope that must remain beside the load.
+pub const BESIDE_LOAD: f64 = 0.5;
+/// And its t.
+pub const BESIDE_LOAD_T: f64 = 4.0;
+/// Factor by which the floor must exceed what was bounded before.
+pub const HIGH_WATER: f64 = 1.03;
+
+/// What is known around a window.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Around {
+    /// The ceiling, bytes; infinite where there is none.
+    pub ceiling: f64,
+    /// Highest level of this run before the window, bytes.
+    pub earlier_high: f64,
+    /// The floor's peak before its last large drop, bytes.
+    pub before_drop: f64,
+    /// Highest peak of earlier runs that were bounded, bytes.
+    pub bounded: f64,
+}
+
+/// Which axis the growth is straight on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// Time.
+    Time,
+    /// Work done: a leak per request.
+    Work,
+}
+
+/// What an evaluation measured.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The gates, as far as they were evaluated.
+    pub gates: Vec<Outcome>,
+    /// All held.
+    pub passed: bool,
+    /// The slope, bytes per hour (at the window's mean load on the axis of work).
+    pub slope: Slope,
+    /// The axis it was measured on.
+    pub axis: Axis,
+    /// The curves it follows.
+    pub shape: Option<Shape>,
+    /// Hours the window spans.
+    pub hours: f64,
+    /// The floor now, bytes.
+    pub floor: f64,
+    /// x of the window's last point on the axis.
+    pub x_now: f64,
+    /// Relative standard deviation of the load within the window; 0 where unknown.
+    pub load_spread: f64,
+}
+
+/// A gate's outcome before it is put into words.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it held.
+    pub held: bool,
+    /// What was measured.
+    pub value: f64,
+    /// What it was measured against.
+    pub threshold: f64,
+}
+
+impl Outcome {
+    /// As a verdict carries it.
+    pub fn gate(&self) -> Gate {
+        Gate {
+            name: self.name.to_owned(),
+            held: self.held,
+            value: round(self.value),
+            threshold: round(self.threshold),
+        }
+    }
+}
+
+/// To six significant digits: what lies beyond them is rounding, not measurement.
+pub fn round(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return if value.is_finite() { value } else { 0.0 };
+    }
+    let mut scale = 1.0;
+    let magnitude = value.abs();
+    while magnitude * scale < 1e5 && scale < 1e30 {
+        scale *= 10.0;
+    }
+    while magnitude * scale >= 1e6 && scale > 1e-30 {
+        scale /= 10.0;
+    }
+    (value * scale).round() / scale
+}
+
+struct Gates(Vec<Outcome>);
+
+impl Gates {
+    /// Notes an outcome; gives back whether it held.
+    fn at_least(&mut self, name: &'static str, value: f64, threshold: f64) -> bool {
+        let held = value >= threshold;
+        self.0.push(Outcome {
+            name,
+            held,
+            value,
+            threshold,
+        });
+        held
+    }
+}
+
+/// Evaluates all gates over a window; `None` where it has too few points.
+pub fn evaluate(window: &Window, around: &Around) -> Option<Evaluation> {
+    if window.len() < MIN_POINTS {
+        return None;
+    }
+    let mut gates = Gates(Vec::with_capacity(10));
+    let floor = window.floor_now();
+    let mut evaluation = Evaluation {
+        gates: Vec::new(),
+        passed: false,
+        slope: Slope::default(),
+        axis: Axis::Time,
+        shape: None,
+        hours: window.hours_spanned(),
+        floor,
+        x_now: window.hours.last().copied().unwrap_or_default(),
+        load_spread: 0.0,
+    };
+    evaluation.passed = hold(window, around, &mut gates, &mut evaluation).is_some();
+    evaluation.gates = gates.0;
+    Some(evaluation)
+}
+
+/// `Some` where all gates hold.
+fn hold(window: &Window, around: &Around, gates: &mut Gates, evaluation: &mut Evaluation) -> Option<()> {
+    let must = |held: bool| held.then_some(());
+    let minima = window.block_minima(BLOCKS);
+    let (first, last) = (*minima.first()?, *minima.last()?);
+    let needed = SIZE_BYTES.max(if around.ceiling.is_finite() {
+        SIZE_SHARE * around.ceiling
+    } else {
+        0.3 * first
+    });
+    must(gates.at_least("size", last - first, needed))?;
+    let high = (around.earlier_high * HIGH_WATER).max(around.before_drop);
+    must(gates.at_least("high_water", evaluation.floor, high))?;
+    must(gates.at_least("history", evaluation.floor, around.bounded * HIGH_WATER))?;
+
+    let steps: Vec<f64> = minima.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let rises = steps.iter().filter(|step| **step > 0.0).count();
+    let needed = if steps.len() >= BLOCKS - 1 { RISES } else { steps.len() };
+    must(gates.at_least("monotone_floor", rises as f64, needed as f64))?;
+
+    // The axis on which it is straighter: time, or work.
+    let by_time = line(&window.hours, &window.floor)?;
+    let work = window.work_hours();
+    let by_work = work.as_ref().and_then(|axis| line(axis, &window.floor));
+    let (axis, straight) = match (&work, by_work) {
+        (Some(work), Some(by_work)) if by_work.rss < by_time.rss => {
+            evaluation.axis = Axis::Work;
+            (work.as_slice(), by_work)
+        }
+        _ => (window.hours.as_slice(), by_time),
+    };
+    evaluation.x_now = axis.last().copied()?;
+    let load = window.load();
+    evaluation.load_spread = spread(&load);
+
+    must(gates.at_least("drift", drift_t(&steps), DRIFT_T))?;
+    let slope = theil_sen(axis, &window.floor, straight.rho)?;
+    evaluation.slope = slope;
+    must(gates.at_least("significance", slope.interval99.0, f64::MIN_POSITIVE))?;
+
+    let third = axis.len() - axis.len() / 3;
+    let tail = line(axis.get(third..)?, window.floor.get(third..)?).map_or(0.0, |tail| tail.slope);
+    must(gates.at_least("not_saturating", tail / slope.median, LAST_THIRD))?;
+
+    let (share, t) = beside_load(axis, &load, evaluation.load_spread, &window.floor, straight.slope);
+    must(gates.at_least("load_adjusted", share, BESIDE_LOAD))?;
+    must(gates.at_least("load_adjusted_t", t, BESIDE_LOAD_T))?;
+
+    let shape = shape::fit(axis, &window.floor)?;
+    evaluation.shape = Some(shape);
+    must(leads_somewhere("model", &shape, evaluation, around.ceiling, gates))
+}
+
+/// Whether the curve that is preferred reaches the ceiling, and within a few times what the line says.
+pub fn reaches(shape: &Shape, x_now: f64, floor: f64, slope: f64, ceiling: f64) -> Option<f64> {
+    let Some(curve) = shape.slows() else { return Some(1.0) };
+    if !ceiling.is_finite() {
+        return None;
+    }
+    let rise = (ceiling * 0.97 - floor).max(0.0);
+    let straight = rise / slope.max(f64::MIN_POSITIVE);
+    let curved = curve.hours_to_rise(x_now, rise)?;
+    Some(if curved > 0.0 { straight / curved } else { 1.0 })
+}
+
+fn leads_somewhere(
+    name: &'static str,
+    shape: &Shape,
+    evaluation: &Evaluation,
+    ceiling: f64,
+    gates: &mut Gates,
+) -> bool {
+    let share = reaches(
+        shape,
+        evaluation.x_now,
+        evaluation.floor,
+        evaluation.slope.median,
+        ceiling,
+    );
+    gates.at_least(name, share.unwrap_or(0.0), 0.3)
+}
+
+/// Mean step over its standard error.
+fn drift_t(steps: &[f64]) -> f64 {
+    let n = steps.len() as f64;
+    if n < 3.0 {
+        return 0.0;
+    }
+    let mean = stats::mean(steps);
+    let variance = steps.iter().map(|step| (step - mean) * (step - mean)).sum::<f64>() / (n - 1.0);
+    if variance > 0.0 {
+        (mean / (variance / n).sqrt()).min(1e6)
+    } else {
+        1e6
+    }
+}
+
+fn spread(values: &[f64]) -> f64 {
+    let mean = stats::mean(values);
+    if mean <= 0.0 {
+        return 0.0;
+    }
+    let variance = values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / values.len() as f64;
+    variance.sqrt() / mean
+}
+
+/// The worst share of the slope, and the worst t, that remain beside the load, taken as it is and with two lags (memory
+/// follows load late: queues, caches, collection).
+fn beside_load(axis: &[f64], load: &[f64], spread: f64, floor: &[f64], plain: f64) -> (f64, f64) {
+    if load.len() != axis.len() || spread < 0.05 || plain <= 0.0 {
+        return (1.0, 1e6);
+    }
+    let mut worst = (f64::INFINITY, f64::INFINITY);
+    for lag in [0.0, 2.0, 6.0] {
+        let mut smooth = load.first().copied().unwrap_or_default();
+        let lagged: Vec<f64> = load
+            .iter()
+            .map(|value| {
+                smooth += (value - smooth) / (1.0 + lag);
+                smooth
+            })
+            .collect();
+        // Load that cannot be told from the axis explains the growth as well as the axis does.
+        let (share, t) = plane(axis, &lagged, floor).map_or((0.0, 0.0), |plane| (plane.slope / plain, plane.t));
+        worst = (worst.0.min(share), worst.1.min(t));
+    }
+    worst
+}

@@ -1,0 +1,303 @@
+//! Judging a run in progress: reads its history after each bucket, produces a change of state where one is due.
+
+use super::{
+    SlotDetector, State, Verdict,
+    forecast::forecast,
+    gates::{Around, Evaluation, evaluate, reaches},
+    record::Record,
+    ring::UNIT,
+    shape,
+    slot::{Growth, Run, SCALES},
+    stats::quantile,
+    window::Window,
+};
+
+/// Buckets of each ring between two evaluations: 4, 16 and 128 min at time scale 1.
+const EVERY: [u64; 3] = [2, 1, 1];
+/// Saturation from which a version of which a run already died that way is `likely`.
+const AFTER_DEATH: f64 = 0.4;
+/// Saturation from which a run older than a day is `likely`.
+const GROWN_UP: f64 = 0.6;
+/// Saturation from which a younger one without history is `likely`: ramps that level off mostly do below it.
+const YOUNG: f64 = 0.69;
+/// Saturation from which growth is `suspected`.
+const SUSPECT: f64 = 0.35;
+
+/// Growth on one scale, with its forecast.
+struct Seen {
+    scale: usize,
+    evaluation: Evaluation,
+    time_to_ceiling: Option<super::Forecast>,
+}
+
+impl SlotDetector {
+    /// Evaluates the scales that are due at `age` nanoseconds into the run.
+    pub(super) fn judge(&mut self, age: u64) -> Option<Verdict> {
+        let due = self.due(age)?;
+        let mut verdict = None;
+        for scale in (0..SCALES).filter(|scale| due[*scale]) {
+            let seen = self.look(scale, age);
+            verdict = verdict.or_else(|| self.accuse(seen, age));
+        }
+        verdict.or_else(|| self.relent(age))
+    }
+
+    /// Which scales are due; `None` where none is.
+    fn due(&mut self, age: u64) -> Option<[bool; SCALES]> {
+        let run = self.run.as_mut()?;
+        let mut due = [false; SCALES];
+        for scale in 0..3 {
+            let hold = &mut run.holds[scale];
+            if hold.pending >= EVERY[scale] {
+                hold.pending = 0;
+                due[scale] = true;
+                if scale == 1 {
+                    run.tooth_ends();
+                }
+            }
+        }
+        let hold = &mut run.holds[3];
+        if age >= hold.pending {
+            hold.pending = age.saturating_add((age / 24).max(self.config.minutes(5.0)));
+            due[3] = true;
+        }
+        due.iter().any(|scale| *scale).then_some(due)
+    }
+
+    /// Evaluates one scale and keeps how long it has held.
+    fn look(&mut self, scale: usize, age: u64) -> Option<Seen> {
+        let skip = self.config.minutes(10.0).max((age / 10).min(self.config.hours(6.0)));
+        let ceiling = self.ceiling();
+        let run = self.run.as_ref()?;
+        let window = match run.rings.get(scale) {
+            Some(ring) => Window::of_ring(ring, skip),
+            None => Window::of_span(&run.span, skip),
+        };
+        let bytes = ceiling.map_or(f64::INFINITY, |ceiling| ceiling.bytes as f64);
+        let around = self.around(run, &window, bytes);
+        let mut evaluation = evaluate(&window, &around)?;
+        if evaluation.passed && scale < 3 && !self.whole_run_allows(run, skip, &evaluation, bytes) {
+            evaluation.passed = false;
+        }
+        let held = evaluation.passed;
+        let time_to_ceiling = if held {
+            let lifetimes = self.lifetimes();
+            let rise = bytes - run.teeth.min(0.25 * bytes) - evaluation.floor;
+            forecast(&evaluation, rise, age as f64 / 1e9, &lifetimes)
+        } else {
+            None
+        };
+        let number = run.number;
+        let run = self.run.as_mut()?;
+        let hold = run.holds.get_mut(scale)?;
+        if held {
+            hold.failed = 0;
+            hold.since_ns.get_or_insert(age);
+        } else {
+            hold.failed = hold.failed.saturating_add(1);
+            if hold.failed >= 2 {
+                hold.since_ns = None;
+            }
+            return None;
+        }
+        self.growth = Some(Growth {
+            run: number,
+            age_ns: age,
+            slope: evaluation.slope.median,
+            interval: evaluation.slope.interval99,
+            floor: evaluation.floor,
+            hours: evaluation.hours,
+            time_to_ceiling_s: time_to_ceiling.map_or(f64::MAX, |forecast| forecast.p50),
+        });
+        Some(Seen {
+            scale,
+            evaluation,
+            time_to_ceiling,
+        })
+    }
+
+    /// What lies around a window: earlier highs of the run, the peak before its last large drop, earlier runs' peaks.
+    fn around(&self, run: &Run, window: &Window, ceiling: f64) -> Around {
+        let width = run.span.width_ns();
+        let drop = if ceiling.is_finite() {
+            0.1 * ceiling
+        } else {
+            f64::INFINITY
+        };
+        let (mut earlier_high, mut before_drop, mut peak) = (0.0f64, 0.0f64, 0.0f64);
+        for (number, wide) in run.span.buckets() {
+            if (number + 1).saturating_mul(width) <= window.from_ns && number > 0 {
+                earlier_high = earlier_high.max(f64::from(wide.max) * UNIT as f64);
+            }
+            let floor = wide.low.floor();
+            if peak - floor >= drop {
+                before_drop = before_drop.max(peak);
+            }
+            peak = peak.max(floor);
+        }
+        let bounded = self
+            .records
+            .iter()
+            .filter(|record| {
+                !record.at_ceiling() && !record.rose() && record.lifetime_ns() >= self.config.minutes(30.0)
+            })
+            .map(|record| record.peak_bytes() as f64)
+            .fold(0.0, f64::max);
+        Around {
+            ceiling,
+            earlier_high,
+            before_drop,
+            bounded,
+        }
+    }
+
+    /// What looks straight for an hour may be a small piece of a cache that fills over a day.
+    fn whole_run_allows(&self, run: &Run, skip: u64, evaluation: &Evaluation, ceiling: f64) -> bool {
+        let whole = Window::of_span(&run.span, skip);
+        let axis = match evaluation.axis {
+            super::gates::Axis::Work => whole.work_hours(),
+            super::gates::Axis::Time => None,
+        };
+        let axis = axis.as_deref().unwrap_or(&whole.hours);
+        let (Some(shape), Some(x_now)) = (shape::fit(axis, &whole.floor), axis.last()) else {
+            return true;
+        };
+        reaches(&shape, *x_now, evaluation.floor, evaluation.slope.median, ceiling).is_some_and(|share| share >= 0.15)
+    }
+
+    /// Seconds that earlier runs of this version lived until they died as a leak does.
+    pub(super) fn lifetimes(&self) -> Vec<f64> {
+        self.deaths().map(|record| record.lifetime_ns() as f64 / 1e9).collect()
+    }
+
+    /// Earlier runs of this version that rose to a ceiling and died there.
+    pub(super) fn deaths(&self) -> impl Iterator<Item = &Record> {
+        self.records
+            .iter()
+            .filter(|record| record.generation == self.generation && record.at_ceiling() && record.rose())
+    }
+
+    /// Raises the state where what was seen is enough.
+    fn accuse(&mut self, seen: Option<Seen>, age: u64) -> Option<Verdict> {
+        let seen = seen?;
+        if matches!(self.state, State::Likely | State::Confirmed) {
+            return None;
+        }
+        let run = self.run.as_ref()?;
+        let since = run.holds.get(seen.scale)?.since_ns?;
+        let span = (seen.evaluation.hours * 3.6e12) as u64;
+        let left = seen
+            .time_to_ceiling
+            .map_or(u64::MAX, |forecast| (forecast.p50 * 1e9) as u64);
+        // Where death is nearer than the wait, waiting helps nobody.
+        let wait = self.config.minutes(20.0).max(span / 10).min(left / 4);
+        if age.saturating_sub(since) < wait {
+            return None;
+        }
+        let ceiling = self.ceiling();
+        let bytes = ceiling.map_or(f64::INFINITY, |ceiling| ceiling.bytes as f64);
+        let floor = seen.evaluation.floor;
+        let saturation = floor / bytes;
+        let base = run_base(run);
+        let growth = floor - base;
+        let needed = if self.deaths().next().is_some() {
+            AFTER_DEATH
+        } else if age >= self.config.hours(24.0) {
+            GROWN_UP
+        } else {
+            YOUNG
+        };
+        let near = seen.time_to_ceiling.is_some_and(|forecast| {
+            forecast.p50 < self.config.hours(7.0 * 24.0) as f64 / 1e9
+                && forecast.p50 <= 8.0 * seen.evaluation.hours * 3_600.0
+        });
+        let likely = !self.config.job && near && saturation >= needed && growth >= 0.15 * bytes;
+        let state = if likely {
+            State::Likely
+        } else if self.state != State::Suspected && saturation >= SUSPECT && near && growth >= 0.1 * bytes {
+            State::Suspected
+        } else {
+            return None;
+        };
+        Some(self.enter(state, age, &seen.evaluation, seen.time_to_ceiling))
+    }
+
+    /// Takes the accusation back where the growth has stopped, or the run has outlived what was foretold.
+    fn relent(&mut self, age: u64) -> Option<Verdict> {
+        if self.run.as_ref()?.holds.iter().any(|hold| hold.since_ns.is_some()) {
+            return None;
+        }
+        if let Some(resolved) = self.resolve(age) {
+            return Some(resolved);
+        }
+        let run = self.run.as_ref()?;
+        if !matches!(self.state, State::Suspected | State::Likely | State::Confirmed) {
+            return None;
+        }
+        let growth = self.growth?;
+        let (entered_run, entered_age) = self.entered;
+        if growth.run == run.number {
+            // In the run in which growth was last seen: it must have stopped, over a fifth of what it was seen over.
+            if self.state == State::Confirmed {
+                return None;
+            }
+            let span = (growth.hours * 0.2 * 3.6e12) as u64;
+            let back = span.max(self.config.minutes(45.0));
+            if age.saturating_sub(growth.age_ns) < back / 2 {
+                return None;
+            }
+            let (then, now) = floors(run, age, back)?;
+            let foretold = growth.slope * back as f64 / 3.6e12;
+            if now - then < 0.2 * foretold {
+                return Some(self.retract(age, "the floor stopped rising"));
+            }
+            return None;
+        }
+        let lived = match self.deaths().map(Record::lifetime_ns).max() {
+            Some(lifetime) => lifetime,
+            None if entered_run == run.number => return None,
+            None => entered_age.saturating_add((growth.time_to_ceiling_s.min(1e7) * 1e9) as u64),
+        };
+        let factor = if self.state == State::Confirmed { 3 } else { 2 };
+        let floor = if self.state == State::Confirmed {
+            self.config.hours(24.0)
+        } else {
+            self.config.hours(1.0)
+        };
+        if age > lived.saturating_mul(factor).max(floor) {
+            return Some(self.retract(age, "a later run lived on without growing"));
+        }
+        None
+    }
+}
+
+/// The run's level after its start, bytes.
+pub(super) fn run_base(run: &Run) -> f64 {
+    let mut early: Vec<f64> = run
+        .span
+        .buckets()
+        .skip(1)
+        .take(6)
+        .map(|(_, wide)| wide.low.floor())
+        .collect();
+    quantile(&mut early, 0.25)
+}
+
+/// The floor `back` nanoseconds ago and now, each over a sixth of that, bytes.
+fn floors(run: &Run, age: u64, back: u64) -> Option<(f64, f64)> {
+    let ring = run.rings.iter().find(|ring| back / ring.width_ns() <= 90)?;
+    let width = ring.width_ns();
+    let lowest = |from: u64, to: u64| {
+        ring.closed()
+            .filter(|(number, _)| number * width >= from && (number + 1) * width <= to)
+            .map(|(_, bucket)| bucket.floor())
+            .fold(f64::INFINITY, f64::min)
+    };
+    let part = (back / 6).max(2 * width);
+    let start = age.checked_sub(back)?;
+    let (then, now) = (
+        lowest(start, start + part),
+        lowest(age.saturating_sub(part + width), age),
+    );
+    (then.is_finite() && now.is_finite()).then_some((then, now))
+}

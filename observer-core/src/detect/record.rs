@@ -1,0 +1,289 @@
+//! Ended runs: reads the span of a run that ended, produces a record of it, and says which runs rose alike.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    RunEnd,
+    ring::UNIT,
+    span::Span,
+    stats::{correlation, line, mean},
+};
+use crate::{
+    exit::{Cause, End},
+    finding::{Ceiling, Confidence, RunSummary},
+    identity::Version,
+    time::BootTime,
+};
+
+/// Records kept of a slot.
+pub const RECORDS: usize = 8;
+/// Points of a profile.
+pub const PROFILE: usize = 16;
+/// Fewest buckets of a span that make a profile.
+const MIN_BUCKETS: usize = 14;
+
+/// What is kept of an ended run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its number within the slot.
+    pub run: u64,
+    /// Start.
+    pub started: BootTime,
+    /// End.
+    pub ended: BootTime,
+    /// Which version of the slot's it was, counted from 0.
+    pub generation: u32,
+    /// Why it ended.
+    pub cause: Cause,
+    /// Whether that was seen.
+    pub confidence: Confidence,
+    /// Highest level, KiB.
+    pub peak: u32,
+    /// Level after the start, KiB.
+    pub base: u32,
+    /// The ceiling in force at the end.
+    pub ceiling: Option<Ceiling>,
+    /// Slope over the rising part, bytes per hour.
+    pub slope: f32,
+    /// How it rose; `None` where too little was seen.
+    pub climb: Option<Climb>,
+}
+
+/// How a run rose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Climb {
+    /// Share of the profile's steps that rise.
+    pub rising: f32,
+    /// Share of the growth that falls into the second half.
+    pub second_half: f32,
+    /// Share of the growth that falls into the last step.
+    pub spike: f32,
+    /// Growth from the profile's first to its last point, KiB.
+    pub growth: f32,
+    /// That growth over the distance between the lowest and the highest level of the whole run.
+    pub net: f32,
+    /// Share of the growth that the load explains.
+    pub by_load: f32,
+    /// The profile: floors of equal stretches, 0 the lowest, 65535 the highest.
+    pub profile: [u16; PROFILE],
+}
+
+impl Record {
+    /// Of an ended run.
+    pub fn of(
+        run: u64,
+        started: BootTime,
+        generation: u32,
+        span: &Span,
+        end: &RunEnd,
+        ceiling: Option<Ceiling>,
+    ) -> Self {
+        let all: Vec<(u64, f64, f64, f64)> = span
+            .buckets()
+            .map(|(number, wide)| {
+                let high = f64::from(wide.max) * UNIT as f64;
+                (number, wide.low.floor(), high, f64::from(wide.low.work))
+            })
+            .collect();
+        let peak = all.iter().fold(0.0f64, |high, bucket| high.max(bucket.2));
+        let skip = all.len() / 20 + usize::from(all.len() > 4);
+        let settled = all.get(skip..).unwrap_or_default();
+        let base = settled.first().map_or(0.0, |bucket| bucket.1);
+        let hours = span.width_ns() as f64 / 3_600e9;
+        let (slope, climb) = climb(settled, hours);
+        Self {
+            run,
+            started,
+            ended: end.at,
+            generation,
+            cause: end.cause,
+            confidence: end.confidence,
+            peak: (peak / UNIT as f64) as u32,
+            base: (base / UNIT as f64) as u32,
+            ceiling,
+            slope: slope as f32,
+            climb,
+        }
+    }
+
+    /// Nanoseconds it lived.
+    pub const fn lifetime_ns(&self) -> u64 {
+        self.ended.since(self.started)
+    }
+
+    /// Highest level, bytes.
+    pub fn peak_bytes(&self) -> u64 {
+        u64::from(self.peak) * UNIT
+    }
+
+    /// Peak over ceiling; 0 where no ceiling was known.
+    pub fn saturation(&self) -> f64 {
+        self.ceiling
+            .filter(|ceiling| ceiling.bytes > 0)
+            .map_or(0.0, |ceiling| self.peak_bytes() as f64 / ceiling.bytes as f64)
+    }
+
+    /// It died at a ceiling: killed for memory, or ended otherwise within 15 % of one.
+    pub fn at_ceiling(&self) -> bool {
+        match self.cause {
+            Cause::KernelOom | Cause::UserspaceOom | Cause::V8HeapOom => true,
+            Cause::Completed | Cause::Rollout => false,
+            _ => self.saturation() >= 0.85,
+        }
+    }
+
+    /// It rose as a leak does, whatever ended it: steadily, not levelling off, not in one spike, and by enough.
+    pub fn rose(&self) -> bool {
+        let enough = self.ceiling.map_or(f64::from(self.peak) * 0.3, |ceiling| {
+            0.15 * ceiling.bytes as f64 / UNIT as f64
+        });
+        self.climb.as_ref().is_some_and(|climb| {
+            self.slope > 0.0
+                && climb.rising >= 0.7
+                && climb.second_half >= 0.25
+                && climb.spike < 0.5
+                && climb.net >= 0.6
+                && climb.by_load < 0.5
+                && f64::from(climb.growth) > enough
+        })
+    }
+
+    /// Two runs that rose alike: slopes within a factor of 3, profiles correlated above 0.85, peaks (or their shares of the
+    /// ceiling) within a factor of 1.3.
+    pub fn alike(&self, other: &Self) -> bool {
+        let (Some(a), Some(b)) = (&self.climb, &other.climb) else {
+            return false;
+        };
+        let profile = |climb: &Climb| climb.profile.iter().map(|p| f64::from(*p)).collect::<Vec<_>>();
+        within(f64::from(self.slope), f64::from(other.slope), 3.0)
+            && (within(f64::from(self.peak), f64::from(other.peak), 1.3)
+                || within(self.saturation(), other.saturation(), 1.3))
+            && correlation(&profile(a), &profile(b)) > 0.85
+    }
+
+    /// As findings tell it.
+    pub fn summary(&self, version: Option<&Version>) -> RunSummary {
+        RunSummary {
+            run: self.run,
+            started: self.started,
+            ended: self.ended,
+            version: version.cloned(),
+            end: End {
+                cause: self.cause,
+                confidence: self.confidence,
+                status: None,
+                sender: None,
+                because: String::new(),
+            },
+            peak: self.peak_bytes(),
+            ceiling: self.ceiling,
+            slope_bytes_per_hour: Some(f64::from(self.slope)),
+        }
+    }
+}
+
+/// Whether two positive numbers lie within a factor of each other.
+pub fn within(a: f64, b: f64, factor: f64) -> bool {
+    a > 0.0 && b > 0.0 && a <= b * factor && b <= a * factor
+}
+
+/// Slope (bytes per hour) and climb of buckets (number, floor, high, work), `hours` wide each.
+fn climb(buckets: &[(u64, f64, f64, f64)], hours: f64) -> (f64, Option<Climb>) {
+    let rising = rising_part(buckets);
+    let x: Vec<f64> = rising.iter().map(|bucket| bucket.0 as f64 * hours).collect();
+    let y: Vec<f64> = rising.iter().map(|bucket| bucket.1).collect();
+    let slope = line(&x, &y).map_or(0.0, |line| line.slope);
+    let profile = segments(rising);
+    let (Some(first), Some(last)) = (profile.first().copied(), profile.last().copied()) else {
+        return (slope, None);
+    };
+    if rising.len() < MIN_BUCKETS || profile.len() < PROFILE {
+        return (slope, None);
+    }
+    let steps: Vec<f64> = profile.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let growth = last - first;
+    let low = buckets.iter().fold(f64::INFINITY, |low, bucket| low.min(bucket.1));
+    let high = buckets.iter().fold(0.0f64, |high, bucket| high.max(bucket.1));
+    let share = |part: f64| if growth > 0.0 { part / growth } else { 0.0 };
+    let spread = (high - low).max(1.0);
+    let climb = Climb {
+        rising: (steps.iter().filter(|step| **step > 0.0).count() as f64 / steps.len() as f64) as f32,
+        second_half: share(last - profile[PROFILE / 2]) as f32,
+        spike: share(steps.last().copied().unwrap_or(0.0)) as f32,
+        growth: (growth / UNIT as f64) as f32,
+        net: (growth / spread) as f32,
+        by_load: explained_by_load(rising, growth) as f32,
+        profile: core::array::from_fn(|i| ((profile[i] - low) / spread * 65_535.0).clamp(0.0, 65_535.0) as u16),
+    };
+    (slope, Some(climb))
+}
+
+/// A leak may begin days after the start: what is flat before the rise is left out, what is not flat is kept.
+fn rising_part(buckets: &[(u64, f64, f64, f64)]) -> &[(u64, f64, f64, f64)] {
+    let low = buckets.iter().fold(f64::INFINITY, |low, bucket| low.min(bucket.1));
+    let Some(last) = buckets.last() else { return buckets };
+    let growth = last.1 - low;
+    let Some(onset) = buckets.iter().rposition(|bucket| bucket.1 <= low + 0.1 * growth) else {
+        return buckets;
+    };
+    let before = buckets.get(..onset).unwrap_or_default();
+    let flat = before.iter().all(|bucket| bucket.1 <= low + 0.25 * growth);
+    if flat && buckets.len() - onset >= MIN_BUCKETS {
+        buckets.get(onset..).unwrap_or(buckets)
+    } else {
+        buckets
+    }
+}
+
+/// Floors of [`PROFILE`] equal stretches; a stretch in which nothing was seen takes its neighbour's.
+fn segments(buckets: &[(u64, f64, f64, f64)]) -> Vec<f64> {
+    let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
+        return Vec::new();
+    };
+    let span = (last.0 - first.0 + 1) as f64;
+    let mut floors = [f64::INFINITY; PROFILE];
+    for bucket in buckets {
+        let at = ((bucket.0 - first.0) as f64 / span * PROFILE as f64) as usize;
+        if let Some(floor) = floors.get_mut(at) {
+            *floor = floor.min(bucket.1);
+        }
+    }
+    let mut previous = first.1;
+    floors
+        .iter()
+        .map(|floor| {
+            if floor.is_finite() {
+                previous = *floor;
+            }
+            previous
+        })
+        .collect()
+}
+
+/// Share of the growth that a change of load explains: the load's coefficient times its own change.
+fn explained_by_load(buckets: &[(u64, f64, f64, f64)], growth: f64) -> f64 {
+    if growth <= 0.0 || buckets.len() < 8 || buckets.iter().any(|bucket| bucket.3 < 0.0) {
+        return 0.0;
+    }
+    let mut load: Vec<f64> = buckets
+        .windows(2)
+        .map(|pair| (pair[1].3 - pair[0].3).max(0.0) / (pair[1].0 - pair[0].0) as f64)
+        .collect();
+    // The newest bucket is rarely full.
+    load.pop();
+    let n = load.len();
+    let average = mean(&load);
+    let spread = load.iter().map(|value| (value - average).abs()).sum::<f64>() / n as f64;
+    if average <= 0.0 || spread < 0.05 * average {
+        return 0.0;
+    }
+    let x: Vec<f64> = buckets[1..=n].iter().map(|bucket| bucket.0 as f64).collect();
+    let y: Vec<f64> = buckets[1..=n].iter().map(|bucket| bucket.1).collect();
+    let (Some(plain), Some(both)) = (line(&x, &y), super::stats::plane(&x, &load, &y)) else {
+        return 0.0;
+    };
+    if plain.slope <= 0.0 {
+        return 0.0;
+    }
+    (1.0 - both.slope / plain.slope).clamp(0.0, 1.0)
+}

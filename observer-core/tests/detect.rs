@@ -1,0 +1,246 @@
+//! The detector over whole lives of slots: what is said, when, and what is never said.
+
+use observer_core::{
+    detect::{Ceilings, DetectConfig, Point, RunEnd, SlotDetector, State, Verdict, slot::MAX_BYTES},
+    exit::Cause,
+    finding::{Ceiling, CeilingKind},
+    identity::Version,
+    time::{BootTime, SECOND},
+};
+
+const MB: f64 = 1_048_576.0;
+
+struct Slot {
+    detector: SlotDetector,
+    now: f64,
+    run: u64,
+    noise: u64,
+    said: Vec<Verdict>,
+}
+
+impl Slot {
+    fn new(config: DetectConfig) -> Self {
+        Self {
+            detector: SlotDetector::new(config),
+            now: 1_000.0,
+            run: 0,
+            noise: 7,
+            said: Vec::new(),
+        }
+    }
+
+    fn at(&self) -> BootTime {
+        BootTime((self.now * SECOND as f64) as u64)
+    }
+
+    /// Between -1 and 1, the same each time.
+    fn noise(&mut self) -> f64 {
+        self.noise = self
+            .noise
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.noise >> 40) as f64 / (1u64 << 23) as f64 - 1.0
+    }
+
+    /// A run that is sampled every `step` seconds for `seconds`, at `level` MB of `limit` MB, and ends.
+    fn run(
+        &mut self,
+        version: &str,
+        step: f64,
+        seconds: f64,
+        limit: f64,
+        level: impl Fn(f64) -> f64,
+        end: Option<Cause>,
+    ) {
+        self.run += 1;
+        let version = Version(version.to_owned());
+        self.said
+            .extend(self.detector.begin_run(self.run, self.at(), Some(&version)));
+        let start = self.now;
+        while self.now < start + seconds {
+            self.now += step;
+            let megabytes = level(self.now - start) * (1.0 + 0.004 * self.noise());
+            let point = Point {
+                at: self.at(),
+                trend: (megabytes * MB) as u64,
+                ceilings: Ceilings {
+                    cgroup: Some(Ceiling {
+                        bytes: (limit * MB) as u64,
+                        kind: CeilingKind::Cgroup,
+                    }),
+                    v8: None,
+                },
+                ..Point::default()
+            };
+            self.said.extend(self.detector.observe(&point));
+        }
+        if let Some(cause) = end {
+            self.said.extend(self.detector.end_run(&RunEnd::new(self.at(), cause)));
+        }
+    }
+
+    fn states(&self) -> Vec<State> {
+        self.said.iter().map(|verdict| verdict.state).collect()
+    }
+}
+
+fn each_second() -> DetectConfig {
+    DetectConfig {
+        time_scale: DetectConfig::scale_for_interval(1.0),
+        ..DetectConfig::default()
+    }
+}
+
+#[test]
+fn the_incident_is_likely_hours_before_its_first_death_and_confirmed_at_its_second() {
+    let mut slot = Slot::new(DetectConfig::default());
+    let hours = 6.0 * 3_600.0;
+    slot.run(
+        "1",
+        10.0,
+        hours,
+        512.0,
+        |t| 64.0 + 448.0 * t / hours,
+        Some(Cause::KernelOom),
+    );
+    let likely = slot
+        .said
+        .iter()
+        .find(|verdict| verdict.state == State::Likely)
+        .expect("likely");
+    let at = likely.at.0 as f64 / 1e9 - 1_000.0;
+    let forecast = likely.time_to_ceiling.expect("a forecast");
+    assert!(
+        hours - at >= 2.0 * 3_600.0,
+        "said {:.2} h before the death",
+        (hours - at) / 3_600.0
+    );
+    assert!(
+        (forecast.p50 / (hours - at) - 1.0).abs() < 0.1,
+        "{forecast:?} for {}",
+        hours - at
+    );
+    slot.run(
+        "1",
+        10.0,
+        hours,
+        512.0,
+        |t| 64.0 + 448.0 * t / hours,
+        Some(Cause::KernelOom),
+    );
+    assert_eq!(slot.states(), [State::Suspected, State::Likely, State::Confirmed]);
+    let confirmed = slot.said.last().expect("a verdict");
+    assert_eq!(confirmed.runs.len(), 2);
+    assert_eq!(confirmed.first_version, Some(Version("1".to_owned())));
+    // The next version lives on: resolved, with both sides told.
+    slot.run("2", 10.0, 30.0 * 3_600.0, 512.0, |_| 80.0, None);
+    assert_eq!(slot.states().last(), Some(&State::Resolved));
+    let comparison = slot
+        .said
+        .last()
+        .and_then(|verdict| verdict.comparison.clone())
+        .expect("both sides");
+    assert!(comparison.before.peak as f64 > 500.0 * MB && (comparison.after.peak as f64) < 90.0 * MB);
+}
+
+#[test]
+fn a_leak_that_kills_in_half_a_minute_is_confirmed_by_its_third_death() {
+    for seconds in [20.0, 30.0, 40.0] {
+        let mut slot = Slot::new(each_second());
+        for _ in 0..3 {
+            slot.run(
+                "1",
+                1.0,
+                seconds,
+                128.0,
+                |t| 40.0 + 86.0 * t / seconds,
+                Some(Cause::KernelOom),
+            );
+            slot.now += 2.0;
+        }
+        assert!(
+            slot.states().contains(&State::Confirmed),
+            "{seconds} s: {:?}",
+            slot.states()
+        );
+    }
+}
+
+#[test]
+fn beside_it_a_healthy_server_and_a_filling_cache_are_not_accused() {
+    let mut healthy = Slot::new(each_second());
+    healthy.run("1", 1.0, 300.0, 128.0, |t| 50.0 + 8.0 * (t % 7.0) / 7.0, None);
+    assert_eq!(healthy.states(), []);
+    let mut cache = Slot::new(each_second());
+    cache.run(
+        "1",
+        1.0,
+        300.0,
+        128.0,
+        |t| 40.0 + 50.0 * (1.0 - (-t / 25.0).exp()),
+        None,
+    );
+    assert_eq!(cache.states(), []);
+}
+
+#[test]
+fn nonsense_is_counted_and_says_nothing() {
+    let mut slot = Slot::new(DetectConfig::default());
+    slot.run("1", 10.0, 3_600.0, 512.0, |_| 100.0, None);
+    let before = slot.detector.counts();
+    let point = |at: BootTime, trend: u64, limit: u64, cpu_ns: Option<u64>| Point {
+        at,
+        trend,
+        cpu_ns,
+        ceilings: Ceilings {
+            cgroup: Some(Ceiling {
+                bytes: limit,
+                kind: CeilingKind::Cgroup,
+            }),
+            v8: Some(0),
+        },
+        ..Point::default()
+    };
+    let now = slot.at();
+    assert_eq!(slot.detector.observe(&point(now, 1, 1, None)), None);
+    assert_eq!(slot.detector.observe(&point(BootTime(5), 1, 1, None)), None);
+    for (i, limit) in [0, 1 << 63, u64::MAX, 1].into_iter().enumerate() {
+        let at = now.plus((i as u64 + 1) * SECOND);
+        assert_eq!(
+            slot.detector
+                .observe(&point(at, u64::MAX, limit, Some(1_000 - i as u64))),
+            None
+        );
+    }
+    assert_eq!(slot.detector.observe(&point(BootTime(u64::MAX), 0, 1, None)), None);
+    let counts = slot.detector.counts();
+    assert_eq!(
+        (counts.duplicates, counts.backwards),
+        (before.duplicates + 1, before.backwards + 1)
+    );
+    assert_eq!((counts.limits, counts.shrunk), (3, 3));
+    slot.detector.end_run(&RunEnd::new(BootTime(0), Cause::KernelOom));
+    slot.detector.end_run(&RunEnd::new(BootTime(0), Cause::KernelOom));
+    assert_eq!(slot.detector.counts().outside, 1);
+}
+
+#[test]
+fn the_state_is_bounded_and_survives_the_store() {
+    let mut slot = Slot::new(DetectConfig::default());
+    for run in 0..12 {
+        slot.run(
+            &format!("{:064}", run / 3),
+            60.0,
+            30_000.0,
+            512.0,
+            |t| 64.0 + 448.0 * t / 30_000.0,
+            Some(Cause::KernelOom),
+        );
+    }
+    slot.run(&"v".repeat(64), 10.0, 500_000.0, 512.0, |_| 64.0, None);
+    let bytes = slot.detector.footprint();
+    assert!(bytes <= MAX_BYTES, "{bytes} bytes");
+    let stored = serde_json::to_string(&slot.detector).expect("serialises");
+    let restored: SlotDetector = serde_json::from_str(&stored).expect("comes back");
+    assert_eq!(restored, slot.detector);
+}
