@@ -4,3 +4,4 @@ pub mod command;
 pub mod config;
 pub mod export;
 pub mod record;
+pub mod source;

@@ -1,0 +1,14 @@
+//! Sources: read procfs and the cgroup file systems, produce the facts and samples that go into the engine.
+//!
+//! Every read here is a short blocking read of a pseudo file (no async runtime helps those) except an executable's
+//! first inspection and a package.json, which read a real file: call from a thread that may block.
+
+pub mod cgroup;
+pub mod elf;
+mod kept;
+pub mod proc;
+pub mod sampler;
+
+pub use cgroup::{Cgroups, Level};
+pub use proc::{ProcError, Procfs};
+pub use sampler::{Sampler, Sweep, WatchError};
