@@ -19,7 +19,7 @@ mod facts;
 mod level;
 mod settle;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -175,6 +175,9 @@ impl Engine {
         self.lossy_until = self.lossy_until.max(at.plus(LOSSY));
         for container in self.registry.containers.iter_mut() {
             container.run.gap = true;
+        }
+        for detector in self.registry.slots.iter_mut().map(|s| &mut s.detector) {
+            detector.gap();
         }
         let watched = self.registry.processes.iter().filter(|p| p.watched && p.alive());
         out.requests.extend(watched.map(|p| Request::Inspect(p.key)));

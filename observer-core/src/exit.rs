@@ -6,7 +6,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use decide::{Evidence, Victim, decide};
+pub use decide::{Evidence, Victim, decide, signal_name};
 
 use crate::{finding::Confidence, kernel::ExitStatus, time::BootTime};
 
@@ -72,6 +72,19 @@ pub struct End {
     pub sender: Option<Sender>,
     /// What decided, in words.
     pub because: String,
+}
+
+impl End {
+    /// An end of which nothing was seen.
+    pub fn unseen() -> Self {
+        Self {
+            cause: Cause::Unknown,
+            confidence: Confidence::Inferred,
+            status: None,
+            sender: None,
+            because: "its end was not seen".to_owned(),
+        }
+    }
 }
 
 /// A process that sent a fatal signal.

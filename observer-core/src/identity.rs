@@ -93,3 +93,25 @@ impl Subject {
             .map_or(self.workload.name.as_str(), String::as_str)
     }
 }
+
+/// `pod <uid>/<container>`, `unit api.service`, `docker web`, `cgroup /demo/leaky`, `/usr/bin/node server.js in /app`.
+impl std::fmt::Display for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pod { uid, container } => write!(f, "pod {uid}/{container}"),
+            Self::Unit(unit) => write!(f, "unit {unit}"),
+            Self::Container { runtime, name } => write!(f, "{runtime} {name}"),
+            Self::Cgroup(path) => write!(f, "cgroup {path}"),
+            Self::Bare { exe, script, cwd, .. } => {
+                f.write_str(exe)?;
+                if let Some(script) = script {
+                    write!(f, " {script}")?;
+                }
+                if let Some(cwd) = cwd {
+                    write!(f, " in {cwd}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -15,6 +15,7 @@ pub mod process;
 mod registry;
 pub mod sample;
 pub mod semconv;
+pub mod telemetry;
 pub mod time;
 
 pub use engine::Engine;

@@ -1,16 +1,249 @@
 //! Every name that leaves the agent, each with its convention or its reason.
 //!
-//! Semantic conventions 1.44.0 where they have a name; `observer.*` for the rest.
+//! Semantic conventions 1.44.0 where they have a name, with their stability in brackets; `observer.*` for the rest.
+//! Units are in the text: `By` bytes, `s` seconds. A name is spelled here and nowhere else.
 
-/// `service.name` (stable).
-pub const SERVICE_NAME: &str = "service.name";
-/// `service.version` (stable).
-pub const SERVICE_VERSION: &str = "service.version";
-/// `host.name` (development): the agent's host.
-pub const HOST_NAME: &str = "host.name";
-/// `container.name` (development).
-pub const CONTAINER_NAME: &str = "container.name";
-/// `process.runtime.name` (development): `nodejs` by convention.
-pub const PROCESS_RUNTIME_NAME: &str = "process.runtime.name";
-/// `process.runtime.version` (development).
-pub const PROCESS_RUNTIME_VERSION: &str = "process.runtime.version";
+macro_rules! names {
+    ($($(#[doc = $doc:literal])+ $name:ident = $value:literal;)+) => {
+        $($(#[doc = $doc])+ pub const $name: &str = $value;)+
+
+        /// All of them with what they mean, in the order of this file: for the reference page.
+        pub const ALL: &[(&str, &str)] = &[$(($value, concat!($($doc),+))),+];
+    };
+}
+
+/// Events (`EventName` of a log record).
+pub mod event {
+    names! {
+        /// A watched process was killed for memory. No convention exists for OOM kills.
+        OOM_KILL = "observer.process.oom_kill";
+        /// A Node.js process died of V8's heap limit. No convention.
+        HEAP_OOM = "observer.v8.heap_oom";
+        /// A slot got a new run. No convention: Kubernetes counts restarts, nobody says why.
+        RESTART = "observer.container.restart";
+        /// A run passed a share of its lower ceiling. No convention.
+        NEAR_CEILING = "observer.memory.near_ceiling";
+        /// Growth within one run is significant. No convention.
+        LEAK_SUSPECTED = "observer.memory.leak_suspected";
+        /// And it leads to a ceiling within days. No convention.
+        LEAK_LIKELY = "observer.memory.leak_likely";
+        /// The sawtooth: runs that climb alike and end at a ceiling. No convention.
+        LEAK_CONFIRMED = "observer.memory.leak_confirmed";
+        /// The evidence went away. No convention.
+        LEAK_RETRACTED = "observer.memory.leak_retracted";
+        /// A later version stays flat. No convention.
+        LEAK_RESOLVED = "observer.memory.leak_resolved";
+        /// V8's heap limit and the container's limit contradict each other. No convention.
+        MISFIT = "observer.memory.misfit";
+        /// First run of a new version. No convention exists for deployments on a host.
+        ROLLOUT = "observer.rollout.observed";
+        /// The agent could not see. No convention.
+        GAP = "observer.gap";
+    }
+}
+
+names! {
+    /// Name of the service (stable).
+    SERVICE_NAME = "service.name";
+    /// Namespace of the service (stable).
+    SERVICE_NAMESPACE = "service.namespace";
+    /// Version of the service (stable).
+    SERVICE_VERSION = "service.version";
+    /// Which instance of the service (stable).
+    SERVICE_INSTANCE_ID = "service.instance.id";
+    /// Name of the host (development): the agent's.
+    HOST_NAME = "host.name";
+    /// Name of the container (development).
+    CONTAINER_NAME = "container.name";
+    /// Id of the container (development).
+    CONTAINER_ID = "container.id";
+    /// `nodejs` (development).
+    PROCESS_RUNTIME_NAME = "process.runtime.name";
+    /// Version of Node.js (development).
+    PROCESS_RUNTIME_VERSION = "process.runtime.version";
+    /// Uid of the pod (stable).
+    K8S_POD_UID = "k8s.pod.uid";
+    /// Name of the pod (stable).
+    K8S_POD_NAME = "k8s.pod.name";
+    /// Namespace of the pod (stable).
+    K8S_NAMESPACE_NAME = "k8s.namespace.name";
+    /// Name of the container in its pod's specification (stable).
+    K8S_CONTAINER_NAME = "k8s.container.name";
+
+    /// Pid on the host (release candidate).
+    PROCESS_PID = "process.pid";
+    /// Exit code of a process (development). Absent where it ended by a signal.
+    PROCESS_EXIT_CODE = "process.exit.code";
+
+    /// Stable id of the finding: a receiver may drop a second record with the same one. No convention.
+    FINDING_ID = "observer.finding.id";
+    /// `observed` or `inferred`. No convention.
+    FINDING_CONFIDENCE = "observer.finding.confidence";
+    /// What would have contradicted the finding and was looked for. No convention.
+    FINDING_CONTRADICTED_BY = "observer.finding.contradicted_by";
+    /// What is restarted in place: pod and container, unit, container, cgroup, or program. No convention.
+    SLOT = "observer.slot";
+    /// Number of the run within its slot, from 1. No convention.
+    RUN = "observer.run.number";
+
+    /// `kernel`, or the name of a daemon that kills for memory. No convention.
+    OOM_KILLER = "observer.oom.killer";
+    /// Whose limit was enforced: `container`, `pod`, `host`, `unknown`. No convention.
+    OOM_SCOPE = "observer.oom.scope";
+    /// Whether the victim was its container's main process. No convention.
+    OOM_MAIN_PROCESS = "observer.oom.main_process";
+    /// Others of the same container killed with it. No convention.
+    OOM_CO_VICTIMS = "observer.oom.co_victims";
+    /// Name of the victim's main thread. No convention: `process.executable.name` is the file's.
+    OOM_VICTIM_COMM = "observer.oom.victim.comm";
+    /// Anonymous resident memory of the victim, By. No convention.
+    OOM_VICTIM_ANON = "observer.oom.victim.anon";
+    /// File-backed resident memory of the victim, By. No convention.
+    OOM_VICTIM_FILE = "observer.oom.victim.file";
+    /// Shared resident memory of the victim, By. No convention.
+    OOM_VICTIM_SHMEM = "observer.oom.victim.shmem";
+    /// The cgroup whose limit was hit, in the hierarchy that accounts for memory. No convention.
+    CGROUP_PATH = "observer.cgroup.path";
+    /// The lowest limit of the cgroup and its ancestors, By. No convention for an event's attribute.
+    MEMORY_LIMIT = "observer.memory.limit";
+    /// Usage last seen, page cache included, By. No convention for an event's attribute.
+    MEMORY_USAGE = "observer.memory.usage";
+    /// Resident set last seen, By. No convention for an event's attribute.
+    MEMORY_RSS = "observer.memory.rss";
+
+    /// V8's heap limit, By. `v8js.*` is defined as measured inside the process, which this is not.
+    V8_HEAP_LIMIT = "observer.v8.heap_limit";
+    /// Whether the heap limit was predicted from version, limit and flags rather than read. No convention.
+    V8_HEAP_LIMIT_PREDICTED = "observer.v8.heap_limit.predicted";
+
+    /// Why a run ended: `kernel_oom`, `userspace_oom`, `v8_heap_oom`, `rollout`, `terminated`, `liveness`, `crash`,
+    /// `error_exit`, `completed`, `unknown`. No convention.
+    EXIT_CAUSE = "observer.exit.cause";
+    /// `observed` or `inferred`: of the cause. No convention.
+    EXIT_CONFIDENCE = "observer.exit.confidence";
+    /// What decided the cause, in words. No convention.
+    EXIT_REASON = "observer.exit.reason";
+    /// Signal that ended it, by name. No convention.
+    EXIT_SIGNAL = "observer.exit.signal";
+    /// Pid of the process that sent the fatal signal. No convention.
+    EXIT_SENDER_PID = "observer.exit.sender.pid";
+    /// Name of the process that sent the fatal signal. No convention.
+    EXIT_SENDER_COMM = "observer.exit.sender.comm";
+    /// What Kubernetes says of the end, beside what the kernel showed. No convention.
+    EXIT_KUBERNETES_REASON = "observer.exit.kubernetes.reason";
+
+    /// Number of the run that ended. No convention.
+    PREVIOUS_RUN = "observer.run.previous.number";
+    /// How long it lived, s. No convention.
+    PREVIOUS_DURATION = "observer.run.previous.duration";
+    /// Its version. No convention: `service.version` is the new one's.
+    PREVIOUS_VERSION = "observer.run.previous.version";
+    /// Its highest usage, By. No convention.
+    PREVIOUS_PEAK = "observer.run.previous.peak";
+    /// Its lower ceiling, By. No convention.
+    PREVIOUS_CEILING = "observer.run.previous.ceiling";
+    /// What set that ceiling. No convention.
+    PREVIOUS_CEILING_KIND = "observer.run.previous.ceiling.kind";
+    /// Slope of its trend, By per hour. No convention.
+    PREVIOUS_SLOPE = "observer.run.previous.slope";
+    /// Whether the new run is of another version. No convention.
+    RESTART_ROLLOUT = "observer.restart.rollout";
+
+    /// Number of bytes at which the run dies, By. No convention.
+    CEILING = "observer.memory.ceiling";
+    /// `cgroup`, `cgroup_ancestor`, `v8_heap`, `learned`, `host`. No convention.
+    CEILING_KIND = "observer.memory.ceiling.kind";
+    /// Level over ceiling. No convention.
+    CEILING_RATIO = "observer.memory.ceiling.ratio";
+    /// Anonymous, swapped, shared and unreclaimable kernel memory, By. No convention.
+    LEVEL = "observer.memory.level";
+    /// Time to the ceiling, s: half of the forecasts are sooner. No convention.
+    TIME_TO_CEILING = "observer.memory.time_to_ceiling";
+    /// Time to the ceiling, s: one in ten is sooner. No convention.
+    TIME_TO_CEILING_P10 = "observer.memory.time_to_ceiling.p10";
+    /// Time to the ceiling, s: one in ten is later. No convention.
+    TIME_TO_CEILING_P90 = "observer.memory.time_to_ceiling.p90";
+
+    /// The state entered. No convention.
+    LEAK_STATE = "observer.leak.state";
+    /// The state left. No convention.
+    LEAK_PREVIOUS_STATE = "observer.leak.previous_state";
+    /// First version that shows it. No convention.
+    LEAK_FIRST_VERSION = "observer.leak.first_version";
+    /// Last version that did not show it. No convention.
+    LEAK_LAST_CLEAN_VERSION = "observer.leak.last_clean_version";
+    /// Runs that were compared. No convention.
+    LEAK_RUNS = "observer.leak.runs";
+    /// Mean time from one end to the next, s. No convention.
+    LEAK_PERIOD = "observer.leak.period";
+    /// Slope of each compared run, By per hour, oldest first. No convention.
+    LEAK_RUN_SLOPES = "observer.leak.run.slopes";
+    /// Peak of each compared run, By, oldest first. No convention.
+    LEAK_RUN_PEAKS = "observer.leak.run.peaks";
+    /// Cause of the end of each compared run, oldest first. No convention.
+    LEAK_RUN_CAUSES = "observer.leak.run.causes";
+    /// Which gates decided: name, measured value and threshold. No convention.
+    LEAK_GATES = "observer.leak.gates";
+    /// The reason in words. No convention.
+    LEAK_REASON = "observer.leak.reason";
+    /// Slope of the floor, By per hour. No convention.
+    SLOPE = "observer.memory.slope";
+    /// Lower end of the slope's 99 % interval, By per hour. No convention.
+    SLOPE_LOW = "observer.memory.slope.low";
+    /// Upper end of the slope's 99 % interval, By per hour. No convention.
+    SLOPE_HIGH = "observer.memory.slope.high";
+    /// How much history the slope stands on, s. No convention.
+    SLOPE_SPAN = "observer.memory.slope.span";
+    /// Floor after garbage collection, By. No convention.
+    FLOOR = "observer.memory.floor";
+    /// Where most of the growth is: `v8_heap`, `malloc`, `large_buffer`, `file`, `other`. No convention.
+    GROWTH_WHERE = "observer.memory.growth.where";
+    /// Share of the growth in V8's heap, 0 to 1. No convention.
+    GROWTH_V8_HEAP = "observer.memory.growth.v8_heap";
+    /// Share of the growth in the allocator, 0 to 1. No convention.
+    GROWTH_MALLOC = "observer.memory.growth.malloc";
+    /// Share of the growth in large anonymous buffers, 0 to 1. No convention.
+    GROWTH_LARGE_BUFFER = "observer.memory.growth.large_buffer";
+    /// Share of the growth in files, 0 to 1. No convention.
+    GROWTH_FILE = "observer.memory.growth.file";
+    /// Share of the growth elsewhere, 0 to 1. No convention.
+    GROWTH_OTHER = "observer.memory.growth.other";
+    /// `observed` or `inferred`: of the shares. No convention.
+    GROWTH_CONFIDENCE = "observer.memory.growth.confidence";
+
+    /// The version that leaked. No convention.
+    BEFORE_VERSION = "observer.leak.before.version";
+    /// Its level shortly after a start, By. No convention.
+    BEFORE_BASELINE = "observer.leak.before.baseline";
+    /// Its highest level, By. No convention.
+    BEFORE_PEAK = "observer.leak.before.peak";
+    /// Its slope, By per hour. No convention.
+    BEFORE_SLOPE = "observer.leak.before.slope";
+    /// How long its runs lived, s. No convention.
+    BEFORE_LIFETIME = "observer.leak.before.lifetime";
+    /// The version that does not leak. No convention.
+    AFTER_VERSION = "observer.leak.after.version";
+    /// Its level shortly after a start, By. No convention.
+    AFTER_BASELINE = "observer.leak.after.baseline";
+    /// Its highest level so far, By. No convention.
+    AFTER_PEAK = "observer.leak.after.peak";
+    /// Its slope, By per hour. No convention.
+    AFTER_SLOPE = "observer.leak.after.slope";
+    /// How long it has lived, s. No convention.
+    AFTER_LIFETIME = "observer.leak.after.lifetime";
+
+    /// What to set, in words. No convention.
+    MISFIT_ADVICE = "observer.misfit.advice";
+    /// The version before. No convention.
+    ROLLOUT_FROM = "observer.rollout.from";
+    /// The new version. No convention: `service.version` in the Resource is the same.
+    ROLLOUT_TO = "observer.rollout.to";
+    /// What changed, in words. No convention.
+    ROLLOUT_CHANGED = "observer.rollout.changed";
+    /// How long nothing could be seen, s; the record's time is its end. No convention.
+    GAP_DURATION = "observer.gap.duration";
+    /// Why. No convention.
+    GAP_REASON = "observer.gap.reason";
+    /// Records known to be lost in it. No convention.
+    GAP_LOST = "observer.gap.lost";
+}

@@ -228,9 +228,10 @@ impl Engine {
             .map(ProcessKey::started)
             .min()
             .unwrap_or_else(|| key.started());
+        let config = self.detection();
         let slots = &mut self.registry.slots;
         if slots.get(&slot_id).is_none() {
-            let state = SlotState::new(workload.clone(), self.now);
+            let state = SlotState::new(workload.clone(), self.now, config);
             if !slots.insert(slot_id.clone(), state, &mut self.registry.evictions.slots) {
                 self.registry.evictions.containers += 1;
                 return;

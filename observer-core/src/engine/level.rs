@@ -1,16 +1,31 @@
 //! Levels: reads samples, produces points for detection, `near_ceiling`, `misfit`, and when to trace growth.
 
+use observer_common::growth::PLACES;
+
 use super::Engine;
 use crate::{
     Output, Request,
+    detect::{DetectConfig, Point, ceiling},
     finding::{Ceiling, CeilingKind, Confidence, Event, NearCeiling},
-    process::ProcessKey,
-    registry::{ContainerId, Home},
-    sample::Sample,
+    process::{ProcessFacts, ProcessKey, Runtime},
+    registry::{ContainerId, Home, SlotId},
+    sample::{Growth, Sample},
     time::{BootTime, SECOND},
 };
 
+/// Points kept for a run whose predecessor is being settled: a grace is a few samples long.
+const MAX_EARLY: usize = 16;
+
 impl Engine {
+    /// Settings of a slot's detector.
+    pub(super) fn detection(&self) -> DetectConfig {
+        DetectConfig {
+            time_scale: self.settings.time_scale,
+            job: false,
+            host_memory: Some(self.host_memory).filter(|bytes| *bytes > 0),
+        }
+    }
+
     pub(super) fn sample(&mut self, at: BootTime, sample: &Sample, out: &mut Output) {
         let Some(process) = self.registry.processes.get_mut(&sample.process) else {
             return;
@@ -58,13 +73,23 @@ impl Engine {
                 (anon, rss, None)
             }
         };
+        let main = self.registry.processes.get(&container.main);
+        let facts = main.and_then(|p| p.facts.as_deref());
+        let beside = main
+            .and_then(|p| p.rss_anon)
+            .filter(|_| container.members.len() > 1)
+            .map_or(0, |main| trend.saturating_sub(main));
         let run = &mut container.run;
         run.samples += 1;
         run.sampled = at;
         run.trend = Some(trend);
         run.usage = Some(usage);
         run.peak = run.peak.max(usage).max(peak.unwrap_or(0));
-        run.limit = sample.cgroup.as_ref().and_then(|c| c.limit.clone());
+        run.limit = sample
+            .cgroup
+            .as_ref()
+            .and_then(|c| c.limit.clone())
+            .filter(|l| ceiling::sane(l.bytes));
         run.ceilings.cgroup = run.limit.as_ref().map(|l| Ceiling {
             bytes: l.bytes,
             kind: if l.cgroup == container.cgroup {
@@ -73,8 +98,72 @@ impl Engine {
                 CeilingKind::CgroupAncestor
             },
         });
+        let memory = run.limit.as_ref().map_or(self.host_memory, |l| l.bytes);
+        run.heap_limit = facts.and_then(|facts| heap_limit(facts, memory));
+        run.ceilings.v8 = run
+            .heap_limit
+            .map(|limit| ceiling::v8_ceiling(limit).saturating_add(beside));
+        let level = sample.cgroup.as_ref().filter(|_| !tree);
+        let point = Point {
+            at,
+            trend,
+            file: level.map_or(0, |c| c.file),
+            shmem: level.map_or(0, |c| c.shmem),
+            slab: level.map_or(0, |c| c.slab_unreclaimable),
+            cpu_ns: level.and_then(|c| c.cpu_ns),
+            growth: sample.growth.as_deref().map(net),
+            ceilings: run.ceilings,
+        };
+        let slot = container.slot.clone();
+        self.misfit(at, id, out);
+        self.point(id, &slot, point, out);
         self.near_ceiling(at, id, trend, out);
         self.trace(at, id, trend, out);
+    }
+
+    /// To the detector, or kept for it while the run before is being settled.
+    fn point(&mut self, id: ContainerId, slot: &SlotId, point: Point, out: &mut Output) {
+        let Some(state) = self.registry.slots.get_mut(slot) else {
+            return;
+        };
+        if state.current == Some(id) {
+            let verdict = state.detector.observe(&point);
+            self.verdict(id, verdict, out);
+        } else if let Some(run) = self.registry.containers.get_mut(id).map(|c| &mut c.run)
+            && run.early.len() < MAX_EARLY
+        {
+            run.early.push(point);
+        }
+    }
+
+    /// Said once of a slot and a pair of numbers.
+    fn misfit(&mut self, at: BootTime, id: ContainerId, out: &mut Output) {
+        let Some(container) = self.registry.containers.get(id) else {
+            return;
+        };
+        let run = &container.run;
+        let Some((heap_limit, limit)) = run.heap_limit.zip(run.limit.as_ref().map(|l| l.bytes)) else {
+            return;
+        };
+        let Some(state) = self.registry.slots.get_mut(&container.slot) else {
+            return;
+        };
+        if state.misfit == Some((heap_limit, limit)) {
+            return;
+        }
+        state.misfit = Some((heap_limit, limit));
+        if let Some(misfit) = ceiling::misfit(heap_limit, limit) {
+            let contradicted_by =
+                "a heap limit set by the program itself (v8.setFlagsFromString), which is not seen from outside";
+            self.find(
+                id,
+                at,
+                Event::Misfit(misfit),
+                Confidence::Inferred,
+                contradicted_by,
+                out,
+            );
+        }
     }
 
     /// Once per run; a run that falls back and comes near again has already been told of.
@@ -124,4 +213,29 @@ impl Engine {
             out.requests.push(Request::Trace { process, on });
         }
     }
+}
+
+/// Net growth by place.
+fn net(growth: &[Growth]) -> [i64; PLACES as usize] {
+    std::array::from_fn(|i| growth.get(i).map_or(0, |g| g.grown.wrapping_sub(g.shrunk) as i64))
+}
+
+/// V8's heap limit, predicted: `memory` is the cgroup's limit or the host's.
+fn heap_limit(facts: &ProcessFacts, memory: u64) -> Option<u64> {
+    let Runtime::Node { version, .. } = &facts.runtime else {
+        return None;
+    };
+    let major = version
+        .as_deref()?
+        .trim_start_matches('v')
+        .split('.')
+        .next()?
+        .parse()
+        .ok()?;
+    let flags = &facts.heap_flags;
+    let size = flags.max_old_space_mib.map(|mib| format!("--max-old-space-size={mib}"));
+    let share = flags
+        .max_old_space_percent
+        .map(|percent| format!("--max-old-space-size-percentage={percent}"));
+    ceiling::heap_limit(major, Some(memory), share.iter().chain(&size).map(String::as_str)).map(|(bytes, _)| bytes)
 }

@@ -2,7 +2,8 @@
 
 use super::{Engine, GRACE};
 use crate::{
-    Output,
+    Output, Request,
+    detect::{RunEnd, Verdict},
     exit::{self, Cause, End, Evidence, OomKiller, Victim},
     finding::{Confidence, Event, HeapOom, OomKill, OomScope, Restart, RunSummary},
     kernel::ExitStatus,
@@ -170,7 +171,7 @@ impl Engine {
         let mark = victim.mark.clone();
         let run = &container.run;
         let (own, ancestor) = container.oom_kills_rose();
-        let scope = scope(&run.limit, &container.cgroup, run.usage, own, ancestor);
+        let scope = scope(run.limit.as_ref(), &container.cgroup, run.usage, own, ancestor);
         let killer = match (&end.cause, &end.sender) {
             (Cause::UserspaceOom, Some(sender)) => OomKiller::Userspace(sender.comm.clone()),
             _ => OomKiller::Kernel,
@@ -237,7 +238,7 @@ impl Engine {
 
     fn close(&mut self, id: ContainerId, slot_id: &SlotId, out: &mut Output) {
         self.begin_waiting(slot_id, out);
-        let Some(container) = self.registry.containers.remove(id) else {
+        let Some(container) = self.registry.containers.get(id) else {
             return;
         };
         for key in container.members.iter().chain(&container.dying) {
@@ -245,22 +246,13 @@ impl Engine {
                 process.container = None;
                 if process.watched {
                     process.watched = false;
-                    out.requests.push(crate::Request::Unwatch(*key));
+                    out.requests.push(Request::Unwatch(*key));
                 }
             }
         }
-        let end = container.main_end.map_or_else(
-            || End {
-                cause: Cause::Unknown,
-                confidence: Confidence::Inferred,
-                status: None,
-                sender: None,
-                because: "its end was not seen".to_owned(),
-            },
-            |(_, end)| end,
-        );
-        let run = container.run;
-        let summary = RunSummary {
+        let end = container.main_end.clone().map_or_else(End::unseen, |(_, end)| end);
+        let run = &container.run;
+        let mut summary = RunSummary {
             run: run.number,
             started: run.started,
             ended: container.last_exit.max(run.started),
@@ -270,13 +262,34 @@ impl Engine {
             ceiling: run.ceiling(),
             slope_bytes_per_hour: None,
         };
-        if let Some(state) = self.registry.slots.get_mut(slot_id) {
-            state.last_active = self.now;
-            state.current = state.current.filter(|current| *current != id);
-            state.waiting.retain(|waiting| *waiting != id);
-            state.keep(summary);
+        let peak = Some(run.peak).filter(|peak| *peak > 0);
+        let Some(state) = self.registry.slots.get_mut(slot_id) else {
+            return;
+        };
+        let mut verdict = None;
+        if state.current == Some(id) {
+            let (at, cause, confidence) = (summary.ended, summary.cause(), summary.end.confidence);
+            let lower = state.detector.ceiling().or(summary.ceiling);
+            summary.ceiling = run.ceiling_of(cause).or(lower);
+            verdict = state.detector.end_run(&RunEnd {
+                at,
+                cause,
+                confidence,
+                peak,
+            });
+            let record = state
+                .detector
+                .records()
+                .last()
+                .filter(|record| record.run == summary.run);
+            summary.slope_bytes_per_hour = record.map(|record| f64::from(record.slope));
         }
-        let _ = out;
+        state.last_active = self.now;
+        state.current = state.current.filter(|current| *current != id);
+        state.waiting.retain(|waiting| *waiting != id);
+        state.keep(summary);
+        self.verdict(id, verdict, out);
+        self.registry.containers.remove(id);
     }
 
     /// The next life of a slot begins when the one before is settled.
@@ -289,26 +302,64 @@ impl Engine {
         }
         let Some(id) = state.waiting.pop_front() else { return };
         state.current = Some(id);
-        let Some(previous) = state.ended.back().cloned() else {
+        let Some(run) = self.registry.containers.get_mut(id).map(|c| &mut c.run) else {
             return;
         };
-        let Some(run) = self.registry.containers.get(id).map(|c| &c.run) else {
+        let (at, number) = (run.started, run.number);
+        let mut verdicts = vec![state.detector.begin_run(number, at, run.version.as_ref())];
+        verdicts.extend(
+            std::mem::take(&mut run.early)
+                .iter()
+                .map(|point| state.detector.observe(point)),
+        );
+        if let Some(previous) = state.ended.back().cloned() {
+            let rollout = matches!((&previous.version, &run.version), (Some(a), Some(b)) if a != b);
+            let confidence = previous.end.confidence;
+            let event = Event::Restart(Box::new(Restart {
+                run: number,
+                previous,
+                rollout,
+            }));
+            self.find(
+                id,
+                at,
+                event,
+                confidence,
+                "the former process found alive; it was not",
+                out,
+            );
+        }
+        for verdict in verdicts {
+            self.verdict(id, verdict, out);
+        }
+    }
+
+    /// States a change of what detection says, with all that is known of the runs it compared.
+    pub(super) fn verdict(&mut self, id: ContainerId, verdict: Option<Verdict>, out: &mut Output) {
+        let Some(mut verdict) = verdict else { return };
+        let Some(container) = self.registry.containers.get(id) else {
             return;
         };
-        let rollout = matches!((&previous.version, &run.version), (Some(a), Some(b)) if a != b);
-        let confidence = previous.end.confidence;
-        let event = Event::Restart(Box::new(Restart {
-            run: run.number,
-            previous,
-            rollout,
-        }));
-        let at = run.started;
+        if let Some(state) = self.registry.slots.get(&container.slot) {
+            for run in &mut verdict.runs {
+                if let Some(ours) = state.ended.iter().find(|ours| ours.run == run.run) {
+                    let slope = ours.slope_bytes_per_hour.or(run.slope_bytes_per_hour);
+                    *run = RunSummary {
+                        slope_bytes_per_hour: slope,
+                        ..ours.clone()
+                    };
+                }
+            }
+        }
+        let at = verdict.at;
+        let contradicted_by = "a plateau, a falling floor, growth that follows the load, a level earlier runs had lived with: \
+                               the gates name what was measured";
         self.find(
             id,
             at,
-            event,
-            confidence,
-            "the former process found alive; it was not",
+            Event::Leak(Box::new(verdict)),
+            Confidence::Inferred,
+            contradicted_by,
             out,
         );
     }
@@ -316,7 +367,7 @@ impl Engine {
 
 /// Whose limit a kill enforced: the one that sets the lowest limit, where the usage stood near it.
 fn scope(
-    limit: &Option<crate::sample::Limit>,
+    limit: Option<&crate::sample::Limit>,
     cgroup: &str,
     usage: Option<u64>,
     own: Option<bool>,

@@ -17,13 +17,13 @@ use crate::{
     time::{Anchor, BootTime, SECOND, USER_HZ, WallTime},
 };
 
-pub(super) const MB: u64 = 1_000_000;
-pub(super) const LEAKY: &str = "/demo/leaky";
-pub(super) const CODE_0: Option<ExitStatus> = Some(ExitStatus::Code(0));
-pub(super) const KILLED: Option<ExitStatus> = Some(ExitStatus::Signal(9));
+pub(crate) const MB: u64 = 1_000_000;
+pub(crate) const LEAKY: &str = "/demo/leaky";
+pub(crate) const CODE_0: Option<ExitStatus> = Some(ExitStatus::Code(0));
+pub(crate) const KILLED: Option<ExitStatus> = Some(ExitStatus::Signal(9));
 
 /// A process with this pid that started at this second.
-pub(super) const fn key(pid: u32, second: u64) -> ProcessKey {
+pub(crate) const fn key(pid: u32, second: u64) -> ProcessKey {
     ProcessKey {
         pid,
         start: second * USER_HZ,
@@ -31,7 +31,7 @@ pub(super) const fn key(pid: u32, second: u64) -> ProcessKey {
 }
 
 /// Facts of a Node.js process that is init of its container.
-pub(super) fn node(key: ProcessKey, cgroup: &str) -> ProcessFacts {
+pub(crate) fn node(key: ProcessKey, cgroup: &str) -> ProcessFacts {
     ProcessFacts {
         key,
         parent: ProcessKey { pid: 1, start: 1 },
@@ -53,7 +53,7 @@ pub(super) fn node(key: ProcessKey, cgroup: &str) -> ProcessFacts {
 }
 
 /// Facts of a Node.js process on the bare host, child of `parent`.
-pub(super) fn bare(key: ProcessKey, parent: ProcessKey) -> ProcessFacts {
+pub(crate) fn bare(key: ProcessKey, parent: ProcessKey) -> ProcessFacts {
     ProcessFacts {
         parent,
         ns_pid: key.pid,
@@ -63,7 +63,7 @@ pub(super) fn bare(key: ProcessKey, parent: ProcessKey) -> ProcessFacts {
 }
 
 /// Facts of a process that is not Node.js.
-pub(super) fn other(key: ProcessKey, cgroup: &str) -> ProcessFacts {
+pub(crate) fn other(key: ProcessKey, cgroup: &str) -> ProcessFacts {
     ProcessFacts {
         runtime: Runtime::Other,
         comm: "sh".into(),
@@ -74,17 +74,17 @@ pub(super) fn other(key: ProcessKey, cgroup: &str) -> ProcessFacts {
 }
 
 /// An engine and all it has said.
-pub(super) struct World {
-    pub(super) engine: Engine,
-    pub(super) now: BootTime,
-    pub(super) findings: Vec<Finding>,
-    pub(super) requests: Vec<Request>,
-    pub(super) inputs: Vec<Input>,
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) now: BootTime,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) inputs: Vec<Input>,
 }
 
 impl World {
     /// Observation begins at second 100.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut world = Self {
             engine: Engine::new(),
             now: BootTime(100 * SECOND),
@@ -109,7 +109,7 @@ impl World {
         world
     }
 
-    pub(super) fn feed(&mut self, what: What) {
+    pub(crate) fn feed(&mut self, what: What) {
         let input = Input { at: self.now, what };
         let out = self.engine.step(&input);
         self.findings.extend(out.findings);
@@ -118,13 +118,13 @@ impl World {
     }
 
     /// Time passes up to this second.
-    pub(super) fn at(&mut self, second: u64) -> &mut Self {
+    pub(crate) fn at(&mut self, second: u64) -> &mut Self {
         self.now = BootTime(second * SECOND);
         self.feed(What::Tick);
         self
     }
 
-    pub(super) fn exec(&mut self, key: ProcessKey) -> &mut Self {
+    pub(crate) fn exec(&mut self, key: ProcessKey) -> &mut Self {
         self.feed(What::Kernel(KernelEvent::Exec {
             process: key,
             ppid: 1,
@@ -133,16 +133,16 @@ impl World {
         self
     }
 
-    pub(super) fn facts(&mut self, facts: ProcessFacts) -> &mut Self {
+    pub(crate) fn facts(&mut self, facts: ProcessFacts) -> &mut Self {
         self.feed(What::Process(Box::new(facts)));
         self
     }
 
-    pub(super) fn start(&mut self, facts: ProcessFacts) -> &mut Self {
+    pub(crate) fn start(&mut self, facts: ProcessFacts) -> &mut Self {
         self.exec(facts.key).facts(facts)
     }
 
-    pub(super) fn exit(&mut self, key: ProcessKey, status: Option<ExitStatus>) -> &mut Self {
+    pub(crate) fn exit(&mut self, key: ProcessKey, status: Option<ExitStatus>) -> &mut Self {
         self.feed(What::Kernel(KernelEvent::Exit {
             process: key,
             status,
@@ -151,7 +151,7 @@ impl World {
         self
     }
 
-    pub(super) fn mark(&mut self, key: ProcessKey) -> &mut Self {
+    pub(crate) fn mark(&mut self, key: ProcessKey) -> &mut Self {
         self.feed(What::Kernel(KernelEvent::OomVictim(OomVictim {
             process: key,
             tid: key.pid,
@@ -165,7 +165,7 @@ impl World {
         self
     }
 
-    pub(super) fn signal(
+    pub(crate) fn signal(
         &mut self,
         target: ProcessKey,
         signal: u8,
@@ -185,7 +185,7 @@ impl World {
     }
 
     /// A level of `anon` MB in a container limited to `limit` MB.
-    pub(super) fn sample(&mut self, process: ProcessKey, cgroup: &str, anon: u64, limit: u64) -> &mut Self {
+    pub(crate) fn sample(&mut self, process: ProcessKey, cgroup: &str, anon: u64, limit: u64) -> &mut Self {
         self.feed(What::Sample(Box::new(Sample {
             process,
             rss: Some((anon + 40) * MB),
@@ -206,8 +206,18 @@ impl World {
         self
     }
 
+    /// One line for each finding on an edge: what a reader would ask first.
+    pub(crate) fn edges(&self) -> Vec<String> {
+        let level = |line: &String| {
+            ["near_ceiling", "leak", "misfit"]
+                .iter()
+                .any(|kind| line.starts_with(kind))
+        };
+        self.told().into_iter().filter(|line| !level(line)).collect()
+    }
+
     /// One line for each finding: what a reader would ask first.
-    pub(super) fn told(&self) -> Vec<String> {
+    pub(crate) fn told(&self) -> Vec<String> {
         self.findings
             .iter()
             .map(|f| {

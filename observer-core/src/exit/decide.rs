@@ -360,7 +360,8 @@ fn is_container_runtime(comm: &str) -> bool {
         || comm.starts_with("youki")
 }
 
-pub(crate) fn signal_name(signal: u8) -> String {
+/// A signal's name as `kill -l` and people spell it.
+pub fn signal_name(signal: u8) -> String {
     match signal {
         SIGHUP => "SIGHUP".into(),
         SIGINT => "SIGINT".into(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    detect::Ceilings,
+    detect::{Ceilings, Point},
+    exit::Cause,
     finding::{Ceiling, CeilingKind},
     identity::{Subject, Version},
     time::BootTime,
@@ -46,6 +47,8 @@ pub(crate) struct Run {
     /// `near_ceiling` was said once in this run.
     pub(crate) near_said: bool,
     pub(crate) tracing: bool,
+    /// Points taken while the run before is being settled: detection sees them after that.
+    pub(crate) early: Vec<Point>,
     /// V8's heap limit of the main process, bytes.
     pub(crate) heap_limit: Option<u64>,
     /// The cgroup's limit, bytes, and the cgroup that sets it.
@@ -72,17 +75,29 @@ impl Run {
             ceilings: Ceilings::default(),
             near_said: false,
             tracing: false,
+            early: Vec::new(),
             heap_limit: None,
             limit: None,
         }
     }
 
+    fn v8(&self) -> Option<Ceiling> {
+        let kind = CeilingKind::V8Heap;
+        self.ceilings.v8.map(|bytes| Ceiling { bytes, kind })
+    }
+
+    /// The ceiling at which an end of this cause happens.
+    pub(crate) fn ceiling_of(&self, cause: Cause) -> Option<Ceiling> {
+        match cause {
+            Cause::KernelOom => self.ceilings.cgroup,
+            Cause::V8HeapOom => self.v8(),
+            _ => None,
+        }
+    }
+
     /// The lower of the ceilings in force.
     pub(crate) fn ceiling(&self) -> Option<Ceiling> {
-        let v8 = self.ceilings.v8.map(|bytes| Ceiling {
-            bytes,
-            kind: CeilingKind::V8Heap,
-        });
+        let v8 = self.v8();
         match (self.ceilings.cgroup, v8) {
             (Some(a), Some(b)) => Some(if b.bytes < a.bytes { b } else { a }),
             (a, b) => a.or(b),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ContainerId, pairs};
 use crate::{
+    detect::{DetectConfig, SlotDetector},
     finding::RunSummary,
     identity::{Slot, Workload},
     time::BootTime,
@@ -35,6 +36,7 @@ pub(crate) struct SlotState {
     pub(crate) waiting: VecDeque<ContainerId>,
     /// Ended runs, oldest first.
     pub(crate) ended: VecDeque<RunSummary>,
+    pub(crate) detector: SlotDetector,
     /// Findings made, by which their ids differ.
     pub(crate) findings: u64,
     /// The pair of numbers last called a misfit: heap limit and cgroup limit.
@@ -43,13 +45,14 @@ pub(crate) struct SlotState {
 }
 
 impl SlotState {
-    pub(crate) fn new(workload: Workload, at: BootTime) -> Self {
+    pub(crate) fn new(workload: Workload, at: BootTime, config: DetectConfig) -> Self {
         Self {
             workload,
             runs: 0,
             current: None,
             waiting: VecDeque::new(),
             ended: VecDeque::new(),
+            detector: SlotDetector::new(config),
             findings: 0,
             misfit: None,
             last_active: at,
@@ -86,6 +89,10 @@ impl Slots {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&SlotId, &SlotState)> {
         self.by_id.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut SlotState> {
+        self.by_id.values_mut()
     }
 
     pub(crate) fn len(&self) -> usize {

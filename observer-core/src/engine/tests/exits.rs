@@ -19,7 +19,7 @@ fn a_child_killed_for_memory_is_told_without_a_restart() {
         .mark(child)
         .exit(child, KILLED)
         .at(160);
-    assert_eq!(world.told()[1..], ["oom_kill Container main=false others=0"]);
+    assert_eq!(world.edges(), ["oom_kill Container main=false others=0"]);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_group_kill_is_one_finding_with_its_co_victims() {
         world.exit(key(10 + n, if n == 0 { 100 } else { 101 }), KILLED);
     }
     world.at(160);
-    assert_eq!(world.told(), ["oom_kill Container main=true others=3"]);
+    assert_eq!(world.edges(), ["oom_kill Container main=true others=3"]);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_mark_without_sigkill_is_no_kill() {
         .exit(pid, super::CODE_0)
         .at(160);
     world.start(node(key(11, 160), LEAKY)).at(170);
-    assert_eq!(world.told(), ["restart run 2 after completed"]);
+    assert_eq!(world.edges(), ["restart run 2 after completed"]);
 }
 
 /// The rung of files only: no status, no mark; the cgroup's counter decides.
@@ -74,7 +74,7 @@ fn with_files_only_the_kill_counter_decides() {
     });
     world.at(160).start(node(key(11, 160), LEAKY)).at(170);
     assert_eq!(
-        world.told(),
+        world.edges(),
         [
             "oom_kill Container main=true others=0",
             "restart run 2 after kernel_oom"

@@ -38,7 +38,7 @@ fn three_lives_in_one_cgroup_are_three_runs_of_one_slot() {
     }
     world.at(400);
     assert_eq!(
-        world.told(),
+        world.edges(),
         [
             "oom_kill Container main=true others=0",
             "restart run 2 after kernel_oom",
@@ -60,7 +60,7 @@ fn a_life_that_begins_within_the_grace_waits_for_the_verdict_on_the_last() {
         .start(node(key(11, 150), LEAKY));
     assert!(world.findings.is_empty());
     world.at(151).mark(key(10, 100)).at(153);
-    assert_eq!(world.told()[1], "restart run 2 after kernel_oom");
+    assert_eq!(world.edges()[1], "restart run 2 after kernel_oom");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn workers_recycled_inside_a_container_are_no_restart() {
             .exit(worker, Some(ExitStatus::Code(1)));
     }
     world.at(200);
-    assert!(world.findings.is_empty(), "{:?}", world.told());
+    assert!(world.findings.is_empty(), "{:?}", world.edges());
 }
 
 /// `sh -c 'while :; do node server.js; done'` as init: the container lives on.
@@ -101,13 +101,13 @@ fn node_restarted_by_a_shell_inside_the_container_is_no_restart_of_the_container
         world.at(118 + u64::from(n) * 10).exit(child, Some(ExitStatus::Code(1)));
     }
     world.at(200);
-    assert!(world.findings.is_empty(), "{:?}", world.told());
+    assert!(world.findings.is_empty(), "{:?}", world.edges());
     world
         .exit(sh, Some(ExitStatus::Code(1)))
         .at(210)
         .start(node(key(30, 210), LEAKY))
         .at(220);
-    assert_eq!(world.told(), ["restart run 2 after error_exit"]);
+    assert_eq!(world.edges(), ["restart run 2 after error_exit"]);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_shell_that_becomes_node_is_one_process_and_one_run() {
     let pid = key(10, 100);
     world.start(other(pid, LEAKY)).at(101).start(node(pid, LEAKY)).at(110);
     world.exit(pid, CODE_0).at(120).start(node(key(11, 120), LEAKY)).at(130);
-    assert_eq!(world.told(), ["restart run 2 after completed"]);
+    assert_eq!(world.edges(), ["restart run 2 after completed"]);
 }
 
 /// `sh -c node` where the shell stays: it ends after its child, with its child's status made a code.
@@ -140,7 +140,7 @@ fn the_end_of_a_wrapped_node_is_that_of_the_node() {
         .at(160)
         .start(node(key(11, 160), LEAKY))
         .at(170);
-    assert_eq!(world.told()[2], "restart run 2 after kernel_oom");
+    assert_eq!(world.edges()[1], "restart run 2 after kernel_oom");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_bare_process_is_known_again_by_script_and_directory_under_its_parent() {
         .exit(key(10, 100), KILLED)
         .at(160);
     world.start(bare(key(11, 160), supervisor)).at(170);
-    assert_eq!(world.told(), ["restart run 2 after terminated"]);
+    assert_eq!(world.edges(), ["restart run 2 after terminated"]);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn two_bare_processes_alike_are_two_slots() {
         .at(160)
         .start(bare(key(12, 160), supervisor))
         .at(170);
-    assert_eq!(world.told(), ["restart run 2 after completed"]);
+    assert_eq!(world.edges(), ["restart run 2 after completed"]);
     let subject = world.findings[0].subject.clone().expect("a restart has a subject");
     assert_eq!(subject.instance, 1);
 }
@@ -184,7 +184,7 @@ fn a_slot_goes_on_under_a_supervisor_that_was_itself_restarted() {
         .exit(key(10, 100), KILLED)
         .exit(first, CODE_0);
     world.at(160).start(bare(key(11, 160), second)).at(170);
-    assert_eq!(world.told(), ["restart run 2 after terminated"]);
+    assert_eq!(world.edges(), ["restart run 2 after terminated"]);
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_cluster_of_bare_workers_is_one_run() {
         .at(160)
         .start(bare(key(13, 160), primary))
         .at(170);
-    assert!(world.findings.is_empty(), "{:?}", world.told());
+    assert!(world.findings.is_empty(), "{:?}", world.edges());
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_service_restarted_by_systemd_is_a_new_run() {
         .exit(key(10, 100), Some(ExitStatus::Code(3)))
         .at(151);
     world.start(service(key(11, 151))).at(160);
-    assert_eq!(world.told(), ["restart run 2 after error_exit"]);
+    assert_eq!(world.edges(), ["restart run 2 after error_exit"]);
 }
 
 fn bare_in(pid: ProcessKey, cgroup: &str) -> crate::process::ProcessFacts {

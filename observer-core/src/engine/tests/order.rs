@@ -12,7 +12,7 @@ fn an_exit_before_the_facts_ends_the_run_all_the_same() {
         .facts(node(key(10, 100), LEAKY))
         .at(110);
     world.start(node(key(11, 110), LEAKY)).at(120);
-    assert_eq!(world.told(), ["restart run 2 after terminated"]);
+    assert_eq!(world.edges(), ["restart run 2 after terminated"]);
 }
 
 #[test]
@@ -24,14 +24,14 @@ fn an_exit_before_exec_and_facts_ends_the_run_all_the_same() {
         .facts(node(key(10, 100), LEAKY))
         .at(110);
     world.start(node(key(11, 110), LEAKY)).at(120);
-    assert_eq!(world.told(), ["restart run 2 after completed"]);
+    assert_eq!(world.edges(), ["restart run 2 after completed"]);
 }
 
 #[test]
 fn everything_twice_is_the_same_as_once() {
     let once = story(1);
     let twice = story(2);
-    assert_eq!(once.told(), twice.told());
+    assert_eq!(once.edges(), twice.edges());
     let ids = |w: &World| w.findings.iter().map(|f| f.id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(&once), ids(&twice));
 }
@@ -67,7 +67,7 @@ fn a_reused_pid_ends_its_former_owner_unseen() {
         .at(150)
         .start(node(key(10, 150), LEAKY))
         .at(160);
-    assert_eq!(world.told(), ["restart run 2 after unknown"]);
+    assert_eq!(world.edges(), ["restart run 2 after unknown"]);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_released_cgroup_ends_a_run_whose_exit_was_lost() {
         path: LEAKY.into(),
     }));
     world.at(160).start(node(key(11, 160), LEAKY)).at(170);
-    assert_eq!(world.told(), ["restart run 2 after unknown"]);
+    assert_eq!(world.edges(), ["restart run 2 after unknown"]);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_release_that_overtakes_the_exit_changes_nothing() {
     }));
     world.mark(key(10, 100)).exit(key(10, 100), KILLED);
     world.at(160).start(node(key(11, 160), LEAKY)).at(170);
-    assert_eq!(world.told()[1], "restart run 2 after kernel_oom");
+    assert_eq!(world.edges()[1], "restart run 2 after kernel_oom");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_loss_makes_an_end_inferred_and_asks_who_is_still_there() {
         .at(160)
         .start(node(key(11, 160), LEAKY))
         .at(170);
-    assert_eq!(world.told(), ["restart run 2 after completed"]);
+    assert_eq!(world.edges(), ["restart run 2 after completed"]);
     assert_eq!(world.findings[0].confidence, crate::finding::Confidence::Inferred);
     assert_eq!(world.engine.counts().lost.get("ring"), Some(&3));
 }
@@ -127,7 +127,7 @@ fn a_gap_is_told_and_what_ended_in_it_is_unknown() {
     world.feed(What::Vanished(key(10, 100)));
     world.at(210).start(node(key(11, 160), LEAKY)).at(220);
     assert_eq!(
-        world.told(),
+        world.edges(),
         ["gap the reader stood still", "restart run 2 after unknown"]
     );
 }

@@ -1,0 +1,115 @@
+//! What goes out for a finding: reads a [`Finding`], produces event name, severity, a sentence for people and typed
+//! attributes. The only place where that is decided (docs/telemetry.md).
+
+mod attributes;
+mod sentence;
+#[cfg(test)]
+mod tests;
+pub mod units;
+
+use crate::{
+    Finding,
+    detect::State,
+    exit::Cause,
+    finding::{Event as What, RunSummary},
+    semconv::{self, event},
+    time::SECOND,
+};
+
+/// An event as it leaves the agent, its Resource aside (that is the finding's subject's).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// `EventName`: static and fully qualified.
+    pub name: &'static str,
+    /// Severity.
+    pub severity: Severity,
+    /// A sentence for people.
+    pub body: String,
+    /// Attributes, by names of [`crate::semconv`].
+    pub attributes: Vec<(&'static str, Value)>,
+}
+
+/// Severities in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// For the record.
+    Info,
+    /// Somebody should look.
+    Warn,
+    /// Something died, or will.
+    Error,
+}
+
+impl Severity {
+    /// `SeverityText`
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Error => "ERROR",
+        }
+    }
+}
+
+/// A value of an attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Text
+    Text(String),
+    /// A count, or bytes
+    Int(i64),
+    /// Seconds, a ratio, bytes per hour
+    Float(f64),
+    /// Yes or no
+    Bool(bool),
+    /// Several of one kind
+    List(Vec<Value>),
+}
+
+/// What goes out for a finding.
+pub fn event(finding: &Finding) -> Event {
+    let (name, severity) = name_and_severity(&finding.event);
+    Event {
+        name,
+        severity,
+        body: sentence::of(finding),
+        attributes: attributes::of(finding),
+    }
+}
+
+fn name_and_severity(what: &What) -> (&'static str, Severity) {
+    match what {
+        What::OomKill(_) => (event::OOM_KILL, Severity::Error),
+        What::HeapOom(_) => (event::HEAP_OOM, Severity::Error),
+        What::Restart(restart) => {
+            let expected = restart.rollout || matches!(restart.previous.cause(), Cause::Rollout | Cause::Completed);
+            (event::RESTART, if expected { Severity::Info } else { Severity::Warn })
+        }
+        What::NearCeiling(_) => (event::NEAR_CEILING, Severity::Warn),
+        What::Leak(verdict) => match verdict.state {
+            State::Quiet | State::Retracted => (event::LEAK_RETRACTED, Severity::Info),
+            State::Suspected => (event::LEAK_SUSPECTED, Severity::Info),
+            State::Likely => (event::LEAK_LIKELY, Severity::Warn),
+            State::Confirmed => (event::LEAK_CONFIRMED, Severity::Error),
+            State::Resolved => (event::LEAK_RESOLVED, Severity::Info),
+        },
+        What::Misfit(_) => (event::MISFIT, Severity::Info),
+        What::Rollout(_) => (event::ROLLOUT, Severity::Info),
+        What::Gap(_) => (event::GAP, Severity::Info),
+    }
+}
+
+/// Mean seconds from one end to the next of the runs a verdict compared; `None` for fewer than two.
+fn period_s(runs: &[RunSummary]) -> Option<f64> {
+    let (first, last) = (runs.first()?, runs.last()?);
+    let gaps = runs.len() - 1;
+    (gaps > 0).then(|| last.ended.since(first.ended) as f64 / SECOND as f64 / gaps as f64)
+}
+
+/// Every event with its meaning and every attribute with its convention, for the reference page.
+pub fn reference() -> (
+    &'static [(&'static str, &'static str)],
+    &'static [(&'static str, &'static str)],
+) {
+    (event::ALL, semconv::ALL)
+}

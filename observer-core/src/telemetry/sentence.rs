@@ -1,0 +1,252 @@
+//! Sentences for people: who, what, since when, how fast, which ceiling.
+
+use std::fmt::Write;
+
+use super::{attributes::killer, units};
+use crate::{
+    Finding,
+    detect::{State, Verdict},
+    exit::Cause,
+    finding::{Ceiling, CeilingKind, Confidence, Event, HeapOom, NearCeiling, OomKill, OomScope, Restart},
+    time::SECOND,
+};
+
+pub(super) fn of(finding: &Finding) -> String {
+    let who = finding.subject.as_ref().map_or("observer", |subject| subject.service());
+    let version = finding
+        .subject
+        .as_ref()
+        .and_then(|subject| subject.version.as_ref())
+        .map_or_else(String::new, |version| format!(" {}", version.0));
+    let mut text = match &finding.event {
+        Event::OomKill(kill) => oom_kill(who, kill),
+        Event::HeapOom(death) => heap_oom(who, death),
+        Event::Restart(restart) => restarted(who, &version, restart),
+        Event::NearCeiling(near) => near_ceiling(who, &version, near),
+        Event::Leak(verdict) => leak(who, &version, verdict),
+        Event::Misfit(misfit) => format!("{who}: {}", misfit.advice),
+        Event::Rollout(rollout) => {
+            let from = rollout
+                .from
+                .as_ref()
+                .map_or_else(String::new, |from| format!(" after {}", from.0));
+            format!("{who} runs version {}{from} ({})", rollout.to.0, rollout.changed)
+        }
+        Event::Gap(gap) => {
+            let lasted = units::seconds(gap.to.since(gap.from) as f64 / SECOND as f64);
+            let lost = if gap.lost > 0 {
+                format!("; {} records were lost", gap.lost)
+            } else {
+                String::new()
+            };
+            format!("nothing could be seen for {lasted}: {}{lost}", gap.reason)
+        }
+    };
+    let told = matches!(
+        &finding.event,
+        Event::Restart(_) | Event::Leak(_) | Event::Rollout(_) | Event::Misfit(_)
+    );
+    if finding.confidence == Confidence::Inferred && !told {
+        text.push_str(" (inferred)");
+    }
+    text
+}
+
+fn oom_kill(who: &str, kill: &OomKill) -> String {
+    let by = match killer(&kill.killer) {
+        "kernel" => "the kernel",
+        daemon => daemon,
+    };
+    let what = if kill.main_process {
+        "was killed"
+    } else {
+        "lost a process"
+    };
+    let mut text = format!("{who} {what} for memory by {by}");
+    match (kill.scope, kill.limit) {
+        (OomScope::Container, Some(limit)) => {
+            let _ = write!(text, " at its limit of {}", units::bytes(limit));
+        }
+        (OomScope::Pod, Some(limit)) => {
+            let cgroup = kill.cgroup.as_deref().unwrap_or("its parent");
+            let _ = write!(text, " at the limit of {} set on {cgroup}", units::bytes(limit));
+        }
+        (OomScope::Host, _) => text.push_str(": the host ran out"),
+        _ => {}
+    }
+    if let Some(anon) = kill.anon {
+        let _ = write!(text, "; {} (pid {}) held {}", kill.comm, kill.pid, units::bytes(anon));
+    }
+    match kill.co_victims {
+        0 => {}
+        1 => text.push_str(", and one other process was killed with it"),
+        others => {
+            let _ = write!(text, ", and {others} other processes were killed with it");
+        }
+    }
+    text
+}
+
+fn heap_oom(who: &str, death: &HeapOom) -> String {
+    let mut text = format!("{who} died of V8's heap limit");
+    if let Some(limit) = death.heap_limit {
+        let how = if death.predicted { "predicted " } else { "" };
+        let _ = write!(text, " ({how}{})", units::bytes(limit));
+    }
+    if let Some(rss) = death.rss {
+        let _ = write!(text, " with {} resident", units::bytes(rss));
+    }
+    if let Some(limit) = death.cgroup_limit {
+        let _ = write!(
+            text,
+            "; its container's limit of {} was not reached",
+            units::bytes(limit)
+        );
+    }
+    text
+}
+
+fn restarted(who: &str, version: &str, restart: &Restart) -> String {
+    let previous = &restart.previous;
+    let lived = units::seconds(previous.duration_ns() as f64 / SECOND as f64);
+    if restart.rollout {
+        let old = previous.version.as_ref().map_or("", |v| v.0.as_str());
+        return format!("{who}{version} took the place of {old}, which had run for {lived}");
+    }
+    let ended = ended(previous.cause());
+    let mut text = format!("{who}{version} restarted: run {} {ended} after {lived}", previous.run);
+    if previous.peak > 0 {
+        let _ = write!(text, ", peak {}", units::bytes(previous.peak));
+    }
+    if let Some(ceiling) = previous.ceiling {
+        let _ = write!(text, " of {}", ceiling_words(ceiling));
+    }
+    if let Some(slope) = previous.slope_bytes_per_hour.filter(|slope| *slope > 0.0) {
+        let _ = write!(text, ", rising by {}", units::rate(slope));
+    }
+    let _ = write!(text, " ({})", previous.end.because);
+    text
+}
+
+const fn ended(cause: Cause) -> &'static str {
+    match cause {
+        Cause::KernelOom => "was killed by the kernel for memory",
+        Cause::UserspaceOom => "was killed by a daemon for memory",
+        Cause::V8HeapOom => "died of V8's heap limit",
+        Cause::Rollout => "was replaced by another version",
+        Cause::Terminated => "was stopped",
+        Cause::Liveness => "was restarted after failed probes",
+        Cause::Crash => "crashed",
+        Cause::ErrorExit => "failed",
+        Cause::Completed => "completed",
+        Cause::Unknown => "ended unseen",
+    }
+}
+
+fn ceiling_words(ceiling: Ceiling) -> String {
+    let size = units::bytes(ceiling.bytes);
+    match ceiling.kind {
+        CeilingKind::Cgroup => format!("{size} (its container's limit)"),
+        CeilingKind::CgroupAncestor => format!("{size} (a limit above its container)"),
+        CeilingKind::V8Heap => format!("{size} (V8's heap limit and what lies outside)"),
+        CeilingKind::Learned => format!("{size} (where earlier runs died)"),
+        CeilingKind::Host => format!("{size} (the host's memory)"),
+    }
+}
+
+fn near_ceiling(who: &str, version: &str, near: &NearCeiling) -> String {
+    let mut text = format!(
+        "{who}{version} stands at {}, {} of {}",
+        units::bytes(near.level),
+        units::percent(near.ratio),
+        ceiling_words(near.ceiling)
+    );
+    if let Some(seconds) = near.time_to_ceiling_s {
+        let _ = write!(text, "; it gets there in about {}", units::seconds(seconds));
+    }
+    text
+}
+
+fn leak(who: &str, version: &str, verdict: &Verdict) -> String {
+    let rate = units::rate(verdict.slope_bytes_per_hour);
+    let span = units::seconds(verdict.span_ns as f64 / SECOND as f64);
+    let mut text = match verdict.state {
+        State::Suspected => format!("{who}{version} may leak: it has grown by {rate} for {span}"),
+        State::Likely => format!("{who}{version} probably leaks: it has grown by {rate} for {span}"),
+        State::Confirmed => confirmed(who, version, verdict, &rate),
+        State::Quiet | State::Retracted => {
+            return format!("{who}{version}: no longer taken for a leak, {}", verdict.because);
+        }
+        State::Resolved => return resolved(who, version, verdict),
+    };
+    if let Some((place, share)) = verdict.attribution.as_ref().map(crate::detect::Attribution::largest)
+        && place != "other"
+        && share >= 0.5
+    {
+        let _ = write!(text, ", {} of it in {}", units::percent(share), place_words(place));
+    }
+    if verdict.state != State::Confirmed
+        && let Some(ceiling) = verdict.ceiling
+    {
+        let _ = write!(
+            text,
+            "; it stands at {} of {}",
+            units::bytes(verdict.floor),
+            ceiling_words(ceiling)
+        );
+    }
+    if let Some(forecast) = verdict.time_to_ceiling.filter(|_| verdict.state != State::Confirmed) {
+        let _ = write!(
+            text,
+            " and gets there in {} (between {} and {})",
+            units::seconds(forecast.p50),
+            units::seconds(forecast.p10),
+            units::seconds(forecast.p90)
+        );
+    }
+    text
+}
+
+fn confirmed(who: &str, version: &str, verdict: &Verdict, rate: &str) -> String {
+    let runs = &verdict.runs;
+    let mut text = format!(
+        "{who}{version} leaks: {} runs in a row grew alike, by {rate}",
+        runs.len()
+    );
+    if let Some(ceiling) = verdict.ceiling {
+        let _ = write!(text, ", and ended at {}", ceiling_words(ceiling));
+    }
+    if let Some(period) = super::period_s(runs) {
+        let _ = write!(text, ", every {}", units::seconds(period));
+    }
+    if let Some(first) = &verdict.first_version {
+        let _ = write!(text, "; first seen in version {}", first.0);
+    }
+    text
+}
+
+fn resolved(who: &str, version: &str, verdict: &Verdict) -> String {
+    let Some(table) = &verdict.comparison else {
+        return format!("{who}{version} no longer leaks: {}", verdict.because);
+    };
+    let (before, after) = (&table.before, &table.after);
+    let old = before.version.as_ref().map_or("the version before", |v| v.0.as_str());
+    format!(
+        "{who}{version} no longer leaks: it has stayed below {} for {}, where {old} grew by {} to {} and lived for {}",
+        units::bytes(after.peak),
+        units::seconds(after.lifetime_s),
+        units::rate(before.slope_bytes_per_hour),
+        units::bytes(before.peak),
+        units::seconds(before.lifetime_s)
+    )
+}
+
+fn place_words(place: &str) -> &str {
+    match place {
+        "v8_heap" => "the JavaScript heap",
+        "malloc" => "native allocations",
+        "large_buffer" => "large buffers outside the heap",
+        "file" => "files",
+        other => other,
+    }
+}
