@@ -6,6 +6,7 @@
 pub mod cgroup;
 pub mod elf;
 mod kept;
+pub mod memory;
 pub mod proc;
 pub mod sampler;
 

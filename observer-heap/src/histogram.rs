@@ -1,0 +1,241 @@
+//! Walks the old generation and the reachable young objects of each isolate, produces counts and bytes by map, closures
+//! by function, and the largest collections. No names yet: those are looked up for what is worth showing.
+
+use std::collections::BinaryHeap;
+
+use crate::maps::{ByAddress, MapId, Maps};
+use crate::memory::Memory;
+use crate::pages::Space;
+use crate::peek::{smi, strong};
+use crate::reader::{Reader, Tables};
+use crate::refusal::Refusal;
+use crate::walk::{Coverage, Object, Visit, Walker};
+use crate::young::Young;
+
+/// Functions counted apart; the closures of further ones are counted together.
+const MOST_FUNCTIONS: usize = 1 << 18;
+/// Largest collections kept.
+const LARGEST: usize = 24;
+/// Bytes from which a collection is worth keeping.
+const LARGE: u64 = 16 << 10;
+
+/// How many and how much.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Objects.
+    pub count: u64,
+    /// Bytes of the objects themselves, plus the memory outside the heap that ArrayBuffers own.
+    pub bytes: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        self.bytes += other.bytes;
+    }
+}
+
+/// One of the largest collections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Large {
+    pub(crate) bytes: u64,
+    pub(crate) elements: u64,
+    pub(crate) address: u64,
+    pub(crate) instance_type: u16,
+}
+
+/// What one isolate holds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Isolate {
+    pub(crate) heap: u64,
+    /// By [`MapId`].
+    pub(crate) by_map: Vec<Tally>,
+    /// By address of the SharedFunctionInfo.
+    pub(crate) closures: ByAddress<Tally>,
+    pub(crate) other_closures: Tally,
+    pub(crate) pending_promises: u64,
+    pub(crate) map_entries: u64,
+    pub(crate) set_entries: u64,
+    pub(crate) array_buffer_bytes: u64,
+    pub(crate) largest: Vec<Large>,
+    /// Old pages' bytes, by what became of them.
+    pub(crate) coverage: Coverage,
+    pub(crate) free: u64,
+    pub(crate) code: u64,
+    /// The young generation: bytes of pages (both halves), and of what was reachable of it.
+    pub(crate) young_pages: u64,
+    pub(crate) young_live: u64,
+    pub(crate) torn: u64,
+}
+
+impl<M: Memory + ?Sized> Reader<'_, M> {
+    /// Counts every isolate. `progress` is told bytes read so far and in all.
+    pub(crate) fn count(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<Isolate>, Refusal> {
+        let pages = &self.maps.pages;
+        let all: u64 = pages
+            .pages
+            .iter()
+            .filter(|p| p.space == Space::Old)
+            .map(crate::pages::Page::area)
+            .sum();
+        let mut done = 0;
+        let mut isolates = Vec::new();
+        for heap in pages.heaps() {
+            let mine = || pages.pages.iter().filter(move |page| page.heap == heap);
+            let mut young = Young::new(mine());
+            let mut count = Count::new(&self.maps, self.tables, heap);
+            let mut walker = Walker::new(&self.maps, &self.sizes);
+            for page in self.old_pages(heap) {
+                walker.page(
+                    page,
+                    &mut OldVisit {
+                        count: &mut count,
+                        young: &mut young,
+                    },
+                )?;
+                done += page.area();
+                progress(done, all);
+            }
+            count.isolate.coverage = walker.coverage;
+            count.isolate.young_pages = young.bytes();
+            count.isolate.code = mine()
+                .filter(|p| p.space == Space::Code)
+                .map(crate::pages::Page::area)
+                .sum();
+            let before = count.bytes;
+            young.visit(&self.maps, &self.sizes, &mut count)?;
+            count.isolate.young_live = count.bytes - before;
+            count.isolate.torn = young.torn;
+            isolates.push(count.finish());
+        }
+        Ok(isolates)
+    }
+}
+
+struct OldVisit<'v, 'c, 'm, M: Memory + ?Sized> {
+    count: &'v mut Count<'c, 'm, M>,
+    young: &'v mut Young,
+}
+
+impl<M: Memory + ?Sized> Visit for OldVisit<'_, '_, '_, M> {
+    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        if object.slots && !self.young.is_empty() {
+            self.young.reach(object.words);
+        }
+        self.count.object(object)
+    }
+
+    fn more(&mut self, _: &Object<'_>, _: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
+        self.young.reach(words);
+        Ok(())
+    }
+}
+
+struct Count<'c, 'm, M: Memory + ?Sized> {
+    maps: &'c Maps<'m, M>,
+    tables: Tables,
+    isolate: Isolate,
+    largest: BinaryHeap<std::cmp::Reverse<Large>>,
+    bytes: u64,
+}
+
+impl<'c, 'm, M: Memory + ?Sized> Count<'c, 'm, M> {
+    fn new(maps: &'c Maps<'m, M>, tables: Tables, heap: u64) -> Self {
+        Self {
+            maps,
+            tables,
+            isolate: Isolate {
+                heap,
+                ..Isolate::default()
+            },
+            largest: BinaryHeap::new(),
+            bytes: 0,
+        }
+    }
+
+    fn finish(mut self) -> Isolate {
+        self.isolate.largest = self.largest.into_iter().map(|large| large.0).collect();
+        self.isolate.largest.sort_by(|a, b| b.cmp(a));
+        self.isolate
+    }
+
+    fn tally(&mut self, map: MapId) -> &mut Tally {
+        let index = map.0 as usize;
+        if index >= self.isolate.by_map.len() {
+            self.isolate.by_map.resize(index + 1, Tally::default());
+        }
+        &mut self.isolate.by_map[index]
+    }
+
+    fn closure(&mut self, object: &Object<'_>) {
+        let Some(shared) = strong(object.word(self.maps.layout.function.shared)) else {
+            return;
+        };
+        let known = self.isolate.closures.len();
+        if known < MOST_FUNCTIONS || self.isolate.closures.contains_key(&shared) {
+            self.isolate.closures.entry(shared).or_default().add(object.size);
+        } else {
+            self.isolate.other_closures.add(object.size);
+        }
+    }
+
+    /// Elements of a Map's or Set's table: its first element counts them, unless it was replaced by a larger table.
+    fn entries(&self, object: &Object<'_>) -> u64 {
+        smi(object.word(self.maps.layout.array_data))
+            .and_then(|n| u64::try_from(n).ok())
+            .unwrap_or(0)
+    }
+}
+
+impl<M: Memory + ?Sized> Visit for Count<'_, '_, M> {
+    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        let instance_type = object.info.instance_type;
+        if Some(instance_type) == self.tables.free || object.size == 8 {
+            self.isolate.free += object.size;
+            return Ok(());
+        }
+        self.bytes += object.size;
+        self.tally(object.map).add(object.size);
+        let layout = &self.maps.layout;
+        let types = &layout.types;
+        let mut elements = 0;
+        if types.is_function(instance_type) {
+            self.closure(object);
+        } else if instance_type == types.js_array_buffer {
+            let bytes = object.word(layout.buffer.byte_length);
+            if bytes < 1 << 47 && object.word(layout.buffer.backing_store) != 0 {
+                self.isolate.array_buffer_bytes += bytes;
+                self.tally(object.map).bytes += bytes;
+            }
+        } else if instance_type == types.js_promise {
+            // Bits 0 and 1 of the flags are the state, 0 pending (src/objects/js-promise.tq).
+            self.isolate.pending_promises +=
+                u64::from(smi(object.word(layout.fields + 8)).is_some_and(|flags| flags & 3 == 0));
+        } else if Some(instance_type) == self.tables.map {
+            elements = self.entries(object);
+            self.isolate.map_entries += elements;
+        } else if Some(instance_type) == self.tables.set {
+            elements = self.entries(object);
+            self.isolate.set_entries += elements;
+        }
+        if object.size >= LARGE && object.slots {
+            let elements = if elements > 0 { elements } else { object.size / 8 - 2 };
+            let large = Large {
+                bytes: object.size,
+                elements,
+                address: object.address,
+                instance_type,
+            };
+            self.largest.push(std::cmp::Reverse(large));
+            if self.largest.len() > LARGEST {
+                self.largest.pop();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! Reads candidate words, tells which of them point at a map (V8's hidden class), and keeps what a map says about its
+//! objects. The one check everything else rests on: a map is an object whose own map is a map of maps.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::layout::Layout;
+use crate::memory::Memory;
+use crate::pages::{Pages, Space};
+use crate::peek::{Peek, strong};
+use crate::refusal::Refusal;
+
+/// More maps than this are not kept (a hostile heap; real ones have some ten thousand): 24 bytes each.
+const MOST_MAPS: usize = 1 << 18;
+/// Addresses remembered as not being maps.
+const NEGATIVES: usize = 1 << 12;
+/// How far into read-only pages the map of maps is searched, bytes: it is among the first objects.
+const SEARCHED: u64 = 1 << 18;
+
+/// Index into [`Maps`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct MapId(pub(crate) u32);
+
+/// What a map says about its objects.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MapInfo {
+    pub(crate) address: u64,
+    pub(crate) instance_type: u16,
+    /// Size of every object, in words; 0 when each object has its own.
+    pub(crate) words: u8,
+}
+
+/// Hashes addresses by one multiplication: keys come from the observed process, but the table is bounded.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    }
+}
+
+/// A hash map keyed by addresses.
+pub(crate) type ByAddress<T> = HashMap<u64, T, BuildHasherDefault<AddressHasher>>;
+
+/// The maps seen so far.
+pub(crate) struct Maps<'m, M: Memory + ?Sized> {
+    pub(crate) peek: Peek<'m, M>,
+    pub(crate) layout: Layout,
+    pub(crate) pages: Pages,
+    metas: RefCell<Vec<u64>>,
+    index: RefCell<ByAddress<MapId>>,
+    infos: RefCell<Vec<MapInfo>>,
+    negatives: RefCell<Vec<u64>>,
+    overflowed: Cell<u64>,
+}
+
+impl<'m, M: Memory + ?Sized> Maps<'m, M> {
+    /// Finds the map of maps: a word that is its own tagged address, with the instance type of maps.
+    pub(crate) fn find(peek: Peek<'m, M>, layout: Layout, pages: Pages) -> Result<Self, Refusal> {
+        let maps = Self {
+            peek,
+            layout,
+            pages,
+            metas: RefCell::default(),
+            index: RefCell::default(),
+            infos: RefCell::default(),
+            negatives: RefCell::new(vec![0; NEGATIVES]),
+            overflowed: Cell::new(0),
+        };
+        // Read-only pages first: there the map of maps is the first object.
+        for wanted in [Space::ReadOnly, Space::Old] {
+            for page in maps.pages.pages.iter().filter(|page| page.space == wanted) {
+                let mut at = page.start;
+                while at < page.end.min(page.start + SEARCHED) {
+                    if maps.peek.word(at)? == at + 1 && maps.is_meta(at)? {
+                        maps.metas.borrow_mut().push(at);
+                        return Ok(maps);
+                    }
+                    at += 8;
+                }
+            }
+        }
+        Err(Refusal::NoMetaMap(maps.pages.pages.len()))
+    }
+
+    fn is_meta(&self, address: u64) -> Result<bool, Refusal> {
+        Ok(self.peek.word(address)? == address + 1
+            && self.peek.u16(address + u64::from(self.layout.map.instance_type))? == self.layout.types.map)
+    }
+
+    /// The map a word points at, if it does.
+    pub(crate) fn lookup(&self, word: u64) -> Result<Option<MapId>, Refusal> {
+        let Some(address) = strong(word) else { return Ok(None) };
+        if let Some(&id) = self.index.borrow().get(&address) {
+            return Ok(Some(id));
+        }
+        let slot = (address >> 3) as usize % NEGATIVES;
+        if address % 8 != 0 || self.negatives.borrow()[slot] == address {
+            return Ok(None);
+        }
+        if let Some(id) = self.admit(address)? {
+            return Ok(Some(id));
+        }
+        self.negatives.borrow_mut()[slot] = address;
+        Ok(None)
+    }
+
+    fn admit(&self, address: u64) -> Result<Option<MapId>, Refusal> {
+        let Some(page) = self.pages.containing(address) else {
+            return Ok(None);
+        };
+        if !matches!(page.space, Space::ReadOnly | Space::Old) {
+            return Ok(None);
+        }
+        let Some(meta) = strong(self.peek.word(address)?) else {
+            return Ok(None);
+        };
+        if !self.metas.borrow().contains(&meta) {
+            // Each context has its own map of maps (from V8 12 on).
+            if self.pages.containing(meta).is_none() || !self.is_meta(meta)? {
+                return Ok(None);
+            }
+            self.metas.borrow_mut().push(meta);
+        }
+        let info = MapInfo {
+            address,
+            instance_type: self.peek.u16(address + u64::from(self.layout.map.instance_type))?,
+            words: self.peek.u8(address + u64::from(self.layout.map.size_in_words))?,
+        };
+        let mut infos = self.infos.borrow_mut();
+        if infos.len() >= MOST_MAPS {
+            self.overflowed.set(self.overflowed.get() + 1);
+            return Ok(None);
+        }
+        let id = MapId(infos.len() as u32);
+        infos.push(info);
+        self.index.borrow_mut().insert(address, id);
+        Ok(Some(id))
+    }
+
+    /// The map of the object at an address, if there is one.
+    pub(crate) fn of(&self, address: u64) -> Result<Option<MapInfo>, Refusal> {
+        if address % 8 != 0 || self.pages.containing(address).is_none() {
+            return Ok(None);
+        }
+        Ok(self.lookup(self.peek.word(address)?)?.and_then(|id| self.info(id)))
+    }
+
+    pub(crate) fn info(&self, id: MapId) -> Option<MapInfo> {
+        self.infos.borrow().get(id.0 as usize).copied()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.infos.borrow().len()
+    }
+}

@@ -1,0 +1,113 @@
+//! Reads nothing itself; says what a source of another process's memory must offer, and keeps recorded images of it.
+//!
+//! A live process and a recorded image are read through the same trait, so that tests and fuzzers run the code that
+//! production runs.
+
+use thiserror::Error;
+
+/// A range of addresses of the observed process that may hold V8 pages: readable, private and anonymous.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// First address.
+    pub start: u64,
+    /// One past the last address.
+    pub end: u64,
+    /// Mapped executable: machine code, counted by bytes only.
+    pub executable: bool,
+}
+
+/// Why memory could not be read at all. A page that is absent is not an error.
+#[derive(Debug, Error)]
+pub enum MemoryError {
+    /// The process exited or replaced its address space.
+    #[error("process {0} has gone: its memory can no longer be read")]
+    Gone(u32),
+    /// The kernel refused; usually a missing CAP_SYS_PTRACE, or Yama.
+    #[error("reading {what} of process {pid} was refused: {source}; run as root or with CAP_SYS_PTRACE")]
+    Refused {
+        /// The file or call that was refused.
+        what: &'static str,
+        /// The observed process.
+        pid: u32,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+}
+
+/// The memory of one process.
+pub trait Memory {
+    /// Regions that may hold V8 pages, in ascending order and without overlaps.
+    fn regions(&self) -> Result<Vec<Region>, MemoryError>;
+
+    /// Fills `buffer` with the memory at `address` and returns how many bytes of it were present.
+    ///
+    /// What is absent (never touched, swapped out, unmapped) reads as zero and is neither brought in nor waited for.
+    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize, MemoryError>;
+}
+
+/// A recorded piece of memory.
+#[derive(Debug, Clone, Default)]
+pub struct Image {
+    pieces: Vec<(Region, Vec<u8>)>,
+}
+
+impl Image {
+    /// Adds a region and its bytes; a region longer than its bytes is absent behind them.
+    pub fn insert(&mut self, region: Region, bytes: Vec<u8>) {
+        let at = self.pieces.partition_point(|(r, _)| r.start < region.start);
+        self.pieces.insert(at, (region, bytes));
+    }
+}
+
+impl Memory for Image {
+    fn regions(&self) -> Result<Vec<Region>, MemoryError> {
+        Ok(self.pieces.iter().map(|(region, _)| *region).collect())
+    }
+
+    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize, MemoryError> {
+        buffer.fill(0);
+        let end = address.saturating_add(buffer.len() as u64);
+        let mut present = 0;
+        for (region, bytes) in &self.pieces {
+            let from = address.max(region.start);
+            let to = end.min(region.start.saturating_add(bytes.len() as u64)).min(region.end);
+            if from < to {
+                let source = (from - region.start) as usize..(to - region.start) as usize;
+                let target = (from - address) as usize..(to - address) as usize;
+                buffer[target].copy_from_slice(&bytes[source]);
+                present += (to - from) as usize;
+            }
+        }
+        Ok(present)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_reads_across_pieces_and_leaves_holes_zero() {
+        let mut image = Image::default();
+        image.insert(
+            Region {
+                start: 8,
+                end: 16,
+                executable: false,
+            },
+            vec![2; 4],
+        );
+        image.insert(
+            Region {
+                start: 0,
+                end: 4,
+                executable: false,
+            },
+            vec![1; 4],
+        );
+        let mut buffer = [9; 16];
+        assert_eq!(image.read(0, &mut buffer).unwrap(), 8);
+        assert_eq!(buffer, [1, 1, 1, 1, 0, 0, 0, 0, 2, 2, 2, 2, 0, 0, 0, 0]);
+        assert_eq!(image.read(u64::MAX - 3, &mut buffer).unwrap(), 0);
+    }
+}

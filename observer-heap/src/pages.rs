@@ -1,0 +1,249 @@
+//! Reads page headers at 256 KiB boundaries, produces the pages of every V8 heap in the process, by isolate and space.
+//!
+//! V8 aligns every page, of whatever size, to 256 KiB and begins it with flags and, in the page or behind a pointer
+//! (from V8 13 on), its bounds, allocated bytes, owner space and heap. Three arrangements are known
+//! (src/heap/basic-memory-chunk.h, memory-chunk-metadata.h); one is taken only when the numbers of every field agree
+//! with one another. The young generation is told by the flags FROM_PAGE and TO_PAGE, bits 3 and 4 in all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::memory::{Memory, Region};
+use crate::peek::Peek;
+use crate::refusal::Refusal;
+
+/// Alignment of V8's pages, bytes (`kPageSizeBits` = 18 on 64-bit).
+pub(crate) const PAGE: u64 = 1 << 18;
+/// A header is never longer.
+const LONGEST_HEADER: u64 = 0x8000;
+/// No single object is larger, nor any heap (1 TiB).
+const LARGEST: u64 = 1 << 40;
+/// More pages are not read: 256 GiB of heap.
+const MOST_PAGES: usize = 1 << 20;
+
+const FROM_PAGE: u64 = 1 << 3;
+const TO_PAGE: u64 = 1 << 4;
+
+/// What kind of objects a page holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Space {
+    /// Objects that never change, shared by all isolates.
+    ReadOnly,
+    /// Everything that survived: old, map, trusted and large-object spaces.
+    Old,
+    /// The young generation, both halves: live objects point into the one in use only, so which it is need not be known.
+    Young,
+    /// Machine code.
+    Code,
+}
+
+/// One page, also a large one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    pub(crate) base: u64,
+    /// First and one past the last byte of objects.
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) space: Space,
+    /// Identifies the isolate; 0 for read-only pages.
+    pub(crate) heap: u64,
+    pub(crate) owner: u64,
+}
+
+impl Page {
+    /// Bytes of objects and of free memory between them.
+    pub(crate) fn area(&self) -> u64 {
+        self.end - self.start
+    }
+}
+
+/// Where the header keeps its fields, in words of the page or of its metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Header {
+    flags: usize,
+    /// The word of the page that points at the metadata; `None` when they stand in the page.
+    metadata: Option<usize>,
+    size: usize,
+    /// Where the area starts; `None`-like arrangements do not exist.
+    area_start: usize,
+    area_end: usize,
+    allocated: usize,
+    heap: usize,
+    owner: usize,
+}
+
+/// V8 10 and 11 (Node 18, 20); V8 12 (22); V8 13 and 14 (24, 26).
+const HEADERS: [Header; 3] = [
+    Header {
+        flags: 1,
+        metadata: None,
+        size: 0,
+        area_start: 3,
+        area_end: 4,
+        allocated: 5,
+        heap: 2,
+        owner: 8,
+    },
+    Header {
+        flags: 0,
+        metadata: None,
+        size: 2,
+        area_start: 4,
+        area_end: 5,
+        allocated: 6,
+        heap: 3,
+        owner: 9,
+    },
+    Header {
+        flags: 0,
+        metadata: Some(1),
+        size: 2,
+        area_start: 9,
+        area_end: 7,
+        allocated: 3,
+        heap: 8,
+        owner: 10,
+    },
+];
+
+const HEADER_WORDS: usize = 12;
+
+impl Header {
+    fn parse<M: Memory + ?Sized>(self, peek: &Peek<'_, M>, base: u64, region: Region) -> Result<Option<Page>, Refusal> {
+        let page = words(peek, base)?;
+        let fields = match self.metadata {
+            None => page,
+            Some(word) if page[word] % 8 == 0 && page[word] > PAGE => words(peek, page[word])?,
+            Some(_) => return Ok(None),
+        };
+        let (start, end, size) = (fields[self.area_start], fields[self.area_end], fields[self.size]);
+        let (heap, owner) = (fields[self.heap], fields[self.owner]);
+        let plausible = start > base
+            && start - base < LONGEST_HEADER
+            && start % 8 == 0
+            && end > start
+            && end % 8 == 0
+            && size <= LARGEST
+            && end - base <= size.max(PAGE)
+            && fields[self.allocated] <= end - start
+            && heap % 8 == 0
+            && owner % 8 == 0
+            && (heap != 0) == (owner != 0 || heap != 0)
+            && page[self.flags] < 1 << 40;
+        // Parts of a page may have been made inaccessible (free memory of read-only pages, from V8 14 on).
+        if !plausible || end > region.end.max(base + PAGE) {
+            return Ok(None);
+        }
+        let flags = page[self.flags];
+        let space = match flags & (FROM_PAGE | TO_PAGE) {
+            _ if region.executable => Space::Code,
+            _ if heap == 0 => Space::ReadOnly,
+            0 => Space::Old,
+            FROM_PAGE | TO_PAGE => Space::Young,
+            _ => return Ok(None),
+        };
+        Ok(Some(Page {
+            base,
+            start,
+            end,
+            space,
+            heap,
+            owner,
+        }))
+    }
+}
+
+fn words<M: Memory + ?Sized>(peek: &Peek<'_, M>, address: u64) -> Result<[u64; HEADER_WORDS], Refusal> {
+    let mut bytes = [0; HEADER_WORDS * 8];
+    peek.bytes(address, &mut bytes)?;
+    let mut words = [0; HEADER_WORDS];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    Ok(words)
+}
+
+/// All pages of all heaps of a process.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pages {
+    /// By address.
+    pub(crate) pages: Vec<Page>,
+    /// Pages that were not kept because there were too many.
+    pub(crate) dropped: usize,
+}
+
+impl Pages {
+    /// Finds the pages: the arrangement that fits most candidates, and of that only pages whose heap and owner recur.
+    pub(crate) fn find<M: Memory + ?Sized>(peek: &Peek<'_, M>) -> Result<Self, Refusal> {
+        let regions = peek.memory.regions()?;
+        let mut best = Self::default();
+        for header in HEADERS {
+            let mut found = Self::default();
+            for &region in &regions {
+                found.scan(peek, header, region)?;
+            }
+            found.keep_consistent();
+            if found.pages.len() > best.pages.len() {
+                best = found;
+            }
+        }
+        if best.pages.is_empty() {
+            Err(Refusal::NoPages(regions.len()))
+        } else {
+            Ok(best)
+        }
+    }
+
+    fn scan<M: Memory + ?Sized>(&mut self, peek: &Peek<'_, M>, header: Header, region: Region) -> Result<(), Refusal> {
+        let mut base = region.start.next_multiple_of(PAGE);
+        while base < region.end {
+            match header.parse(peek, base, region)? {
+                Some(_) if self.pages.len() >= MOST_PAGES => self.dropped += 1,
+                Some(page) => self.pages.push(page),
+                None => {}
+            }
+            // A large page's inside is not looked at: whatever stands there was written by the program.
+            let next = self
+                .pages
+                .last()
+                .filter(|page| page.base == base)
+                .map_or(base + 1, |page| page.end);
+            let Some(aligned) = next.checked_next_multiple_of(PAGE) else {
+                break;
+            };
+            base = aligned;
+        }
+        Ok(())
+    }
+
+    /// Drops pages of heaps that own fewer than four: V8 never has so few, chance does.
+    fn keep_consistent(&mut self) {
+        let mut heaps = BTreeMap::<u64, usize>::new();
+        for page in &self.pages {
+            *heaps.entry(page.heap).or_default() += 1;
+        }
+        self.pages
+            .retain(|page| page.heap == 0 || heaps.get(&page.heap).is_some_and(|&n| n >= 4));
+        if self.pages.iter().all(|page| page.heap == 0) {
+            self.pages.clear();
+        }
+    }
+
+    /// The page an address lies in.
+    pub(crate) fn containing(&self, address: u64) -> Option<&Page> {
+        let at = self.pages.partition_point(|page| page.base <= address);
+        self.pages
+            .get(at.checked_sub(1)?)
+            .filter(|page| (page.start..page.end).contains(&address))
+    }
+
+    /// The heaps (isolates), in order of address.
+    pub(crate) fn heaps(&self) -> Vec<u64> {
+        let heaps: BTreeSet<u64> = self
+            .pages
+            .iter()
+            .map(|page| page.heap)
+            .filter(|&heap| heap != 0)
+            .collect();
+        heaps.into_iter().collect()
+    }
+}

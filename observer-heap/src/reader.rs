@@ -1,0 +1,150 @@
+//! Opens the heaps of a process: layout from metadata, pages from headers, sizes from calibration. Everything that can
+//! be checked is checked here; what comes out can be walked.
+
+use crate::layout::Layout;
+use crate::maps::Maps;
+use crate::memory::Memory;
+use crate::metadata::Metadata;
+use crate::pages::{Page, Pages, Space};
+use crate::peek::{Peek, strong};
+use crate::refusal::Refusal;
+use crate::sizes::Sizes;
+use crate::walk::{Object, Visit, Walker};
+
+/// Pages walked to learn sizes: 32 MiB, spread evenly.
+const CALIBRATION_PAGES: usize = 128;
+/// The share of bytes that must be explained as objects.
+const REQUIRED_PERCENT: u32 = 95;
+
+/// Instance types of hash tables, learned from the collections that point at them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tables {
+    pub(crate) map: Option<u16>,
+    pub(crate) set: Option<u16>,
+    pub(crate) weak: Option<u16>,
+    pub(crate) names: Option<u16>,
+    /// Free blocks: the type whose objects give their whole size.
+    pub(crate) free: Option<u16>,
+}
+
+/// The heaps of one process, ready to be walked.
+pub struct Reader<'m, M: Memory + ?Sized> {
+    pub(crate) maps: Maps<'m, M>,
+    pub(crate) sizes: Sizes,
+    pub(crate) tables: Tables,
+}
+
+impl<'m, M: Memory + ?Sized> Reader<'m, M> {
+    /// Finds and checks; refuses what it cannot prove.
+    pub fn open(memory: &'m M, metadata: &Metadata) -> Result<Self, Refusal> {
+        let layout = Layout::published(metadata)?;
+        let peek = Peek::new(memory);
+        let pages = Pages::find(&peek)?;
+        let sizes = Sizes::new(&layout);
+        let maps = Maps::find(peek, layout, pages)?;
+        let mut reader = Self {
+            maps,
+            sizes,
+            tables: Tables::default(),
+        };
+        reader.calibrate()?;
+        Ok(reader)
+    }
+
+    /// Pages of one isolate that are walked whole.
+    pub(crate) fn old_pages(&self, heap: u64) -> impl Iterator<Item = &Page> {
+        self.maps
+            .pages
+            .pages
+            .iter()
+            .filter(move |page| page.heap == heap && page.space == Space::Old)
+    }
+
+    fn calibrate(&mut self) -> Result<(), Refusal> {
+        let old: Vec<Page> = self
+            .maps
+            .pages
+            .pages
+            .iter()
+            .filter(|p| p.space == Space::Old)
+            .copied()
+            .collect();
+        let step = old.len().div_ceil(CALIBRATION_PAGES).max(1);
+        let sample: Vec<&Page> = old.iter().step_by(step).collect();
+        let mut learned = self.sizes.clone();
+        let mut walker = Walker::new(&self.maps, &self.sizes);
+        let mut visit = Calibrate {
+            maps: &self.maps,
+            sizes: &self.sizes,
+            learned: &mut learned,
+            tables: Tables::default(),
+        };
+        for page in &sample {
+            walker.page(page, &mut visit)?;
+        }
+        let tables = visit.tables;
+        learned.decide();
+        self.sizes = learned;
+        self.tables = tables;
+        self.tables.free = self.sizes.free_type();
+        let mut walker = Walker::new(&self.maps, &self.sizes);
+        for page in &sample {
+            walker.page(page, &mut Nothing)?;
+        }
+        match walker.coverage.percent() {
+            percent if percent < REQUIRED_PERCENT => Err(Refusal::Unexplained { percent }),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Nothing;
+
+impl Visit for Nothing {
+    fn object(&mut self, _: &Object<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+struct Calibrate<'c, 'm, M: Memory + ?Sized> {
+    maps: &'c Maps<'m, M>,
+    sizes: &'c Sizes,
+    learned: &'c mut Sizes,
+    tables: Tables,
+}
+
+impl<M: Memory + ?Sized> Calibrate<'_, '_, M> {
+    fn table_of(&self, object: &Object<'_>) -> Result<Option<u16>, Refusal> {
+        let Some(table) = strong(object.word(self.maps.layout.fields)) else {
+            return Ok(None);
+        };
+        Ok(self
+            .maps
+            .of(table)?
+            .filter(|map| map.words == 0)
+            .map(|map| map.instance_type))
+    }
+}
+
+impl<M: Memory + ?Sized> Visit for Calibrate<'_, '_, M> {
+    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        let types = &self.maps.layout.types;
+        let instance_type = object.info.instance_type;
+        if object.info.words == 0 && self.sizes.rule(instance_type).is_none() {
+            return self.learned.vote(instance_type, object.window, |size| {
+                match object.window.get((size / 8) as usize) {
+                    Some(word) => Ok(self.maps.lookup(u64::from_le_bytes(*word))?.is_some()),
+                    None => Ok(size / 8 == object.window.len() as u64),
+                }
+            });
+        }
+        if instance_type == types.js_map && self.tables.map.is_none() {
+            self.tables.map = self.table_of(object)?;
+        } else if instance_type == types.js_set && self.tables.set.is_none() {
+            self.tables.set = self.table_of(object)?;
+        } else if Some(instance_type) == types.js_weak_map && self.tables.weak.is_none() {
+            self.tables.weak = self.table_of(object)?;
+        }
+        Ok(())
+    }
+}

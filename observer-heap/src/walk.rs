@@ -1,0 +1,212 @@
+//! Reads pages object by object, tells a visitor about each, and accounts for every byte: explained as an object, blank,
+//! or not understood. Steps over an object's body, so that a map pointer inside of it is not taken for an object.
+
+use crate::maps::{MapId, MapInfo, Maps};
+use crate::memory::Memory;
+use crate::pages::{PAGE, Page};
+use crate::refusal::Refusal;
+use crate::sizes::Sizes;
+use crate::young::Step;
+
+/// One object, as far as it was read.
+pub(crate) struct Object<'b> {
+    pub(crate) address: u64,
+    pub(crate) map: MapId,
+    pub(crate) info: MapInfo,
+    /// Bytes, map word included.
+    pub(crate) size: u64,
+    /// Its words; of an object larger than the window only the first.
+    pub(crate) words: &'b [[u8; 8]],
+    /// The same and everything behind it in the window.
+    pub(crate) window: &'b [[u8; 8]],
+    /// Whether the body may hold pointers.
+    pub(crate) slots: bool,
+}
+
+impl Object<'_> {
+    /// The word at a byte offset; 0 when it lies outside.
+    pub(crate) fn word(&self, offset: u32) -> u64 {
+        self.words
+            .get(offset as usize / 8)
+            .map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+}
+
+/// Is told about every object of a page.
+pub(crate) trait Visit {
+    /// An object begins.
+    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal>;
+    /// More words of the object visited last, from the word with this index on. Only for bodies that may hold pointers.
+    fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
+        let _ = (object, first, words);
+        Ok(())
+    }
+}
+
+/// Bytes of the pages walked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Coverage {
+    /// In objects and in free blocks V8 formats as objects.
+    pub(crate) explained: u64,
+    /// Zero words between objects: never used.
+    pub(crate) blank: u64,
+    /// Neither.
+    pub(crate) unexplained: u64,
+}
+
+impl Coverage {
+    /// Explained bytes per hundred that are not blank.
+    pub(crate) fn percent(self) -> u32 {
+        let all = self.explained + self.unexplained;
+        if all == 0 {
+            100
+        } else {
+            (u128::from(self.explained) * 100 / u128::from(all)) as u32
+        }
+    }
+}
+
+/// Walks pages through one window, reused.
+pub(crate) struct Walker<'w, 'm, M: Memory + ?Sized> {
+    pub(crate) maps: &'w Maps<'m, M>,
+    pub(crate) sizes: &'w Sizes,
+    window: Vec<u8>,
+    pub(crate) coverage: Coverage,
+}
+
+impl<'w, 'm, M: Memory + ?Sized> Walker<'w, 'm, M> {
+    pub(crate) fn new(maps: &'w Maps<'m, M>, sizes: &'w Sizes) -> Self {
+        Self {
+            maps,
+            sizes,
+            window: vec![0; PAGE as usize],
+            coverage: Coverage::default(),
+        }
+    }
+
+    pub(crate) fn page(&mut self, page: &Page, visit: &mut impl Visit) -> Result<(), Refusal> {
+        let length = page.area().min(PAGE) as usize;
+        let mut window = std::mem::take(&mut self.window);
+        let result = self
+            .maps
+            .peek
+            .memory
+            .read(page.start, &mut window[..length])
+            .map_err(Refusal::from)
+            .and_then(|_| self.window(page, window[..length].as_chunks::<8>().0, visit));
+        self.window = window;
+        result
+    }
+
+    /// Visits only the objects that `step` chooses, until it chooses none.
+    pub(crate) fn chosen<V: Visit>(&mut self, page: &Page, step: &mut Step<'_, V>) -> Result<(), Refusal> {
+        let length = page.area().min(PAGE) as usize;
+        let mut window = std::mem::take(&mut self.window);
+        self.maps.peek.memory.read(page.start, &mut window[..length])?;
+        let words = window[..length].as_chunks::<8>().0;
+        while let Some(index) = step.next() {
+            let Some(&first) = words.get(index) else { continue };
+            match self.map(u64::from_le_bytes(first))? {
+                Some((map, info)) => {
+                    let object = self.at(page, words, index, map, info)?;
+                    step.object(&object)?;
+                    if object.size > (words.len() - index) as u64 * 8 {
+                        self.rest(page, &object, step)?;
+                    }
+                }
+                None => step.torn(),
+            }
+        }
+        self.window = window;
+        Ok(())
+    }
+
+    fn at<'b>(
+        &self,
+        page: &Page,
+        words: &'b [[u8; 8]],
+        index: usize,
+        map: MapId,
+        info: MapInfo,
+    ) -> Result<Object<'b>, Refusal> {
+        let (size, slots) = self.measure(info, &words[index..], page.area() - index as u64 * 8)?;
+        let end = (index + (size / 8) as usize).min(words.len());
+        let address = page.start + index as u64 * 8;
+        Ok(Object {
+            address,
+            map,
+            info,
+            size,
+            words: &words[index..end],
+            window: &words[index..],
+            slots,
+        })
+    }
+
+    fn window(&mut self, page: &Page, words: &[[u8; 8]], visit: &mut impl Visit) -> Result<(), Refusal> {
+        let mut index = 0;
+        while index < words.len() {
+            let first = u64::from_le_bytes(words[index]);
+            if first == 0 {
+                self.coverage.blank += 8;
+                index += 1;
+                continue;
+            }
+            let Some((map, info)) = self.map(first)? else {
+                self.coverage.unexplained += 8;
+                index += 1;
+                continue;
+            };
+            let object = self.at(page, words, index, map, info)?;
+            visit.object(&object)?;
+            self.coverage.explained += object.size;
+            if object.size > (words.len() - index) as u64 * 8 {
+                return self.rest(page, &object, visit);
+            }
+            index += object.words.len();
+        }
+        Ok(())
+    }
+
+    fn map(&self, word: u64) -> Result<Option<(MapId, MapInfo)>, Refusal> {
+        Ok(self.maps.lookup(word)?.and_then(|id| Some((id, self.maps.info(id)?))))
+    }
+
+    /// Size and whether the body holds pointers. Without a rule, the object ends where the next one begins.
+    fn measure(&self, info: MapInfo, words: &[[u8; 8]], room: u64) -> Result<(u64, bool), Refusal> {
+        if info.words > 0 {
+            let size = u64::from(info.words) * 8;
+            return Ok((size.min(room), info.words > 1));
+        }
+        if let Some(rule) = self.sizes.rule(info.instance_type)
+            && let Some(size) = rule.size(words).filter(|&size| size <= room)
+        {
+            return Ok((size, rule.has_slots()));
+        }
+        let mut length = 1;
+        while length < words.len() && self.maps.lookup(u64::from_le_bytes(words[length]))?.is_none() {
+            length += 1;
+        }
+        Ok((length as u64 * 8, true))
+    }
+
+    /// The rest of an object that is larger than the window.
+    fn rest(&mut self, page: &Page, object: &Object<'_>, visit: &mut impl Visit) -> Result<(), Refusal> {
+        if !object.slots {
+            return Ok(());
+        }
+        let mut window = vec![0; PAGE as usize];
+        let mut done = object.words.len() as u64 * 8;
+        while done < object.size {
+            let at = object.address + done;
+            let length = (object.size - done).min(PAGE).min(page.end - at) as usize;
+            if length == 0 {
+                break;
+            }
+            self.maps.peek.memory.read(at, &mut window[..length])?;
+            visit.more(object, (done / 8) as usize, window[..length].as_chunks::<8>().0)?;
+            done += length as u64;
+        }
+        Ok(())
+    }
+}

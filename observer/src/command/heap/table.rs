@@ -1,0 +1,129 @@
+//! Prints readings and differences as tables for a terminal.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use observer_heap::{Growth, Kind, Origin, Reading, Row, Summary};
+
+use super::place;
+
+/// The rows in the order of the table: the application's names first, V8's own last.
+pub(super) fn order(rows: &mut [Row]) -> impl Iterator<Item = &mut Row> {
+    rows.sort_by(|a, b| {
+        let rank = |row: &Row| (group(row), std::cmp::Reverse(row.tally.bytes));
+        (rank(a), &a.what, a.position).cmp(&(rank(b), &b.what, b.position))
+    });
+    rows.iter_mut()
+}
+
+/// Names that a reader can act on stand before names they cannot.
+fn group(row: &Row) -> u8 {
+    match (row.origin, row.kind) {
+        (Origin::Application, _) => 0,
+        (Origin::Dependency, _) => 1,
+        (_, Kind::Internal) => 3,
+        _ => 2,
+    }
+}
+
+pub(super) fn reading(out: &mut impl Write, reading: &Reading, shown: usize) -> io::Result<()> {
+    for (index, summary) in reading.isolates.iter().enumerate() {
+        writeln!(out, "{}", headline(index, reading.isolates.len(), summary))?;
+    }
+    writeln!(out, "\n{:>10} {:>12}  {:<38} WHERE", "COUNT", "BYTES", "WHAT")?;
+    for row in &reading.rows[..shown] {
+        writeln!(
+            out,
+            "{:>10} {:>12}  {:<38} {}",
+            row.tally.count,
+            row.tally.bytes,
+            title(row),
+            place(row)
+        )?;
+    }
+    if shown < reading.rows.len() {
+        writeln!(
+            out,
+            "{:>10} further rows; --top {} shows all",
+            reading.rows.len() - shown,
+            reading.rows.len()
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn growth(out: &mut impl Write, apart: Duration, growth: &Growth, shown: usize) -> io::Result<()> {
+    let share = (u128::from(growth.named_bytes) * 100)
+        .checked_div(u128::from(growth.bytes))
+        .unwrap_or(0);
+    writeln!(
+        out,
+        "grew by {} in {} s; {share} % of it under the application's own names",
+        size(growth.bytes),
+        apart.as_secs_f32()
+    )?;
+    writeln!(
+        out,
+        "\n{:>10} {:>12} {:>21}  {:<38} WHERE",
+        "MORE", "BYTES", "COUNT", "WHAT"
+    )?;
+    for grown in &growth.grown[..shown] {
+        let counts = format!("{} -> {}", grown.before.count, grown.row.tally.count);
+        let row = &grown.row;
+        writeln!(
+            out,
+            "{:>+10} {:>+12} {counts:>21}  {:<38} {}",
+            grown.count,
+            grown.bytes.cast_signed(),
+            title(row),
+            place(row)
+        )?;
+    }
+    Ok(())
+}
+
+fn headline(index: usize, isolates: usize, s: &Summary) -> String {
+    let name = if isolates > 1 {
+        format!("isolate {index}: ")
+    } else {
+        String::new()
+    };
+    let mut line = format!(
+        "{name}{} in objects, {} in ArrayBuffers outside the heap; {} entries in Maps, {} in Sets, {} promises pending",
+        size(s.heap_bytes),
+        size(s.array_buffer_bytes),
+        s.map_entries,
+        s.set_entries,
+        s.pending_promises
+    );
+    line.push_str(&format!(
+        "\n  left out: {} free in old pages, {} of {} young (garbage or unused); {} not understood; code pages {}",
+        size(s.free_bytes),
+        size(s.young_page_bytes.saturating_sub(s.young_live_bytes)),
+        size(s.young_page_bytes),
+        size(s.unexplained_bytes),
+        size(s.code_bytes)
+    ));
+    line
+}
+
+/// What a row counts, as one would say it.
+pub(super) fn title(row: &Row) -> String {
+    let isolate = if row.isolate > 0 {
+        format!(" [isolate {}]", row.isolate)
+    } else {
+        String::new()
+    };
+    match row.kind {
+        Kind::Closure => format!("{}(){isolate}", row.what),
+        _ => format!("{}{isolate}", row.what),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes} B"),
+        10_240..10_485_760 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
+}

@@ -1,0 +1,253 @@
+//! Reads the memory and the executable of a live process, produces what `observer-heap` needs: present pages only,
+//! nothing written.
+//!
+//! `process_vm_readv` copies without stopping the process. Touching a page that is absent would not be free for it (page
+//! tables of its own account, pages brought back from swap), so `/proc/PID/pagemap` is asked first and absent pages are
+//! left zero.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::FileExt;
+
+use object::read::ReadCache;
+use observer_heap::{Memory, MemoryError, Metadata, MetadataError, Refusal, Region};
+
+const PAGE: u64 = 4096;
+/// Bit 63 of a pagemap entry: the page is in memory (Documentation/admin-guide/mm/pagemap.rst).
+const PRESENT: u64 = 1 << 63;
+/// The most pieces one call may name (IOV_MAX), and so the most pages read at once.
+const MOST_PIECES: usize = 1024;
+
+/// The memory of a live process.
+pub struct LiveMemory {
+    pid: u32,
+    pagemap: File,
+}
+
+impl LiveMemory {
+    /// Opens the process's pagemap. Needs CAP_SYS_PTRACE for processes of others.
+    pub fn open(pid: u32) -> Result<Self, MemoryError> {
+        let pagemap = File::open(format!("/proc/{pid}/pagemap")).map_err(|e| refused(pid, "/proc/PID/pagemap", e))?;
+        Ok(Self { pid, pagemap })
+    }
+
+    /// Which of the pages from `first` on are present.
+    fn present(&self, first: u64, flags: &mut [bool]) -> Result<(), MemoryError> {
+        let mut entries = [0; 8 * MOST_PIECES];
+        let entries = &mut entries[..8 * flags.len()];
+        let mut filled = 0;
+        while filled < entries.len() {
+            match self
+                .pagemap
+                .read_at(&mut entries[filled..], first / PAGE * 8 + filled as u64)
+            {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(refused(self.pid, "/proc/PID/pagemap", e)),
+            }
+        }
+        if filled == 0 && !std::path::Path::new(&format!("/proc/{}", self.pid)).exists() {
+            return Err(MemoryError::Gone(self.pid));
+        }
+        for (flag, entry) in flags.iter_mut().zip(entries[..filled].as_chunks::<8>().0) {
+            *flag = u64::from_le_bytes(*entry) & PRESENT != 0;
+        }
+        Ok(())
+    }
+
+    /// Reads the present runs of one batch of pages.
+    fn read_runs(&self, address: u64, buffer: &mut [u8], flags: &[bool]) -> Result<usize, MemoryError> {
+        let mut local = Vec::with_capacity(8);
+        let mut remote = Vec::with_capacity(8);
+        let end = address + buffer.len() as u64;
+        let first_page = address / PAGE;
+        let mut page = 0;
+        while page < flags.len() {
+            let run = flags[page..].iter().take_while(|&&present| present).count();
+            if run > 0 {
+                let from = ((first_page + page as u64) * PAGE).max(address);
+                let to = ((first_page + (page + run) as u64) * PAGE).min(end);
+                let (offset, length) = ((from - address) as usize, (to - from) as usize);
+                local.push(libc::iovec {
+                    iov_base: buffer[offset..offset + length].as_mut_ptr().cast(),
+                    iov_len: length,
+                });
+                remote.push(libc::iovec {
+                    iov_base: from as *mut libc::c_void,
+                    iov_len: length,
+                });
+            }
+            page += run.max(1);
+        }
+        self.copy(&local, &remote)
+    }
+
+    /// One or more system calls: a page that vanished in between ends a call early, and is skipped.
+    fn copy(&self, local: &[libc::iovec], remote: &[libc::iovec]) -> Result<usize, MemoryError> {
+        let mut total = 0;
+        let mut next = 0;
+        while next < local.len() {
+            let (l, r) = (&local[next..], &remote[next..]);
+            // SAFETY: `local` describes disjoint parts of one live, exclusively borrowed buffer; `remote` addresses
+            // belong to another process and are only checked by the kernel.
+            let n = unsafe {
+                libc::process_vm_readv(
+                    self.pid.cast_signed(),
+                    l.as_ptr(),
+                    l.len() as u64,
+                    r.as_ptr(),
+                    r.len() as u64,
+                    0,
+                )
+            };
+            if n < 0 {
+                let error = io::Error::last_os_error();
+                match error.raw_os_error() {
+                    // The first piece went away since pagemap was read: leave it zero and go on behind it.
+                    Some(libc::EFAULT) => next += 1,
+                    _ => return Err(refused(self.pid, "process_vm_readv", error)),
+                }
+                continue;
+            }
+            let mut left = n as usize;
+            total += left;
+            while next < local.len() && left >= local[next].iov_len {
+                left -= local[next].iov_len;
+                next += 1;
+            }
+            if next < local.len() {
+                // Read in part: its rest is gone.
+                next += 1;
+            }
+        }
+        Ok(total)
+    }
+}
+
+impl Memory for LiveMemory {
+    fn regions(&self) -> Result<Vec<Region>, MemoryError> {
+        let maps =
+            File::open(format!("/proc/{}/maps", self.pid)).map_err(|e| refused(self.pid, "/proc/PID/maps", e))?;
+        let mut regions: Vec<Region> = Vec::new();
+        for line in BufReader::new(maps).lines() {
+            let line = line.map_err(|e| refused(self.pid, "/proc/PID/maps", e))?;
+            let Some(region) = anonymous(&line) else { continue };
+            match regions.last_mut() {
+                // A guard page or a change of permission splits what V8 reserved as one.
+                Some(last) if last.end == region.start && last.executable == region.executable => last.end = region.end,
+                _ => regions.push(region),
+            }
+        }
+        Ok(regions)
+    }
+
+    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize, MemoryError> {
+        buffer.fill(0);
+        let mut total = 0;
+        let mut done = 0;
+        while done < buffer.len() {
+            let Some(at) = address.checked_add(done as u64).filter(|at| *at < 1 << 56) else {
+                break;
+            };
+            let batch = (buffer.len() - done).min(MOST_PIECES * PAGE as usize - (at % PAGE) as usize);
+            let mut flags = [false; MOST_PIECES];
+            let pages = ((at % PAGE) as usize + batch).div_ceil(PAGE as usize);
+            self.present(at, &mut flags[..pages])?;
+            total += self.read_runs(at, &mut buffer[done..done + batch], &flags[..pages])?;
+            done += batch;
+        }
+        Ok(total)
+    }
+}
+
+/// What the process's V8 publishes about itself: from its executable, or from the libnode it has mapped.
+pub fn metadata(pid: u32) -> Result<Metadata, Refusal> {
+    let exe = File::open(format!("/proc/{pid}/exe")).map_err(|e| refused(pid, "/proc/PID/exe", e))?;
+    match Metadata::parse(&ReadCache::new(exe)) {
+        Err(MetadataError::NotPublished) => {}
+        parsed => return Ok(parsed?),
+    }
+    let maps = File::open(format!("/proc/{pid}/maps")).map_err(|e| refused(pid, "/proc/PID/maps", e))?;
+    for line in BufReader::new(maps).lines() {
+        let line = line.map_err(|e| refused(pid, "/proc/PID/maps", e))?;
+        if let Some(path) = line.find('/').map(|at| &line[at..])
+            && path
+                .rsplit('/')
+                .next()
+                .is_some_and(|name| name.starts_with("libnode.so"))
+        {
+            // The path is that of the process's own root, which may be a container's.
+            let library = File::open(format!("/proc/{pid}/root{path}")).map_err(|e| refused(pid, "libnode.so", e))?;
+            return Ok(Metadata::parse(&ReadCache::new(library))?);
+        }
+    }
+    Err(MetadataError::NotPublished.into())
+}
+
+/// The region of a line of /proc/PID/maps, if it is readable, private and anonymous (also when named by prctl).
+fn anonymous(line: &str) -> Option<Region> {
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let permissions = fields.next()?.as_bytes();
+    let path = fields.nth(3).unwrap_or("");
+    if permissions.first() != Some(&b'r')
+        || permissions.get(3) != Some(&b'p')
+        || !(path.is_empty() || path.starts_with("[anon:"))
+    {
+        return None;
+    }
+    Some(Region {
+        start: u64::from_str_radix(start, 16).ok()?,
+        end: u64::from_str_radix(end, 16).ok()?,
+        executable: permissions.get(2) == Some(&b'x'),
+    })
+}
+
+fn refused(pid: u32, what: &'static str, source: io::Error) -> MemoryError {
+    match source.raw_os_error() {
+        Some(libc::ESRCH | libc::ENOENT) => MemoryError::Gone(pid),
+        _ => MemoryError::Refused { what, pid, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_private_anonymous_readable_lines_are_regions() {
+        let region = |line| anonymous(line).map(|r| (r.start, r.end, r.executable));
+        assert_eq!(
+            region("10bb4a00000-10bb4a40000 rw-p 00000000 00:00 0 "),
+            Some((0x10b_b4a0_0000, 0x10b_b4a4_0000, false))
+        );
+        assert_eq!(
+            region("7f00-7f10 rwxp 00000000 00:00 0 [anon:v8]"),
+            Some((0x7f00, 0x7f10, true))
+        );
+        assert_eq!(region("7f00-7f10 ---p 00000000 00:00 0"), None);
+        assert_eq!(region("7f00-7f10 rw-p 00000000 00:00 0 [heap]"), None);
+        assert_eq!(region("7f00-7f10 r--p 00000000 fe:00 12 /usr/bin/node"), None);
+        assert_eq!(region("7f00-7f10 rw-s 00000000 00:00 0"), None);
+    }
+
+    #[test]
+    fn this_process_reads_itself_and_absent_pages_stay_zero() {
+        let memory = LiveMemory::open(std::process::id()).unwrap();
+        let secret = [0x5a_u8; 9000];
+        let mut out = [0; 9000];
+        assert_eq!(memory.read(secret.as_ptr() as u64, &mut out).unwrap(), 9000);
+        assert_eq!(out, secret);
+        assert_eq!(memory.read(0x1000, &mut out).unwrap(), 0);
+        assert_eq!(out, [0; 9000]);
+    }
+
+    #[test]
+    fn a_dead_process_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        child.wait().unwrap();
+        assert!(matches!(LiveMemory::open(pid), Err(MemoryError::Gone(p)) if p == pid));
+    }
+}
