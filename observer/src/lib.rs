@@ -1,5 +1,6 @@
 //! The agent: loader, sources, exporters, terminal views.
 
+pub mod agent;
 pub mod command;
 pub mod config;
 pub mod export;

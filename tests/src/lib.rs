@@ -12,5 +12,6 @@ pub mod cgroup;
 pub mod container;
 pub mod lines;
 pub mod need;
+pub mod otlp;
 pub mod places;
 pub mod stage;

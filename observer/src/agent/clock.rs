@@ -4,12 +4,12 @@ use observer_core::time::{Anchor, BootTime, SECOND, WallTime};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Now, by `CLOCK_BOOTTIME`: the clock of the kernel's records.
-pub fn boot() -> BootTime {
+pub(super) fn boot() -> BootTime {
     BootTime(nanoseconds(ClockId::Boottime))
 }
 
 /// Now, on both clocks.
-pub fn anchor() -> Anchor {
+pub(super) fn anchor() -> Anchor {
     let before = nanoseconds(ClockId::Boottime);
     let wall = nanoseconds(ClockId::Realtime);
     let after = nanoseconds(ClockId::Boottime);

@@ -8,11 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use observer_core::{
-    Input, What,
-    input::Lost,
-    kernel::KernelEvent,
-};
+use observer_core::{Input, What, input::Lost, kernel::KernelEvent};
 use tokio::sync::mpsc;
 
 /// Edges waiting for the engine at most.
@@ -22,7 +18,7 @@ const ANSWERS: usize = 4_096;
 
 /// Sends Inputs to the engine. Clones share their counts.
 #[derive(Clone, Debug)]
-pub struct Intake {
+pub(super) struct Intake {
     edges: mpsc::Sender<Input>,
     answers: mpsc::Sender<Input>,
     losses: Losses,
@@ -30,7 +26,7 @@ pub struct Intake {
 
 /// The engine's end.
 #[derive(Debug)]
-pub struct Outlet {
+pub(super) struct Outlet {
     /// Edges.
     pub edges: mpsc::Receiver<Input>,
     /// Facts and samples.
@@ -40,40 +36,51 @@ pub struct Outlet {
 }
 
 /// A channel for each.
-pub fn channel() -> (Intake, Outlet) {
+pub(super) fn channel() -> (Intake, Outlet) {
     let (edges, edges_out) = mpsc::channel(EDGES);
     let (answers, answers_out) = mpsc::channel(ANSWERS);
     let losses = Losses::default();
-    let intake = Intake { edges, answers, losses: losses.clone() };
-    (intake, Outlet { edges: edges_out, answers: answers_out, losses })
+    let intake = Intake {
+        edges,
+        answers,
+        losses: losses.clone(),
+    };
+    (
+        intake,
+        Outlet {
+            edges: edges_out,
+            answers: answers_out,
+            losses,
+        },
+    )
 }
 
 impl Intake {
     /// Passes an edge on, or counts it.
-    pub fn edge(&self, input: Input) {
+    pub(super) fn edge(&self, input: Input) {
         if let Err(mpsc::error::TrySendError::Full(input)) = self.edges.try_send(input) {
             self.losses.add("channel", kind(&input.what), 1);
         }
     }
 
     /// Passes facts or a sample on, as soon as there is room. False where the agent has stopped.
-    pub fn answer(&self, input: Input) -> bool {
+    pub(super) fn answer(&self, input: Input) -> bool {
         self.answers.blocking_send(input).is_ok()
     }
 
     /// Where to count what is lost before it gets here.
-    pub const fn losses(&self) -> &Losses {
+    pub(super) const fn losses(&self) -> &Losses {
         &self.losses
     }
 }
 
 /// What was lost, by stage and kind.
 #[derive(Clone, Debug, Default)]
-pub struct Losses(Arc<Mutex<BTreeMap<(String, String), u64>>>);
+pub(super) struct Losses(Arc<Mutex<BTreeMap<(String, String), u64>>>);
 
 impl Losses {
     /// Counts.
-    pub fn add(&self, stage: &str, kind: &str, count: u64) {
+    pub(super) fn add(&self, stage: &str, kind: &str, count: u64) {
         if count > 0 {
             let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             *counts.entry((stage.to_owned(), kind.to_owned())).or_default() += count;
@@ -81,9 +88,12 @@ impl Losses {
     }
 
     /// All losses since the last call.
-    pub fn take(&self) -> Vec<Lost> {
+    pub(super) fn take(&self) -> Vec<Lost> {
         let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        counts.into_iter().map(|((stage, kind), count)| Lost { stage, kind, count }).collect()
+        counts
+            .into_iter()
+            .map(|((stage, kind), count)| Lost { stage, kind, count })
+            .collect()
     }
 }
 
@@ -116,11 +126,21 @@ mod tests {
         let (intake, mut outlet) = channel();
         let edge = Input {
             at: BootTime(1),
-            what: What::Kernel(KernelEvent::Fork { process: ProcessKey::default(), ppid: 1 }),
+            what: What::Kernel(KernelEvent::Fork {
+                process: ProcessKey::default(),
+                ppid: 1,
+            }),
         };
         (0..EDGES + 7).for_each(|_| intake.edge(edge.clone()));
         let lost = outlet.losses.take();
-        assert_eq!(lost, [Lost { stage: "channel".into(), kind: "fork".into(), count: 7 }]);
+        assert_eq!(
+            lost,
+            [Lost {
+                stage: "channel".into(),
+                kind: "fork".into(),
+                count: 7
+            }]
+        );
         assert!(outlet.losses.take().is_empty());
         let received = std::iter::from_fn(|| outlet.edges.try_recv().ok()).count();
         assert_eq!(received, EDGES);

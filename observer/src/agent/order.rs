@@ -9,11 +9,11 @@ use observer_core::{Input, time::BootTime};
 
 /// Nanoseconds an Input is held back: longer than readers take to deliver, short enough that a process's facts can
 /// still be read when its exec comes out.
-pub const WINDOW_NS: u64 = 10_000_000;
+pub(super) const WINDOW_NS: u64 = 10_000_000;
 
 /// Holds Inputs back until they can be given in order.
 #[derive(Debug, Default)]
-pub struct Order {
+pub(super) struct Order {
     held: BinaryHeap<Reverse<Held>>,
     arrived: u64,
     given: BootTime,
@@ -49,13 +49,16 @@ impl Ord for Held {
 
 impl Order {
     /// Takes an Input.
-    pub fn push(&mut self, input: Input) {
+    pub(super) fn push(&mut self, input: Input) {
         self.arrived += 1;
-        self.held.push(Reverse(Held { at: (input.at, self.arrived), input }));
+        self.held.push(Reverse(Held {
+            at: (input.at, self.arrived),
+            input,
+        }));
     }
 
     /// The next Input that is no longer held back at `now`.
-    pub fn pop(&mut self, now: BootTime) -> Option<Input> {
+    pub(super) fn pop(&mut self, now: BootTime) -> Option<Input> {
         let next = self.held.peek()?;
         if next.0.at.0.plus(WINDOW_NS) > now {
             return None;
@@ -64,7 +67,7 @@ impl Order {
     }
 
     /// The next Input, however young: at the end nothing more will come.
-    pub fn take(&mut self) -> Option<Input> {
+    pub(super) fn take(&mut self) -> Option<Input> {
         let Reverse(Held { input, .. }) = self.held.pop()?;
         if input.at < self.given {
             self.late += 1;
@@ -74,12 +77,12 @@ impl Order {
     }
 
     /// When the next Input will be due.
-    pub fn due(&self) -> Option<BootTime> {
+    pub(super) fn due(&self) -> Option<BootTime> {
         self.held.peek().map(|next| next.0.at.0.plus(WINDOW_NS))
     }
 
     /// Inputs that came too late for their place.
-    pub const fn late(&self) -> u64 {
+    pub(super) const fn late(&self) -> u64 {
         self.late
     }
 }
@@ -91,7 +94,10 @@ mod tests {
     use super::*;
 
     fn input(at: u64) -> Input {
-        Input { at: BootTime(at), what: What::Tick }
+        Input {
+            at: BootTime(at),
+            what: What::Tick,
+        }
     }
 
     #[test]
@@ -107,7 +113,10 @@ mod tests {
     #[test]
     fn equals_keep_their_arrival_and_latecomers_are_counted() {
         let mut order = Order::default();
-        order.push(Input { at: BootTime(5), what: What::End });
+        order.push(Input {
+            at: BootTime(5),
+            what: What::End,
+        });
         order.push(input(5));
         assert_eq!(order.take().unwrap().what, What::End);
         assert_eq!(order.take().unwrap().what, What::Tick);

@@ -1,17 +1,67 @@
-//! `observer replay`.
+//! `observer replay`: reads a recording, steps a new engine with it, prints its findings as the recorded run did.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
-use super::Exit;
+use observer_core::Engine;
+
+use super::{Exit, say};
+use crate::{config::OutputFormat, export::line::Lines, record::Recording};
 
 /// Arguments of `observer replay`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
     /// The recording, as `observer run --record FILE` wrote it
     file: PathBuf,
+    /// Lines for people, or JSON; auto asks whether standard output is a terminal
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// [`OutputFormat`] as an argument.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Output {
+    #[default]
+    Auto,
+    Human,
+    Json,
 }
 
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
-    let _ = &args.file;
+    let lines = Lines::new(match args.output {
+        Output::Auto => OutputFormat::Auto,
+        Output::Human => OutputFormat::Human,
+        Output::Json => OutputFormat::Json,
+    });
+    let mut recording = Recording::open(&args.file)?;
+    let mut engine = Engine::new();
+    let mut out = io::stdout().lock();
+    for input in recording.by_ref() {
+        // Requests are thrown away: their answers are in the recording.
+        for finding in engine.step(&input).findings {
+            match out.write_all(lines.of(&finding).as_bytes()) {
+                // The reader has seen enough (`observer replay FILE | head`).
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Success),
+                other => other?,
+            }
+        }
+    }
+    out.flush()?;
+    let damage = recording.damage();
+    if damage.lines > 0 {
+        say(format_args!(
+            "{}: {} damaged lines were skipped",
+            args.file.display(),
+            damage.lines
+        ));
+    }
+    if damage.torn {
+        say(format_args!(
+            "{}: its end is torn; the agent was killed, or still writes it",
+            args.file.display()
+        ));
+    }
     Ok(Exit::Success)
 }

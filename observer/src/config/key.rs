@@ -161,6 +161,32 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_page_is_up_to_date() {
+        use std::fmt::Write as _;
+        let mut page = String::from(
+            "# Configuration\n\n<!-- Written by a test from observer/src/config/key.rs: \
+             UPDATE_EXPECT=1 cargo test -p observer reference_page -->\n\n\
+             Every setting may stand in three places. Flags win over the environment, the environment over the file.\n\n\
+             - a flag of `observer run`: `--sample-interval 1s`\n\
+             - an environment variable: `OBSERVER_SAMPLE_INTERVAL=1s`\n\
+             - a line of the TOML file that `--config` or `OBSERVER_CONFIG` names \
+             (else `/etc/observer/observer.toml`, if present): `sample-interval = \"1s\"`\n\n\
+             An unknown key in the file is an error; an unknown `OBSERVER_*` variable is not, because Kubernetes puts \
+             such variables into pods beside a service of that name. All problems are told at once, one line each, and \
+             end the command with exit code 2.\n\n\
+             `OTEL_EXPORTER_OTLP_*` variables are read as OpenTelemetry specifies, generic and per signal, with \
+             `OTEL_SDK_DISABLED` and `OTEL_{LOGS,METRICS,TRACES}_EXPORTER=none`. Flags and `OBSERVER_*` variables win \
+             over them, and they win over the file.\n\n| setting | value | meaning |\n|---|---|---|\n",
+        );
+        for key in KEYS {
+            let value = key.value.replace('|', "\\|");
+            let help = key.help.replace('|', "\\|");
+            writeln!(page, "| `{}` | `{value}` | {help} |", key.name).unwrap();
+        }
+        expect_test::expect_file!["../../../docs/configuration.md"].assert_eq(&page);
+    }
+
+    #[test]
     fn a_misspelling_finds_its_key() {
         assert_eq!(nearest("sample_interval"), Some("sample-interval"));
         assert_eq!(nearest("otlp-endpiont"), Some("otlp-endpoint"));

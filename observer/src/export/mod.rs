@@ -1,3 +1,56 @@
-//! Exporters: read findings, produce lines for people, JSON lines, and OTLP.
+//! Exporters: read findings, produce lines on standard output and OTLP.
 
+pub mod line;
 pub mod otlp;
+mod stdout;
+
+use observer_core::Finding;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use line::Lines;
+use otlp::Otlp;
+use stdout::Stdout;
+
+/// Why an exporter could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The target cannot be used.
+    #[error(transparent)]
+    Transport(#[from] otlp::TransportError),
+    /// No thread for standard output.
+    #[error("cannot start the thread that prints: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Everywhere findings go.
+#[derive(Debug)]
+pub struct Exporters {
+    lines: Lines,
+    stdout: Stdout,
+    otlp: Otlp,
+}
+
+impl Exporters {
+    /// Sets them up. The network is not touched yet. Within a runtime only.
+    pub fn start(config: &Config) -> Result<Self, ExportError> {
+        Ok(Self {
+            lines: Lines::new(config.output),
+            stdout: Stdout::start()?,
+            otlp: Otlp::start(config.logs.as_ref())?,
+        })
+    }
+
+    /// Hands a finding to each. Never waits.
+    pub fn publish(&self, finding: &Finding) {
+        self.stdout.print(self.lines.of(finding));
+        self.otlp.publish(finding);
+    }
+
+    /// Delivers what is queued until the deadline.
+    pub async fn finish(self, deadline: Instant) {
+        let Self { stdout, otlp, .. } = self;
+        otlp.finish(deadline).await;
+        stdout.finish(deadline.saturating_duration_since(Instant::now()));
+    }
+}

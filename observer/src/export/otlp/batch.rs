@@ -12,7 +12,7 @@ use prost::Message;
 
 /// One record on its way: encoded, with its Resource and its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(super) struct Entry {
     /// Stable: a receiver may drop a second record with the same id.
     pub id: String,
     /// Encoded `opentelemetry.proto.resource.v1.Resource`: the workload's own.
@@ -23,7 +23,7 @@ pub struct Entry {
 
 impl Entry {
     /// Bytes it takes.
-    pub fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         self.id.len() + self.resource.len() + self.record.len()
     }
 }

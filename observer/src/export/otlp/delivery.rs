@@ -51,7 +51,7 @@ pub struct Counts {
 }
 
 /// Delivers until told to stop, and then until the queue is empty or the deadline has passed.
-pub struct Delivery {
+pub(super) struct Delivery {
     /// Where records wait.
     pub queue: Arc<Queue>,
     /// Where they go.
@@ -66,20 +66,32 @@ pub struct Delivery {
 
 impl Delivery {
     /// Runs to the end.
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         loop {
-            let Some(batch) = self.queue.batch(BATCH_RECORDS, BATCH_BYTES) else {
+            if self.queue.depth().entries == 0 {
                 if self.stop.borrow().is_some() {
                     return;
                 }
                 tokio::select! {
-                    () = self.queue.arrived() => sleep(LINGER).await,
+                    () = self.queue.arrived() => self.linger().await,
                     _ = self.stop.changed() => {}
                 }
                 continue;
-            };
-            if !self.deliver(batch).await {
+            }
+            if let Some(batch) = self.queue.batch(BATCH_RECORDS, BATCH_BYTES)
+                && !self.deliver(batch).await
+            {
                 return;
+            }
+        }
+    }
+
+    /// Lets a first record wait for others, unless the agent stops.
+    async fn linger(&mut self) {
+        if self.stop.borrow().is_none() {
+            tokio::select! {
+                () = sleep(LINGER) => {}
+                _ = self.stop.changed() => {}
             }
         }
     }

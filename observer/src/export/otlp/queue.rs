@@ -17,7 +17,7 @@ const CAPACITY: usize = 16 << 20;
 
 /// A bounded queue between the agent and one signal's delivery.
 #[derive(Debug)]
-pub struct Queue {
+pub(super) struct Queue {
     state: Mutex<State>,
     arrived: Notify,
     capacity: usize,
@@ -35,7 +35,7 @@ struct State {
 
 /// Some of the oldest entries, left in the queue until they are acknowledged.
 #[derive(Debug)]
-pub struct Batch {
+pub(super) struct Batch {
     /// The entries, oldest first.
     pub entries: Vec<Entry>,
     first: u64,
@@ -60,7 +60,7 @@ impl Default for Queue {
 
 impl Queue {
     /// A queue of at most `capacity` bytes.
-    pub fn with_capacity(capacity: usize) -> Self {
+    pub(super) fn with_capacity(capacity: usize) -> Self {
         Self {
             state: Mutex::default(),
             arrived: Notify::new(),
@@ -69,7 +69,7 @@ impl Queue {
     }
 
     /// Adds an entry; the oldest make room for it.
-    pub fn push(&self, entry: Entry) {
+    pub(super) fn push(&self, entry: Entry) {
         let mut state = self.lock();
         state.bytes += entry.size();
         state.entries.push_back(entry);
@@ -84,7 +84,7 @@ impl Queue {
     }
 
     /// The oldest entries, at most `count` of them and about `bytes` in all; `None` where nothing waits.
-    pub fn batch(&self, count: usize, bytes: usize) -> Option<Batch> {
+    pub(super) fn batch(&self, count: usize, bytes: usize) -> Option<Batch> {
         let state = self.lock();
         let mut room = bytes;
         let entries: Vec<Entry> = state
@@ -105,7 +105,7 @@ impl Queue {
     }
 
     /// Forgets the first `count` entries of a batch: they were delivered, or never will be.
-    pub fn acknowledge(&self, batch: &Batch, count: usize) {
+    pub(super) fn acknowledge(&self, batch: &Batch, count: usize) {
         let mut state = self.lock();
         let end = batch.first + count as u64;
         while state.first < end {
@@ -116,12 +116,12 @@ impl Queue {
     }
 
     /// Returns when an entry arrived since the last call.
-    pub async fn arrived(&self) {
+    pub(super) async fn arrived(&self) {
         self.arrived.notified().await;
     }
 
     /// How full it is.
-    pub fn depth(&self) -> Depth {
+    pub(super) fn depth(&self) -> Depth {
         let state = self.lock();
         Depth {
             entries: state.entries.len(),

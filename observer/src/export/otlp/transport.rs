@@ -29,7 +29,7 @@ const LONGEST_RESPONSE: usize = 64 << 10;
 
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// The receiver took it, all but `rejected` records.
     Delivered {
         /// Records it refused (partial success).
@@ -61,7 +61,7 @@ pub struct TransportError {
 }
 
 /// A signal's connection. Connects when first used, and again whenever it has to.
-pub struct Transport {
+pub(super) struct Transport {
     signal: Signal,
     way: Way,
 }
@@ -82,7 +82,7 @@ enum Way {
 
 impl Transport {
     /// Prepares a connection. Certificates are checked here; the network is not touched.
-    pub fn new(target: &Target) -> Result<Self, TransportError> {
+    pub(super) fn new(target: &Target) -> Result<Self, TransportError> {
         let error = |why: String| TransportError {
             signal: target.signal,
             endpoint: target.endpoint.to_string(),
@@ -101,7 +101,7 @@ impl Transport {
     }
 
     /// Sends one encoded `Export*ServiceRequest`.
-    pub async fn send(&mut self, request: Bytes) -> Outcome {
+    pub(super) async fn send(&mut self, request: Bytes) -> Outcome {
         match &mut self.way {
             Way::Grpc {
                 client,
@@ -239,9 +239,16 @@ fn delivered(response: &[u8]) -> Outcome {
 
 fn from_status(status: &Status) -> Outcome {
     let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-    let why = match status.message() {
+    // Where the status was made here (no connection), its message leaves out the cause.
+    let cause = std::error::Error::source(status).map(chain).unwrap_or_default();
+    let said = if cause.is_empty() {
+        status.message()
+    } else {
+        cause.as_str()
+    };
+    let why = match said {
         "" => format!("gRPC status {:?}", status.code()),
-        message => format!("gRPC status {:?}: {message}", status.code()),
+        said => format!("gRPC status {:?}: {said}", status.code()),
     };
     let retryable = match status.code() {
         Code::Cancelled

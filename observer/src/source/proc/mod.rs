@@ -110,6 +110,14 @@ impl Procfs {
             .filter(|found| !matches!(found, Ok(facts) if facts.exe.is_empty() && facts.runtime == Runtime::Other)))
     }
 
+    /// The process that has this pid now, if any.
+    pub fn key(&self, pid: u32) -> Option<ProcessKey> {
+        match self.start_of(pid) {
+            0 => None,
+            start => Some(ProcessKey { pid, start }),
+        }
+    }
+
     /// Opens a process's `statm`, to be kept for sampling.
     pub(crate) fn statm(&self, key: ProcessKey) -> Result<File, ProcError> {
         let process = self.open(key)?;

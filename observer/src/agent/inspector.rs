@@ -1,0 +1,88 @@
+//! Inspections: takes the engine's wishes for facts and kill counters, reads files, produces Inputs.
+//!
+//! A thread of its own: a process may be gone in milliseconds, and a sweep over all cgroups takes tens of them.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+};
+
+use observer_core::{Input, What, process::ProcessKey};
+
+use super::{clock, intake::Intake};
+use crate::source::{Cgroups, ProcError, Procfs};
+
+/// Wishes waiting at most: an exec storm beyond that loses inspections, counted.
+const WAITING: usize = 16_384;
+
+/// What an inspector is asked for.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// Facts of a process.
+    Inspect(ProcessKey),
+    /// Kill counters of a cgroup and its ancestors.
+    OomKills(String),
+}
+
+/// The engine's end.
+#[derive(Clone, Debug)]
+pub(super) struct Inspector {
+    wishes: SyncSender<Wish>,
+    intake: Intake,
+}
+
+impl Inspector {
+    /// Starts the thread; it ends when every [`Inspector`] is dropped.
+    pub(super) fn start(procfs: Arc<Procfs>, cgroups: Cgroups, intake: Intake) -> std::io::Result<Self> {
+        let (wishes, receiver) = sync_channel(WAITING);
+        let answers = intake.clone();
+        thread::Builder::new()
+            .name("inspector".into())
+            .spawn(move || inspect(&receiver, &procfs, &cgroups, &answers))?;
+        Ok(Self { wishes, intake })
+    }
+
+    /// Asks; a wish without room is counted.
+    pub(super) fn ask(&self, wish: Wish) {
+        if let Err(TrySendError::Full(wish)) = self.wishes.try_send(wish) {
+            let kind = match wish {
+                Wish::Inspect(_) => "process",
+                Wish::OomKills(_) => "oom_kills",
+            };
+            self.intake.losses().add("inspect", kind, 1);
+        }
+    }
+}
+
+fn inspect(wishes: &Receiver<Wish>, procfs: &Procfs, cgroups: &Cgroups, intake: &Intake) {
+    for wish in wishes {
+        let open = match wish {
+            Wish::Inspect(key) => {
+                let what = match procfs.inspect(key) {
+                    Ok(facts) => What::Process(Box::new(facts)),
+                    Err(ProcError::Gone { .. }) => What::Vanished(key),
+                    Err(_) => {
+                        intake.losses().add("inspect", "process", 1);
+                        continue;
+                    }
+                };
+                intake.answer(Input {
+                    at: clock::boot(),
+                    what,
+                })
+            }
+            Wish::OomKills(path) => cgroups.oom_kills(&path).into_iter().all(|(cgroup, count)| {
+                intake.answer(Input {
+                    at: clock::boot(),
+                    what: What::OomKills { cgroup, count },
+                })
+            }),
+        };
+        if !open {
+            return;
+        }
+    }
+}

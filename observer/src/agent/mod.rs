@@ -1,0 +1,12 @@
+//! The agent: joins the kernel's records, the files' facts and samples and the clock into Inputs, steps the engine
+//! with them, answers its wishes, and hands its findings to the exporters.
+
+mod clock;
+mod inspector;
+mod intake;
+mod observation;
+mod order;
+mod sampling;
+mod scan;
+
+pub use observation::{AgentError, run};

@@ -1,0 +1,100 @@
+//! Sampling: takes the engine's wishes to watch, reads levels at every interval, produces samples.
+
+use std::{
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use observer_core::{Input, Request, What, process::ProcessKey};
+
+use super::{clock, intake::Intake};
+use crate::{
+    command::say,
+    source::{ProcError, Sampler, WatchError},
+};
+
+/// The engine's end of the sampling thread. Unbounded, because the engine's own registry bounds what it wishes.
+#[derive(Clone, Debug)]
+pub(super) struct Sampling(Sender<Request>);
+
+impl Sampling {
+    /// Starts the thread; it ends when every [`Sampling`] is dropped.
+    pub(super) fn start(sampler: Sampler, interval: Duration, intake: Intake) -> std::io::Result<Self> {
+        let (wishes, receiver) = channel();
+        let thread = Thread {
+            sampler,
+            intake,
+            full: false,
+        };
+        thread::Builder::new()
+            .name("sampler".into())
+            .spawn(move || thread.run(&receiver, interval))?;
+        Ok(Self(wishes))
+    }
+
+    /// Passes a wish on.
+    pub(super) fn ask(&self, wish: Request) {
+        // The thread ends before the engine only where the agent stops.
+        let _ = self.0.send(wish);
+    }
+}
+
+struct Thread {
+    sampler: Sampler,
+    intake: Intake,
+    /// The limit of watched processes was reached, and that was said.
+    full: bool,
+}
+
+impl Thread {
+    fn run(mut self, wishes: &Receiver<Request>, interval: Duration) {
+        let mut next = Instant::now() + interval;
+        loop {
+            match wishes.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(wish) => self.obey(wish),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    if !self.sweep() {
+                        return;
+                    }
+                    // A sweep that took longer than the interval is followed by the next at once, not by a burst.
+                    next = (next + interval).max(Instant::now());
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, wish: Request) {
+        match wish {
+            Request::Watch { process, cgroup } => self.watch(process, &cgroup),
+            Request::Unwatch(process) => self.sampler.unwatch(process),
+            _ => {}
+        }
+    }
+
+    fn watch(&mut self, process: ProcessKey, cgroup: &str) {
+        match self.sampler.watch(process, cgroup) {
+            Ok(()) => self.full = false,
+            Err(WatchError::Process(ProcError::Gone { .. })) => {
+                self.intake.answer(Input {
+                    at: clock::boot(),
+                    what: What::Vanished(process),
+                });
+            }
+            Err(error) => {
+                self.intake.losses().add("watch", "process", 1);
+                if !std::mem::replace(&mut self.full, true) {
+                    say(format_args!("process {} is not watched: {error}", process.pid));
+                }
+            }
+        }
+    }
+
+    /// False where the agent has stopped.
+    fn sweep(&mut self) -> bool {
+        let sweep = self.sampler.sample_all(clock::boot);
+        self.intake.losses().add("sample", "sample", sweep.failed);
+        sweep.inputs.into_iter().all(|input| self.intake.answer(input))
+    }
+}
