@@ -51,6 +51,8 @@ pub struct Engine {
     boot_id: String,
     host: String,
     host_memory: u64,
+    /// cgroup version that accounts for memory.
+    cgroup_version: u8,
     clock: Anchor,
     settings: Settings,
     registry: Registry,
@@ -95,6 +97,8 @@ impl Engine {
             What::Clock(anchor) => self.clock = *anchor,
             What::Kernel(event) => self.edge(input.at, event, &mut out),
             What::Process(facts) => self.process(input.at, facts, &mut out),
+            // Names arrive late or never: nothing the engine does depends on them.
+            What::Container(_) => {}
             What::Vanished(key) => self.vanished(input.at, *key, &mut out),
             What::Sample(sample) => self.sample(input.at, sample, &mut out),
             What::OomKills { cgroup, count } => self.oom_kills(cgroup, *count),
@@ -129,6 +133,7 @@ impl Engine {
         self.boot_id.clone_from(&begin.boot_id);
         self.host.clone_from(&begin.host);
         self.host_memory = begin.host_memory;
+        self.cgroup_version = begin.cgroup_version;
         self.clock = begin.clock;
         self.settings = begin.settings.clone();
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    container_facts::ContainerFacts,
     kernel::KernelEvent,
     process::{ProcessFacts, ProcessKey},
     sample::Sample,
@@ -32,6 +33,9 @@ pub enum What {
     Process(Box<ProcessFacts>),
     /// The process was gone, or another had its pid, before it could be inspected.
     Vanished(ProcessKey),
+    /// Names, owner, version and limits of a container, from Kubernetes or a container engine: at any time, repeatedly,
+    /// or never.
+    Container(Box<ContainerFacts>),
     /// A level.
     Sample(Box<Sample>),
     /// What a cgroup's own events file and its ancestors' said after a death: kills counted at `cgroup`.

@@ -4,6 +4,8 @@
 //! findings). There is no I/O, no clock, no async and no randomness in this crate: time arrives in Inputs, so a
 //! recording is a file of Inputs and a replay is the same engine with its requests thrown away.
 
+pub mod container;
+pub mod container_facts;
 pub mod detect;
 pub mod engine;
 pub mod exit;
@@ -17,6 +19,7 @@ pub mod sample;
 pub mod semconv;
 pub mod telemetry;
 pub mod time;
+pub mod v8_limit;
 
 pub use engine::Engine;
 pub use finding::Finding;

@@ -35,7 +35,7 @@ pub struct CgroupLevel {
     pub usage: u64,
     /// `anon` / `total_rss`.
     pub anon: u64,
-    /// Page cache.
+    /// Page cache, without shared memory.
     pub file: u64,
     /// Shared memory and tmpfs.
     pub shmem: u64,
@@ -47,6 +47,12 @@ pub struct CgroupLevel {
     pub inactive_file: u64,
     /// The lowest limit of this cgroup and its ancestors; `None` where none is set.
     pub limit: Option<Limit>,
+    /// Limit of this cgroup itself, without its ancestors': all that a Node process in it looks at when it sizes its heap.
+    #[serde(default)]
+    pub own_limit: Option<u64>,
+    /// Its `memory.high`, or v1's soft limit: throttled beyond, not killed. Node sizes its heap by it as well.
+    #[serde(default)]
+    pub high: Option<u64>,
     /// `memory.peak` or `memory.max_usage_in_bytes`.
     pub peak: Option<u64>,
     /// Cumulative processes killed for memory here (`oom_kill`).

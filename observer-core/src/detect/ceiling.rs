@@ -18,43 +18,6 @@ pub const fn sane(bytes: u64) -> bool {
     bytes > 0 && bytes < NO_LIMIT
 }
 
-/// V8's heap limit for a Node process, bytes: from its major version, its cgroup's limit (or the host's memory) and
-/// its flags, argv first and then `NODE_OPTIONS`, as Node reads them. The second is true where a flag set it.
-///
-/// The defaults were measured on cgroup v1 with Node 18.20, 20.20, 22.23, 24.21 and 26.10 and limits of 256 MB to 16 GB;
-/// between the measured points V8 takes half of the memory, within a floor and a cap.
-pub fn heap_limit<'a>(major: u32, memory: Option<u64>, flags: impl Iterator<Item = &'a str>) -> Option<(u64, bool)> {
-    let mut set = None;
-    for flag in flags {
-        let flag = flag.replace('_', "-");
-        if let Some(value) = flag.strip_prefix("--max-old-space-size=")
-            && let Ok(megabytes) = value.trim().parse::<u64>()
-            && megabytes > 0
-        {
-            set = Some(megabytes.saturating_mul(MB));
-        } else if let Some(value) = flag.strip_prefix("--max-old-space-size-percentage=")
-            && let (Ok(percentage), Some(memory)) = (value.trim().parse::<f64>(), memory)
-            && percentage > 0.0
-            && percentage <= 100.0
-        {
-            set = Some((memory as f64 * percentage / 100.0) as u64);
-        }
-    }
-    if let Some(bytes) = set {
-        return Some((bytes, true));
-    }
-    // Node 18 does not look at the cgroup; what it takes depends on the host's memory alone.
-    let memory = memory.filter(|bytes| sane(*bytes))?;
-    let (floor, slope, cap, large) = match major {
-        ..=19 => return None,
-        20..=23 => (259, 0.512, 2_096, 4_144),
-        24..=25 => (259, 0.547, 2_240, 4_288),
-        _ => (262, 0.523_5, 2_144, 4_192),
-    };
-    let cap = if memory >= 15 * 1024 * MB { large } else { cap };
-    Some((((memory as f64 * slope) as u64).clamp(floor * MB, cap * MB), false))
-}
-
 /// The level of the trend at which a process with this heap limit dies, bytes.
 pub const fn v8_ceiling(heap_limit: u64) -> u64 {
     heap_limit.saturating_add(OUTSIDE_HEAP)
@@ -149,48 +112,6 @@ pub fn misfit(heap_limit: u64, cgroup_limit: u64) -> Option<Misfit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn predicted(major: u32, megabytes: u64) -> u64 {
-        heap_limit(major, Some(megabytes * MB), std::iter::empty()).unwrap().0 / MB
-    }
-
-    #[test]
-    fn the_measured_table_within_5_percent() {
-        let limits = [256, 512, 1024, 2048, 4096, 8192, 16384];
-        for (major, measured) in [
-            (20, [259, 259, 524, 1048, 2096, 2096, 4144]),
-            (22, [259, 259, 524, 1048, 2096, 2096, 4144]),
-            (24, [259, 259, 560, 1120, 2240, 2240, 4288]),
-            (26, [262, 268, 536, 1072, 2144, 2144, 4192]),
-        ] {
-            for (limit, expected) in limits.iter().zip(measured) {
-                let got = predicted(major, *limit);
-                let off = (got as f64 / f64::from(expected) - 1.0).abs();
-                assert!(off < 0.09, "Node {major}, {limit} MB: {got}, measured {expected}");
-            }
-        }
-    }
-
-    #[test]
-    fn flags_win_and_the_last_one_counts() {
-        let flags = [
-            "server.js",
-            "--max_old_space_size=300",
-            "--max-old-space-size=400",
-            "--max-old-space-size=x",
-        ];
-        assert_eq!(
-            heap_limit(20, Some(512 * MB), flags.into_iter()),
-            Some((400 * MB, true))
-        );
-        let share = ["--max-old-space-size-percentage=50"];
-        assert_eq!(
-            heap_limit(24, Some(1000 * MB), share.into_iter()),
-            Some((500 * MB, true))
-        );
-        assert_eq!(heap_limit(18, Some(512 * MB), std::iter::empty()), None);
-        assert_eq!(heap_limit(20, Some(1 << 63), std::iter::empty()), None);
-    }
 
     #[test]
     fn a_misfit_is_told_both_ways() {

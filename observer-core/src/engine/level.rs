@@ -9,8 +9,9 @@ use crate::{
     finding::{Ceiling, CeilingKind, Confidence, Event, NearCeiling},
     process::{ProcessFacts, ProcessKey, Runtime},
     registry::{ContainerId, Home, SlotId},
-    sample::{Growth, Sample},
+    sample::{CgroupLevel, Growth, Sample},
     time::{BootTime, SECOND},
+    v8_limit,
 };
 
 /// Points kept for a run whose predecessor is being settled: a grace is a few samples long.
@@ -98,8 +99,10 @@ impl Engine {
                 CeilingKind::CgroupAncestor
             },
         });
-        let memory = run.limit.as_ref().map_or(self.host_memory, |l| l.bytes);
-        run.heap_limit = facts.and_then(|facts| heap_limit(facts, memory));
+        if let Some(facts) = facts.filter(|facts| run.heap_limit_of != Some(facts.key)) {
+            run.heap_limit_of = Some(facts.key);
+            run.heap_limit = heap_limit(facts, sample.cgroup.as_ref(), self.cgroup_version, self.host_memory);
+        }
         run.ceilings.v8 = run
             .heap_limit
             .map(|limit| ceiling::v8_ceiling(limit).saturating_add(beside));
@@ -220,22 +223,33 @@ fn net(growth: &[Growth]) -> [i64; PLACES as usize] {
     std::array::from_fn(|i| growth.get(i).map_or(0, |g| g.grown.wrapping_sub(g.shrunk) as i64))
 }
 
-/// V8's heap limit, predicted: `memory` is the cgroup's limit or the host's.
-fn heap_limit(facts: &ProcessFacts, memory: u64) -> Option<u64> {
+/// V8's heap limit, predicted from what the process saw of its own cgroup.
+fn heap_limit(facts: &ProcessFacts, level: Option<&CgroupLevel>, cgroup_version: u8, host_memory: u64) -> Option<u64> {
     let Runtime::Node { version, .. } = &facts.runtime else {
         return None;
     };
-    let major = version
-        .as_deref()?
-        .trim_start_matches('v')
-        .split('.')
-        .next()?
-        .parse()
-        .ok()?;
-    let flags = &facts.heap_flags;
-    let size = flags.max_old_space_mib.map(|mib| format!("--max-old-space-size={mib}"));
-    let share = flags
-        .max_old_space_percent
-        .map(|percent| format!("--max-old-space-size-percentage={percent}"));
-    ceiling::heap_limit(major, Some(memory), share.iter().chain(&size).map(String::as_str)).map(|(bytes, _)| bytes)
+    // Sources older than `own_limit` tell only the lowest limit and where it is set.
+    let nearest = |level: &CgroupLevel| {
+        level
+            .limit
+            .as_ref()
+            .filter(|limit| limit.cgroup == facts.cgroup)
+            .map(|limit| limit.bytes)
+    };
+    let inputs = v8_limit::Inputs {
+        major: version
+            .as_deref()?
+            .trim_start_matches('v')
+            .split('.')
+            .next()?
+            .parse()
+            .ok()?,
+        limit: level.and_then(|level| level.own_limit.or_else(|| nearest(level))),
+        high: level.and_then(|level| level.high),
+        cgroup_version,
+        containerised: facts.containerised,
+        host_memory,
+        flags: facts.heap_flags,
+    };
+    v8_limit::heap_limit(&inputs).map(|limit| limit.bytes)
 }

@@ -9,6 +9,7 @@ use crate::{
     exit::Cause,
     finding::{Ceiling, CeilingKind},
     identity::{Subject, Version},
+    process::ProcessKey,
     time::BootTime,
 };
 
@@ -51,6 +52,8 @@ pub(crate) struct Run {
     pub(crate) early: Vec<Point>,
     /// V8's heap limit of the main process, bytes.
     pub(crate) heap_limit: Option<u64>,
+    /// The process it was predicted for: once, since V8 sizes its heap when it starts and not when a limit is changed.
+    pub(crate) heap_limit_of: Option<ProcessKey>,
     /// The cgroup's limit, bytes, and the cgroup that sets it.
     pub(crate) limit: Option<crate::sample::Limit>,
 }
@@ -77,6 +80,7 @@ impl Run {
             tracing: false,
             early: Vec::new(),
             heap_limit: None,
+            heap_limit_of: None,
             limit: None,
         }
     }

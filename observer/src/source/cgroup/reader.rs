@@ -39,6 +39,8 @@ struct Files {
     kills: Option<KeptFile>,
     swap: Option<KeptFile>,
     cpu: Option<KeptFile>,
+    limit: Option<KeptFile>,
+    high: Option<KeptFile>,
 }
 
 impl CgroupReader {
@@ -81,6 +83,8 @@ impl CgroupReader {
             file.as_ref()?.read(text).ok()?;
             parse(text)
         };
+        let own_limit = optional(&files.limit, files::limit);
+        let high = optional(&files.high, files::limit);
         let swap = optional(&files.swap, files::number).unwrap_or(stat.swap);
         let peak = optional(&files.peak, files::number);
         let oom_kills = optional(&files.kills, |text| files::value(text, b"oom_kill"));
@@ -110,6 +114,8 @@ impl CgroupReader {
             slab_unreclaimable,
             inactive_file,
             limit,
+            own_limit,
+            high,
             peak,
             oom_kills,
             cpu_ns,
@@ -154,6 +160,8 @@ impl Files {
                 kills: open("memory.oom_control"),
                 swap: None,
                 cpu: cpu("cpuacct.usage"),
+                limit: open("memory.limit_in_bytes"),
+                high: open("memory.soft_limit_in_bytes"),
             }
         } else {
             Self {
@@ -163,6 +171,8 @@ impl Files {
                 kills: open("memory.events"),
                 swap: open("memory.swap.current"),
                 cpu: cpu("cpu.stat"),
+                limit: open("memory.max"),
+                high: open("memory.high"),
             }
         })
     }

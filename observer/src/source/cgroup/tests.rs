@@ -79,6 +79,7 @@ fn v1() {
         ("memory.usage_in_bytes", "200000000\n"),
         ("memory.max_usage_in_bytes", "300000000\n"),
         ("memory.limit_in_bytes", no_limit),
+        ("memory.soft_limit_in_bytes", "400000000\n"),
         ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
     ];
     write(memory.path(), "/pod/app", &own);
@@ -97,6 +98,8 @@ fn v1() {
             bytes: 536_870_912,
             cgroup: "/pod".into(),
         }),
+        own_limit: None,
+        high: Some(400_000_000),
         peak: Some(300_000_000),
         oom_kills: Some(2),
         cpu_ns: Some(123_456_789),
@@ -132,6 +135,7 @@ fn v2() {
         ("memory.current", "131072000\n"),
         ("memory.peak", "200000000\n"),
         ("memory.max", "max\n"),
+        ("memory.high", "max\n"),
         ("memory.swap.current", "4096\n"),
         (
             "memory.events",
@@ -154,6 +158,8 @@ fn v2() {
             bytes: 268_435_456,
             cgroup: "/kubepods/pod".into(),
         }),
+        own_limit: None,
+        high: None,
         peak: Some(200_000_000),
         oom_kills: Some(1),
         cpu_ns: Some(1_500_000),

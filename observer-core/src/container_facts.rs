@@ -1,0 +1,100 @@
+//! What Kubernetes, a container engine or a service manager says of a container: names, owners, versions, limits.
+//!
+//! The answer of a source that knows containers (the API server, an engine's state on disk). It may come long after the
+//! container's processes, many times, or never. It is matched by container id or pod uid, both of which are never used
+//! again, so that a deleted pod's names cannot be given to its successor.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{container::ContainerRuntime, time::WallTime};
+
+/// What is known of a container beside its processes and its cgroup.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ContainerFacts {
+    /// Its id as it stands in cgroup paths; empty while its pod has no such container running yet.
+    pub id: String,
+    /// Its name: in its pod, or in its engine.
+    pub name: String,
+    /// Which runtime runs it, where known.
+    pub runtime: Option<ContainerRuntime>,
+    /// Image as it was asked for: `registry/name:tag`.
+    pub image: Option<String>,
+    /// Digest of what runs: `sha256:...`.
+    pub image_digest: Option<String>,
+    /// Its pod.
+    pub pod: Option<PodFacts>,
+    /// Labels of a container outside Kubernetes (`com.docker.compose.project` and the like).
+    pub labels: BTreeMap<String, String>,
+    /// Restarts the engine or the kubelet counts. May be reset; ours is counted beside it.
+    pub restart_count: Option<u32>,
+    /// Memory limit it was given, bytes.
+    pub memory_limit: Option<u64>,
+    /// Memory it asked for, bytes.
+    pub memory_request: Option<u64>,
+    /// What the engine or the kubelet says of its previous end. Stands beside our own verdict, never in its place.
+    pub last_termination: Option<Termination>,
+    /// It has been deleted: its names live on only in what was said of it.
+    pub deleted: bool,
+}
+
+/// What is known of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodFacts {
+    /// uid, as it stands in cgroup paths: a static pod's is its configuration's hash, not the mirror pod's own.
+    pub uid: String,
+    /// Name.
+    pub name: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Node it runs on.
+    pub node: String,
+    /// Owners, nearest first: ReplicaSet, Deployment. Empty for a bare pod.
+    pub owners: Vec<OwnerRef>,
+    /// Labels of identity: `app.kubernetes.io/*`, `app`, `version` and the like; never all of them.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of identity and origin: `resource.opentelemetry.io/*`, `traceparent`.
+    pub annotations: BTreeMap<String, String>,
+    /// `pod-template-hash`, or for StatefulSets and DaemonSets `controller-revision-hash`: changes with the template.
+    pub template_hash: Option<String>,
+    /// Start, wall clock.
+    pub started: Option<WallTime>,
+    /// Deletion was asked for: SIGTERM follows.
+    pub terminating: bool,
+}
+
+impl PodFacts {
+    /// What was deployed: the topmost owner, or the pod itself.
+    pub fn workload(&self) -> (&str, &str) {
+        self.owners.last().map_or(("Pod", self.name.as_str()), |owner| {
+            (owner.kind.as_str(), owner.name.as_str())
+        })
+    }
+}
+
+/// An owner of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerRef {
+    /// `Deployment`, `ReplicaSet`, `StatefulSet`, `DaemonSet`, `Job`, `CronJob`, `Node` (of a static pod), others.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// uid; `None` where the name was concluded (a Deployment from its ReplicaSet's name and the template's hash).
+    pub uid: Option<String>,
+}
+
+/// What the engine or the kubelet says of an end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Termination {
+    /// Id of the container that ended.
+    pub container_id: Option<String>,
+    /// `OOMKilled`, `Error`, `Completed`, ...
+    pub reason: Option<String>,
+    /// Exit code, 128 + signal.
+    pub exit_code: i32,
+    /// Start, wall clock.
+    pub started: Option<WallTime>,
+    /// End, wall clock.
+    pub finished: Option<WallTime>,
+}
