@@ -1,57 +1,72 @@
 //! Per-process growth counters, kept in the kernel and read by the agent at every sample.
 
-/// Flag in the `WATCHED` map: signals to this process are recorded.
-pub const WATCH_SIGNALS: u32 = 1;
-/// Flag in the `WATCHED` map: growth of this process is counted.
-pub const WATCH_GROWTH: u32 = 2;
-
 /// Where memory was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Place {
-    /// Anonymous mappings in V8's chunk pattern: multiples of 256 KiB, aligned to 256 KiB.
+    /// Memory in V8's pattern: at an address V8 asked for, aligned to 256 KiB, at least as long.
     V8Heap = 0,
-    /// `brk` and the allocator's small arenas.
+    /// `brk` and the allocator's arenas.
     Malloc = 1,
-    /// Other anonymous mappings of at least 128 KiB (the allocator's `mmap` threshold).
+    /// Other anonymous mappings of at least 128 KiB (the allocator's `mmap` threshold): buffers.
     LargeBuffer = 2,
-    /// File-backed mappings.
+    /// Private writable mappings of files.
     File = 3,
     /// Anything else.
     Other = 4,
 }
 
 /// Number of [`Place`]s.
-pub const PLACES: u32 = 5;
+pub const PLACES: usize = 5;
 
 impl Place {
     /// All places, in the order of their numbers.
-    pub const ALL: [Self; PLACES as usize] = [Self::V8Heap, Self::Malloc, Self::LargeBuffer, Self::File, Self::Other];
+    pub const ALL: [Self; PLACES] = [Self::V8Heap, Self::Malloc, Self::LargeBuffer, Self::File, Self::Other];
 }
 
-/// Key of the `GROWTH` map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(C)]
-pub struct GrowthKey {
-    /// Thread-group id.
-    pub pid: u32,
-    /// A [`Place`], as a number.
-    pub place: u32,
-}
-
-/// Value of the `GROWTH` map: totals since the process has been watched for growth.
+/// Totals of one place since the process has been traced. Bytes are of private writable address space, by the
+/// kernel's own account of it (`mm_struct.data_vm`): a reservation without access is no growth, making it writable is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct GrowthCount {
-    /// Bytes mapped, made writable, or added by `brk`.
+    /// Bytes gained.
     pub grown: u64,
-    /// Bytes unmapped or given back by `brk`.
+    /// Bytes given back.
     pub shrunk: u64,
     /// System calls counted in `grown`.
     pub calls: u64,
 }
 
+/// Value of the `GROWTH` map, keyed by thread-group id: its presence is what makes a process traced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Growth {
+    /// Totals, indexed by [`Place`].
+    pub places: [GrowthCount; PLACES],
+    /// `mm_struct.data_vm` after the last counted call, pages; 0 until the first, which therefore only sets it.
+    pub data_vm: u64,
+}
+
+/// A system call by which a process asks for memory or gives it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Syscall {
+    /// `mmap(2)`
+    Mmap = 0,
+    /// `munmap(2)`
+    Munmap = 1,
+    /// `mremap(2)`
+    Mremap = 2,
+    /// `brk(2)`
+    Brk = 3,
+    /// `mprotect(2)`
+    Mprotect = 4,
+}
+
+/// Number of [`Syscall`]s.
+pub const SYSCALLS: usize = 5;
+
 const _: () = {
-    assert!(size_of::<GrowthKey>() == 8);
     assert!(size_of::<GrowthCount>() == 24);
+    assert!(size_of::<Growth>() == 128);
 };

@@ -1,10 +1,11 @@
 //! The ABI between the kernel programs and the agent: record layouts, map names, global names.
 //!
 //! `no_std`, integers only, explicit padding, sizes asserted at compile time. Both halves of the agent are
-//! built from one tree, and [`ABI_VERSION`] (a global the loader must find) refuses a stale object.
+//! built from one tree, and [`ABI_VERSION`], which the object carries as a symbol, refuses a stale one.
 #![no_std]
 
 pub mod growth;
+pub mod layout;
 pub mod name;
 pub mod record;
 

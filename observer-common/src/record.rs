@@ -27,12 +27,34 @@ pub enum Kind {
     CgroupRelease = 7,
 }
 
-/// Number of slots in the `DROPS` map: one past the largest [`Kind`], plus slot 0 for growth-map overflow.
+/// Number of slots in the `DROPS` map: one past the largest [`Kind`]. Slot 0 stays empty.
 pub const DROP_SLOTS: u32 = 8;
-/// Slot of `DROPS` that counts growth which found no room in the `GROWTH` map.
-pub const DROP_GROWTH: u32 = 0;
 
 impl Kind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Self; DROP_SLOTS as usize - 1] = [
+        Self::Exec,
+        Self::Fork,
+        Self::Exit,
+        Self::OomVictim,
+        Self::Signal,
+        Self::CgroupMkdir,
+        Self::CgroupRelease,
+    ];
+
+    /// Name, as it is counted and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::Fork => "fork",
+            Self::Exit => "exit",
+            Self::OomVictim => "oom_victim",
+            Self::Signal => "signal",
+            Self::CgroupMkdir => "cgroup_mkdir",
+            Self::CgroupRelease => "cgroup_release",
+        }
+    }
+
     /// The kind with this number, if there is one.
     pub const fn from_u32(kind: u32) -> Option<Self> {
         Some(match kind {
@@ -78,7 +100,8 @@ pub struct Exec {
     pub comm: [u8; COMM_LEN],
 }
 
-/// A new process (not a thread) was forked (`sched:sched_process_fork`).
+/// A watched process forked a new process, not a thread (`sched:sched_process_fork`). Other forks matter to nobody
+/// before their exec, and are not reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Fork {
@@ -172,8 +195,9 @@ pub struct Signal {
     pub sender_comm: [u8; COMM_LEN],
 }
 
-/// Longest cgroup path carried by [`Cgroup`]; longer ones are cut, and `path_len` says the true length.
-pub const CGROUP_PATH_LEN: usize = 256;
+/// Room for a cgroup's path in [`Cgroup`], the terminating NUL included. Nested systemd slices of Kubernetes in
+/// Kubernetes reach about 350 bytes.
+pub const CGROUP_PATH_LEN: usize = 512;
 
 /// A cgroup was made or released (`cgroup:cgroup_mkdir`, `cgroup:cgroup_release`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,11 +211,11 @@ pub struct Cgroup {
     pub root: u32,
     /// Depth below the hierarchy's root.
     pub level: u32,
-    /// Bytes of the path, which may exceed what `path` holds.
+    /// Bytes of the path without its NUL. `CGROUP_PATH_LEN - 1` means that it was probably cut.
     pub path_len: u32,
     /// Keeps the size a multiple of 8.
     pub pad: u32,
-    /// Path below the hierarchy's root, NUL-padded.
+    /// Path below the hierarchy's root; undefined after `path_len` bytes.
     pub path: [u8; CGROUP_PATH_LEN],
 }
 
@@ -202,5 +226,28 @@ const _: () = {
     assert!(size_of::<Exit>() == 64);
     assert!(size_of::<OomVictim>() == 104);
     assert!(size_of::<Signal>() == 64);
-    assert!(size_of::<Cgroup>() == 296);
+    assert!(size_of::<Cgroup>() == 552);
 };
+
+/// Signals reported for watched processes, bit `n - 1` for signal `n`: those that end a Node.js process unless it
+/// handles them, or that an operator sends to end it. Left out: `SIGPIPE`, which Node ignores and every write to a
+/// closed connection raises; timers and profiling (`SIGALRM`, `SIGVTALRM`, `SIGPROF`: V8's CPU profiler sends a
+/// thousand a second); job control. Numbers are those of x86-64 and aarch64 (asm-generic/signal.h).
+pub const REPORTED_SIGNALS: u64 = set(&[
+    1, 2, 3, // HUP INT QUIT
+    4, 5, 6, 7, 8, // ILL TRAP ABRT BUS FPE
+    9, 15, // KILL TERM
+    10, 12, // USR1 (fatal until Node installs its handler) USR2
+    11, // SEGV
+    24, 25, 31, // XCPU XFSZ SYS
+]);
+
+const fn set(signals: &[u32]) -> u64 {
+    let mut mask = 0;
+    let mut i = 0;
+    while i < signals.len() {
+        mask |= 1 << (signals[i] - 1);
+        i += 1;
+    }
+    mask
+}

@@ -6,6 +6,7 @@
 
 pub mod container;
 pub mod container_facts;
+pub mod decode;
 pub mod detect;
 pub mod engine;
 pub mod exit;

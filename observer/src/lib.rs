@@ -4,5 +4,6 @@ pub mod agent;
 pub mod command;
 pub mod config;
 pub mod export;
+pub mod kernel;
 pub mod record;
 pub mod source;
