@@ -13,6 +13,8 @@
 //! nothing waits for an event. Inputs may be late, doubled or missing; none of them makes the engine fail.
 
 mod bare;
+#[cfg(test)]
+mod consistency;
 mod edge;
 mod emit;
 mod facts;

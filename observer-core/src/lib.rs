@@ -15,6 +15,7 @@ pub mod identity;
 pub mod input;
 pub mod kernel;
 pub mod process;
+pub mod recording;
 mod registry;
 pub mod sample;
 pub mod semconv;

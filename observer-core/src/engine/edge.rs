@@ -18,7 +18,7 @@ impl Engine {
             .registry
             .processes
             .enter(key, &mut self.registry.evictions.processes);
-        process.comm = comm.to_owned();
+        comm.clone_into(&mut process.comm);
         process.parent = parent.unwrap_or(ProcessKey { pid: ppid, start: 0 });
         if process.alive() && !process.asked {
             process.asked = true;
@@ -70,34 +70,16 @@ impl Engine {
         if let Some(process) = self.registry.processes.get_mut(&key)
             && process.comm.is_empty()
         {
-            process.comm = comm.to_owned();
+            comm.clone_into(&mut process.comm);
         }
-        self.gone(
-            key,
-            Death {
-                at,
-                status,
-                seen: true,
-                told: false,
-            },
-            out,
-        );
+        self.gone(key, Death::seen(at, status), out);
     }
 
     pub(super) fn vanished(&mut self, at: BootTime, key: ProcessKey, out: &mut Output) {
         if let Some(process) = self.registry.processes.get_mut(&key) {
             process.asked = false;
         }
-        self.gone(
-            key,
-            Death {
-                at,
-                status: None,
-                seen: false,
-                told: false,
-            },
-            out,
-        );
+        self.gone(key, Death::unseen(at), out);
     }
 
     /// A process is no more.
@@ -173,16 +155,7 @@ impl Engine {
             .collect();
         for former in former {
             let at = if key.start == 0 { at } else { key.started().min(at) };
-            self.gone(
-                former,
-                Death {
-                    at,
-                    status: None,
-                    seen: false,
-                    told: false,
-                },
-                out,
-            );
+            self.gone(former, Death::unseen(at), out);
         }
     }
 

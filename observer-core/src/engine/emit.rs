@@ -1,11 +1,12 @@
 //! Findings: reads what is to be said, produces the finding with its stable id, its times and its subject.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use super::Engine;
 use crate::{
     Output,
     finding::{Confidence, Event, Finding},
+    identity::Subject,
     registry::ContainerId,
     time::BootTime,
 };
@@ -39,7 +40,7 @@ impl Engine {
             event.kind(),
             state.findings
         );
-        self.push(&key, at, Some(subject), event, confidence, contradicted_by, out);
+        self.push(&key, at, Some(subject), (event, confidence, contradicted_by), out);
     }
 
     /// States something of the agent itself.
@@ -52,17 +53,15 @@ impl Engine {
         out: &mut Output,
     ) {
         let key = format!("{}|{}|{}|{}", self.boot_id, event.kind(), at.0, self.findings);
-        self.push(&key, at, None, event, confidence, contradicted_by, out);
+        self.push(&key, at, None, (event, confidence, contradicted_by), out);
     }
 
     fn push(
         &mut self,
         key: &str,
         at: BootTime,
-        subject: Option<std::sync::Arc<crate::identity::Subject>>,
-        event: Event,
-        confidence: Confidence,
-        contradicted_by: &str,
+        subject: Option<Arc<Subject>>,
+        (event, confidence, contradicted_by): (Event, Confidence, &str),
         out: &mut Output,
     ) {
         self.findings += 1;

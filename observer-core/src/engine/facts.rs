@@ -24,7 +24,7 @@ impl Engine {
             return;
         }
         self.replace_pid(at, key, out);
-        self.leave_if_moved(key, facts);
+        self.leave_if_moved(key, facts, out);
         let process = self
             .registry
             .processes
@@ -36,6 +36,11 @@ impl Engine {
         process.other = !facts.is_watched() || identity::is_launcher(facts);
         let death = process.death;
         let container = process.container;
+        if death.is_some_and(|death| death.decided) && container.is_none() {
+            // Its life has been told already.
+            self.registry.processes.remove(&key);
+            return;
+        }
         if process.other {
             self.other(key, out);
         } else {
@@ -97,7 +102,7 @@ impl Engine {
     }
 
     /// A child forked inside a container and moved to another cgroup is no longer one of its processes.
-    fn leave_if_moved(&mut self, key: ProcessKey, facts: &ProcessFacts) {
+    fn leave_if_moved(&mut self, key: ProcessKey, facts: &ProcessFacts, out: &mut Output) {
         let Some(process) = self.registry.processes.get_mut(&key) else {
             return;
         };
@@ -106,8 +111,12 @@ impl Engine {
         };
         let moved = matches!(&container.home, Home::Cgroup(path) if *path != facts.cgroup);
         if moved && container.main != key && process.alive() {
+            let id = container.id;
             container.members.remove(&key);
             process.container = None;
+            if container.members.is_empty() && container.dying.is_empty() {
+                self.end_container(id, out);
+            }
         }
     }
 

@@ -69,8 +69,18 @@ impl Engine {
             Some(cgroup) if !tree => (cgroup.trend(), cgroup.usage, cgroup.peak),
             _ => {
                 let of = |key: &ProcessKey| self.registry.processes.get(key);
-                let anon = container.members.iter().filter_map(of).filter_map(|p| p.rss_anon).sum();
-                let rss = container.members.iter().filter_map(of).filter_map(|p| p.rss).sum();
+                let anon = container
+                    .members
+                    .iter()
+                    .filter_map(of)
+                    .filter_map(|p| p.rss_anon)
+                    .fold(0, u64::saturating_add);
+                let rss = container
+                    .members
+                    .iter()
+                    .filter_map(of)
+                    .filter_map(|p| p.rss)
+                    .fold(0, u64::saturating_add);
                 (anon, rss, None)
             }
         };

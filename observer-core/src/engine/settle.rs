@@ -51,12 +51,7 @@ impl Engine {
         };
         let Some(death) = process.death else {
             if container.gone {
-                let death = Death {
-                    at: self.now,
-                    status: None,
-                    seen: false,
-                    told: false,
-                };
+                let death = Death::unseen(self.now);
                 self.gone(key, death, out);
             }
             return;
@@ -80,6 +75,9 @@ impl Engine {
             container.dying.remove(&key);
             if container.dying.is_empty() {
                 container.settle_oom_kills();
+            }
+            if let Some(death) = self.registry.processes.get_mut(&key).and_then(|p| p.death.as_mut()) {
+                death.decided = true;
             }
             let ended = container.members.is_empty()
                 || container.gone

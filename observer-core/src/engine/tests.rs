@@ -3,6 +3,7 @@
 mod exits;
 mod lives;
 mod order;
+mod random;
 
 use std::collections::BTreeMap;
 

@@ -69,6 +69,30 @@ pub(crate) struct Death {
     pub(crate) seen: bool,
     /// Already told as a victim of an OOM incident.
     pub(crate) told: bool,
+    /// The run it belonged to has taken note of it.
+    pub(crate) decided: bool,
+}
+
+impl Death {
+    pub(crate) const fn seen(at: BootTime, status: Option<ExitStatus>) -> Self {
+        Self {
+            at,
+            status,
+            seen: true,
+            told: false,
+            decided: false,
+        }
+    }
+
+    pub(crate) const fn unseen(at: BootTime) -> Self {
+        Self {
+            at,
+            status: None,
+            seen: false,
+            told: false,
+            decided: false,
+        }
+    }
 }
 
 impl Process {

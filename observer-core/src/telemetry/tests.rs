@@ -1,5 +1,7 @@
 //! Sentences as they are read, and the rules that hold for every event.
 
+#![allow(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
+
 use std::collections::BTreeSet;
 
 use expect_test::expect;

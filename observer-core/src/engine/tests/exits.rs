@@ -82,3 +82,44 @@ fn with_files_only_the_kill_counter_decides() {
     );
     assert_eq!(world.findings[0].confidence, crate::finding::Confidence::Inferred);
 }
+
+/// As init the kernel ignores SIGABRT and the abort traps; the level says it was the heap.
+#[test]
+fn a_heap_limit_death_as_init() {
+    let mut world = World::new();
+    let pid = key(10, 100);
+    world.start(node(pid, LEAKY)).sample(pid, LEAKY, 240, 512).at(150);
+    world
+        .signal(pid, 6, -6, false, (10, "node"))
+        .signal(pid, 6, -6, false, (10, "node"));
+    world.exit(pid, Some(crate::kernel::ExitStatus::Signal(11))).at(160);
+    world.start(node(key(11, 160), LEAKY)).at(170);
+    assert_eq!(
+        world.edges(),
+        ["heap_oom Some(Signal(11))", "restart run 2 after v8_heap_oom"]
+    );
+}
+
+#[test]
+fn who_stopped_it_is_told() {
+    let mut world = World::new();
+    let pid = key(10, 100);
+    world
+        .start(node(pid, LEAKY))
+        .at(150)
+        .signal(pid, 15, 0, true, (7, "bash"))
+        .at(151);
+    world
+        .exit(pid, super::CODE_0)
+        .at(160)
+        .start(node(key(11, 160), LEAKY))
+        .at(170);
+    assert_eq!(world.edges(), ["restart run 2 after terminated"]);
+    let crate::finding::Event::Restart(restart) = &world.findings[0].event else {
+        panic!("a restart")
+    };
+    assert_eq!(
+        restart.previous.end.because,
+        "bash (pid 7) sent SIGTERM; it then exited with code 0"
+    );
+}
