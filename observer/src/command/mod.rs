@@ -6,6 +6,7 @@ use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcom
 
 use crate::config::{self, Config, Problems, key};
 
+mod doctor;
 mod heap;
 mod replay;
 mod run;
@@ -50,6 +51,8 @@ enum Command {
     /// Observe this host and say what is found
     #[command(after_help = PLACES)]
     Run(ConfigArgs),
+    /// What of this host can be observed, by which hook, and what is lost where one is missing
+    Doctor(ConfigArgs),
     /// What a Node.js process holds, by name and place in its source; read from outside, without touching it
     Heap(heap::HeapArgs),
     /// Judge a recording again: the same findings as the run that made it
@@ -131,6 +134,7 @@ pub fn main() -> ExitCode {
     };
     let ended = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Heap(args) => heap::heap(&args),
         Command::Replay(args) => replay::replay(&args),
     };

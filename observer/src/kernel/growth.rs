@@ -16,18 +16,7 @@ use super::{
     hook::Hook,
     watch::{MapError, attach_failed, refused, take},
 };
-
-/// When growth is traced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum GrowthTracing {
-    /// While a process grows, at the engine's request.
-    #[default]
-    Auto,
-    /// Every watched process, always.
-    Always,
-    /// Never.
-    Off,
-}
+use crate::config::GrowthTracing;
 
 /// Totals by [`observer_common::growth::Place`], in the order of `Place::ALL`.
 pub type PlaceGrowth = [GrowthCount; PLACES];

@@ -22,7 +22,7 @@ use super::{
 };
 
 /// `/proc/self/ns/pid` of the host's first namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
-const INIT_PID_NAMESPACE: &str = "pid:[4026531836]";
+pub(super) const INIT_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// What this kernel's own files say about it.
 struct Kernel {

@@ -26,6 +26,7 @@ pub mod hook;
 pub mod layout;
 mod load;
 mod object;
+pub mod probe;
 pub mod report;
 pub mod ring;
 mod watch;
@@ -35,12 +36,14 @@ use observer_common::name;
 use observer_core::{input::Lost, process::ProcessKey};
 
 pub use self::{
-    growth::{GrowthTracing, PlaceGrowth},
+    growth::PlaceGrowth,
     hook::{Hook, Rung},
     report::{HookReport, Report},
     ring::Rings,
     watch::MapError,
 };
+pub use crate::config::GrowthTracing;
+use crate::config::{Config, Hooks};
 
 /// What the loader may be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +71,22 @@ impl Default for Options {
             watched_max: 8192,
             traced_max: 1024,
             growth: GrowthTracing::Auto,
+        }
+    }
+}
+
+impl Options {
+    /// As configured.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            best_rung: match config.hooks {
+                Hooks::Auto => Rung::TpBtf,
+                Hooks::Tracepoint => Rung::Tracepoint,
+                Hooks::Off => Rung::Files,
+            },
+            watched_max: config.max_processes.try_into().unwrap_or(u32::MAX),
+            growth: config.growth_tracing,
+            ..Self::default()
         }
     }
 }

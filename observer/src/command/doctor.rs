@@ -1,0 +1,139 @@
+//! `observer doctor`: reads what this host allows and how its hooks load, produces a page for a person.
+
+use std::fmt::{self, Write as _};
+
+use super::{ConfigArgs, Exit};
+use crate::{
+    kernel::{Kernel, Options, Report, Rung, probe::Host},
+    source::cgroup::Hierarchy,
+};
+
+pub(super) fn doctor(args: &ConfigArgs) -> anyhow::Result<Exit> {
+    let config = args.load()?;
+    let memory = Hierarchy::discover(&config.procfs, Some(&config.cgroupfs))
+        .map(|found| format!("cgroup v{} at {}", found.version(), found.mount().display()))
+        .map_err(|error| error.to_string());
+    // Loaded and attached for real, then let go: nothing else tells what this kernel accepts.
+    let (kernel, _, report) = Kernel::load(&Options::of(&config));
+    drop(kernel);
+    let (page, exit) = render(&Host::probe(), &memory, &report);
+    print(&page)?;
+    Ok(exit)
+}
+
+/// What the page says, and whether everything the agent wants is possible.
+fn render(host: &Host, memory: &Result<String, String>, report: &Report) -> (String, Exit) {
+    let mut page = Page::default();
+    page.host(host, memory);
+    page.capabilities(host);
+    page.hooks(report);
+    page.verdict();
+    (page.text, if page.limits == 0 { Exit::Success } else { Exit::Limited })
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+    limits: usize,
+}
+
+impl Page {
+    fn host(&mut self, host: &Host, memory: &Result<String, String>) {
+        self.row("kernel", format_args!("{} {}", host.release, host.machine));
+        match &host.btf {
+            Ok(types) => self.row("types", format_args!("BTF with {types} types")),
+            Err(reason) => self.limit("types", format_args!("no BTF: {reason}")),
+        }
+        match &host.lockdown {
+            Ok(mode) => self.row("lockdown", format_args!("{mode}")),
+            Err(reason) => self.row("lockdown", format_args!("unknown, most likely none: {reason}")),
+        }
+        match &host.tracefs {
+            Some(mount) => self.row("tracefs", format_args!("{mount}")),
+            None => self.row(
+                "tracefs",
+                format_args!("not to be read; only hooks on their second rung need it"),
+            ),
+        }
+        match memory {
+            Ok(found) => self.row("memory", format_args!("{found}")),
+            Err(reason) => self.limit("memory", format_args!("{reason}")),
+        }
+        if host.in_host_pid_namespace {
+            self.row("pids", format_args!("the host's namespace"));
+        } else {
+            self.limit(
+                "pids",
+                format_args!("a namespace of its own: run with hostPID: true, or --pid=host"),
+            );
+        }
+        self.row("user", format_args!("uid {}", host.uid));
+    }
+
+    fn capabilities(&mut self, host: &Host) {
+        self.line("");
+        for &(capability, held) in &host.capabilities {
+            let for_what = format_args!("for {}", capability.purpose());
+            if held {
+                self.line(format_args!("{:<20} held     {for_what}", capability.name()));
+            } else {
+                self.limits += 1;
+                self.line(format_args!("{:<20} MISSING  {for_what}", capability.name()));
+            }
+        }
+    }
+
+    fn hooks(&mut self, report: &Report) {
+        self.line("");
+        if let Some(reason) = &report.unavailable {
+            self.limits += 1;
+            self.line(format_args!("No kernel programs: {reason}"));
+        }
+        self.line(format_args!("{:<15} {:<11} lost by it", "hook", "rung"));
+        for hook in &report.hooks {
+            self.line(format_args!(
+                "{:<15} {:<11} {}",
+                hook.hook.name(),
+                hook.rung.name(),
+                hook.lost
+            ));
+            for (rung, reason) in &hook.failed {
+                self.line(format_args!("{:<15} {} failed: {reason}", "", rung.name()));
+            }
+            if hook.rung != Rung::TpBtf {
+                self.limits += 1;
+            }
+        }
+    }
+
+    fn verdict(&mut self) {
+        self.line("");
+        match self.limits {
+            0 => self.line("Everything the agent wants is possible here."),
+            limits => self.line(format_args!("Limited in {limits} respects, all named above.")),
+        }
+    }
+
+    fn row(&mut self, what: &str, value: impl fmt::Display) {
+        self.line(format_args!("{what:<20} {value}"));
+    }
+
+    fn limit(&mut self, what: &str, value: impl fmt::Display) {
+        self.limits += 1;
+        self.row(what, value);
+    }
+
+    fn line(&mut self, line: impl fmt::Display) {
+        // Writing into a String cannot fail.
+        let _ = writeln!(self.text, "{line}");
+    }
+}
+
+fn print(page: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    std::io::stdout().lock().write_all(page.as_bytes())
+}
+
+#[cfg(test)]
+#[path = "doctor_tests.rs"]
+mod tests;

@@ -1,0 +1,94 @@
+//! The page for hosts that allow everything, little and nothing.
+
+use expect_test::expect;
+
+use super::*;
+use crate::kernel::{
+    Hook, HookReport,
+    probe::{Capability, Host},
+};
+
+fn host() -> Host {
+    Host {
+        release: "6.12.9".into(),
+        machine: "x86_64".into(),
+        btf: Ok(125_000),
+        lockdown: Ok("none".into()),
+        tracefs: None,
+        in_host_pid_namespace: true,
+        uid: 0,
+        capabilities: vec![(Capability::Bpf, true), (Capability::SysPtrace, true)],
+    }
+}
+
+fn report(rung: Rung, failed: &[(Rung, &str)]) -> Report {
+    let hook = Hook::Exit;
+    let failed = failed.iter().map(|&(rung, reason)| (rung, reason.to_owned())).collect();
+    Report {
+        unavailable: None,
+        hooks: vec![HookReport {
+            hook,
+            rung,
+            failed,
+            lost: hook.lost(rung, true),
+        }],
+    }
+}
+
+#[test]
+fn a_host_that_allows_everything() {
+    let memory = Ok("cgroup v2 at /sys/fs/cgroup".into());
+    let (page, exit) = render(&host(), &memory, &report(Rung::TpBtf, &[]));
+    expect![[r#"
+        kernel               6.12.9 x86_64
+        types                BTF with 125000 types
+        lockdown             none
+        tracefs              not to be read; only hooks on their second rung need it
+        memory               cgroup v2 at /sys/fs/cgroup
+        pids                 the host's namespace
+        user                 uid 0
+
+        CAP_BPF              held     for kernel programs and their maps
+        CAP_SYS_PTRACE       held     for executables, mappings and heaps of other users' processes
+
+        hook            rung        lost by it
+        exit            tp_btf      nothing
+
+        Everything the agent wants is possible here.
+    "#]]
+    .assert_eq(&page);
+    assert_eq!(exit, Exit::Success);
+}
+
+#[test]
+fn each_limit_is_named_with_its_reason() {
+    let host = Host {
+        btf: Err("cannot read /sys/kernel/btf/vmlinux: No such file or directory".into()),
+        in_host_pid_namespace: false,
+        capabilities: vec![(Capability::Perfmon, false)],
+        ..host()
+    };
+    let memory = Err("no hierarchy with a memory controller is mounted".into());
+    let failed = [(Rung::TpBtf, "no BTF"), (Rung::Tracepoint, "not permitted")];
+    let (page, exit) = render(&host, &memory, &report(Rung::Files, &failed));
+    expect![[r#"
+        kernel               6.12.9 x86_64
+        types                no BTF: cannot read /sys/kernel/btf/vmlinux: No such file or directory
+        lockdown             none
+        tracefs              not to be read; only hooks on their second rung need it
+        memory               no hierarchy with a memory controller is mounted
+        pids                 a namespace of its own: run with hostPID: true, or --pid=host
+        user                 uid 0
+
+        CAP_PERFMON          MISSING  for attaching them, reading kernel memory
+
+        hook            rung        lost by it
+        exit            files only  exit codes, signals and exact times of death
+                        tp_btf failed: no BTF
+                        tracepoint failed: not permitted
+
+        Limited in 5 respects, all named above.
+    "#]]
+    .assert_eq(&page);
+    assert_eq!(exit, Exit::Limited);
+}
