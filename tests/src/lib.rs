@@ -10,6 +10,7 @@ pub mod app;
 pub mod bundle;
 pub mod cgroup;
 pub mod container;
+pub mod counterpart;
 pub mod lines;
 pub mod need;
 pub mod otlp;

@@ -5,7 +5,7 @@
 
 use std::{env, fs, io::Write as _, path::Path, process::Command, thread};
 
-use crate::places;
+use crate::{counterpart, places};
 
 /// Environment variable: the file that takes one line per skipped test, `name<TAB>reason`.
 pub const SKIPS: &str = "OBSERVER_SKIPS";
@@ -25,6 +25,8 @@ pub enum Need {
     NodeMajor(u32),
     /// The official OpenTelemetry protobuf classes.
     OtlpPython,
+    /// A real counterpart, built.
+    Counterpart(&'static counterpart::Counterpart),
     /// A program in `PATH`.
     Program(&'static str),
 }
@@ -56,6 +58,7 @@ pub fn missing(need: Need) -> Option<String> {
                 .is_ok_and(|output| output.status.success());
             (!ready).then(|| "no Python with opentelemetry-proto: `cargo xtask setup`".into())
         }
+        Need::Counterpart(counterpart) => counterpart.missing(),
         Need::Program(name) => places::program(name).is_none().then(|| format!("no `{name}` in PATH")),
     }
 }

@@ -3,6 +3,7 @@
 //! Reads a subcommand, produces its outcome as this program's exit status.
 
 mod ci;
+mod counterpart;
 mod setup;
 mod shell;
 mod test;
@@ -26,6 +27,8 @@ enum Command {
     Setup(setup::Options),
     /// Run all tests, the privileged ones for real where this machine can, and say what was skipped and why
     Test(test::Options),
+    /// Build real counterparts of tests from published modules, into the cache: Collector, Jaeger, Prometheus, Kubernetes
+    Counterpart(counterpart::Options),
     /// Everything CI checks: formatting, lints, house rules, documentation, tests
     Ci(ci::Options),
     /// The house rules that no compiler checks
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Setup(options) => setup::command(&options),
         Command::Test(options) => test::command(&options),
+        Command::Counterpart(options) => counterpart::command(&options),
         Command::Ci(options) => ci::command(&options),
         Command::Tidy => tidy::command(),
     };

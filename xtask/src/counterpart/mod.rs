@@ -1,0 +1,53 @@
+//! Real counterparts of the agent: reads names, produces their programs in the cache.
+//!
+//! Go programs are built from published modules ([`go`]); a few come out of Debian packages, unpacked and not
+//! installed ([`debian`]).
+
+mod debian;
+mod go;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use observer_tests::counterpart::{ALL, Counterpart};
+
+pub(crate) use debian::program as debian_program;
+pub(crate) use go::provide;
+
+/// Which to build.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// collector, jaeger, prometheus, kubernetes, debian-prometheus; none: say which there are
+    names: Vec<String>,
+}
+
+/// `cargo xtask counterpart`
+pub(crate) fn command(options: &Options) -> Result<ExitCode> {
+    for name in &options.names {
+        if name == "debian-prometheus" {
+            let path = debian_program("prometheus", "usr/bin/prometheus")?;
+            println!("counterpart: {}", path.display());
+            continue;
+        }
+        let directory = provide(named(name)?)?;
+        println!("counterpart: {}", directory.display());
+    }
+    if options.names.is_empty() {
+        for counterpart in ALL {
+            let state = counterpart.missing().unwrap_or_else(|| "built".into());
+            println!("{} {}: {state}", counterpart.name, counterpart.version()?);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn named(name: &str) -> Result<&'static Counterpart> {
+    match ALL.into_iter().find(|counterpart| counterpart.name == name) {
+        Some(counterpart) => Ok(counterpart),
+        None => bail!(
+            "no counterpart is called `{name}`; there are {}, debian-prometheus",
+            ALL.map(|counterpart| counterpart.name).join(", ")
+        ),
+    }
+}
