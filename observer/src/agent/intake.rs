@@ -63,6 +63,11 @@ impl Intake {
         }
     }
 
+    /// The agent has stopped.
+    pub(super) fn is_closed(&self) -> bool {
+        self.edges.is_closed()
+    }
+
     /// Passes facts or a sample on, as soon as there is room. False where the agent has stopped.
     pub(super) fn answer(&self, input: Input) -> bool {
         self.answers.blocking_send(input).is_ok()

@@ -6,6 +6,7 @@ mod inspector;
 mod intake;
 mod observation;
 mod order;
+mod rings;
 mod sampling;
 mod scan;
 

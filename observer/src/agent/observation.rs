@@ -13,6 +13,7 @@ use super::{
     inspector::{Inspector, Wish},
     intake::{self, Outlet},
     order::Order,
+    rings,
     sampling::Sampling,
     scan::Scanner,
 };
@@ -20,6 +21,7 @@ use crate::{
     command::say,
     config::Config,
     export::Exporters,
+    kernel::{Hook, Kernel, Options, Rung},
     record::{self, RecordError, Recorder},
     source::{
         Cgroups, Procfs, Sampler,
@@ -83,6 +85,14 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         Cgroups::new(Arc::clone(&hierarchy)),
         config.max_processes,
     );
+    let (kernel, kernel_rings, report) = Kernel::load(&Options::of(config));
+    for line in report.unavailable.iter().cloned().chain(report.degradations()) {
+        say(line);
+    }
+    // Without these two, processes that come and go are found by looking for them.
+    let blind = [Hook::Exec, Hook::Exit]
+        .into_iter()
+        .any(|hook| report.rung(hook) == Rung::Files);
     let mut observation = Observation {
         engine: Engine::new(),
         order: Order::default(),
@@ -94,13 +104,17 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
             intake.clone(),
         )
         .map_err(system("start a thread"))?,
-        sampling: Sampling::start(sampler, config.sample_interval, intake.clone()).map_err(system("start a thread"))?,
+        sampling: Sampling::start(sampler, kernel, config.sample_interval, intake.clone())
+            .map_err(system("start a thread"))?,
     };
     observation.step(&Input {
         at: clock::boot(),
         what: What::Begin(Box::new(begin(config, &hierarchy))),
     });
-    let scanner = Scanner::start(procfs, Some(config.sample_interval), intake).map_err(system("start a thread"))?;
+    observation.record(Recorder::flush);
+    rings::start(kernel_rings, intake.clone()).map_err(system("start a thread"))?;
+    let scanner =
+        Scanner::start(procfs, blind.then_some(config.sample_interval), intake).map_err(system("start a thread"))?;
 
     let (mut ticks, mut clocks) = (interval(TICK), interval(CLOCK));
     let (mut edges, mut answers) = (Vec::with_capacity(BURST), Vec::with_capacity(BURST));

@@ -1,4 +1,5 @@
-//! Sampling: takes the engine's wishes to watch, reads levels at every interval, produces samples.
+//! Sampling: takes the engine's wishes to watch and to trace, reads levels and growth counters at every interval,
+//! produces samples.
 
 use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -6,11 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use observer_core::{Input, Request, What, process::ProcessKey};
+use observer_common::growth::GrowthCount;
+use observer_core::{Input, Request, What, process::ProcessKey, sample::Growth};
 
 use super::{clock, intake::Intake};
 use crate::{
     command::say,
+    kernel::Kernel,
     source::{ProcError, Sampler, WatchError},
 };
 
@@ -20,10 +23,11 @@ pub(super) struct Sampling(Sender<Request>);
 
 impl Sampling {
     /// Starts the thread; it ends when every [`Sampling`] is dropped.
-    pub(super) fn start(sampler: Sampler, interval: Duration, intake: Intake) -> std::io::Result<Self> {
+    pub(super) fn start(sampler: Sampler, kernel: Kernel, interval: Duration, intake: Intake) -> std::io::Result<Self> {
         let (wishes, receiver) = channel();
         let thread = Thread {
             sampler,
+            kernel,
             intake,
             full: false,
         };
@@ -42,6 +46,7 @@ impl Sampling {
 
 struct Thread {
     sampler: Sampler,
+    kernel: Kernel,
     intake: Intake,
     /// The limit of watched processes was reached, and that was said.
     full: bool,
@@ -68,14 +73,29 @@ impl Thread {
     fn obey(&mut self, wish: Request) {
         match wish {
             Request::Watch { process, cgroup } => self.watch(process, &cgroup),
-            Request::Unwatch(process) => self.sampler.unwatch(process),
-            _ => {}
+            Request::Unwatch(process) => {
+                self.sampler.unwatch(process);
+                self.kernel.unwatch(process);
+            }
+            Request::Trace { process, on } => {
+                if self.kernel.trace(process, on).is_err() {
+                    self.intake.losses().add("watch", "growth", 1);
+                }
+            }
+            // Answered by the inspector.
+            Request::Inspect(_) | Request::OomKills { .. } => {}
         }
     }
 
     fn watch(&mut self, process: ProcessKey, cgroup: &str) {
         match self.sampler.watch(process, cgroup) {
-            Ok(()) => self.full = false,
+            Ok(()) => {
+                self.full = false;
+                // Its samples go on; only who signals it is not seen.
+                if self.kernel.watch(process).is_err() {
+                    self.intake.losses().add("watch", "signal", 1);
+                }
+            }
             Err(WatchError::Process(ProcError::Gone { .. })) => {
                 self.intake.answer(Input {
                     at: clock::boot(),
@@ -95,6 +115,24 @@ impl Thread {
     fn sweep(&mut self) -> bool {
         let sweep = self.sampler.sample_all(clock::boot);
         self.intake.losses().add("sample", "sample", sweep.failed);
-        sweep.inputs.into_iter().all(|input| self.intake.answer(input))
+        for lost in self.kernel.drops() {
+            self.intake.losses().add(&lost.stage, &lost.kind, lost.count);
+        }
+        sweep.inputs.into_iter().all(|mut input| {
+            if let What::Sample(sample) = &mut input.what {
+                sample.growth = self
+                    .kernel
+                    .growth(sample.process)
+                    .map(|places| places.iter().map(growth).collect());
+            }
+            self.intake.answer(input)
+        })
+    }
+}
+
+fn growth(count: &GrowthCount) -> Growth {
+    Growth {
+        grown: count.grown,
+        shrunk: count.shrunk,
     }
 }

@@ -1,0 +1,27 @@
+//! The kernel's reader: takes records out of the rings as they come, passes them to the engine, never waits for it.
+
+use std::{thread, time::Duration};
+
+use super::intake::Intake;
+use crate::{command::say, kernel::Rings};
+
+/// How long a wait for records lasts before the thread looks whether the agent has stopped.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Starts the thread; it ends when the engine's end of `intake` is gone.
+pub(super) fn start(mut rings: Rings, intake: Intake) -> std::io::Result<()> {
+    thread::Builder::new().name("rings".into()).spawn(move || {
+        while !intake.is_closed() {
+            match rings.wait(PATIENCE) {
+                Ok(inputs) => inputs.into_iter().for_each(|input| intake.edge(input)),
+                Err(error) => {
+                    say(format_args!(
+                        "the kernel's records cannot be read any more ({error}); files are read on"
+                    ));
+                    return;
+                }
+            }
+        }
+    })?;
+    Ok(())
+}
