@@ -5,6 +5,7 @@
 
 pub mod cgroup;
 pub mod elf;
+pub mod engines;
 mod kept;
 pub mod memory;
 pub mod proc;

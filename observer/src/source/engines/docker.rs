@@ -1,0 +1,100 @@
+//! Docker: reads `containers/<id>/config.v2.json` and `hostconfig.json` below its data directory.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use observer_core::{container::ContainerRuntime, container_facts::ContainerFacts};
+use serde::Deserialize;
+
+use super::{EngineError, read, told};
+
+/// Data directories: the default, and the snap's.
+const DATA: [&str; 2] = ["var/lib/docker", "var/snap/docker/common/var-lib-docker"];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    /// With a leading slash.
+    name: Option<String>,
+    /// `sha256:` of the image's configuration.
+    image: Option<String>,
+    restart_count: Option<u32>,
+    config: Option<Inner>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inner {
+    /// As it was asked for.
+    image: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HostConfig {
+    memory: Option<u64>,
+    memory_reservation: Option<u64>,
+}
+
+/// `daemon.json`, as far as it moves the data directory.
+#[derive(Deserialize)]
+struct Daemon {
+    #[serde(rename = "data-root")]
+    data_root: Option<String>,
+}
+
+pub(super) fn describe(root: &Path, id: &str) -> Result<Option<ContainerFacts>, EngineError> {
+    for data in data_directories(root)? {
+        let dir = data.join("containers").join(id);
+        let Some(config) = read::<Config>(&dir.join("config.v2.json"))? else {
+            continue;
+        };
+        let host = read::<HostConfig>(&dir.join("hostconfig.json"))?;
+        let set = |bytes: Option<u64>| bytes.filter(|bytes| *bytes > 0); // 0 is "none"
+        let inner = config.config;
+        let (image, labels) = inner.map_or((None, None), |inner| (inner.image, inner.labels));
+        return Ok(Some(ContainerFacts {
+            name: config.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+            runtime: Some(ContainerRuntime::Docker),
+            image: told(image),
+            image_digest: told(config.image),
+            labels: labels.unwrap_or_default(),
+            restart_count: config.restart_count,
+            memory_limit: set(host.as_ref().and_then(|host| host.memory)),
+            memory_request: set(host.as_ref().and_then(|host| host.memory_reservation)),
+            ..ContainerFacts::default()
+        }));
+    }
+    Ok(None)
+}
+
+/// Where data may lie; with user namespaces, in a directory `UID.GID` of it as well.
+fn data_directories(root: &Path) -> Result<Vec<PathBuf>, EngineError> {
+    let moved = read::<Daemon>(&root.join("etc/docker/daemon.json"))?.and_then(|daemon| daemon.data_root);
+    let plain = moved
+        .iter()
+        .map(String::as_str)
+        .chain(DATA)
+        .map(|dir| root.join(dir.trim_start_matches('/')));
+    let mut all = Vec::new();
+    for dir in plain {
+        let remapped = std::fs::read_dir(&dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
+        let is_remapped = |path: &PathBuf| {
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.split_once('.'));
+            name.is_some_and(|(uid, gid)| uid.parse::<u32>().is_ok() && gid.parse::<u32>().is_ok())
+        };
+        all.extend(remapped.filter(is_remapped));
+        all.push(dir);
+    }
+    Ok(all)
+}

@@ -1,0 +1,144 @@
+//! Reads the state that container engines keep on disk, produces the name, image, limits and (where the engine runs
+//! pods) the pod of a container. No socket is asked: an engine's socket is as good as root, and a file is not.
+//!
+//! Whatever an engine writes there beside what is named here, a container's environment among it, is not kept.
+
+mod bundle;
+mod docker;
+mod storage;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use observer_core::{
+    container::{ContainerRef, ContainerRuntime, Owner},
+    container_facts::ContainerFacts,
+};
+use serde::de::DeserializeOwned;
+
+/// Largest state file read, bytes. A container's has some 10 kB; podman's list of all of them 1 kB each.
+const LARGEST: u64 = 16 << 20;
+/// Most labels kept of one container, and the longest value.
+const MOST_LABELS: usize = 64;
+const LONGEST_LABEL: usize = 1024;
+
+/// Why a container's state could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A file is there and cannot be read.
+    #[error("cannot read {path}: {source}; mount it read-only into the agent, or names of containers stay unknown")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is not as this engine's versions known so far write it.
+    #[error("{path} is not as the container engine writes it: {source}; please report the engine's version")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+/// The engines of a host, by their files.
+#[derive(Clone, Debug)]
+pub struct Engines {
+    root: PathBuf,
+}
+
+impl Engines {
+    /// The host's root directory: `/`, or where it is mounted in the agent's own container.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// What its engine keeps of a cgroup's owner; `None` where that is no container, or no engine here knows it.
+    pub fn describe(&self, owner: &Owner) -> Result<Option<ContainerFacts>, EngineError> {
+        let container = match owner {
+            Owner::Container(container)
+            | Owner::Pod {
+                container: Some(container),
+                ..
+            } => container,
+            Owner::Pod { container: None, .. } | Owner::Unit { .. } => return Ok(None),
+        };
+        // An id is a file's name here: hexadecimal digits, or nothing is looked for.
+        if container.id.is_empty() || !container.id.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
+        let Some(mut facts) = self.look(container)? else {
+            return Ok(None);
+        };
+        facts.id.clone_from(&container.id);
+        if let (Owner::Pod { uid, .. }, Some(pod)) = (owner, &mut facts.pod) {
+            pod.uid.clone_from(uid);
+        }
+        bound(&mut facts.labels);
+        Ok(Some(facts))
+    }
+
+    fn look(&self, container: &ContainerRef) -> Result<Option<ContainerFacts>, EngineError> {
+        type Look = fn(&Path, &str) -> Result<Option<ContainerFacts>, EngineError>;
+        let looks: &[Look] = match container.runtime {
+            Some(ContainerRuntime::Docker) => &[docker::describe],
+            Some(ContainerRuntime::Podman | ContainerRuntime::CriO) => &[storage::describe],
+            Some(ContainerRuntime::Containerd) => &[bundle::describe],
+            Some(ContainerRuntime::Lxc) => &[],
+            // Kubernetes' cgroupfs driver does not tell.
+            None => &[bundle::describe, storage::describe, docker::describe],
+        };
+        for look in looks {
+            if let Some(facts) = look(&self.root, &container.id)? {
+                return Ok(Some(facts));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Reads a JSON file; `None` where there is none.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
+    let failed = |source| EngineError::Read {
+        path: path.to_path_buf(),
+        source,
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let mut text = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > LARGEST {
+        return Err(failed(io::ErrorKind::FileTooLarge.into()));
+    }
+    let parsed = serde_json::from_slice(&text);
+    parsed.map(Some).map_err(|source| EngineError::Malformed {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn bound(labels: &mut BTreeMap<String, String>) {
+    labels.retain(|_, value| value.len() <= LONGEST_LABEL);
+    while labels.len() > MOST_LABELS {
+        labels.pop_last();
+    }
+}
+
+/// A text that says something.
+fn told(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}

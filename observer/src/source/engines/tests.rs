@@ -1,0 +1,156 @@
+//! Files as Docker 24, podman 4.3, CRI-O 1.30 and containerd 1.6 write them, cut to what is around what is read.
+
+use std::fs;
+
+use super::*;
+
+const ID: &str = "3d5a1f0c9e7b4a62815c0f9d8e7a6b5c4d3e2f1a0b9c8d7e6f5a4b3c2d1e0f9a";
+
+fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Engines) {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = dir.path().join(path.replace("{id}", ID));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text.replace("{id}", ID)).unwrap();
+    }
+    let engines = Engines::new(dir.path());
+    (dir, engines)
+}
+
+fn container(runtime: Option<ContainerRuntime>) -> ContainerRef {
+    ContainerRef {
+        runtime,
+        id: ID.to_owned(),
+    }
+}
+
+fn outside(runtime: ContainerRuntime) -> Owner {
+    Owner::Container(container(Some(runtime)))
+}
+
+const DOCKER: &str = r#"{"StreamConfig":{},"State":{"Running":true,"OOMKilled":false,"Pid":4711},"ID":"{id}",
+"Created":"2026-05-01T10:00:00Z","Config":{"Hostname":"3d5a1f0c9e7b","Env":["DB_PASSWORD=secret"],"Image":"shop/api:1.4",
+"Labels":{"com.docker.compose.project":"shop","com.docker.compose.service":"api"}},
+"Image":"sha256:aaaa","Name":"/shop-api-1","RestartCount":3}"#;
+
+#[test]
+fn docker_wherever_its_data_lies() {
+    let config = |data: &str| format!("{data}/containers/{{id}}/config.v2.json");
+    for (data, daemon) in [
+        ("var/lib/docker", None),
+        ("var/lib/docker/100000.100000", None),
+        (
+            "data/docker",
+            Some(r#"{"data-root": "/data/docker", "live-restore": true}"#),
+        ),
+    ] {
+        let path = config(data);
+        let hostconfig = path.replace("config.v2.json", "hostconfig.json");
+        let mut files = vec![
+            (path.as_str(), DOCKER),
+            (hostconfig.as_str(), r#"{"Memory":536870912,"Runtime":"runc"}"#),
+        ];
+        files.extend(daemon.map(|text| ("etc/docker/daemon.json", text)));
+        let (_dir, engines) = host(&files);
+        let facts = engines.describe(&outside(ContainerRuntime::Docker)).unwrap().unwrap();
+        assert_eq!((facts.id.as_str(), facts.name.as_str()), (ID, "shop-api-1"), "{data}");
+        assert_eq!(facts.image.as_deref(), Some("shop/api:1.4"));
+        assert_eq!(facts.image_digest.as_deref(), Some("sha256:aaaa"));
+        assert_eq!(
+            (facts.restart_count, facts.memory_limit, facts.memory_request),
+            (Some(3), Some(512 << 20), None)
+        );
+        assert_eq!(facts.labels["com.docker.compose.service"], "api");
+        assert!(!serde_json::to_string(&facts).unwrap().contains("secret"));
+    }
+}
+
+const OCI: &str = r#"{"ociVersion":"1.0.2","process":{"env":["DB_PASSWORD=secret"],"args":["node"]},"annotations":{
+"io.kubernetes.cri.container-name":"api","io.kubernetes.cri.container-type":"container",
+"io.kubernetes.cri.image-name":"docker.io/shop/api:1.4","io.kubernetes.cri.sandbox-id":"ffff",
+"io.kubernetes.cri.sandbox-name":"api-7d9c","io.kubernetes.cri.sandbox-namespace":"shop"},
+"linux":{"resources":{"memory":{"limit":134217728},"cpu":{"shares":2}}}}"#;
+
+#[test]
+fn containerd_names_the_pod_without_the_api() {
+    let (_dir, engines) = host(&[(
+        "run/containerd/io.containerd.runtime.v2.task/k8s.io/{id}/config.json",
+        OCI,
+    )]);
+    for runtime in [Some(ContainerRuntime::Containerd), None] {
+        let owner = Owner::Pod {
+            uid: "0f2e".into(),
+            container: Some(container(runtime)),
+        };
+        let facts = engines.describe(&owner).unwrap().unwrap();
+        assert_eq!((facts.name.as_str(), facts.memory_limit), ("api", Some(128 << 20)));
+        let pod = facts.pod.as_ref().unwrap();
+        assert_eq!(
+            (pod.uid.as_str(), pod.name.as_str(), pod.namespace.as_str()),
+            ("0f2e", "api-7d9c", "shop")
+        );
+        assert!(!serde_json::to_string(&facts).unwrap().contains("secret"));
+    }
+}
+
+const STORAGE: &str = r#"[{"id":"eeee","names":["other"],"image":"bbbb","layer":"x"},
+{"id":"{id}","names":["web"],"image":"cccc","layer":"y",
+"metadata":"{\"image-name\":\"docker.io/shop/web:2\",\"image-id\":\"cccc\",\"name\":\"web\",\"created-at\":1}"}]"#;
+
+#[test]
+fn podman_and_cri_o() {
+    let dir = "var/lib/containers/storage/overlay-containers";
+    let list = format!("{dir}/volatile-containers.json");
+    let (_dir, engines) = host(&[(&list, STORAGE)]);
+    let facts = engines.describe(&outside(ContainerRuntime::Podman)).unwrap().unwrap();
+    assert_eq!(
+        (facts.name.as_str(), facts.image.as_deref()),
+        ("web", Some("docker.io/shop/web:2"))
+    );
+    assert_eq!(
+        (facts.image_digest.as_deref(), facts.runtime),
+        (Some("sha256:cccc"), Some(ContainerRuntime::Podman))
+    );
+
+    let list = format!("{dir}/containers.json");
+    let spec = format!("{dir}/{{id}}/userdata/config.json");
+    let crio = r#"{"annotations":{"io.kubernetes.pod.name":"api-0","io.kubernetes.pod.namespace":"shop",
+        "io.kubernetes.pod.uid":"0f2e","io.kubernetes.container.name":"api",
+        "io.kubernetes.cri-o.ImageName":"docker.io/shop/api:1.4"},"linux":{"resources":{"memory":{"limit":-1}}}}"#;
+    let (_dir, engines) = host(&[(&list, STORAGE), (&spec, crio)]);
+    let facts = engines.describe(&outside(ContainerRuntime::CriO)).unwrap().unwrap();
+    assert_eq!((facts.name.as_str(), facts.memory_limit), ("api", None));
+    let pod = facts.pod.unwrap();
+    assert_eq!(
+        (pod.uid.as_str(), pod.name.as_str(), pod.namespace.as_str()),
+        ("0f2e", "api-0", "shop")
+    );
+}
+
+#[test]
+fn what_nobody_knows_is_none_and_what_is_damaged_is_said() {
+    let (_dir, engines) = host(&[]);
+    assert_eq!(engines.describe(&outside(ContainerRuntime::Docker)).unwrap(), None);
+    assert_eq!(engines.describe(&Owner::Container(container(None))).unwrap(), None);
+    assert_eq!(
+        engines
+            .describe(&Owner::Unit {
+                name: "a.service".into(),
+                user: None
+            })
+            .unwrap(),
+        None
+    );
+    let traversal = ContainerRef {
+        runtime: None,
+        id: "../../etc".into(),
+    };
+    assert_eq!(engines.describe(&Owner::Container(traversal)).unwrap(), None);
+
+    let (_dir, engines) = host(&[("var/lib/docker/containers/{id}/config.v2.json", r#"{"Name": 3}"#)]);
+    let error = engines
+        .describe(&outside(ContainerRuntime::Docker))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("config.v2.json"), "{error}");
+}
