@@ -12,7 +12,7 @@ use std::{
 
 use observer_core::{Input, What, process::ProcessKey};
 
-use super::{clock, intake::Intake};
+use super::{clock, intake::Intake, names::Names};
 use crate::source::{Cgroups, ProcError, Procfs};
 
 /// Wishes waiting at most: an exec storm beyond that loses inspections, counted.
@@ -39,9 +39,10 @@ impl Inspector {
     pub(super) fn start(procfs: Arc<Procfs>, cgroups: Cgroups, intake: Intake) -> std::io::Result<Self> {
         let (wishes, receiver) = sync_channel(WAITING);
         let answers = intake.clone();
-        thread::Builder::new()
-            .name("inspector".into())
-            .spawn(move || inspect(&receiver, &procfs, &cgroups, &answers))?;
+        thread::Builder::new().name("inspector".into()).spawn(move || {
+            let names = Names::of_host(&procfs);
+            inspect(&receiver, &procfs, &cgroups, &names, &answers);
+        })?;
         Ok(Self { wishes, intake })
     }
 
@@ -57,12 +58,15 @@ impl Inspector {
     }
 }
 
-fn inspect(wishes: &Receiver<Wish>, procfs: &Procfs, cgroups: &Cgroups, intake: &Intake) {
+fn inspect(wishes: &Receiver<Wish>, procfs: &Procfs, cgroups: &Cgroups, names: &Names, intake: &Intake) {
     for wish in wishes {
         let open = match wish {
             Wish::Inspect(key) => {
                 let what = match procfs.inspect(key) {
-                    Ok(facts) => What::Process(Box::new(facts)),
+                    Ok(facts) => {
+                        names.tell(&facts, intake);
+                        What::Process(Box::new(facts))
+                    }
                     Err(ProcError::Gone { .. }) => What::Vanished(key),
                     Err(_) => {
                         intake.losses().add("inspect", "process", 1);

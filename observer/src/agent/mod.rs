@@ -4,6 +4,7 @@
 mod clock;
 mod inspector;
 mod intake;
+mod names;
 mod observation;
 mod order;
 mod rings;

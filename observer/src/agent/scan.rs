@@ -20,7 +20,7 @@ use observer_core::{
     process::{ProcessKey, Runtime},
 };
 
-use super::{clock, intake::Intake};
+use super::{clock, intake::Intake, names::Names};
 use crate::source::{ProcError, Procfs};
 
 /// Asks for another scan.
@@ -45,8 +45,9 @@ impl Scanner {
 }
 
 fn run(procfs: &Procfs, interval: Option<Duration>, intake: &Intake, asks: &Receiver<()>) {
+    let names = Names::of_host(procfs);
     let mut known = BTreeMap::new();
-    while scan(procfs, intake, &mut known) {
+    while scan(procfs, &names, intake, &mut known) {
         let next = match interval {
             Some(interval) => asks.recv_timeout(interval),
             None => asks.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -58,7 +59,7 @@ fn run(procfs: &Procfs, interval: Option<Duration>, intake: &Intake, asks: &Rece
 }
 
 /// One pass. `known` is what the last one found: start times by pid. False where the agent has stopped.
-fn scan(procfs: &Procfs, intake: &Intake, known: &mut BTreeMap<u32, u64>) -> bool {
+fn scan(procfs: &Procfs, names: &Names, intake: &Intake, known: &mut BTreeMap<u32, u64>) -> bool {
     let Ok(entries) = fs::read_dir(procfs.root()) else {
         intake.losses().add("scan", "procfs", 1);
         return true;
@@ -78,6 +79,7 @@ fn scan(procfs: &Procfs, intake: &Intake, known: &mut BTreeMap<u32, u64>) -> boo
                 if facts.exe.is_empty() && facts.runtime == Runtime::Other {
                     continue;
                 }
+                names.tell(&facts, intake);
                 if !intake.answer(Input {
                     at: clock::boot(),
                     what: What::Process(Box::new(facts)),

@@ -12,5 +12,6 @@ pub mod proc;
 pub mod sampler;
 
 pub use cgroup::{Cgroups, Level};
+pub use engines::{EngineError, Engines};
 pub use proc::{ProcError, Procfs};
 pub use sampler::{Sampler, Sweep, WatchError};

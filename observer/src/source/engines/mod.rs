@@ -62,6 +62,16 @@ impl Engines {
         Self { root: root.into() }
     }
 
+    /// Those of the host whose procfs this is: its process 1 has the host's root, whatever container the agent is in.
+    /// Where that may not be entered (no SYS_PTRACE), the directory that holds procfs.
+    pub fn of_host(procfs: &Path) -> Self {
+        let of_init = procfs.join("1/root");
+        match std::fs::metadata(of_init.join("etc")) {
+            Ok(_) => Self::new(of_init),
+            Err(_) => Self::new(procfs.parent().unwrap_or(Path::new("/"))),
+        }
+    }
+
     /// What its engine keeps of a cgroup's owner; `None` where that is no container, or no engine here knows it.
     pub fn describe(&self, owner: &Owner) -> Result<Option<ContainerFacts>, EngineError> {
         let container = match owner {

@@ -1,0 +1,36 @@
+//! Names: reads what a container engine's files say of a watched process's container, tells it before the process itself,
+//! so that no finding goes out under an id while a name is to be had.
+
+use observer_core::{Input, What, container, process::ProcessFacts};
+
+use super::{clock, intake::Intake};
+use crate::source::{Engines, Procfs};
+
+/// The container engines of this host.
+#[derive(Clone, Debug)]
+pub(super) struct Names(Engines);
+
+impl Names {
+    /// Those of the host whose procfs this is.
+    pub(super) fn of_host(procfs: &Procfs) -> Self {
+        Self(Engines::of_host(procfs.root()))
+    }
+
+    /// Passes on what is known of its container. What cannot be read is counted, and the process keeps its id as a name.
+    pub(super) fn tell(&self, facts: &ProcessFacts, intake: &Intake) {
+        let Some(owner) = container::owner(&facts.cgroup).filter(|_| facts.is_watched()) else {
+            return;
+        };
+        match self.0.describe(&owner) {
+            Ok(Some(named)) => {
+                // Where the agent has stopped, passing the process on fails as well.
+                intake.answer(Input {
+                    at: clock::boot(),
+                    what: What::Container(Box::new(named)),
+                });
+            }
+            Ok(None) => {}
+            Err(_) => intake.losses().add("inspect", "container", 1),
+        }
+    }
+}
