@@ -15,13 +15,18 @@
 mod bare;
 #[cfg(test)]
 mod consistency;
+mod create;
 mod edge;
 mod emit;
+mod ends;
 mod facts;
 mod level;
+mod naming;
+mod release;
 mod settle;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -99,8 +104,7 @@ impl Engine {
             What::Clock(anchor) => self.clock = *anchor,
             What::Kernel(event) => self.edge(input.at, event, &mut out),
             What::Process(facts) => self.process(input.at, facts, &mut out),
-            // Names arrive late or never: nothing the engine does depends on them.
-            What::Container(_) => {}
+            What::Container(facts) => self.container_facts(facts, &mut out),
             What::Vanished(key) => self.vanished(input.at, *key, &mut out),
             What::Sample(sample) => self.sample(input.at, sample, &mut out),
             What::OomKills { cgroup, count } => self.oom_kills(cgroup, *count),

@@ -1,5 +1,6 @@
 //! Who a process is: reads its facts, produces slot, workload, version and the Resource of its telemetry.
 
+mod release;
 mod resource;
 mod slot;
 
@@ -9,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::ProcessKey;
 
-pub(crate) use resource::resource;
-pub(crate) use slot::{home_and_slot, is_launcher, version, workload};
+pub(crate) use release::{Release, is_job, workload};
+pub(crate) use resource::{About, resource};
+pub(crate) use slot::{home, home_of_cgroup, is_launcher, slot};
 
 /// What is restarted in place. A sawtooth is a slot's sequence of runs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

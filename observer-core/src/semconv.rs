@@ -67,6 +67,26 @@ names! {
     K8S_POD_NAME = "k8s.pod.name";
     /// Namespace of the pod (stable).
     K8S_NAMESPACE_NAME = "k8s.namespace.name";
+    /// Name of the node (stable).
+    K8S_NODE_NAME = "k8s.node.name";
+    /// Name of the Deployment (stable).
+    K8S_DEPLOYMENT_NAME = "k8s.deployment.name";
+    /// Name of the ReplicaSet (stable).
+    K8S_REPLICASET_NAME = "k8s.replicaset.name";
+    /// Name of the StatefulSet (stable).
+    K8S_STATEFULSET_NAME = "k8s.statefulset.name";
+    /// Name of the DaemonSet (stable).
+    K8S_DAEMONSET_NAME = "k8s.daemonset.name";
+    /// Name of the Job (stable).
+    K8S_JOB_NAME = "k8s.job.name";
+    /// Name of the CronJob (stable).
+    K8S_CRONJOB_NAME = "k8s.cronjob.name";
+    /// Runtime that manages the container (development).
+    CONTAINER_RUNTIME_NAME = "container.runtime.name";
+    /// Image of the container, without tag and digest (development).
+    CONTAINER_IMAGE_NAME = "container.image.name";
+    /// Name of the systemd unit. The collector's systemd receiver uses the same; the conventions have none.
+    SYSTEMD_UNIT = "systemd.unit.name";
     /// Name of the container in its pod's specification (stable).
     K8S_CONTAINER_NAME = "k8s.container.name";
 
@@ -238,6 +258,12 @@ names! {
     ROLLOUT_FROM = "observer.rollout.from";
     /// The new version. No convention: `service.version` in the Resource is the same.
     ROLLOUT_TO = "observer.rollout.to";
+    /// The version that introduced it. No convention.
+    BLAME_INTRODUCED_BY = "observer.leak.introduced_by";
+    /// When that version was first seen, s since 1970. No convention.
+    BLAME_SINCE = "observer.leak.introduced_at";
+    /// What the blame stands on, in words. No convention.
+    BLAME_EVIDENCE = "observer.leak.blame.evidence";
     /// What changed, in words. No convention.
     ROLLOUT_CHANGED = "observer.rollout.changed";
     /// How long nothing could be seen, s; the record's time is its end. No convention.

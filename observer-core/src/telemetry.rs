@@ -106,10 +106,10 @@ fn period_s(runs: &[RunSummary]) -> Option<f64> {
     (gaps > 0).then(|| last.ended.since(first.ended) as f64 / SECOND as f64 / gaps as f64)
 }
 
+/// Names with what they mean.
+pub type Names = &'static [(&'static str, &'static str)];
+
 /// Every event with its meaning and every attribute with its convention, for the reference page.
-pub fn reference() -> (
-    &'static [(&'static str, &'static str)],
-    &'static [(&'static str, &'static str)],
-) {
+pub fn reference() -> (Names, Names) {
     (event::ALL, semconv::ALL)
 }

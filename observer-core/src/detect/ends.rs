@@ -100,6 +100,7 @@ impl SlotDetector {
             first_version: self.first_version.clone(),
             attribution: None,
             comparison: None,
+            blame: None,
             gates: gates.iter().map(Outcome::gate).collect(),
             because: format!("{} {because}", runs.len()),
             runs: runs.iter().map(|run| run.summary(self.version.as_ref())).collect(),

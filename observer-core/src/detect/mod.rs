@@ -18,7 +18,7 @@ use crate::{
     exit::Cause,
     finding::{Ceiling, Confidence, RunSummary},
     identity::Version,
-    time::BootTime,
+    time::{BootTime, WallTime},
 };
 
 pub mod attribution;
@@ -28,6 +28,7 @@ pub mod elementary;
 mod ends;
 pub mod forecast;
 pub mod gates;
+mod heir;
 mod judge;
 pub mod record;
 pub mod ring;
@@ -134,10 +135,26 @@ pub struct Verdict {
     pub attribution: Option<Attribution>,
     /// Before and after, where a later version resolved it.
     pub comparison: Option<Comparison>,
+    /// Which version introduced it; the engine adds it, which knows all slots of the workload.
+    #[serde(default)]
+    pub blame: Option<Blame>,
     /// Which gates decided, in the order they were evaluated.
     pub gates: Vec<Gate>,
     /// The reason in words.
     pub because: String,
+}
+
+/// Which version introduced a leak.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blame {
+    /// The version, where an earlier one was seen to be clean or this was seen to be the first.
+    pub introduced_by: Option<Version>,
+    /// When the first version that shows it was first seen.
+    pub since: WallTime,
+    /// The last version that was seen long enough without it.
+    pub last_clean: Option<Version>,
+    /// What that stands on, in words.
+    pub evidence: String,
 }
 
 /// A version that leaked beside one that does not.

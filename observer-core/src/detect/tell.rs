@@ -86,6 +86,7 @@ impl SlotDetector {
             first_version: None,
             attribution: None,
             comparison: None,
+            blame: None,
             gates: Vec::new(),
             because: because.to_owned(),
         }

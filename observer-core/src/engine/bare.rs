@@ -22,7 +22,11 @@ impl Engine {
     }
 
     /// The slot a new container begins a run of.
-    pub(super) fn slot_for(&mut self, slot: Slot, facts: &ProcessFacts) -> Option<SlotId> {
+    pub(super) fn slot_for(&mut self, slot: Slot, facts: &ProcessFacts, named: bool) -> Option<SlotId> {
+        if named {
+            // A container with a name of its own lives once.
+            return Some(SlotId { slot, instance: 0 });
+        }
         if matches!(slot, Slot::Bare { .. })
             && self.registry.slots.instances(&slot).next().is_none()
             && let Some(orphan) = self.orphan(facts)

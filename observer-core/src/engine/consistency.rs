@@ -1,6 +1,7 @@
 //! What must hold between the registry's parts after every step.
 
 use super::Engine;
+use crate::registry::Process;
 
 impl Engine {
     /// The first thing found wrong.
@@ -21,7 +22,7 @@ impl Engine {
                 }
             }
             for key in &container.dying {
-                if !registry.processes.get(key).is_some_and(|p| !p.alive()) {
+                if registry.processes.get(key).is_none_or(Process::alive) {
                     return Some(format!("{key:?} is dying in {id:?}"));
                 }
                 if !self.due.values().flatten().any(|due| due == key) {

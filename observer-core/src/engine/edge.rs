@@ -4,6 +4,7 @@ use super::{Engine, GRACE, MAX_MARKS};
 use crate::{
     Output, Request,
     exit::SignalSeen,
+    identity,
     kernel::{ExitStatus, OomVictim, Signal},
     process::ProcessKey,
     registry::{Death, Home, Mark, container::MAX_MEMBERS},
@@ -199,13 +200,18 @@ impl Engine {
     /// A cgroup can be released only when it is empty: whoever is still thought to live there has died unseen,
     /// unless the records of it are on their way in the other ring.
     pub(super) fn cgroup_released(&mut self, path: &str) {
-        let home = Home::Cgroup(path.to_owned());
+        let home = identity::home_of_cgroup(path).unwrap_or_else(|| Home::Cgroup(path.to_owned()));
         let Some(id) = self.registry.containers.at(&home).map(|c| c.id) else {
             return;
         };
         let Some(container) = self.registry.containers.get_mut(id) else {
             return;
         };
+        // A cgroup below the container's own may go at any time.
+        let own = container.cgroup == path || container.cgroup.strip_prefix(path).is_some_and(|r| r.starts_with('/'));
+        if !own {
+            return;
+        }
         container.gone = true;
         let members: Vec<ProcessKey> = container.members.iter().copied().collect();
         for key in members {

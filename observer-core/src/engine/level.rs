@@ -19,10 +19,10 @@ const MAX_EARLY: usize = 16;
 
 impl Engine {
     /// Settings of a slot's detector.
-    pub(super) fn detection(&self) -> DetectConfig {
+    pub(super) fn detection(&self, job: bool) -> DetectConfig {
         DetectConfig {
             time_scale: self.settings.time_scale,
-            job: false,
+            job,
             host_memory: Some(self.host_memory).filter(|bytes| *bytes > 0),
         }
     }
@@ -229,7 +229,7 @@ impl Engine {
 }
 
 /// Net growth by place.
-fn net(growth: &[Growth]) -> [i64; PLACES as usize] {
+fn net(growth: &[Growth]) -> [i64; PLACES] {
     std::array::from_fn(|i| growth.get(i).map_or(0, |g| g.grown.wrapping_sub(g.shrunk) as i64))
 }
 

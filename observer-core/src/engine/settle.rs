@@ -1,14 +1,13 @@
-//! Ends: reads deaths whose grace is over, produces causes, ended runs and what is to be said of them.
+//! Deaths: reads those whose grace is over, produces their causes, and findings of kills for memory.
 
 use super::{Engine, GRACE};
 use crate::{
-    Output, Request,
-    detect::{RunEnd, Verdict},
+    Output,
     exit::{self, Cause, End, Evidence, OomKiller, Victim},
-    finding::{Confidence, Event, HeapOom, OomKill, OomScope, Restart, RunSummary},
+    finding::{Event, HeapOom, OomKill, OomScope},
     kernel::ExitStatus,
     process::ProcessKey,
-    registry::{Container, ContainerId, Death, Home, Process, SlotId},
+    registry::{Container, ContainerId, Death, Home, Process},
     time::{BootTime, SECOND},
 };
 
@@ -117,6 +116,7 @@ impl Engine {
             .filter(|l| *l > 0)
             .zip(container.run.usage)
             .map(|(l, u)| u as f64 / l as f64);
+        let pod = container.named.as_ref().and_then(|named| named.pod.as_ref());
         Evidence {
             pid: process.key.pid,
             at: death.at,
@@ -133,8 +133,8 @@ impl Engine {
             rss_projected: projected,
             heap_limit: container.run.heap_limit,
             saturation,
-            rollout: false,
-            kept_pod: false,
+            rollout: pod.is_some_and(|pod| pod.terminating) && self.is_superseded(container),
+            kept_pod: pod.is_some_and(|pod| !pod.terminating),
             lossy: death.at <= self.lossy_until && container.run.gap,
         }
     }
@@ -215,151 +215,6 @@ impl Engine {
         let contradicted_by =
             "a victim mark of the kernel's OOM killer, or a level far below the heap limit; neither was seen";
         self.find(id, at, event, end.confidence, contradicted_by, out);
-    }
-
-    /// A run is over.
-    pub(super) fn end_container(&mut self, id: ContainerId, out: &mut Output) {
-        let Some(slot_id) = self.registry.containers.get(id).map(|c| c.slot.clone()) else {
-            return;
-        };
-        // A life cannot be told before the one it follows.
-        let before: Vec<ContainerId> = self.registry.slots.get(&slot_id).map_or_else(Vec::new, |state| {
-            let order = state.current.iter().chain(&state.waiting).copied();
-            order.take_while(|other| *other != id).collect()
-        });
-        for earlier in before {
-            self.close(earlier, &slot_id, out);
-        }
-        self.close(id, &slot_id, out);
-        self.begin_waiting(&slot_id, out);
-    }
-
-    fn close(&mut self, id: ContainerId, slot_id: &SlotId, out: &mut Output) {
-        self.begin_waiting(slot_id, out);
-        let Some(container) = self.registry.containers.get(id) else {
-            return;
-        };
-        for key in container.members.iter().chain(&container.dying) {
-            if let Some(process) = self.registry.processes.get_mut(key) {
-                process.container = None;
-                if process.watched {
-                    process.watched = false;
-                    out.requests.push(Request::Unwatch(*key));
-                }
-            }
-        }
-        let end = container.main_end.clone().map_or_else(End::unseen, |(_, end)| end);
-        let run = &container.run;
-        let mut summary = RunSummary {
-            run: run.number,
-            started: run.started,
-            ended: container.last_exit.max(run.started),
-            version: run.version.clone(),
-            end,
-            peak: run.peak,
-            ceiling: run.ceiling(),
-            slope_bytes_per_hour: None,
-        };
-        let peak = Some(run.peak).filter(|peak| *peak > 0);
-        let Some(state) = self.registry.slots.get_mut(slot_id) else {
-            return;
-        };
-        let mut verdict = None;
-        if state.current == Some(id) {
-            let (at, cause, confidence) = (summary.ended, summary.cause(), summary.end.confidence);
-            let lower = state.detector.ceiling().or(summary.ceiling);
-            summary.ceiling = run.ceiling_of(cause).or(lower);
-            verdict = state.detector.end_run(&RunEnd {
-                at,
-                cause,
-                confidence,
-                peak,
-            });
-            let record = state
-                .detector
-                .records()
-                .last()
-                .filter(|record| record.run == summary.run);
-            summary.slope_bytes_per_hour = record.map(|record| f64::from(record.slope));
-        }
-        state.last_active = self.now;
-        state.current = state.current.filter(|current| *current != id);
-        state.waiting.retain(|waiting| *waiting != id);
-        state.keep(summary);
-        self.verdict(id, verdict, out);
-        self.registry.containers.remove(id);
-    }
-
-    /// The next life of a slot begins when the one before is settled.
-    pub(super) fn begin_waiting(&mut self, slot_id: &SlotId, out: &mut Output) {
-        let Some(state) = self.registry.slots.get_mut(slot_id) else {
-            return;
-        };
-        if state.current.is_some() {
-            return;
-        }
-        let Some(id) = state.waiting.pop_front() else { return };
-        state.current = Some(id);
-        let Some(run) = self.registry.containers.get_mut(id).map(|c| &mut c.run) else {
-            return;
-        };
-        let (at, number) = (run.started, run.number);
-        let mut verdicts = vec![state.detector.begin_run(number, at, run.version.as_ref())];
-        verdicts.extend(
-            std::mem::take(&mut run.early)
-                .iter()
-                .map(|point| state.detector.observe(point)),
-        );
-        if let Some(previous) = state.ended.back().cloned() {
-            let rollout = matches!((&previous.version, &run.version), (Some(a), Some(b)) if a != b);
-            let confidence = previous.end.confidence;
-            let event = Event::Restart(Box::new(Restart {
-                run: number,
-                previous,
-                rollout,
-            }));
-            self.find(
-                id,
-                at,
-                event,
-                confidence,
-                "the former process found alive; it was not",
-                out,
-            );
-        }
-        for verdict in verdicts {
-            self.verdict(id, verdict, out);
-        }
-    }
-
-    /// States a change of what detection says, with all that is known of the runs it compared.
-    pub(super) fn verdict(&mut self, id: ContainerId, verdict: Option<Verdict>, out: &mut Output) {
-        let Some(mut verdict) = verdict else { return };
-        let Some(container) = self.registry.containers.get(id) else {
-            return;
-        };
-        if let Some(state) = self.registry.slots.get(&container.slot) {
-            for run in &mut verdict.runs {
-                if let Some(ours) = state.ended.iter().find(|ours| ours.run == run.run) {
-                    let slope = ours.slope_bytes_per_hour.or(run.slope_bytes_per_hour);
-                    *run = RunSummary {
-                        slope_bytes_per_hour: slope,
-                        ..ours.clone()
-                    };
-                }
-            }
-        }
-        let at = verdict.at;
-        let contradicted_by = "a plateau, a falling floor, growth that follows the load, a level earlier runs had lived with: \
-                               the gates name what was measured";
-        self.find(
-            id,
-            at,
-            Event::Leak(Box::new(verdict)),
-            Confidence::Inferred,
-            contradicted_by,
-            out,
-        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod exits;
 mod lives;
+mod names;
 mod order;
 mod random;
 

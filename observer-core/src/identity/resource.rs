@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use super::{Resource, Slot, Version, Workload, slot::program};
 use crate::{
+    container::{Owner, owner},
+    container_facts::{ContainerFacts, PodFacts},
     process::{ProcessFacts, Runtime},
     semconv,
 };
@@ -13,49 +15,152 @@ use crate::{
 /// observed application, and a Resource is held for every run.
 const MAX_ATTRIBUTES: usize = 64;
 const MAX_VALUE: usize = 1_024;
+/// Annotations of a pod that are attributes (OpenTelemetry semantic conventions, "Kubernetes", service attributes).
+const ANNOTATION: &str = "resource.opentelemetry.io/";
 
-/// The Resource of a run. `host` is the agent's host.
-pub(crate) fn resource(
-    facts: &ProcessFacts,
-    slot: &Slot,
-    workload: &Workload,
-    version: Option<&Version>,
-    host: &str,
-) -> Resource {
-    let mut resource = Resource::new();
-    let mut put = |name: &str, value: String| {
-        if !value.is_empty() {
-            resource.insert(name.to_owned(), value);
-        }
-    };
-    put(semconv::HOST_NAME, host.to_owned());
+/// What a Resource is made of.
+pub(crate) struct About<'a> {
+    pub(crate) facts: &'a ProcessFacts,
+    pub(crate) named: Option<&'a ContainerFacts>,
+    pub(crate) slot: &'a Slot,
+    pub(crate) workload: &'a Workload,
+    pub(crate) version: Option<&'a Version>,
+    /// The agent's host.
+    pub(crate) host: &'a str,
+}
+
+/// The Resource of a run. Later lines win: what the process says of itself last, and `OTEL_SERVICE_NAME` over
+/// `service.name` (OpenTelemetry specification, "General SDK Configuration").
+pub(crate) fn resource(about: &About<'_>) -> Resource {
+    let About {
+        facts,
+        named,
+        slot,
+        workload,
+        version,
+        host,
+    } = about;
+    let mut list = List(Resource::new());
+    list.put(semconv::HOST_NAME, *host);
     if let Runtime::Node { version, .. } = &facts.runtime {
-        put(semconv::PROCESS_RUNTIME_NAME, "nodejs".to_owned());
-        put(semconv::PROCESS_RUNTIME_VERSION, version.clone().unwrap_or_default());
+        list.put(semconv::PROCESS_RUNTIME_NAME, "nodejs");
+        list.put(semconv::PROCESS_RUNTIME_VERSION, version.as_deref().unwrap_or_default());
     }
-    if let Slot::Container { name, .. } = slot {
-        put(semconv::CONTAINER_NAME, name.clone());
+    if let Slot::Unit(unit) = slot {
+        list.put(semconv::SYSTEMD_UNIT, unit);
     }
-    let name = facts
-        .package
-        .as_ref()
-        .map_or_else(|| workload.name.clone(), |p| p.name.clone());
-    put(
+    match owner(&facts.cgroup) {
+        Some(Owner::Pod { uid, container }) => {
+            list.put(semconv::K8S_POD_UID, &uid);
+            list.container(container.as_ref());
+        }
+        Some(Owner::Container(container)) => list.container(Some(&container)),
+        _ => {}
+    }
+    if let Some(named) = named {
+        list.named(named);
+    }
+    let package = facts.package.as_ref().map(|package| package.name.as_str());
+    let owned = named.is_some_and(|n| n.pod.is_some()) || matches!(slot, Slot::Unit(_));
+    let name = match package {
+        // What is deployed has a name of its own in Kubernetes and systemd; elsewhere the package's is better than a path's.
+        Some(package) if !owned => package,
+        _ => workload.name.as_str(),
+    };
+    list.put(
         semconv::SERVICE_NAME,
-        if name.is_empty() { program(facts) } else { name },
+        if name.is_empty() {
+            program(facts)
+        } else {
+            name.to_owned()
+        },
     );
-    if let Some(version) = version {
-        put(semconv::SERVICE_VERSION, version.0.clone());
+    list.put(semconv::SERVICE_VERSION, version.map_or("", |v| v.0.as_str()));
+    if let Some(pod) = named.and_then(|n| n.pod.as_ref()) {
+        list.annotations(pod);
     }
-    // What the process says of itself wins; OTEL_SERVICE_NAME over service.name (OpenTelemetry specification,
-    // "General SDK Configuration").
     for (name, value) in otel_attributes(facts) {
-        put(&name, value);
+        list.put(&name, value);
     }
     if let Some(name) = facts.otel.get("OTEL_SERVICE_NAME") {
-        put(semconv::SERVICE_NAME, name.trim().to_owned());
+        list.put(semconv::SERVICE_NAME, name.trim());
     }
-    resource
+    list.0
+}
+
+struct List(Resource);
+
+impl List {
+    /// An empty value is none.
+    fn put(&mut self, name: &str, value: impl Into<String>) {
+        let value = value.into();
+        if !value.is_empty() && value.len() <= MAX_VALUE {
+            self.0.insert(name.to_owned(), value);
+        }
+    }
+
+    fn container(&mut self, container: Option<&crate::container::ContainerRef>) {
+        if let Some(container) = container {
+            self.put(semconv::CONTAINER_ID, container.id.as_str());
+            self.put(
+                semconv::CONTAINER_RUNTIME_NAME,
+                container.runtime.map_or("", |runtime| runtime.name()),
+            );
+        }
+    }
+
+    fn named(&mut self, named: &ContainerFacts) {
+        self.put(
+            semconv::CONTAINER_RUNTIME_NAME,
+            named.runtime.map_or("", |runtime| runtime.name()),
+        );
+        self.put(
+            semconv::CONTAINER_IMAGE_NAME,
+            image_name(named.image.as_deref().unwrap_or_default()),
+        );
+        let Some(pod) = &named.pod else {
+            self.put(semconv::CONTAINER_NAME, named.name.as_str());
+            return;
+        };
+        self.put(semconv::K8S_CONTAINER_NAME, named.name.as_str());
+        self.put(semconv::K8S_POD_UID, pod.uid.as_str());
+        self.put(semconv::K8S_POD_NAME, pod.name.as_str());
+        self.put(semconv::K8S_NAMESPACE_NAME, pod.namespace.as_str());
+        self.put(semconv::K8S_NODE_NAME, pod.node.as_str());
+        for owner in &pod.owners {
+            let name = match owner.kind.as_str() {
+                "Deployment" => semconv::K8S_DEPLOYMENT_NAME,
+                "ReplicaSet" => semconv::K8S_REPLICASET_NAME,
+                "StatefulSet" => semconv::K8S_STATEFULSET_NAME,
+                "DaemonSet" => semconv::K8S_DAEMONSET_NAME,
+                "Job" => semconv::K8S_JOB_NAME,
+                "CronJob" => semconv::K8S_CRONJOB_NAME,
+                _ => continue,
+            };
+            self.put(name, owner.name.as_str());
+        }
+        self.put(semconv::SERVICE_NAMESPACE, pod.namespace.as_str());
+        let instance = format!("{}.{}.{}", pod.namespace, pod.name, named.name);
+        self.put(semconv::SERVICE_INSTANCE_ID, instance);
+    }
+
+    fn annotations(&mut self, pod: &PodFacts) {
+        for (name, value) in &pod.annotations {
+            if let Some(name) = name.strip_prefix(ANNOTATION) {
+                self.put(name, value.as_str());
+            }
+        }
+    }
+}
+
+/// The image without tag and digest.
+fn image_name(image: &str) -> &str {
+    let name = image.split('@').next().unwrap_or(image);
+    match name.rsplit_once(':') {
+        // A colon before the last slash is a registry's port.
+        Some((before, tag)) if !tag.contains('/') => before,
+        _ => name,
+    }
 }
 
 /// The pairs of `OTEL_RESOURCE_ATTRIBUTES`: comma-separated `key=value`, percent-encoded (W3C Baggage). A pair that
@@ -91,4 +196,34 @@ fn percent_decode(text: &str) -> Option<String> {
         }
     }
     String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{image_name, percent_decode};
+
+    #[test]
+    fn percent_decoding() {
+        for (text, expected) in [
+            ("a%20b", Some("a b")),
+            ("%E2%82%AC", Some("\u{20ac}")),
+            ("100%", Some("100%")),
+            ("%zz%4", Some("%zz%4")),
+            ("%ff", None),
+        ] {
+            assert_eq!(percent_decode(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn image_names() {
+        for (image, name) in [
+            ("registry:5000/shop/checkout:1.42.0", "registry:5000/shop/checkout"),
+            ("registry:5000/shop/checkout", "registry:5000/shop/checkout"),
+            ("checkout:1@sha256:ab", "checkout"),
+            ("", ""),
+        ] {
+            assert_eq!(image_name(image), name);
+        }
+    }
 }

@@ -1,21 +1,68 @@
-//! Slot, workload and version: reads the facts of a watched process, produces what it is an instance of.
+//! Home and slot: reads the facts of a watched process and what is known of its container, produces what holds its
+//! container together and what is restarted in place.
 
-use super::{Slot, Version, Workload};
+use super::Slot;
 use crate::{
+    container::{ContainerRuntime, Owner, owner},
+    container_facts::ContainerFacts,
     process::{ProcessFacts, ProcessKey},
     registry::Home,
-    semconv,
 };
 
-/// What holds the process's container together, and the slot it belongs to.
-pub(crate) fn home_and_slot(facts: &ProcessFacts) -> (Home, Slot) {
-    if let Some(unit) = systemd_unit(&facts.cgroup) {
-        return (Home::Cgroup(facts.cgroup.clone()), Slot::Unit(unit.to_owned()));
+/// What holds the processes of a cgroup together: a container, a unit, a cgroup of its own; `None` where nothing does.
+pub(crate) fn home_of_cgroup(cgroup: &str) -> Option<Home> {
+    match owner(cgroup)? {
+        Owner::Pod {
+            container: Some(container),
+            ..
+        }
+        | Owner::Container(container) => Some(Home::Container(container.id)),
+        Owner::Pod { container: None, .. } => None,
+        Owner::Unit { name, .. } => {
+            // A service may make cgroups of its own below.
+            let end = cgroup.find(&name).map_or(cgroup.len(), |at| at + name.len());
+            Some(Home::Cgroup(cgroup.get(..end).unwrap_or(cgroup).to_owned()))
+        }
+    }
+}
+
+/// The home of a watched process.
+pub(crate) fn home(facts: &ProcessFacts) -> Home {
+    if let Some(home) = home_of_cgroup(&facts.cgroup) {
+        return home;
     }
     if facts.containerised && !facts.cgroup.is_empty() && facts.cgroup != "/" {
-        return (Home::Cgroup(facts.cgroup.clone()), Slot::Cgroup(facts.cgroup.clone()));
+        return Home::Cgroup(facts.cgroup.clone());
     }
-    (Home::Tree(facts.key), bare(facts, facts.parent))
+    Home::Tree(facts.key)
+}
+
+/// The slot of a watched process. In a pod whose names are not known yet the program's name stands for the container's.
+pub(crate) fn slot(facts: &ProcessFacts, named: Option<&ContainerFacts>) -> Slot {
+    let name = named.map(|n| n.name.clone()).filter(|name| !name.is_empty());
+    match owner(&facts.cgroup) {
+        Some(Owner::Pod {
+            uid,
+            container: Some(_),
+        }) => Slot::Pod {
+            uid,
+            container: name.unwrap_or_else(|| program(facts)),
+        },
+        Some(Owner::Container(container)) => Slot::Container {
+            runtime: container
+                .runtime
+                .or(named.and_then(|n| n.runtime))
+                .map_or("container", ContainerRuntime::name)
+                .to_owned(),
+            name: name.unwrap_or(container.id),
+        },
+        Some(Owner::Unit { name, user: None }) => Slot::Unit(name),
+        Some(Owner::Unit { name, user: Some(user) }) => Slot::Unit(format!("{name} of user {user}")),
+        _ => match home(facts) {
+            Home::Cgroup(path) => Slot::Cgroup(path),
+            _ => bare(facts, facts.parent),
+        },
+    }
 }
 
 /// The slot of a bare process under this parent.
@@ -28,35 +75,7 @@ pub(crate) fn bare(facts: &ProcessFacts, parent: ProcessKey) -> Slot {
     }
 }
 
-/// The systemd service a cgroup path belongs to: its deepest `.service`, not that of a user's session manager.
-fn systemd_unit(cgroup: &str) -> Option<&str> {
-    cgroup
-        .rsplit('/')
-        .find(|part| part.ends_with(".service"))
-        .filter(|unit| !unit.starts_with("user@"))
-}
-
-/// What is deployed, as far as the process itself and its cgroup tell.
-pub(crate) fn workload(slot: &Slot, facts: &ProcessFacts) -> Workload {
-    let (kind, name) = match slot {
-        Slot::Unit(unit) => ("unit", unit.trim_end_matches(".service").to_owned()),
-        Slot::Pod { container, .. } => ("pod", container.clone()),
-        Slot::Container { name, .. } => ("container", name.clone()),
-        Slot::Cgroup(path) => (
-            "cgroup",
-            path.rsplit('/').find(|p| !p.is_empty()).unwrap_or("/").to_owned(),
-        ),
-        Slot::Bare { .. } => ("process", program(facts)),
-    };
-    Workload {
-        namespace: None,
-        kind: kind.to_owned(),
-        name,
-        container: None,
-    }
-}
-
-/// What a bare process is called: its package, its script, its executable.
+/// What a process is called when nobody else names it: its package, its script, its executable.
 pub(crate) fn program(facts: &ProcessFacts) -> String {
     let base = |path: &String| path.rsplit('/').next().unwrap_or(path).to_owned();
     if let Some(package) = &facts.package {
@@ -68,15 +87,6 @@ pub(crate) fn program(facts: &ProcessFacts) -> String {
         .map(base)
         .or_else(|| (!facts.exe.is_empty()).then(|| base(&facts.exe)))
         .unwrap_or_else(|| facts.comm.clone())
-}
-
-/// The version a process says it is: `service.version` of its `OTEL_RESOURCE_ATTRIBUTES`, then its package's.
-pub(crate) fn version(facts: &ProcessFacts) -> Option<Version> {
-    super::resource::otel_attributes(facts)
-        .remove(semconv::SERVICE_VERSION)
-        .or_else(|| facts.package.as_ref().and_then(|p| p.version.clone()))
-        .filter(|v| !v.is_empty())
-        .map(Version)
 }
 
 /// A package manager that only starts the program proper: Node.js itself, and never what is meant.

@@ -1,11 +1,14 @@
 //! Containers: one life of a container, a systemd service or a bare process with its children.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Run, SlotId, pairs};
-use crate::{exit::End, process::ProcessKey, time::BootTime};
+use crate::{container_facts::ContainerFacts, exit::End, process::ProcessKey, time::BootTime};
 
 /// Most containers alive at once: a node runs at most some hundred pods.
 pub(crate) const MAX_CONTAINERS: usize = 4_096;
@@ -20,6 +23,8 @@ pub(crate) struct ContainerId(pub(crate) u64);
 /// What holds a container's processes together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Home {
+    /// A container, by its id: it may have cgroups below its own.
+    Container(String),
     /// A cgroup of its own.
     Cgroup(String),
     /// Nothing but descent: a bare process and its workers.
@@ -34,6 +39,8 @@ pub(crate) struct Container {
     /// Memory cgroup.
     pub(crate) cgroup: String,
     pub(crate) slot: SlotId,
+    /// What Kubernetes or an engine says of it.
+    pub(crate) named: Option<Arc<ContainerFacts>>,
     /// Known processes that are alive.
     pub(crate) members: BTreeSet<ProcessKey>,
     /// Deaths not yet decided.

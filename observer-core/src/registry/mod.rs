@@ -2,18 +2,22 @@
 //!
 //! Every collection is bounded; what is put out to make room is counted in [`Evictions`].
 
+pub(crate) mod catalog;
 pub(crate) mod container;
 pub(crate) mod pairs;
 pub(crate) mod process;
 pub(crate) mod run;
 pub(crate) mod slot;
+pub(crate) mod workload;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use catalog::Catalogue;
 pub(crate) use container::{Container, ContainerId, Containers, Home};
 pub(crate) use process::{Death, Mark, Process, Processes};
 pub(crate) use run::Run;
 pub(crate) use slot::{SlotId, SlotState, Slots};
+pub(crate) use workload::Workloads;
 
 /// What was put out to keep memory bounded, and what was refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +28,10 @@ pub struct Evictions {
     pub containers: u64,
     /// Slots forgotten with their history.
     pub slots: u64,
+    /// Workloads forgotten with what was known of their versions.
+    pub workloads: u64,
+    /// Names of containers forgotten that no watched process was known of.
+    pub names: u64,
     /// Members of a container beyond the bound, not counted as its processes.
     pub members: u64,
 }
@@ -34,5 +42,7 @@ pub(crate) struct Registry {
     pub(crate) processes: Processes,
     pub(crate) containers: Containers,
     pub(crate) slots: Slots,
+    pub(crate) workloads: Workloads,
+    pub(crate) catalogue: Catalogue,
     pub(crate) evictions: Evictions,
 }

@@ -8,7 +8,7 @@ use crate::{
     detect::{Ceilings, Point},
     exit::Cause,
     finding::{Ceiling, CeilingKind},
-    identity::{Subject, Version},
+    identity::{Release, Subject},
     process::ProcessKey,
     time::BootTime,
 };
@@ -28,7 +28,9 @@ pub(crate) struct Run {
     pub(crate) found: bool,
     /// Something may have been missed while it ran.
     pub(crate) gap: bool,
-    pub(crate) version: Option<Version>,
+    pub(crate) release: Release,
+    /// It is counted as one of its release.
+    pub(crate) entered: bool,
     pub(crate) subject: Arc<Subject>,
     /// Highest usage seen, or the cgroup's own mark, bytes.
     pub(crate) peak: u64,
@@ -59,13 +61,14 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(started: BootTime, found: bool, version: Option<Version>, subject: Arc<Subject>) -> Self {
+    pub(crate) fn new(started: BootTime, found: bool, release: Release, subject: Arc<Subject>) -> Self {
         Self {
             number: 0,
             started,
             found,
             gap: false,
-            version,
+            release,
+            entered: false,
             subject,
             peak: 0,
             usage: None,

@@ -8,7 +8,7 @@ use super::{ContainerId, pairs};
 use crate::{
     detect::{DetectConfig, SlotDetector},
     finding::RunSummary,
-    identity::{Slot, Workload},
+    identity::{Release, Slot, Workload},
     time::BootTime,
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct SlotState {
     pub(crate) current: Option<ContainerId>,
     /// Containers whose run begins when the current one is settled.
     pub(crate) waiting: VecDeque<ContainerId>,
+    /// Release of the last run.
+    pub(crate) release: Option<Release>,
     /// Ended runs, oldest first.
     pub(crate) ended: VecDeque<RunSummary>,
     pub(crate) detector: SlotDetector,
@@ -51,6 +53,7 @@ impl SlotState {
             runs: 0,
             current: None,
             waiting: VecDeque::new(),
+            release: None,
             ended: VecDeque::new(),
             detector: SlotDetector::new(config),
             findings: 0,

@@ -177,6 +177,18 @@ impl List {
             self.float(name::GROWTH_OTHER, shares.other);
             self.text(name::GROWTH_CONFIDENCE, confidence(attribution.confidence));
         }
+        if let Some(blame) = &verdict.blame {
+            self.maybe_text(
+                name::BLAME_INTRODUCED_BY,
+                blame.introduced_by.as_ref().map(|v| v.0.as_str()),
+            );
+            self.maybe_text(
+                name::LEAK_LAST_CLEAN_VERSION,
+                blame.last_clean.as_ref().map(|v| v.0.as_str()),
+            );
+            self.bytes(name::BLAME_SINCE, Some(blame.since.0 / SECOND));
+            self.text(name::BLAME_EVIDENCE, &blame.evidence);
+        }
         if let Some(comparison) = &verdict.comparison {
             let before = [
                 name::BEFORE_VERSION,

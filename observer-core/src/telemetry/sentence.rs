@@ -185,6 +185,19 @@ fn leak(who: &str, version: &str, verdict: &Verdict) -> String {
     {
         let _ = write!(text, ", {} of it in {}", units::percent(share), place_words(place));
     }
+    match verdict
+        .blame
+        .as_ref()
+        .map(|blame| (&blame.introduced_by, &blame.last_clean))
+    {
+        Some((Some(first), Some(clean))) => {
+            let _ = write!(text, "; since version {}, {} did not", first.0, clean.0);
+        }
+        Some((Some(first), None)) => {
+            let _ = write!(text, "; first seen in version {}", first.0);
+        }
+        _ => {}
+    }
     if verdict.state != State::Confirmed
         && let Some(ceiling) = verdict.ceiling
     {
@@ -218,9 +231,6 @@ fn confirmed(who: &str, version: &str, verdict: &Verdict, rate: &str) -> String 
     }
     if let Some(period) = super::period_s(runs) {
         let _ = write!(text, ", every {}", units::seconds(period));
-    }
-    if let Some(first) = &verdict.first_version {
-        let _ = write!(text, "; first seen in version {}", first.0);
     }
     text
 }

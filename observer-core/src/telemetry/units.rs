@@ -40,7 +40,7 @@ pub fn seconds(seconds: f64) -> String {
     match (days, hours, minutes) {
         (0, 0, 0) if seconds < 9.95 => format!("{seconds:.1} s"),
         (0, 0, 0) => format!("{whole} s"),
-        (0, 0, m) if m < 10 && whole % 60 != 0 => format!("{m} min {} s", whole % 60),
+        (0, 0, m) if m < 10 && !whole.is_multiple_of(60) => format!("{m} min {} s", whole % 60),
         (0, 0, m) => format!("{m} min"),
         (0, h, 0) => format!("{h} h"),
         (0, h, m) => format!("{h} h {m} min"),

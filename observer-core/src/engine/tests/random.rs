@@ -2,7 +2,11 @@
 
 use proptest::{collection::vec, option, prelude::*};
 
-use super::{Engine, LEAKY, World, node};
+use super::{
+    Engine, LEAKY, World,
+    names::{named, pod_cgroup},
+    node,
+};
 use crate::{
     Input, What,
     input::Lost,
@@ -25,6 +29,7 @@ fn path() -> impl Strategy<Value = String> {
         Just(LEAKY.to_owned()),
         Just("/a".to_owned()),
         Just("/a/b".to_owned()),
+        (1..4_u8, 0..2_u8).prop_map(|(n, pod)| pod_cgroup(&uid(pod), n)),
         Just("/system.slice/api.service".to_owned()),
         Just("/".to_owned()),
         Just(String::new()),
@@ -138,10 +143,26 @@ fn edge() -> impl Strategy<Value = What> {
     .prop_map(What::Kernel)
 }
 
+fn uid(n: u8) -> String {
+    format!("{n}f2e9d5c-1b3a-4c6d-8e7f-9a0b1c2d3e4f")
+}
+
+fn names() -> impl Strategy<Value = What> {
+    (0..4_u8, 0..2_u8, 0..3_u8, any::<bool>(), any::<bool>()).prop_map(|(n, pod, version, deleted, terminating)| {
+        let mut facts = named(n, &uid(pod), &version.to_string());
+        facts.deleted = deleted;
+        if let Some(pod) = &mut facts.pod {
+            pod.terminating = terminating;
+        }
+        What::Container(Box::new(facts))
+    })
+}
+
 fn what() -> impl Strategy<Value = What> {
     prop_oneof![
         4 => edge(),
         3 => facts(),
+        2 => names(),
         3 => sample(),
         1 => key().prop_map(What::Vanished),
         1 => (path(), 0..9_u64).prop_map(|(cgroup, count)| What::OomKills { cgroup, count }),

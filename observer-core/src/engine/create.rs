@@ -1,0 +1,214 @@
+//! New lives: reads the facts of a process that belongs to no container known, produces its container, slot and run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::Engine;
+use crate::{
+    Output, Request,
+    identity::{self, About, Release, Slot, Subject, Workload},
+    process::{ProcessFacts, ProcessKey},
+    registry::{Container, ContainerId, Home, Process, Run, SlotId, SlotState, container::MAX_MEMBERS},
+};
+
+impl Engine {
+    pub(super) fn create(&mut self, key: ProcessKey, facts: &ProcessFacts, home: Home, out: &mut Output) {
+        if self.registry.containers.is_full() {
+            self.registry.evictions.containers += 1;
+            return;
+        }
+        let named = match &home {
+            Home::Container(id) => self.registry.catalogue.get(id).cloned(),
+            _ => None,
+        };
+        let slot = identity::slot(facts, named.as_deref());
+        let workload = identity::workload(&slot, facts, named.as_deref());
+        let release = Release::of(facts, named.as_deref());
+        let Some(slot_id) = self.slot_for(slot, facts, named.is_some()) else {
+            return;
+        };
+        let job = identity::is_job(named.as_deref());
+        if !self.ensure_slot(&slot_id, &workload, &release, job) {
+            self.registry.evictions.containers += 1;
+            return;
+        }
+        let id = self.registry.containers.next_id();
+        let members = self.members_of(&home, key, id);
+        let started = members
+            .iter()
+            .map(ProcessKey::started)
+            .min()
+            .unwrap_or_else(|| key.started());
+        let about = About {
+            facts,
+            named: named.as_deref(),
+            slot: &slot_id.slot,
+            workload: &workload,
+            version: release.version.as_ref(),
+            host: &self.host,
+        };
+        let resource = identity::resource(&about);
+        let Some(state) = self.registry.slots.get_mut(&slot_id) else {
+            return;
+        };
+        state.runs += 1;
+        state.last_active = self.now;
+        state.waiting.push_back(id);
+        let subject = Subject {
+            workload,
+            slot: slot_id.slot.clone(),
+            instance: slot_id.instance,
+            run: state.runs,
+            version: release.name(),
+            resource,
+        };
+        let mut run = Run::new(started, started < self.begun, release, Arc::new(subject));
+        run.number = state.runs;
+        self.registry.containers.insert(Container {
+            id,
+            home,
+            cgroup: facts.cgroup.clone(),
+            slot: slot_id.clone(),
+            named,
+            members,
+            dying: BTreeSet::new(),
+            main: key,
+            main_dead: false,
+            main_end: None,
+            gone: false,
+            last_exit: started,
+            oom_kills: BTreeMap::new(),
+            run,
+        });
+        if let Some(process) = self.registry.processes.get_mut(&key) {
+            process.container = Some(id);
+        }
+        if !facts.cgroup.is_empty() {
+            out.requests.push(Request::OomKills {
+                cgroup: facts.cgroup.clone(),
+            });
+        }
+        self.ask_for_parent(facts, out);
+        self.begin_waiting(&slot_id, out);
+        self.supersede_unseen(&slot_id);
+    }
+
+    /// Makes the slot where it is new. It inherits what was said of an earlier release of its workload.
+    pub(super) fn ensure_slot(&mut self, id: &SlotId, workload: &Workload, release: &Release, job: bool) -> bool {
+        if self.registry.slots.get(id).is_some() {
+            return true;
+        }
+        let config = self.detection(job);
+        let mut state = SlotState::new(workload.clone(), self.now, config);
+        let accused = self
+            .registry
+            .slots
+            .iter()
+            .filter(|(_, s)| s.workload == *workload && s.release.as_ref().is_some_and(|r| r != release))
+            .filter(|(_, s)| s.detector.state() >= crate::detect::State::Likely)
+            .filter(|(_, s)| s.detector.state() <= crate::detect::State::Confirmed)
+            .max_by_key(|(_, s)| (s.detector.state(), s.last_active));
+        if let Some((_, accused)) = accused {
+            state.detector = accused.detector.heir(config);
+        }
+        self.registry
+            .slots
+            .insert(id.clone(), state, &mut self.registry.evictions.slots)
+    }
+
+    /// A container with a name of its own lives once: if another life has begun, the one before has ended unseen.
+    pub(super) fn supersede_unseen(&mut self, slot_id: &SlotId) {
+        let Some(state) = self.registry.slots.get(slot_id) else {
+            return;
+        };
+        if state.waiting.is_empty() {
+            return;
+        }
+        let Some(container) = state.current.and_then(|id| self.registry.containers.get_mut(id)) else {
+            return;
+        };
+        container.gone = true;
+        let members: Vec<ProcessKey> = container.members.iter().copied().collect();
+        for key in members {
+            self.later(self.now, key);
+        }
+    }
+
+    /// Everybody known in a home, alive.
+    fn members_of(&mut self, home: &Home, key: ProcessKey, id: ContainerId) -> BTreeSet<ProcessKey> {
+        let free = self
+            .registry
+            .processes
+            .iter()
+            .filter(|p| p.container.is_none() && p.alive());
+        let lives_there = |process: &&Process| match home {
+            Home::Tree(_) => false,
+            // The id stands in the path: cheaper to look for than to parse.
+            Home::Container(id) => {
+                process.cgroup.contains(id.as_str())
+                    && identity::home_of_cgroup(&process.cgroup).is_some_and(|h| h == *home)
+            }
+            Home::Cgroup(path) => process.cgroup == *path,
+        };
+        let mut members: BTreeSet<ProcessKey> = free.filter(lives_there).map(|p| p.key).take(MAX_MEMBERS).collect();
+        for member in &members {
+            if let Some(process) = self.registry.processes.get_mut(member) {
+                process.container = Some(id);
+            }
+        }
+        if self.registry.processes.get(&key).is_some_and(Process::alive) {
+            members.insert(key);
+        }
+        members
+    }
+
+    /// A process found inside a container may have its container's init above it, which no event will tell of.
+    fn ask_for_parent(&mut self, facts: &ProcessFacts, out: &mut Output) {
+        let parent = facts.parent;
+        if !facts.containerised || facts.ns_pid == 1 || parent.pid == 0 || parent.start == 0 {
+            return;
+        }
+        if self.registry.processes.get(&parent).is_none() && !self.registry.processes.buried(&parent) {
+            let process = self
+                .registry
+                .processes
+                .enter(parent, &mut self.registry.evictions.processes);
+            process.asked = true;
+            out.requests.push(Request::Inspect(parent));
+        }
+    }
+
+    pub(super) fn watch(&mut self, key: ProcessKey, out: &mut Output) {
+        let Some(process) = self.registry.processes.get_mut(&key) else {
+            return;
+        };
+        if process.container.is_some() && process.alive() && !process.watched {
+            process.watched = true;
+            out.requests.push(Request::Watch {
+                process: key,
+                cgroup: process.cgroup.clone(),
+            });
+        }
+    }
+
+    /// Which of the slots alike is free for a new life: the first that is idle or whose run is ending.
+    pub(super) fn free_instance(&self, slot: &Slot) -> SlotId {
+        let mut next = 0;
+        for (id, state) in self.registry.slots.instances(slot) {
+            let ending = |id: &ContainerId| {
+                let container = self.registry.containers.get(*id);
+                container.is_none_or(|c| c.gone || c.main_dead || c.members.is_empty())
+            };
+            if state.current.iter().chain(&state.waiting).all(ending) {
+                return id.clone();
+            }
+            next = id.instance.saturating_add(1);
+        }
+        SlotId {
+            slot: slot.clone(),
+            instance: next,
+        }
+    }
+}

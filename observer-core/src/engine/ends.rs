@@ -1,0 +1,171 @@
+//! Ends of runs: reads a container that is over, produces its summary, what detection makes of it, and the next run.
+
+use std::fmt::Write;
+
+use super::Engine;
+use crate::{
+    Output, Request,
+    detect::{RunEnd, Verdict},
+    exit::{Cause, End},
+    finding::{Confidence, Event, Restart, RunSummary},
+    registry::{ContainerId, SlotId},
+};
+
+impl Engine {
+    /// A run is over.
+    pub(super) fn end_container(&mut self, id: ContainerId, out: &mut Output) {
+        let Some(slot_id) = self.registry.containers.get(id).map(|c| c.slot.clone()) else {
+            return;
+        };
+        // A life cannot be told before the one it follows.
+        let before: Vec<ContainerId> = self.registry.slots.get(&slot_id).map_or_else(Vec::new, |state| {
+            let order = state.current.iter().chain(&state.waiting).copied();
+            order.take_while(|other| *other != id).collect()
+        });
+        for earlier in before {
+            self.close(earlier, &slot_id, out);
+        }
+        self.close(id, &slot_id, out);
+        self.begin_waiting(&slot_id, out);
+    }
+
+    fn close(&mut self, id: ContainerId, slot_id: &SlotId, out: &mut Output) {
+        self.begin_waiting(slot_id, out);
+        let Some(container) = self.registry.containers.get(id) else {
+            return;
+        };
+        for key in container.members.iter().chain(&container.dying) {
+            if let Some(process) = self.registry.processes.get_mut(key) {
+                process.container = None;
+                if process.watched {
+                    process.watched = false;
+                    out.requests.push(Request::Unwatch(*key));
+                }
+            }
+        }
+        let end = container.main_end.clone().map_or_else(End::unseen, |(_, end)| end);
+        let run = &container.run;
+        let mut summary = RunSummary {
+            run: run.number,
+            started: run.started,
+            ended: container.last_exit.max(run.started),
+            version: run.release.name(),
+            end,
+            peak: run.peak,
+            ceiling: run.ceiling(),
+            slope_bytes_per_hour: None,
+        };
+        let peak = Some(run.peak).filter(|peak| *peak > 0);
+        let (ended, cause) = (summary.ended, summary.cause());
+        let Some(state) = self.registry.slots.get_mut(slot_id) else {
+            return;
+        };
+        let mut verdict = None;
+        if state.current == Some(id) {
+            let (at, confidence) = (ended, summary.end.confidence);
+            let lower = state.detector.ceiling().or(summary.ceiling);
+            summary.ceiling = run.ceiling_of(cause).or(lower);
+            verdict = state.detector.end_run(&RunEnd {
+                at,
+                cause,
+                confidence,
+                peak,
+            });
+            let record = state
+                .detector
+                .records()
+                .last()
+                .filter(|record| record.run == summary.run);
+            summary.slope_bytes_per_hour = record.map(|record| f64::from(record.slope));
+        }
+        state.last_active = self.now;
+        state.current = state.current.filter(|current| *current != id);
+        state.waiting.retain(|waiting| *waiting != id);
+        state.keep(summary);
+        self.verdict(id, verdict, out);
+        self.leave_release(id, Some((ended, cause)));
+        self.registry.containers.remove(id);
+    }
+
+    /// The next life of a slot begins when the one before is settled.
+    pub(super) fn begin_waiting(&mut self, slot_id: &SlotId, out: &mut Output) {
+        let Some(state) = self.registry.slots.get_mut(slot_id) else {
+            return;
+        };
+        if state.current.is_some() {
+            return;
+        }
+        let Some(id) = state.waiting.pop_front() else { return };
+        state.current = Some(id);
+        let Some(run) = self.registry.containers.get_mut(id).map(|c| &mut c.run) else {
+            return;
+        };
+        let (at, number, version) = (run.started, run.number, run.release.name());
+        let mut verdicts = vec![state.detector.begin_run(number, at, version.as_ref())];
+        verdicts.extend(
+            std::mem::take(&mut run.early)
+                .iter()
+                .map(|point| state.detector.observe(point)),
+        );
+        if let Some(previous) = state.ended.back_mut() {
+            let rollout = matches!((&previous.version, &version), (Some(a), Some(b)) if a != b);
+            if let (true, Cause::Terminated, Some(version)) = (rollout, previous.end.cause, &version) {
+                previous.end.cause = Cause::Rollout;
+                previous.end.confidence = Confidence::Inferred;
+                let _ = write!(previous.end.because, "; {} took its place", version.0);
+            }
+            let previous = previous.clone();
+            let confidence = previous.end.confidence;
+            let event = Event::Restart(Box::new(Restart {
+                run: number,
+                previous,
+                rollout,
+            }));
+            self.find(
+                id,
+                at,
+                event,
+                confidence,
+                "the former process found alive; it was not",
+                out,
+            );
+        }
+        self.enter_release(id, out);
+        for verdict in verdicts {
+            self.verdict(id, verdict, out);
+        }
+    }
+
+    /// States a change of what detection says, with all that is known of the runs it compared.
+    pub(super) fn verdict(&mut self, id: ContainerId, verdict: Option<Verdict>, out: &mut Output) {
+        let Some(mut verdict) = verdict else { return };
+        if !self.accuse(id, &mut verdict) {
+            return;
+        }
+        let Some(container) = self.registry.containers.get(id) else {
+            return;
+        };
+        if let Some(state) = self.registry.slots.get(&container.slot) {
+            for run in &mut verdict.runs {
+                if let Some(ours) = state.ended.iter().find(|ours| ours.run == run.run) {
+                    let slope = ours.slope_bytes_per_hour.or(run.slope_bytes_per_hour);
+                    *run = RunSummary {
+                        slope_bytes_per_hour: slope,
+                        ..ours.clone()
+                    };
+                }
+            }
+        }
+        let at = verdict.at;
+        let contradicted_by = "a plateau, a falling floor, growth that follows the load, a level earlier runs had lived with: \
+                               the gates name what was measured";
+        self.find(
+            id,
+            at,
+            Event::Leak(Box::new(verdict)),
+            Confidence::Inferred,
+            contradicted_by,
+            out,
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! The view: reads the registry, produces what `observer ps` and `observer history` show. Plain data, no wording.
+
+use serde::Serialize;
+
+use super::Engine;
+use crate::{
+    detect::State,
+    exit::Cause,
+    finding::{Ceiling, RunSummary},
+    identity::{Slot, Version, Workload},
+    process::ProcessKey,
+    registry::{SlotId, SlotState, workload::WorkloadState},
+    time::{BootTime, WallTime},
+};
+
+/// A workload with its releases and its slots.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WorkloadView {
+    /// What is deployed.
+    pub workload: Workload,
+    /// The service's name, as a backend shows it.
+    pub service: String,
+    /// What was seen of each version, in the order they were first seen.
+    pub releases: Vec<ReleaseView>,
+    /// Its slots, idle ones included.
+    pub slots: Vec<SlotView>,
+}
+
+/// A version of a workload.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReleaseView {
+    /// Its name; `None` where nothing tells versions apart.
+    pub version: Option<Version>,
+    /// First run.
+    pub first_seen: WallTime,
+    /// It was running before observation began.
+    pub found: bool,
+    /// Runs begun.
+    pub runs: u64,
+    /// Runs in progress.
+    pub live: u64,
+    /// Ends by cause.
+    pub ends: Vec<(Cause, u64)>,
+    /// What is said of it.
+    pub state: State,
+    /// Steepest slope said, bytes per hour.
+    pub slope_bytes_per_hour: Option<f64>,
+    /// Highest usage of its ended runs, bytes.
+    pub peak: u64,
+}
+
+/// A slot and its runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SlotView {
+    /// Which.
+    pub slot: Slot,
+    /// Which of several alike.
+    pub instance: u32,
+    /// What is said of it.
+    pub state: State,
+    /// Slope of the floor, bytes per hour, while growth holds.
+    pub slope_bytes_per_hour: Option<f64>,
+    /// Seconds to the ceiling, while growth holds.
+    pub time_to_ceiling_s: Option<f64>,
+    /// Runs begun.
+    pub runs: u64,
+    /// The run in progress.
+    pub current: Option<RunView>,
+    /// Ended runs, oldest first; the last eight.
+    pub ended: Vec<RunSummary>,
+}
+
+/// A run in progress.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunView {
+    /// Its number within the slot.
+    pub run: u64,
+    /// Its version.
+    pub version: Option<Version>,
+    /// Start.
+    pub started: WallTime,
+    /// Start, by the boot clock.
+    pub started_boot: BootTime,
+    /// It was running before observation began.
+    pub found: bool,
+    /// Something may have been missed while it ran.
+    pub gap: bool,
+    /// The main Node.js process.
+    pub main: ProcessKey,
+    /// Known processes.
+    pub processes: usize,
+    /// Anonymous, swapped, shared and unreclaimable memory, bytes.
+    pub level: Option<u64>,
+    /// Usage, page cache included, bytes.
+    pub usage: Option<u64>,
+    /// Highest usage, bytes.
+    pub peak: u64,
+    /// The ceiling it would die at.
+    pub ceiling: Option<Ceiling>,
+    /// V8's heap limit, predicted, bytes.
+    pub heap_limit: Option<u64>,
+    /// The cgroup's limit, bytes.
+    pub cgroup_limit: Option<u64>,
+    /// Growth is being traced.
+    pub traced: bool,
+}
+
+impl Engine {
+    /// All workloads known, by name.
+    pub fn workloads(&self) -> Vec<WorkloadView> {
+        let workloads = self.registry.workloads.iter();
+        workloads
+            .map(|(workload, state)| self.workload_view(workload, state))
+            .collect()
+    }
+
+    fn workload_view(&self, workload: &Workload, state: &WorkloadState) -> WorkloadView {
+        let slots = self
+            .registry
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.workload == *workload);
+        let slots: Vec<(&SlotId, &SlotState)> = slots.collect();
+        let subject = slots.iter().find_map(|(_, slot)| {
+            let id = slot.current.or_else(|| slot.waiting.front().copied())?;
+            self.registry.containers.get(id).map(|c| &c.run.subject)
+        });
+        WorkloadView {
+            service: subject.map_or_else(|| workload.name.clone(), |s| s.service().to_owned()),
+            workload: workload.clone(),
+            releases: state.releases.iter().map(|r| self.release_view(r)).collect(),
+            slots: slots.into_iter().map(|(id, slot)| self.slot_view(id, slot)).collect(),
+        }
+    }
+
+    fn release_view(&self, release: &crate::registry::workload::ReleaseState) -> ReleaseView {
+        ReleaseView {
+            version: release.release.name(),
+            first_seen: self.clock.wall(release.first_seen),
+            found: release.found,
+            runs: release.runs,
+            live: release.live,
+            ends: release.ends.iter().map(|(cause, count)| (*cause, *count)).collect(),
+            state: release.worst,
+            slope_bytes_per_hour: release.slope,
+            peak: release.peak,
+        }
+    }
+
+    fn slot_view(&self, id: &SlotId, state: &SlotState) -> SlotView {
+        SlotView {
+            slot: id.slot.clone(),
+            instance: id.instance,
+            state: state.detector.state(),
+            slope_bytes_per_hour: state.detector.slope().map(|(slope, _)| slope),
+            time_to_ceiling_s: state.detector.time_to_ceiling_s(),
+            runs: state.runs,
+            current: state.current.and_then(|id| self.run_view(id, state)),
+            ended: state.ended.iter().cloned().collect(),
+        }
+    }
+
+    fn run_view(&self, id: crate::registry::ContainerId, state: &SlotState) -> Option<RunView> {
+        let container = self.registry.containers.get(id)?;
+        let run = &container.run;
+        Some(RunView {
+            run: run.number,
+            version: run.release.name(),
+            started: self.clock.wall(run.started),
+            started_boot: run.started,
+            found: run.found,
+            gap: run.gap,
+            main: container.main,
+            processes: container.members.len(),
+            level: run.trend,
+            usage: run.usage,
+            peak: run.peak,
+            ceiling: state.detector.ceiling().or_else(|| run.ceiling()),
+            heap_limit: run.heap_limit,
+            cgroup_limit: run.limit.as_ref().map(|l| l.bytes),
+            traced: run.tracing,
+        })
+    }
+}
