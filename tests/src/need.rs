@@ -17,6 +17,10 @@ pub enum Need {
     Root,
     /// The agent, built with its kernel programs, may load them here.
     Bpf,
+    /// A memory controller to limit.
+    Memory,
+    /// The kernel has tracefs; a test mounts it in a namespace of its own.
+    Tracefs,
     /// `runc` and a memory controller to limit.
     Runc,
     /// A Node.js.
@@ -36,14 +40,16 @@ pub fn missing(need: Need) -> Option<String> {
     match need {
         Need::Root => (!rustix::process::geteuid().is_root()).then(|| "not root".into()),
         Need::Bpf => bpf().map(str::to_owned),
+        Need::Memory => no_memory_controller(),
+        Need::Tracefs => {
+            let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+            (!known.contains("tracefs")).then(|| "this kernel has no tracefs".into())
+        }
         Need::Runc => {
             if places::program("runc").is_none() {
                 return Some("no runc: `cargo xtask setup`".into());
             }
-            let memory = crate::places::memory_controller();
-            memory
-                .is_none()
-                .then(|| "no memory controller of cgroup v1 or v2 is mounted".into())
+            no_memory_controller()
         }
         Need::Node => places::node()
             .is_none()
@@ -61,6 +67,12 @@ pub fn missing(need: Need) -> Option<String> {
         Need::Counterpart(counterpart) => counterpart.missing(),
         Need::Program(name) => places::program(name).is_none().then(|| format!("no `{name}` in PATH")),
     }
+}
+
+fn no_memory_controller() -> Option<String> {
+    places::memory_controller()
+        .is_none()
+        .then(|| "no memory controller of cgroup v1 or v2 is mounted".into())
 }
 
 fn bpf() -> Option<&'static str> {
@@ -84,6 +96,8 @@ pub fn met(program: &str, needs: &[Need]) -> bool {
         return true;
     };
     let test = thread::current().name().unwrap_or("unnamed").to_owned();
+    // The thread's name begins with the test's module: only the program's name is missing from it.
+    let program = program.split("::").next().unwrap_or(program);
     record(&format!("{program}::{test}"), &reason);
     false
 }

@@ -46,7 +46,7 @@ impl Page {
         }
         match &host.lockdown {
             Ok(mode) => self.row("lockdown", format_args!("{mode}")),
-            Err(reason) => self.row("lockdown", format_args!("unknown, most likely none: {reason}")),
+            Err(reason) => self.row("lockdown", format_args!("unknown: {reason}")),
         }
         match &host.tracefs {
             Some(mount) => self.row("tracefs", format_args!("{mount}")),
