@@ -7,3 +7,4 @@ pub mod export;
 pub mod kernel;
 pub mod record;
 pub mod source;
+pub mod store;

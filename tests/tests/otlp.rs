@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
 use observer::{config, export::otlp::Otlp};
 use observer_core::{
     Finding,
-    finding::{Confidence, Event, Gap, Misfit},
+    exit::{Cause, End},
+    finding::{Confidence, Event, Gap, Misfit, Restart, RunSummary},
     identity::{Slot, Subject, Workload},
     time::{BootTime, WallTime},
 };
@@ -61,7 +62,7 @@ fn finding(service: &str, nth: u64) -> Finding {
 fn exporter(flags: &[(&'static str, String)]) -> Otlp {
     let flags: BTreeMap<&'static str, String> = flags.iter().cloned().collect();
     let config = config::load(&flags, None).unwrap().config;
-    Otlp::start(config.logs.as_ref()).unwrap()
+    Otlp::start(&config).unwrap()
 }
 
 fn soon() -> Instant {
@@ -189,6 +190,86 @@ async fn a_receiver_that_comes_back_gets_what_waited() {
         let back = Receiver::on_ports(grpc, http, &json!([]), None).unwrap();
         assert_eq!(services(&back.next().unwrap())[0].1.len(), 3, "{protocol}");
         otlp.finish(soon()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_delivered_is_delivered_by_the_next_agent() {
+    need!(OtlpPython);
+    let store = tempfile::tempdir().unwrap();
+    let first = Receiver::start(&json!([]), None).unwrap();
+    let (grpc, http) = (first.grpc, first.http);
+    drop(first);
+    let flags = [
+        ("otlp-endpoint", format!("http://127.0.0.1:{http}")),
+        ("store", store.path().to_str().unwrap().to_owned()),
+    ];
+    let dying = exporter(&flags);
+    (1..=3).for_each(|nth| dying.publish(&finding("cart", nth)));
+    dying.finish(Instant::now()).await;
+    let back = Receiver::on_ports(grpc, http, &json!([]), None).unwrap();
+    let next = exporter(&flags);
+    let request = back.next().unwrap();
+    let records = services(&request).remove(0).1;
+    let times: Vec<&str> = records
+        .iter()
+        .map(|r| &r["timeUnixNano"].as_str().unwrap()[18..])
+        .collect();
+    assert_eq!(times, ["1", "2", "3"]);
+    next.finish(soon()).await;
+    assert!(back.rest().is_empty());
+    // Delivered is delivered: the third agent has nothing to send.
+    exporter(&flags).finish(soon()).await;
+    assert!(back.rest().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_run_is_a_span_of_its_own_service() {
+    need!(OtlpPython);
+    let receiver = Receiver::start(&json!([]), None).unwrap();
+    let end = End {
+        cause: Cause::KernelOom,
+        confidence: Confidence::Observed,
+        status: None,
+        sender: None,
+        because: "the kernel marked it".into(),
+    };
+    let previous = RunSummary {
+        run: 1,
+        started: BootTime(1_000),
+        ended: BootTime(9_000),
+        version: None,
+        end,
+        peak: 1 << 20,
+        ceiling: None,
+        slope_bytes_per_hour: Some(1.5),
+    };
+    let mut restart = finding("cart", 10_000);
+    restart.event = Event::Restart(Box::new(Restart {
+        run: 2,
+        previous,
+        rollout: false,
+    }));
+    for (protocol, port) in [("grpc", receiver.grpc), ("http/protobuf", receiver.http)] {
+        let otlp = exporter(&[
+            ("otlp-endpoint", format!("http://127.0.0.1:{port}")),
+            ("otlp-protocol", protocol.into()),
+        ]);
+        otlp.publish(&restart);
+        otlp.finish(soon()).await;
+        let requests = [receiver.next().unwrap(), receiver.next().unwrap()];
+        let traces = requests.iter().find(|request| request["signal"] == "traces").unwrap();
+        let group = &traces["message"]["resourceSpans"][0];
+        assert_eq!(
+            group["resource"]["attributes"][0]["value"]["stringValue"], "cart",
+            "{protocol}"
+        );
+        let span = &group["scopeSpans"][0]["spans"][0];
+        assert_eq!(span["name"], "cart");
+        assert_eq!(span["status"]["code"], "STATUS_CODE_ERROR");
+        let wall = |name: &str| span[name].as_str().unwrap().parse::<u64>().unwrap();
+        assert_eq!(wall("endTimeUnixNano") - wall("startTimeUnixNano"), 8_000);
+        assert_eq!(restart.wall.0 - wall("endTimeUnixNano"), 1_000);
     }
 }
 

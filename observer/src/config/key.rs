@@ -76,6 +76,16 @@ pub const KEYS: &[Key] = &[
         "DURATION",
         "Longest time to deliver what is queued when asked to stop [default: 5s]",
     ),
+    key(
+        "store",
+        "DIR",
+        "Keep what waits for delivery there, so that it survives the agent [default: in memory only]",
+    ),
+    key(
+        "spool-max",
+        "BYTES",
+        "What may wait for delivery, per signal, such as 16MiB; beyond it the oldest goes, counted [default: 16MiB]",
+    ),
     key("procfs", "DIR", "Where the host's /proc is mounted [default: /proc]"),
     key(
         "cgroupfs",

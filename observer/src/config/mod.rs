@@ -1,7 +1,7 @@
 //! The configuration: reads flags, environment and file, produces one validated [`Config`] or every problem at once.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     time::Duration,
@@ -83,6 +83,12 @@ pub struct Config {
     pub cgroupfs: PathBuf,
     /// Where events go over OTLP.
     pub logs: Option<Target>,
+    /// Where ended runs go over OTLP.
+    pub traces: Option<Target>,
+    /// Directory of the store; `None` keeps what waits for delivery in memory only.
+    pub store: Option<PathBuf>,
+    /// Bytes that may wait for delivery, per signal.
+    pub spool_max: usize,
 }
 
 /// A configuration, and what was odd about it but no error: one line each.
@@ -168,8 +174,14 @@ fn validate(
         }),
         procfs: reader.read("procfs", PathBuf::from("/proc"), directory),
         cgroupfs: reader.read("cgroupfs", PathBuf::from("/sys/fs/cgroup"), directory),
+        store: reader.read("store", None, |text| path(text).map(Some)),
+        spool_max: reader.read("spool-max", 16 << 20, |text| value::bytes(text, 64 << 10..=16 << 30)),
         logs: otlp::target(&layers, Signal::Logs, &mut problems),
+        traces: otlp::target(&layers, Signal::Traces, &mut problems),
     };
+    // What is wrong with a setting that several signals take is told once.
+    let mut told = BTreeSet::new();
+    problems.retain(|problem| told.insert(problem.to_string()));
     if problems.is_empty() {
         Ok(Loaded { config, notices })
     } else {

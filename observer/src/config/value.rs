@@ -81,6 +81,33 @@ pub(super) fn count(text: &str, range: RangeInclusive<usize>) -> Result<usize, W
     }
 }
 
+/// A number of bytes with its unit (`KiB`, `MiB`, `GiB`), within a range.
+pub(super) fn bytes(text: &str, range: RangeInclusive<usize>) -> Result<usize, Wrong> {
+    let remedy = || {
+        format!(
+            "write a whole number and KiB, MiB or GiB, from {} to {} bytes",
+            range.start(),
+            range.end()
+        )
+    };
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim() {
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(Wrong::new(format!("`{text}` has no unit of bytes"), remedy())),
+    };
+    let value = number
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift));
+    value
+        .filter(|value| range.contains(value))
+        .ok_or_else(|| Wrong::new(format!("`{text}` is out of range"), remedy()))
+}
+
 /// `true` or `false`, in any case.
 pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
     match text.trim().to_ascii_lowercase().as_str() {
@@ -122,6 +149,23 @@ mod tests {
         assert_eq!(duration("1m", RANGE), Ok(Duration::from_secs(60)));
         for bad in ["10", "-1s", "1d", "s", "", "1e3s", "2m", "99ms", "1.1.1s"] {
             assert!(duration(bad, RANGE).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let range = 64 << 10..=1 << 30;
+        assert_eq!(bytes("16MiB", range.clone()), Ok(16 << 20));
+        for bad in [
+            "16",
+            "16MB",
+            "MiB",
+            "1KiB",
+            "99999999999999999999GiB",
+            "18446744073709551615GiB",
+            "-1MiB",
+        ] {
+            assert!(bytes(bad, range.clone()).is_err(), "{bad}");
         }
     }
 

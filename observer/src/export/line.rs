@@ -49,30 +49,21 @@ impl Lines {
     }
 }
 
-/// `2026-11-22T16:01:42Z  WARN   checkout  sentence`
+/// `2026-11-22T16:01:42Z  WARN   sentence`; the sentence begins with the service's name.
 fn human(finding: &Finding, colour: bool) -> String {
     let event = telemetry::event(finding);
-    let service = finding.subject.as_ref().map_or("observer", |subject| subject.service());
     let (word, style) = match event.severity {
         Severity::Info => ("INFO ", AnsiColor::Cyan.on_default()),
         Severity::Warn => ("WARN ", AnsiColor::Yellow.on_default()),
         Severity::Error => ("ERROR", AnsiColor::Red.on_default().bold()),
     };
-    let (dim, bold) = (Style::new().dimmed(), Style::new().bold());
-    let paint = |style: Style, text: &str| {
-        if colour {
-            format!("{style}{text}{style:#}")
-        } else {
-            text.to_owned()
-        }
-    };
-    format!(
-        "{}  {}  {}  {}\n",
-        paint(dim, &time(finding.wall, false)),
-        paint(style, word),
-        paint(bold, &format!("{service:<16}")),
-        event.body
-    )
+    let time = time(finding.wall, false);
+    if colour {
+        let dim = Style::new().dimmed();
+        format!("{dim}{time}{dim:#}  {style}{word}{style:#}  {}\n", event.body)
+    } else {
+        format!("{time}  {word}  {}\n", event.body)
+    }
 }
 
 fn json_line(finding: &Finding) -> String {

@@ -37,7 +37,7 @@ impl Exporters {
         Ok(Self {
             lines: Lines::new(config.output),
             stdout: Stdout::start()?,
-            otlp: Otlp::start(config.logs.as_ref())?,
+            otlp: Otlp::start(config)?,
         })
     }
 

@@ -10,14 +10,17 @@ use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use prost::Message;
 
-/// One record on its way: encoded, with its Resource and its id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+/// One record on its way: encoded, with its Resource and its id. The message is the spool's own layout.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Entry {
     /// Stable: a receiver may drop a second record with the same id.
+    #[prost(string, tag = "1")]
     pub id: String,
     /// Encoded `opentelemetry.proto.resource.v1.Resource`: the workload's own.
+    #[prost(bytes = "bytes", tag = "2")]
     pub resource: Bytes,
     /// Encoded `LogRecord` or `Span`.
+    #[prost(bytes = "bytes", tag = "3")]
     pub record: Bytes,
 }
 

@@ -28,15 +28,7 @@ pub(super) fn entry(finding: &Finding, agent: &Resource, observed: u64) -> Entry
         .into(),
         severity_text: event.severity.name().to_owned(),
         body: Some(any(any_value::Value::StringValue(event.body))),
-        attributes: event
-            .attributes
-            .into_iter()
-            .map(|(name, value)| KeyValue {
-                key: name.to_owned(),
-                value: Some(any(value_of(value))),
-                ..Default::default()
-            })
-            .collect(),
+        attributes: attributes(event.attributes),
         event_name: event.name.to_owned(),
         ..Default::default()
     };
@@ -69,6 +61,17 @@ pub(super) fn resource<'a>(attributes: impl IntoIterator<Item = (&'a str, &'a st
             .collect(),
         ..Default::default()
     }
+}
+
+/// Attributes of a record.
+pub(super) fn attributes(of: Vec<(&'static str, Value)>) -> Vec<KeyValue> {
+    of.into_iter()
+        .map(|(name, value)| KeyValue {
+            key: name.to_owned(),
+            value: Some(any(value_of(value))),
+            ..Default::default()
+        })
+        .collect()
 }
 
 fn any(value: any_value::Value) -> AnyValue {

@@ -17,7 +17,7 @@ const CAPACITY: usize = 16 << 20;
 
 /// A bounded queue between the agent and one signal's delivery.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub struct Queue {
     state: Mutex<State>,
     arrived: Notify,
     capacity: usize,
@@ -33,9 +33,21 @@ struct State {
     dropped: u64,
 }
 
+impl State {
+    /// Drops the oldest until the rest fits, and counts them.
+    fn shed(&mut self, capacity: usize) {
+        while self.bytes > capacity {
+            let Some(oldest) = self.entries.pop_front() else { break };
+            self.bytes -= oldest.size();
+            self.first += 1;
+            self.dropped += 1;
+        }
+    }
+}
+
 /// Some of the oldest entries, left in the queue until they are acknowledged.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub struct Batch {
     /// The entries, oldest first.
     pub entries: Vec<Entry>,
     first: u64,
@@ -60,7 +72,7 @@ impl Default for Queue {
 
 impl Queue {
     /// A queue of at most `capacity` bytes.
-    pub(super) fn with_capacity(capacity: usize) -> Self {
+    pub fn with_capacity(capacity: usize) -> Self {
         Self {
             state: Mutex::default(),
             arrived: Notify::new(),
@@ -69,7 +81,7 @@ impl Queue {
     }
 
     /// Adds an entry; the oldest make room for it.
-    pub(super) fn push(&self, entry: Entry) {
+    pub fn push(&self, entry: Entry) {
         let mut state = self.lock();
         state.bytes += entry.size();
         state.entries.push_back(entry);
@@ -84,7 +96,7 @@ impl Queue {
     }
 
     /// The oldest entries, at most `count` of them and about `bytes` in all; `None` where nothing waits.
-    pub(super) fn batch(&self, count: usize, bytes: usize) -> Option<Batch> {
+    pub fn batch(&self, count: usize, bytes: usize) -> Option<Batch> {
         let state = self.lock();
         let mut room = bytes;
         let entries: Vec<Entry> = state
@@ -105,7 +117,7 @@ impl Queue {
     }
 
     /// Forgets the first `count` entries of a batch: they were delivered, or never will be.
-    pub(super) fn acknowledge(&self, batch: &Batch, count: usize) {
+    pub fn acknowledge(&self, batch: &Batch, count: usize) {
         let mut state = self.lock();
         let end = batch.first + count as u64;
         while state.first < end {
@@ -115,13 +127,40 @@ impl Queue {
         }
     }
 
+    /// Puts entries of an earlier agent at the front. `first` is the position that the next entry would have had.
+    pub fn restore(&self, first: u64, entries: Vec<Entry>) {
+        let mut state = self.lock();
+        state.first = first;
+        for entry in entries.into_iter().rev() {
+            state.bytes += entry.size();
+            state.entries.push_front(entry);
+        }
+        let capacity = self.capacity;
+        state.shed(capacity);
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Positions of what waits: of the first entry, and one past the last.
+    pub fn window(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.first, state.first + state.entries.len() as u64)
+    }
+
+    /// Position of the first entry that waits, and the entries from `position` on.
+    pub fn since(&self, position: u64) -> (u64, Vec<Entry>) {
+        let state = self.lock();
+        let known = position.saturating_sub(state.first) as usize;
+        (state.first, state.entries.iter().skip(known).cloned().collect())
+    }
+
     /// Returns when an entry arrived since the last call.
-    pub(super) async fn arrived(&self) {
+    pub async fn arrived(&self) {
         self.arrived.notified().await;
     }
 
     /// How full it is.
-    pub(super) fn depth(&self) -> Depth {
+    pub fn depth(&self) -> Depth {
         let state = self.lock();
         Depth {
             entries: state.entries.len(),

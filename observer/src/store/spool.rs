@@ -1,0 +1,318 @@
+//! The spool: follows the delivery queues, writes what waits in them to disk, gives it back to the next agent.
+//!
+//! A queue is the working set and this its journal, written behind: at every sync one transaction adds what has come
+//! and still waits, and removes what was delivered. An agent that is killed loses at most the last interval, and may
+//! send again what it delivered within it, under the same ids. Every record carries a checksum of its own: redb
+//! guards its pages against torn writes, not a record against a flipped bit.
+
+use std::{
+    fs, io, panic,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use prost::Message;
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+
+use crate::{
+    command::say,
+    export::otlp::{Entry, Queue},
+};
+
+/// Time between two syncs: what a killed agent loses at most.
+const SYNC: Duration = Duration::from_secs(1);
+/// Syncs skipped after one that failed: a full disk is not asked every second.
+const SKIPPED: u32 = 9;
+/// redb's page cache, bytes: its default of 1 GiB is for databases that are read.
+const CACHE: usize = 1 << 20;
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory cannot be made.
+    #[error("cannot create the store's directory {path}: {error}; what waits for delivery is kept in memory only")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The database cannot be opened.
+    #[error("cannot open the store {path}: {reason}; what waits for delivery is kept in memory only")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why: another agent has it, or it is damaged and cannot be put aside.
+        reason: String,
+    },
+    /// No thread.
+    #[error("cannot start the store's thread: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// What the spool counts of itself.
+#[derive(Debug, Default)]
+pub struct SpoolCounts {
+    /// Records found by this agent that an earlier one left.
+    pub restored: AtomicU64,
+    /// Records that could not be read back and were skipped.
+    pub damaged: AtomicU64,
+    /// Syncs that failed.
+    pub failed: AtomicU64,
+}
+
+/// A running spool.
+#[derive(Debug)]
+pub struct Spool {
+    stop: SyncSender<()>,
+    thread: JoinHandle<()>,
+    /// What it counts of itself.
+    pub counts: Arc<SpoolCounts>,
+}
+
+impl Spool {
+    /// Opens the store in `directory`, puts what it holds into the queues (by table name), and follows them.
+    pub fn start(directory: &Path, queues: Vec<(&'static str, Arc<Queue>)>) -> Result<Self, StoreError> {
+        fs::create_dir_all(directory).map_err(|error| StoreError::Directory {
+            path: directory.to_owned(),
+            error,
+        })?;
+        let path = directory.join("spool.redb");
+        let counts = Arc::new(SpoolCounts::default());
+        let (database, lanes) = open_or_put_aside(&path, &queues, &counts)?;
+        let restored = counts.restored.load(Relaxed);
+        if restored > 0 {
+            say(format_args!("{restored} records of an earlier run are delivered now"));
+        }
+        let damaged = counts.damaged.load(Relaxed);
+        if damaged > 0 {
+            say(format_args!(
+                "{damaged} records in {} are damaged and were skipped",
+                path.display()
+            ));
+        }
+        let (stop, stopping) = sync_channel(0);
+        let journal = Journal {
+            path,
+            database: Some(database),
+            lanes,
+            counts: Arc::clone(&counts),
+            failing: false,
+        };
+        let thread = thread::Builder::new()
+            .name("spool".into())
+            .spawn(move || journal.run(&stopping))?;
+        Ok(Self { stop, thread, counts })
+    }
+
+    /// Syncs a last time, when everything else has ended.
+    pub fn finish(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            say("the spool's thread failed: what waited may not have been kept");
+        }
+    }
+}
+
+type Table = TableDefinition<'static, u64, &'static [u8]>;
+
+/// One queue and what of it is on disk.
+struct Lane {
+    table: Table,
+    queue: Arc<Queue>,
+    /// Positions on disk: from, and one past the last.
+    stored: (u64, u64),
+}
+
+struct Journal {
+    path: PathBuf,
+    /// `None` after a failure, until it could be opened again.
+    database: Option<Database>,
+    lanes: Vec<Lane>,
+    counts: Arc<SpoolCounts>,
+    failing: bool,
+}
+
+impl Journal {
+    fn run(mut self, stopping: &Receiver<()>) {
+        let mut skip = 0;
+        loop {
+            let stop = stopping.recv_timeout(SYNC) == Err(RecvTimeoutError::Disconnected);
+            if skip > 0 && !stop {
+                skip -= 1;
+                continue;
+            }
+            match self.sync() {
+                Ok(()) => self.failing = false,
+                Err(error) => {
+                    self.counts.failed.fetch_add(1, Relaxed);
+                    if !std::mem::replace(&mut self.failing, true) {
+                        say(format_args!(
+                            "{} cannot be written ({error}); what waits for delivery is kept in memory meanwhile",
+                            self.path.display()
+                        ));
+                    }
+                    // After an I/O error redb refuses everything until the file is opened again.
+                    self.database = None;
+                    skip = SKIPPED;
+                }
+            }
+            if stop {
+                return;
+            }
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), redb::Error> {
+        if self.lanes.iter().all(|lane| lane.queue.window() == lane.stored) {
+            return Ok(());
+        }
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => {
+                let database = open(&self.path)?;
+                for lane in &mut self.lanes {
+                    lane.stored = stored(&database, lane.table)?;
+                }
+                database
+            }
+        };
+        let write = database.begin_write()?;
+        let mut after = Vec::with_capacity(self.lanes.len());
+        for lane in &self.lanes {
+            let (from, to) = lane.stored;
+            let (first, entries) = lane.queue.since(to);
+            let mut table = write.open_table(lane.table)?;
+            table.retain_in(from..first.clamp(from, to), |_, _| false)?;
+            let mut end = to.max(first);
+            for entry in &entries {
+                table.insert(end, encode(entry).as_slice())?;
+                end += 1;
+            }
+            after.push((first, end));
+        }
+        write.commit()?;
+        for (lane, stored) in self.lanes.iter_mut().zip(after) {
+            lane.stored = stored;
+        }
+        self.database = Some(database);
+        Ok(())
+    }
+}
+
+/// Opens the database and restores the queues; a file that cannot be read is put aside, once.
+fn open_or_put_aside(
+    path: &Path,
+    queues: &[(&'static str, Arc<Queue>)],
+    counts: &SpoolCounts,
+) -> Result<(Database, Vec<Lane>), StoreError> {
+    let attempt = || {
+        // A damaged file must not end the agent, whatever the database makes of it.
+        panic::catch_unwind(panic::AssertUnwindSafe(|| restore(path, queues, counts)))
+            .unwrap_or_else(|_| Err(redb::Error::Corrupted("its reader failed".into())))
+    };
+    let reason = match attempt() {
+        Ok(opened) => return Ok(opened),
+        Err(redb::Error::DatabaseAlreadyOpen) => {
+            return Err(StoreError::Open {
+                path: path.to_owned(),
+                reason: "another observer uses it".into(),
+            });
+        }
+        Err(error) => error,
+    };
+    let aside = path.with_extension("redb.damaged");
+    say(format_args!(
+        "{} cannot be read ({reason}); it is put aside as {}",
+        path.display(),
+        aside.display()
+    ));
+    counts.damaged.fetch_add(1, Relaxed);
+    let open_error = |reason: String| StoreError::Open {
+        path: path.to_owned(),
+        reason,
+    };
+    fs::rename(path, &aside).map_err(|error| open_error(error.to_string()))?;
+    attempt().map_err(|error| open_error(error.to_string()))
+}
+
+fn open(path: &Path) -> Result<Database, redb::Error> {
+    Ok(Database::builder().set_cache_size(CACHE).create(path)?)
+}
+
+fn restore(
+    path: &Path,
+    queues: &[(&'static str, Arc<Queue>)],
+    counts: &SpoolCounts,
+) -> Result<(Database, Vec<Lane>), redb::Error> {
+    let database = open(path)?;
+    let mut lanes = Vec::with_capacity(queues.len());
+    for (name, queue) in queues {
+        let table = Table::new(name);
+        let stored = stored(&database, table)?;
+        let mut entries = Vec::new();
+        let read = database.begin_read()?;
+        match read.open_table(table) {
+            Ok(table) => {
+                let mut rows = 0;
+                for row in table.iter()? {
+                    rows += 1;
+                    match decode(row?.1.value()) {
+                        Some(entry) => entries.push(entry),
+                        None => drop(counts.damaged.fetch_add(1, Relaxed)),
+                    }
+                }
+                // Positions have no gaps: what is missing between the first and the last was lost to damage.
+                counts
+                    .damaged
+                    .fetch_add(stored.1.saturating_sub(stored.0).saturating_sub(rows), Relaxed);
+            }
+            Err(redb::TableError::TableDoesNotExist(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        counts.restored.fetch_add(entries.len() as u64, Relaxed);
+        // Under new positions, so that the next sync replaces the old ones whatever was skipped.
+        queue.restore(stored.1, entries);
+        lanes.push(Lane {
+            table,
+            queue: Arc::clone(queue),
+            stored,
+        });
+    }
+    Ok((database, lanes))
+}
+
+/// Positions that a table holds.
+fn stored(database: &Database, table: Table) -> Result<(u64, u64), redb::Error> {
+    let table = match database.begin_read()?.open_table(table) {
+        Ok(table) => table,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok((0, 0)),
+        Err(error) => return Err(error.into()),
+    };
+    if table.is_empty()? {
+        return Ok((0, 0));
+    }
+    let first = table.first()?.map_or(0, |(key, _)| key.value());
+    let last = table.last()?.map_or(0, |(key, _)| key.value());
+    Ok((first, last.saturating_add(1)))
+}
+
+/// CRC-32 of the rest, then the encoded entry.
+fn encode(entry: &Entry) -> Vec<u8> {
+    let body = entry.encode_to_vec();
+    let mut bytes = crc32fast::hash(&body).to_le_bytes().to_vec();
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Entry> {
+    let (sum, body) = bytes.split_first_chunk::<4>()?;
+    (crc32fast::hash(body) == u32::from_le_bytes(*sum)).then_some(())?;
+    Entry::decode(body).ok()
+}
