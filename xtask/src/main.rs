@@ -3,7 +3,9 @@
 //! Reads a subcommand, produces its outcome as this program's exit status.
 
 mod ci;
+mod cluster;
 mod counterpart;
+mod image;
 mod setup;
 mod shell;
 mod test;
@@ -29,6 +31,10 @@ enum Command {
     Test(test::Options),
     /// Build real counterparts of tests from published modules, into the cache: Collector, Jaeger, Prometheus, Kubernetes
     Counterpart(counterpart::Options),
+    /// A Kubernetes cluster of one node on this host, from real parts
+    Cluster(cluster::Options),
+    /// Make the agent's container image: one static program in an OCI archive
+    Image(image::Options),
     /// Everything CI checks: formatting, lints, house rules, documentation, tests
     Ci(ci::Options),
     /// The house rules that no compiler checks
@@ -40,6 +46,8 @@ fn main() -> ExitCode {
         Command::Setup(options) => setup::command(&options),
         Command::Test(options) => test::command(&options),
         Command::Counterpart(options) => counterpart::command(&options),
+        Command::Cluster(options) => cluster::command(&options),
+        Command::Image(options) => image::command(&options),
         Command::Ci(options) => ci::command(&options),
         Command::Tidy => tidy::command(),
     };

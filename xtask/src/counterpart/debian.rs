@@ -19,13 +19,18 @@ pub(crate) fn program(package: &str, below: &str) -> Result<PathBuf> {
         .with_context(|| format!("the Debian package {package} holds no {below}"))
 }
 
-fn unpack(package: &str) -> Result<()> {
+/// Where a package's files are once unpacked.
+pub(crate) fn directory(package: &str) -> PathBuf {
+    places::cache().join("counterparts").join(format!("debian-{package}"))
+}
+
+/// Fetches the package and unpacks it into the cache.
+pub(crate) fn unpack(package: &str) -> Result<()> {
     if places::program("apt-get").is_none() || places::program("dpkg-deb").is_none() {
         bail!("no {package} in PATH, and this is no Debian-like system to take it from: install {package}");
     }
-    let above = places::cache().join("counterparts");
-    let finished = above.join(format!("debian-{package}"));
-    let unpacking = above.join(format!("debian-{package}.unpacking"));
+    let finished = directory(package);
+    let unpacking = finished.with_extension("unpacking");
     println!(
         "counterpart: {package} is missing: unpacking Debian's into {}",
         finished.display()

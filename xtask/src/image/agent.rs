@@ -1,0 +1,64 @@
+//! The agent's image: reads the workspace, produces one static program and nothing beside it.
+//!
+//! Static through musl: no dynamic loader, no libraries, no shell in the image. Paths of the building machine are
+//! remapped, so that the same sources give the same bytes elsewhere.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use observer_tests::places;
+
+use super::{AGENT, Image, archive::Entry};
+use crate::shell;
+
+/// The Rust target of a static program for this machine's architecture.
+fn target() -> String {
+    format!("{}-unknown-linux-musl", env::consts::ARCH)
+}
+
+/// Builds the agent statically, with its kernel programs.
+pub(super) fn build() -> Result<PathBuf> {
+    let target = target();
+    let installed = shell::quiet(shell::command("rustup", ["target", "list", "--installed"])).unwrap_or_default();
+    if !installed.lines().any(|line| line == target) {
+        println!("image: adding the Rust target {target}");
+        shell::quiet(shell::command("rustup", ["target", "add", &target]))
+            .with_context(|| format!("a static agent needs the Rust target {target}"))?;
+    }
+    if places::program("musl-gcc").is_none() {
+        bail!("a static agent has a few C sources to compile for musl: `apt-get install musl-tools`");
+    }
+    let home = env::var("HOME").unwrap_or_default();
+    let cargo_home = env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));
+    let workspace = places::workspace();
+    let remap = format!(
+        "--remap-path-prefix={}=/observer --remap-path-prefix={cargo_home}=/cargo",
+        workspace.display()
+    );
+    println!("image: building the agent for {target}");
+    let mut command = shell::cargo(["build", "--release", "--package", "observer", "--target", &target]);
+    command.env("RUSTFLAGS", remap).env("OBSERVER_REQUIRE_EBPF", "1");
+    shell::run(command)?;
+    let binary = places::target().join(target).join("release/observer");
+    let kind = shell::quiet(shell::command("ldd", [&binary])).unwrap_or_default();
+    if kind.contains("=>") {
+        bail!(
+            "{} is not static: it would not start in an image without libraries",
+            binary.display()
+        );
+    }
+    Ok(binary)
+}
+
+/// The image: `/observer`, run as root, with the capabilities that the manifest gives.
+pub(super) fn image(binary: &Path) -> Image {
+    Image {
+        name: AGENT.into(),
+        entries: vec![Entry::program(binary, "/observer")],
+        entrypoint: vec!["/observer".into()],
+        command: vec!["run".into()],
+    }
+}

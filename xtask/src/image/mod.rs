@@ -1,0 +1,43 @@
+//! Container images: reads programs of this host or of this workspace, produces OCI archives with the same bytes each
+//! time.
+
+mod agent;
+mod archive;
+mod fixture;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+pub(crate) use archive::Image;
+pub(crate) use fixture::{node, pause};
+
+/// Name of the agent's image, as manifests use it.
+pub(crate) const AGENT: &str = "docker.io/local/observer:dev";
+
+/// Where to.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// The archive to write; `target/observer.oci.tar` by default
+    #[arg(long, short)]
+    output: Option<std::path::PathBuf>,
+}
+
+/// `cargo xtask image`
+pub(crate) fn command(options: &Options) -> Result<ExitCode> {
+    let output = options.output.clone().unwrap_or_else(agent_archive);
+    let binary = agent::build()?;
+    let size = agent::image(&binary).write(&output)?;
+    println!("image: {AGENT}: {} ({size} bytes)", output.display());
+    println!(
+        "image: `cargo xtask cluster load {}` hands it to the test cluster",
+        output.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the agent's image is written by default.
+pub(crate) fn agent_archive() -> std::path::PathBuf {
+    observer_tests::places::target().join("observer.oci.tar")
+}
