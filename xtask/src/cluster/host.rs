@@ -28,6 +28,18 @@ const SETTINGS: [&str; 7] = [
 /// The kubelet's cgroup, in each hierarchy.
 const PODS: &str = "kubepods";
 
+/// Directories that parts make although told to use others, inner ones first.
+const EMPTY_DIRECTORIES: [&str; 8] = [
+    "/var/lib/kubelet/device-plugins",
+    "/var/lib/kubelet",
+    "/usr/libexec/kubernetes/kubelet-plugins/volume/exec",
+    "/usr/libexec/kubernetes/kubelet-plugins/volume",
+    "/usr/libexec/kubernetes/kubelet-plugins",
+    "/usr/libexec/kubernetes",
+    "/var/lib/cni/results",
+    "/var/lib/cni",
+];
+
 /// The bridge, with the node's address and that of the API server's Service.
 pub(super) fn make_bridge() -> Result<()> {
     ip(&["link", "add", BRIDGE, "type", "bridge"])?;
@@ -143,13 +155,21 @@ fn empty(cgroup: &Path, left: &mut Vec<String>) {
 pub(super) fn remove_traces(place: &Place) {
     let log_links = entries("/var/log/containers")
         .filter(|path| fs::read_link(path).is_ok_and(|target| target.starts_with(place.root())));
+    // Each names the network namespace it was for, which is below the cluster's directory.
+    let mark = place.root().as_os_str().as_encoded_bytes().to_vec();
     let results = entries("/var/lib/cni/results").filter(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("observer-cluster-")
+        let text = fs::read(path).unwrap_or_default();
+        text.windows(mark.len()).any(|window| window == mark)
     });
     for path in log_links.chain(results) {
         // Left behind it does no harm.
         let _ = fs::remove_file(path);
+    }
+    // The kubelet of this cluster was this host's only one (`up` refuses another).
+    let _ = fs::remove_file("/var/lib/kubelet/device-plugins/kubelet.sock");
+    for directory in EMPTY_DIRECTORIES {
+        // Removed only where it is empty.
+        let _ = fs::remove_dir(directory);
     }
 }
 

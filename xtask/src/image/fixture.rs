@@ -8,18 +8,23 @@ use observer_tests::places;
 use super::{Image, archive::Entry};
 use crate::shell;
 
-/// This host's Node.js and the libraries it loads, at the paths they have here; the script comes with the pod.
+/// This host's Node.js; the script comes with the pod.
 pub(crate) fn node(name: &str) -> Result<Image> {
     let node = places::node().context("no Node.js to make an image of: `cargo xtask setup`")?;
-    let mut entries = vec![Entry::program(&node, "/usr/bin/node")];
-    let listed = shell::quiet(shell::command("ldd", [&node]))
-        .with_context(|| format!("cannot tell which libraries {} loads", node.display()))?;
+    with_libraries(name, &node, "/usr/bin/node", &[])
+}
+
+/// A program under `path`, and the libraries it loads, at the paths they have here.
+pub(super) fn with_libraries(name: &str, program: &Path, path: &str, command: &[&str]) -> Result<Image> {
+    let mut entries = vec![Entry::program(program, path)];
+    let listed = shell::quiet(shell::command("ldd", [program]))
+        .with_context(|| format!("cannot tell which libraries {} loads", program.display()))?;
     entries.extend(libraries(&listed).map(|library| Entry::program(Path::new(library), library)));
     Ok(Image {
         name: name.into(),
         entries,
-        entrypoint: vec!["/usr/bin/node".into()],
-        command: Vec::new(),
+        entrypoint: vec![path.into()],
+        command: command.iter().map(ToString::to_string).collect(),
     })
 }
 

@@ -22,13 +22,19 @@ pub(crate) struct Options {
     /// The archive to write; `target/observer.oci.tar` by default
     #[arg(long, short)]
     output: Option<std::path::PathBuf>,
+    /// Pack this program with the libraries it loads, instead of building a static one: quick, for tests
+    #[arg(long, value_name = "PROGRAM")]
+    built: Option<std::path::PathBuf>,
 }
 
 /// `cargo xtask image`
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     let output = options.output.clone().unwrap_or_else(agent_archive);
-    let binary = agent::build()?;
-    let size = agent::image(&binary).write(&output)?;
+    let image = match &options.built {
+        Some(program) => fixture::with_libraries(AGENT, program, "/observer", &["run"])?,
+        None => agent::image(&agent::build()?),
+    };
+    let size = image.write(&output)?;
     println!("image: {AGENT}: {} ({size} bytes)", output.display());
     println!(
         "image: `cargo xtask cluster load {}` hands it to the test cluster",
