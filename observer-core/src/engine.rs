@@ -36,6 +36,7 @@ pub use crate::registry::Evictions;
 use crate::{
     Input, Output, Request, What,
     finding::{Confidence, Event, Gap},
+    identity::Subject,
     input::{Begin, Lost, Settings},
     kernel::KernelEvent,
     process::ProcessKey,
@@ -120,6 +121,12 @@ impl Engine {
     /// The latest time seen.
     pub const fn now(&self) -> BootTime {
         self.now
+    }
+
+    /// Whose run a process belongs to, while that run is remembered.
+    pub fn subject(&self, process: ProcessKey) -> Option<&Subject> {
+        let container = self.registry.processes.get(&process)?.container?;
+        Some(&self.registry.containers.get(container)?.run.subject)
     }
 
     /// What it counts of itself.

@@ -8,3 +8,4 @@ pub mod kernel;
 pub mod record;
 pub mod source;
 pub mod store;
+pub mod view;

@@ -117,6 +117,11 @@ impl Agent {
         self.child.id()
     }
 
+    /// Its exit code (128 + the signal), once it has ended.
+    pub fn ended(&mut self) -> Result<Option<i32>> {
+        Ok(self.child.try_wait()?.map(app::shell_code))
+    }
+
     /// Asks it to stop and waits until it has.
     pub fn stop(mut self) -> Result<Stopped> {
         let pid = i32::try_from(self.child.id())
@@ -217,14 +222,16 @@ fn within(deadline: Duration, child: &mut Child) -> Result<ExitStatus> {
 }
 
 /// The lines of a file that grows.
-struct Tail {
+#[derive(Debug)]
+pub struct Tail {
     path: PathBuf,
     position: u64,
     count: usize,
 }
 
 impl Tail {
-    fn new(path: &Path) -> Self {
+    /// From its beginning; it need not exist yet.
+    pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             position: 0,
@@ -233,7 +240,7 @@ impl Tail {
     }
 
     /// The whole lines since the last time.
-    fn lines(&mut self) -> Result<Vec<String>> {
+    pub fn lines(&mut self) -> Result<Vec<String>> {
         let Ok(mut file) = File::open(&self.path) else {
             return Ok(Vec::new());
         };

@@ -15,4 +15,5 @@ pub mod lines;
 pub mod need;
 pub mod otlp;
 pub mod places;
+pub mod receiver;
 pub mod stage;

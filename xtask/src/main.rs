@@ -6,6 +6,7 @@ mod ci;
 mod cluster;
 mod counterpart;
 mod image;
+mod demo;
 mod setup;
 mod shell;
 mod test;
@@ -35,6 +36,8 @@ enum Command {
     Cluster(cluster::Options),
     /// Make the agent's container image: one static program in an OCI archive
     Image(image::Options),
+    /// Watch the main job done: a real leak, real kills, the verdict, in about two minutes
+    Demo(demo::Options),
     /// Everything CI checks: formatting, lints, house rules, documentation, tests
     Ci(ci::Options),
     /// The house rules that no compiler checks
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Counterpart(options) => counterpart::command(&options),
         Command::Cluster(options) => cluster::command(&options),
         Command::Image(options) => image::command(&options),
+        Command::Demo(options) => demo::command(&options),
         Command::Ci(options) => ci::command(&options),
         Command::Tidy => tidy::command(),
     };

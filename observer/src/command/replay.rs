@@ -1,14 +1,22 @@
 //! `observer replay`: reads a recording, steps a new engine with it, prints its findings as the recorded run did.
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     path::PathBuf,
 };
 
 use observer_core::Engine;
 
 use super::{Exit, say};
-use crate::{config::OutputFormat, export::line::Lines, record::Recording};
+use crate::{
+    config::OutputFormat,
+    export::line::Lines,
+    record::Recording,
+    view::{
+        chart::{self, Style},
+        history::History,
+    },
+};
 
 /// Arguments of `observer replay`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +26,9 @@ pub(super) struct ReplayArgs {
     /// Lines for people, or JSON; auto asks whether standard output is a terminal
     #[arg(long, value_enum, default_value_t)]
     output: Output,
+    /// Draw the memory of this service, its ceiling and its ends, instead of printing findings
+    #[arg(long, value_name = "SERVICE", conflicts_with = "output")]
+    chart: Option<String>,
 }
 
 /// [`OutputFormat`] as an argument.
@@ -37,16 +48,25 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
     });
     let mut recording = Recording::open(&args.file)?;
     let mut engine = Engine::new();
+    let mut history = History::default();
     let mut out = io::stdout().lock();
     for input in recording.by_ref() {
         // Requests are thrown away: their answers are in the recording.
-        for finding in engine.step(&input).findings {
+        let findings = engine.step(&input).findings;
+        if let Some(service) = &args.chart {
+            history.take(service, &engine, &input, &findings);
+            continue;
+        }
+        for finding in findings {
             match out.write_all(lines.of(&finding).as_bytes()) {
                 // The reader has seen enough (`observer replay FILE | head`).
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Success),
                 other => other?,
             }
         }
+    }
+    if args.chart.is_some() {
+        out.write_all(chart::draw(&history, style()).as_bytes())?;
     }
     out.flush()?;
     let damage = recording.damage();
@@ -64,4 +84,14 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
         ));
     }
     Ok(Exit::Success)
+}
+
+/// As wide as the terminal, within what can be read; coloured where that is wanted.
+fn style() -> Style {
+    let terminal = io::stdout().is_terminal();
+    let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    Style {
+        width: if columns == 0 { 100 } else { columns.clamp(60, 120) },
+        colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    }
 }

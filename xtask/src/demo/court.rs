@@ -1,0 +1,110 @@
+//! The demo's judgement of the agent: reads its findings, the receiver's records and the replay, produces what was
+//! right and what was wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{screen::Screen, stage::SERVICES};
+
+/// Event of the verdict.
+pub(super) const CONFIRMED: &str = "observer.memory.leak_confirmed";
+/// Events that accuse somebody: `suspected` is a note, not an accusation.
+const ACCUSATIONS: [&str; 2] = ["observer.memory.leak_likely", CONFIRMED];
+const OOM_KILL: &str = "observer.process.oom_kill";
+
+/// The service a finding or a record is about.
+pub(super) fn service(finding: &Value) -> &str {
+    finding["resource"]["service.name"].as_str().unwrap_or_default()
+}
+
+/// Whether it says that somebody leaks.
+pub(super) fn is_accusation(finding: &Value) -> bool {
+    ACCUSATIONS.iter().any(|event| finding["event"] == *event)
+}
+
+/// What was right and what was not.
+#[derive(Debug, Default)]
+pub(super) struct Ruling(Vec<(bool, String)>);
+
+impl Ruling {
+    pub(super) fn passed(&self) -> bool {
+        self.0.iter().all(|(passed, _)| *passed)
+    }
+
+    pub(super) fn lines(&self) -> &[(bool, String)] {
+        &self.0
+    }
+}
+
+/// Judges findings, what was delivered of them, and their replay.
+pub(super) fn rule(findings: &[Value], delivered: &[Value], replayed: &[String], printed: &[String]) -> Ruling {
+    let mut lines = Vec::new();
+    let kills = findings
+        .iter()
+        .filter(|finding| finding["event"] == OOM_KILL && service(finding) == SERVICES[0].name)
+        .count();
+    lines.push((
+        kills >= 3,
+        format!(
+            "{} was killed by the kernel at its limit, {kills} times",
+            SERVICES[0].name
+        ),
+    ));
+    for known in &SERVICES {
+        let said: BTreeSet<&str> = findings
+            .iter()
+            .filter(|finding| service(finding) == known.name && is_accusation(finding))
+            .filter_map(|finding| finding["event"].as_str())
+            .map(|event| event.strip_prefix("observer.memory.").unwrap_or(event))
+            .collect();
+        if known.leaks {
+            let confirmed = findings
+                .iter()
+                .find(|finding| service(finding) == known.name && finding["event"] == CONFIRMED);
+            let body = confirmed
+                .and_then(|finding| finding["body"].as_str())
+                .unwrap_or("nothing was confirmed");
+            lines.push((confirmed.is_some(), format!("{}: {body}", known.name)));
+        } else if said.is_empty() {
+            lines.push((true, format!("{} ({}) stands unaccused", known.name, known.what)));
+        } else {
+            let said: Vec<&str> = said.into_iter().collect();
+            lines.push((
+                false,
+                format!("{} ({}) was accused: {}", known.name, known.what, said.join(", ")),
+            ));
+        }
+    }
+    let ids = |values: &[Value]| -> BTreeSet<String> {
+        values
+            .iter()
+            .filter_map(|value| value["attributes"]["observer.finding.id"].as_str().map(str::to_owned))
+            .collect()
+    };
+    let (said, arrived) = (ids(findings), ids(delivered));
+    let missing = said.difference(&arrived).count();
+    lines.push((
+        missing == 0,
+        format!("{} of {} findings arrived over OTLP", said.len() - missing, said.len()),
+    ));
+    lines.push((
+        replayed == printed,
+        "replaying the recording gives the same findings, byte for byte".to_owned(),
+    ));
+    Ruling(lines)
+}
+
+/// One line per event and service, as the receiver has them.
+pub(super) fn show_delivery(screen: &mut Screen, delivered: &[Value]) {
+    let mut counts: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
+    for record in delivered.iter().filter(|record| record["signal"] == "log") {
+        let text = |value: &'static str| record[value].as_str().unwrap_or_default();
+        *counts
+            .entry((service(record), text("event"), text("severity")))
+            .or_default() += 1;
+    }
+    for ((service, event, severity), count) in counts {
+        screen.say(&format!("  {service:<11} {severity:<6} {event:<34} {count}"));
+    }
+}

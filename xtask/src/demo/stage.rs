@@ -1,0 +1,122 @@
+//! What the demo observes: three real servers in memory-limited containers with restarting supervisors, the users of
+//! two of them, an OTLP receiver and the agent. Everything ends when the value is dropped.
+
+use std::{net::TcpListener, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result};
+use observer_tests::{
+    agent::{self, Agent},
+    app::App,
+    bundle::Spec,
+    container::{Container, Restart},
+    places,
+    receiver::Receiver,
+};
+
+const MIB: u64 = 1 << 20;
+/// Pause of the supervisors between two lives.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// One observed service.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Service {
+    /// `service.name`, and the container's.
+    pub(super) name: &'static str,
+    /// What it is, for the viewer.
+    pub(super) what: &'static str,
+    /// Whether an accusation would be right.
+    pub(super) leaks: bool,
+}
+
+/// The services, the guilty one first.
+pub(super) const SERVICES: [Service; 3] = [
+    Service {
+        name: "chat",
+        what: "adds a listener per connection, never removes it",
+        leaks: true,
+    },
+    Service {
+        name: "chat-fixed",
+        what: "the same server with the listener removed",
+        leaks: false,
+    },
+    Service {
+        name: "catalogue",
+        what: "fills a cache up to its bound",
+        leaks: false,
+    },
+];
+
+/// The running play.
+pub(super) struct Stage {
+    pub(super) agent: Agent,
+    pub(super) receiver: Receiver,
+    pub(super) containers: Vec<Container>,
+    _users: Vec<App>,
+}
+
+impl Stage {
+    /// Starts everything; the agent last, so that it finds servers that were there before it.
+    pub(super) fn start() -> Result<Self> {
+        let receiver = Receiver::start(&[]).context("the OTLP receiver")?;
+        let (leaking, fixed) = (free_port()?, free_port()?);
+        let containers = vec![
+            server(
+                "chat",
+                160,
+                "sessions.js",
+                &["--port", &leaking.to_string(), "--bug", "on"],
+            )?,
+            server(
+                "chat-fixed",
+                160,
+                "sessions.js",
+                &["--port", &fixed.to_string(), "--bug", "off"],
+            )?,
+            server("catalogue", 160, "cache.js", &["--entries", "2400", "--rate", "60"])?,
+        ];
+        let users = vec![users(leaking, 40)?, users(fixed, 20)?];
+        let mut command = agent::command(&["run", "--output", "json", "--sample-interval", "1s"]);
+        command
+            .args(["--time-scale", TIME_SCALE])
+            .args(["--otlp-endpoint", &receiver.endpoint()]);
+        let agent = Agent::spawn(&mut command).context("the agent")?;
+        Ok(Self {
+            agent,
+            receiver,
+            containers,
+            _users: users,
+        })
+    }
+}
+
+/// The incident took six hours from restart to restart; here it takes some twenty seconds.
+pub(super) const TIME_SCALE: &str = "0.001";
+
+fn server(name: &str, mib: u64, script: &str, arguments: &[&str]) -> Result<Container> {
+    let spec = Spec::fixture(name, Some(mib * MIB), script, arguments)
+        .with("OTEL_SERVICE_NAME", name)
+        .with(
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "service.version=1.42.0,service.namespace=demo",
+        );
+    Container::ready(spec, Restart::After(PAUSE)).with_context(|| format!("the container {name}"))
+}
+
+fn users(port: u16, rate: u32) -> Result<App> {
+    let node = places::node().context("no Node.js")?;
+    let driver = places::fixtures().join("driver.js");
+    let arguments = ["--port", &port.to_string(), "--rate", &rate.to_string()].map(str::to_owned);
+    App::start(
+        Command::new(node)
+            .arg(driver)
+            .args(arguments)
+            .env("OTEL_SERVICE_NAME", "users"),
+    )
+}
+
+/// A loopback port that was free a moment ago: a server that is restarted needs the same one each time.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free loopback port")?;
+    Ok(listener.local_addr()?.port())
+}
