@@ -27,6 +27,8 @@ pub enum Need {
     Node,
     /// A Node.js of this major version in the cache.
     NodeMajor(u32),
+    /// A Bun in the cache.
+    Bun,
     /// The official OpenTelemetry protobuf classes.
     OtlpPython,
     /// A real counterpart, built.
@@ -57,6 +59,7 @@ pub fn missing(need: Need) -> Option<String> {
         Need::NodeMajor(major) => places::cached_node(major)
             .is_none()
             .then(|| format!("no Node.js {major} in the cache: `cargo xtask setup --node {major}`")),
+        Need::Bun => places::cached_bun().is_none().then(|| "no Bun in the cache: `cargo xtask setup --bun`".into()),
         Need::OtlpPython => {
             let ready = Command::new(places::python())
                 .args(["-c", "import opentelemetry.proto.collector.logs.v1.logs_service_pb2"])

@@ -62,6 +62,12 @@ pub fn cached_node(major: u32) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
+/// Bun, which is no Node.js, where it is in the cache.
+pub fn cached_bun() -> Option<PathBuf> {
+    let path = cache().join("bun/node_modules/bun/bin/bun.exe");
+    path.is_file().then_some(path)
+}
+
 /// The Node.js that tests run by default: the distribution's, else the newest of the cache.
 pub fn node() -> Option<PathBuf> {
     program("node").or_else(|| (18..=40).rev().find_map(cached_node))

@@ -63,20 +63,12 @@ impl Stage {
     pub(super) fn start() -> Result<Self> {
         let receiver = Receiver::start(&[]).context("the OTLP receiver")?;
         let (leaking, fixed) = (free_port()?, free_port()?);
+        let (leaking_port, fixed_port) = (leaking.to_string(), fixed.to_string());
+        let leaking_arguments = ["--port", &leaking_port, "--bug", "on", "--history", "1000"];
         let containers = vec![
-            server(
-                "chat",
-                160,
-                "sessions.js",
-                &["--port", &leaking.to_string(), "--bug", "on"],
-            )?,
-            server(
-                "chat-fixed",
-                160,
-                "sessions.js",
-                &["--port", &fixed.to_string(), "--bug", "off"],
-            )?,
-            server("catalogue", 160, "cache.js", &["--entries", "2400", "--rate", "60"])?,
+            server("chat", "", "sessions.js", &leaking_arguments)?,
+            server("chat-fixed", FITTING, "sessions.js", &["--port", &fixed_port, "--bug", "off"])?,
+            server("catalogue", FITTING, "cache.js", &["--entries", "1000", "--rate", "30"])?,
         ];
         let users = vec![users(leaking, 40)?, users(fixed, 20)?];
         let mut command = agent::command(&["run", "--output", "json", "--sample-interval", "1s"]);

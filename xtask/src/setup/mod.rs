@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// Also fetch these major versions of Node.js from npm, for tests across versions
     #[arg(long, value_delimiter = ',', value_name = "MAJOR")]
     node: Vec<u32>,
+    /// Also fetch Bun from npm, for the test that it is left alone
+    #[arg(long)]
+    bun: bool,
     /// Only say what is missing; install nothing
     #[arg(long)]
     check: bool,
@@ -54,6 +57,7 @@ pub(crate) struct Options {
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     let mut needs = everything();
     needs.extend(options.node.iter().map(|&major| runtime::node_major(major)));
+    needs.extend(options.bun.then(runtime::bun));
     if options.check {
         let missing = needs.iter().filter(|need| !(need.present)());
         let count = missing

@@ -49,6 +49,16 @@ pub(super) fn node_major(major: u32) -> Need {
     )
 }
 
+/// Bun, from npm's `bun` package.
+pub(super) fn bun() -> Need {
+    Need::new(
+        "Bun",
+        "the test that it is not taken for a Node.js",
+        || places::cached_bun().is_some(),
+        || npm("bun", "bun"),
+    )
+}
+
 fn install_node() -> Result<()> {
     if places::program("npm").is_some() {
         return from_npm(NODE);
@@ -57,12 +67,17 @@ fn install_node() -> Result<()> {
 }
 
 fn from_npm(major: u32) -> Result<()> {
-    let directory = super::cache(&format!("node-{major}"))?;
+    npm(&format!("node-{major}"), &format!("node@{major}"))
+}
+
+/// Installs a package of npm's into a directory of the cache.
+fn npm(directory: &str, package: &str) -> Result<()> {
+    if places::program("npm").is_none() {
+        packages::apt(&["npm"])?;
+    }
+    let directory = super::cache(directory)?;
     let mut command = shell::command("npm", ["install", "--no-audit", "--no-fund", "--prefix"]);
-    command
-        .arg(&directory)
-        .arg(format!("node@{major}"))
-        .current_dir(&directory);
+    command.arg(&directory).arg(package).current_dir(&directory);
     super::install(command)
 }
 
