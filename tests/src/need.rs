@@ -59,7 +59,9 @@ pub fn missing(need: Need) -> Option<String> {
         Need::NodeMajor(major) => places::cached_node(major)
             .is_none()
             .then(|| format!("no Node.js {major} in the cache: `cargo xtask setup --node {major}`")),
-        Need::Bun => places::cached_bun().is_none().then(|| "no Bun in the cache: `cargo xtask setup --bun`".into()),
+        Need::Bun => places::cached_bun()
+            .is_none()
+            .then(|| "no Bun in the cache: `cargo xtask setup --bun`".into()),
         Need::OtlpPython => {
             let ready = Command::new(places::python())
                 .args(["-c", "import opentelemetry.proto.collector.logs.v1.logs_service_pb2"])

@@ -92,7 +92,7 @@ impl Receiver {
 
     /// The next request, as the receiver decoded it. Fails when none comes for a minute.
     pub fn next(&self) -> Result<Value> {
-        match self.lines.recv_timeout(Duration::from_secs(60)) {
+        match self.lines.recv_timeout(Duration::from_mins(1)) {
             Ok(line) => serde_json::from_str(&line).with_context(|| format!("the receiver printed {line}")),
             Err(RecvTimeoutError::Timeout) => bail!("the receiver got no request for a minute"),
             Err(RecvTimeoutError::Disconnected) => bail!("the receiver ended"),

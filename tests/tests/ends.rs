@@ -1,6 +1,8 @@
 //! Why a run ended, each cause made to happen: exit codes, signals and their sender, the kernel's OOM killer, V8's heap
 //! limit, and which of the two it was.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{path::PathBuf, process::Command, time::Duration};
 
 use anyhow::Result;
@@ -53,7 +55,12 @@ impl Watched {
 
     /// A leak that starts when told to.
     fn leak(name: &'static str, limit: u64, what: &str, mb: u32) -> Spec {
-        Spec::fixture(name, Some(limit * MIB), "leak.js", &["--what", what, "--mb", &mb.to_string()])
+        Spec::fixture(
+            name,
+            Some(limit * MIB),
+            "leak.js",
+            &["--what", what, "--mb", &mb.to_string()],
+        )
     }
 
     /// The first event of this kind about this service.
@@ -68,7 +75,10 @@ impl Watched {
     /// What the restart says of the end before it.
     fn cause(&mut self) -> Result<(String, Value)> {
         let restart = self.event(RESTART)?;
-        let cause = restart["attributes"]["observer.exit.cause"].as_str().unwrap_or_default().to_owned();
+        let cause = restart["attributes"]["observer.exit.cause"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         Ok((cause, restart))
     }
 
@@ -114,7 +124,10 @@ fn sigterm_and_who_sent_it() {
     kill("-TERM", watched.pid);
     let (cause, restart) = watched.cause().unwrap();
     assert_eq!(cause, "terminated", "{restart:#}");
-    assert_eq!(restart["attributes"]["observer.exit.sender.comm"], "kill", "{restart:#}");
+    assert_eq!(
+        restart["attributes"]["observer.exit.sender.comm"], "kill",
+        "{restart:#}"
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A Node.js process is found whatever its name, title or path, and whenever it started; what is only called `node` is
 //! not.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
@@ -21,16 +23,20 @@ use observer_tests::{
 
 /// Facts of the watched process with this pid, once the agent has them.
 fn watched(agent: &mut Agent, pid: u32) -> Result<ProcessFacts> {
-    agent.wait_input(&format!("process {pid} as one that is watched"), |input| match &input.what {
-        What::Process(facts) if facts.key.pid == pid && facts.is_watched() => Some((**facts).clone()),
-        _ => None,
+    agent.wait_input(&format!("process {pid} as one that is watched"), |input| {
+        match &input.what {
+            What::Process(facts) if facts.key.pid == pid && facts.is_watched() => Some((**facts).clone()),
+            _ => None,
+        }
     })
 }
 
 /// Whether the recording so far has this pid as watched.
 fn was_watched(agent: &Agent, pid: u32) -> bool {
     let recorded = fs::read_to_string(agent.recording()).unwrap_or_default();
-    let inputs = recorded.lines().filter_map(|line| serde_json::from_str::<observer_core::Input>(line).ok());
+    let inputs = recorded
+        .lines()
+        .filter_map(|line| serde_json::from_str::<observer_core::Input>(line).ok());
     inputs
         .into_iter()
         .any(|input| matches!(input.what, What::Process(facts) if facts.key.pid == pid && facts.is_watched()))
@@ -105,7 +111,11 @@ fn what_is_only_called_so_is_not() {
     let datanode = directory.file("datanode");
     fs::copy("/bin/sleep", &datanode).unwrap();
     let script = directory.file("node");
-    fs::write(&script, "#!/bin/sh\n# stays a shell: the last command is not the only one\nsleep 600; exit 0\n").unwrap();
+    fs::write(
+        &script,
+        "#!/bin/sh\n# stays a shell: the last command is not the only one\nsleep 600; exit 0\n",
+    )
+    .unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
 
     let before = App::start(Command::new(&datanode).arg("600")).unwrap();

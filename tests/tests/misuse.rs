@@ -1,6 +1,8 @@
 //! Bad input and poor circumstances: each gives one clear line that says what and what to do, and what is still
 //! possible is still done.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, process::Command};
 
 use observer_core::What;
@@ -34,7 +36,11 @@ fn observes(agent: &mut Agent, pid: u32) {
 fn a_configuration_that_is_not_there() {
     let stopped = refused(&["--config", "/nonexistent/observer.toml"]);
     assert_eq!(stopped.code, 2, "{}", said(&stopped));
-    assert!(said(&stopped).contains("/nonexistent/observer.toml"), "{}", said(&stopped));
+    assert!(
+        said(&stopped).contains("/nonexistent/observer.toml"),
+        "{}",
+        said(&stopped)
+    );
     assert_eq!(stopped.messages.len(), 1, "{}", said(&stopped));
 }
 
@@ -60,11 +66,24 @@ fn a_value_out_of_range() {
 #[test]
 fn no_privileges_leaves_the_files() {
     need!(Root, Node, Program("setpriv"));
-    let bare = ["--bounding-set", "-all", "--inh-caps", "-all", "--ambient-caps", "-all", "--"];
+    let bare = [
+        "--bounding-set",
+        "-all",
+        "--inh-caps",
+        "-all",
+        "--ambient-caps",
+        "-all",
+        "--",
+    ];
     // Without privileges too: one process may look at another of its user that may do no more than itself.
     let node = places::node().unwrap();
-    let mut app =
-        App::start(Command::new("setpriv").args(bare).arg(node).arg(places::fixtures().join("end.js"))).unwrap();
+    let mut app = App::start(
+        Command::new("setpriv")
+            .args(bare)
+            .arg(node)
+            .arg(places::fixtures().join("end.js")),
+    )
+    .unwrap();
     app.ready().unwrap();
     let plain = agent::command(&["run", "--output", "json", "--sample-interval", "1s"]);
     let mut command = Command::new("setpriv");
@@ -74,7 +93,10 @@ fn no_privileges_leaves_the_files() {
     let stopped = agent.stop().unwrap();
     assert_eq!(stopped.code, 0, "{}", said(&stopped));
     let hint = said(&stopped).to_lowercase();
-    assert!(hint.contains("cap_bpf") || hint.contains("privilege") || hint.contains("permitted"), "{hint}");
+    assert!(
+        hint.contains("cap_bpf") || hint.contains("privilege") || hint.contains("permitted"),
+        "{hint}"
+    );
 }
 
 #[test]
@@ -83,7 +105,12 @@ fn no_btf_costs_a_rung_and_is_told() {
     let plain = agent::command(&["run", "--output", "json", "--sample-interval", "1s"]);
     let mut command = Command::new("unshare");
     command
-        .args(["--mount", "/bin/sh", "-c", "mount -t tmpfs none /sys/kernel/btf && exec \"$0\" \"$@\""])
+        .args([
+            "--mount",
+            "/bin/sh",
+            "-c",
+            "mount -t tmpfs none /sys/kernel/btf && exec \"$0\" \"$@\"",
+        ])
         .arg(plain.get_program())
         .args(plain.get_args());
     let mut agent = Agent::spawn(&mut command).unwrap();

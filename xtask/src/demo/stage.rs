@@ -67,7 +67,12 @@ impl Stage {
         let leaking_arguments = ["--port", &leaking_port, "--bug", "on", "--history", "1000"];
         let containers = vec![
             server("chat", "", "sessions.js", &leaking_arguments)?,
-            server("chat-fixed", FITTING, "sessions.js", &["--port", &fixed_port, "--bug", "off"])?,
+            server(
+                "chat-fixed",
+                FITTING,
+                "sessions.js",
+                &["--port", &fixed_port, "--bug", "off"],
+            )?,
             server("catalogue", FITTING, "cache.js", &["--entries", "1000", "--rate", "30"])?,
         ];
         let users = vec![users(leaking, 40)?, users(fixed, 20)?];
