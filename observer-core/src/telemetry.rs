@@ -2,6 +2,8 @@
 //! attributes. The only place where that is decided (docs/telemetry.md).
 
 mod attributes;
+#[cfg(test)]
+mod reference;
 mod sentence;
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@
 mod ci;
 mod cluster;
 mod counterpart;
-mod image;
 mod demo;
+mod image;
 mod setup;
 mod shell;
 mod test;

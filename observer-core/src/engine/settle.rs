@@ -90,7 +90,11 @@ impl Engine {
 
     /// All that is known of a death.
     fn evidence<'a>(&self, container: &Container, process: &'a Process, death: Death) -> Evidence<'a> {
-        let (own, ancestor) = container.oom_kills_rose();
+        let (own, ancestor) = match (container.oom_kills_rose(), &container.home) {
+            // A bare process shares its cgroup: its counter may have counted somebody else.
+            ((own, ancestor), Home::Tree(_)) => (None, own.max(ancestor)),
+            (rose, _) => rose,
+        };
         let window = |at: BootTime| at.since(death.at) <= GRACE && death.at.since(at) <= 5 * SECOND;
         let victim = if process.mark.is_some() {
             Victim::Marked

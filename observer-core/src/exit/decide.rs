@@ -1,6 +1,6 @@
 //! The decision: reads an [`Evidence`], produces an [`End`]. Pure, and told in words in `End::because`.
 //!
-//! Kernel facts relied on (docs/detection.md, "How a run ended"):
+//! Kernel facts relied on (docs/runs.md):
 //! `oom:mark_victim` also fires for tasks that are already exiting, so a mark counts only with an end by SIGKILL;
 //! the kernel ignores SIGABRT for a container's init, so V8's abort ends there in glibc's trap (SIGSEGV on x86-64,
 //! SIGTRAP or SIGILL elsewhere); and `process.abort()` looks the same as V8's abort, so only the level tells them apart.
@@ -9,6 +9,7 @@ use super::{Cause, End, Sender, SignalSeen};
 use crate::{
     finding::Confidence,
     kernel::ExitStatus,
+    telemetry::units::bytes,
     time::{BootTime, SECOND},
 };
 
@@ -282,9 +283,9 @@ fn crashed(e: &Evidence<'_>, signal: u8) -> End {
             Confidence::Inferred,
             None,
             format!(
-                "{how} with {} MB resident, against a predicted heap limit of {} MB",
-                rss / 1_000_000,
-                limit / 1_000_000
+                "{how} with {} resident, against a predicted heap limit of {}",
+                bytes(rss),
+                bytes(limit)
             ),
         ),
         (Some(rss), Some(limit)) => e.end(
@@ -292,19 +293,16 @@ fn crashed(e: &Evidence<'_>, signal: u8) -> End {
             Confidence::Observed,
             None,
             format!(
-                "{how} with {} MB resident, far below the predicted heap limit of {} MB",
-                rss / 1_000_000,
-                limit / 1_000_000
+                "{how} with {} resident, far below the predicted heap limit of {}",
+                bytes(rss),
+                bytes(limit)
             ),
         ),
         (Some(rss), None) if rss >= SMALLEST_HEAP && (signal == SIGABRT || aborts_ignored > 0) => e.end(
             Cause::V8HeapOom,
             Confidence::Inferred,
             None,
-            format!(
-                "{how} with {} MB resident; its heap limit is not known",
-                rss / 1_000_000
-            ),
+            format!("{how} with {} resident; its heap limit is not known", bytes(rss)),
         ),
         _ => e.end(Cause::Crash, Confidence::Observed, None, how),
     }

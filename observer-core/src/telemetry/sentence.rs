@@ -119,7 +119,7 @@ fn restarted(who: &str, version: &str, restart: &Restart) -> String {
         let _ = write!(text, ", peak {}", units::bytes(previous.peak));
     }
     if let Some(ceiling) = previous.ceiling {
-        let _ = write!(text, " of {}", ceiling_words(ceiling));
+        let _ = write!(text, " against {}", ceiling_words(ceiling));
     }
     if let Some(slope) = previous.slope_bytes_per_hour.filter(|slope| *slope > 0.0) {
         let _ = write!(text, ", rising by {}", units::rate(slope));
