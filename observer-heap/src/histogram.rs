@@ -9,8 +9,7 @@ use crate::pages::Space;
 use crate::peek::{smi, strong};
 use crate::reader::{Reader, Tables};
 use crate::refusal::Refusal;
-use crate::walk::{Coverage, Object, Visit, Walker};
-use crate::young::Young;
+use crate::walk::{Coverage, Object, Visit};
 
 /// Functions counted apart; the closures of further ones are counted together.
 const MOST_FUNCTIONS: usize = 1 << 18;
@@ -52,12 +51,13 @@ pub(crate) struct Large {
 /// What one isolate holds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Isolate {
-    pub(crate) heap: u64,
     /// By [`MapId`].
     pub(crate) by_map: Vec<Tally>,
     /// By address of the SharedFunctionInfo.
     pub(crate) closures: ByAddress<Tally>,
     pub(crate) other_closures: Tally,
+    /// Suspended calls by address of their function's SharedFunctionInfo.
+    pub(crate) suspended: ByAddress<Tally>,
     pub(crate) pending_promises: u64,
     pub(crate) map_entries: u64,
     pub(crate) set_entries: u64,
@@ -86,53 +86,23 @@ impl<M: Memory + ?Sized> Reader<'_, M> {
         let mut done = 0;
         let mut isolates = Vec::new();
         for heap in pages.heaps() {
-            let mine = || pages.pages.iter().filter(move |page| page.heap == heap);
-            let mut young = Young::new(mine());
-            let mut count = Count::new(&self.maps, self.tables, heap);
-            let mut walker = Walker::new(&self.maps, &self.sizes);
-            for page in self.old_pages(heap) {
-                walker.page(
-                    page,
-                    &mut OldVisit {
-                        count: &mut count,
-                        young: &mut young,
-                    },
-                )?;
-                done += page.area();
+            let mut count = Count::new(&self.maps, self.tables);
+            let walked = self.walk(heap, &mut count, &mut |bytes| {
+                done += bytes;
                 progress(done, all);
-            }
-            count.isolate.coverage = walker.coverage;
-            count.isolate.young_pages = young.bytes();
-            count.isolate.code = mine()
-                .filter(|p| p.space == Space::Code)
-                .map(crate::pages::Page::area)
-                .sum();
-            let before = count.bytes;
-            young.visit(&self.maps, &self.sizes, &mut count)?;
-            count.isolate.young_live = count.bytes - before;
-            count.isolate.torn = young.torn;
+            })?;
+            let code = pages
+                .pages
+                .iter()
+                .filter(|page| page.heap == heap && page.space == Space::Code);
+            count.isolate.coverage = walked.coverage;
+            count.isolate.young_pages = walked.young_pages;
+            count.isolate.torn = walked.torn;
+            count.isolate.young_live = count.bytes - count.old_bytes;
+            count.isolate.code = code.map(crate::pages::Page::area).sum();
             isolates.push(count.finish());
         }
         Ok(isolates)
-    }
-}
-
-struct OldVisit<'v, 'c, 'm, M: Memory + ?Sized> {
-    count: &'v mut Count<'c, 'm, M>,
-    young: &'v mut Young,
-}
-
-impl<M: Memory + ?Sized> Visit for OldVisit<'_, '_, '_, M> {
-    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
-        if object.slots && !self.young.is_empty() {
-            self.young.reach(object.words);
-        }
-        self.count.object(object)
-    }
-
-    fn more(&mut self, _: &Object<'_>, _: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
-        self.young.reach(words);
-        Ok(())
     }
 }
 
@@ -141,20 +111,22 @@ struct Count<'c, 'm, M: Memory + ?Sized> {
     tables: Tables,
     isolate: Isolate,
     largest: BinaryHeap<std::cmp::Reverse<Large>>,
+    /// SharedFunctionInfo of each function a suspended call was seen of.
+    functions: ByAddress<u64>,
     bytes: u64,
+    old_bytes: u64,
 }
 
 impl<'c, 'm, M: Memory + ?Sized> Count<'c, 'm, M> {
-    fn new(maps: &'c Maps<'m, M>, tables: Tables, heap: u64) -> Self {
+    fn new(maps: &'c Maps<'m, M>, tables: Tables) -> Self {
         Self {
             maps,
             tables,
-            isolate: Isolate {
-                heap,
-                ..Isolate::default()
-            },
+            isolate: Isolate::default(),
             largest: BinaryHeap::new(),
+            functions: ByAddress::default(),
             bytes: 0,
+            old_bytes: 0,
         }
     }
 
@@ -184,6 +156,27 @@ impl<'c, 'm, M: Memory + ?Sized> Count<'c, 'm, M> {
         }
     }
 
+    fn suspended(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        let Some(function) = strong(object.word(self.maps.layout.fields)) else {
+            return Ok(());
+        };
+        let shared = match self.functions.get(&function) {
+            Some(&shared) => shared,
+            None => {
+                let at = function + u64::from(self.maps.layout.function.shared);
+                let shared = strong(self.maps.peek.word(at)?).unwrap_or(0);
+                if self.functions.len() < MOST_FUNCTIONS {
+                    self.functions.insert(function, shared);
+                }
+                shared
+            }
+        };
+        if self.isolate.suspended.len() < MOST_FUNCTIONS || self.isolate.suspended.contains_key(&shared) {
+            self.isolate.suspended.entry(shared).or_default().add(object.size);
+        }
+        Ok(())
+    }
+
     /// Elements of a Map's or Set's table: its first element counts them, unless it was replaced by a larger table.
     fn entries(&self, object: &Object<'_>) -> u64 {
         smi(object.word(self.maps.layout.array_data))
@@ -193,6 +186,10 @@ impl<'c, 'm, M: Memory + ?Sized> Count<'c, 'm, M> {
 }
 
 impl<M: Memory + ?Sized> Visit for Count<'_, '_, M> {
+    fn young_begins(&mut self) {
+        self.old_bytes = self.bytes;
+    }
+
     fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
         let instance_type = object.info.instance_type;
         if Some(instance_type) == self.tables.free || object.size == 8 {
@@ -206,6 +203,8 @@ impl<M: Memory + ?Sized> Visit for Count<'_, '_, M> {
         let mut elements = 0;
         if types.is_function(instance_type) {
             self.closure(object);
+        } else if types.generators.contains(&instance_type) {
+            self.suspended(object)?;
         } else if instance_type == types.js_array_buffer {
             let bytes = object.word(layout.buffer.byte_length);
             if bytes < 1 << 47 && object.word(layout.buffer.backing_store) != 0 {

@@ -16,15 +16,16 @@ pub(crate) struct Layout {
     pub(crate) string: StringLayout,
     pub(crate) function: FunctionLayout,
     pub(crate) buffer: BufferLayout,
+    pub(crate) details: DetailsLayout,
     pub(crate) types: Types,
     /// Class names of published instance types.
     pub(crate) type_names: BTreeMap<u16, String>,
-    /// Length of a FixedArray (Smi), and its first element.
-    pub(crate) array_length: u32,
+    /// By instance type: whether such objects can hold others of the program's.
+    pub(crate) holders: Vec<bool>,
+    /// Bytes before the first element of a FixedArray.
     pub(crate) array_data: u32,
-    /// JSObject: property array or dictionary, elements, and where its own fields begin.
+    /// JSObject: property array or dictionary, and where its own fields begin.
     pub(crate) properties: u32,
-    pub(crate) elements: u32,
     pub(crate) fields: u32,
     /// Bytes before the first entry of a DescriptorArray.
     pub(crate) descriptors_header: u32,
@@ -46,7 +47,6 @@ pub(crate) struct MapLayout {
     pub(crate) own_descriptors_mask: u32,
     pub(crate) own_descriptors_shift: u32,
     pub(crate) dictionary_shift: u32,
-    pub(crate) prototype: u32,
     pub(crate) constructor: Option<u32>,
     pub(crate) descriptors: u32,
 }
@@ -57,7 +57,6 @@ pub(crate) struct StringLayout {
     pub(crate) representation_mask: u16,
     pub(crate) one_byte: u16,
     pub(crate) cons: u16,
-    pub(crate) external: u16,
     pub(crate) sliced: u16,
     pub(crate) thin: u16,
     pub(crate) length: u32,
@@ -67,7 +66,6 @@ pub(crate) struct StringLayout {
     pub(crate) sliced_parent: u32,
     pub(crate) sliced_offset: u32,
     pub(crate) thin_actual: u32,
-    pub(crate) external_resource: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -76,7 +74,8 @@ pub(crate) struct FunctionLayout {
     pub(crate) context: u32,
     pub(crate) name_or_scope_info: Option<u32>,
     pub(crate) script: Option<u32>,
-    pub(crate) function_data: Option<u32>,
+    /// FeedbackMetadata of a compiled function, the outer ScopeInfo of one that is not.
+    pub(crate) outer_or_feedback: Option<u32>,
     pub(crate) token_offset: Option<u32>,
     pub(crate) uncompiled_start: Option<u32>,
     pub(crate) uncompiled_inferred_name: Option<u32>,
@@ -88,6 +87,15 @@ pub(crate) struct FunctionLayout {
 pub(crate) struct BufferLayout {
     pub(crate) byte_length: u32,
     pub(crate) backing_store: u32,
+}
+
+/// A property's details in a DescriptorArray: where the value is, and with which index.
+#[derive(Debug, Clone)]
+pub(crate) struct DetailsLayout {
+    pub(crate) location_mask: u32,
+    pub(crate) location_field: u32,
+    pub(crate) index_mask: u32,
+    pub(crate) index_shift: u32,
 }
 
 /// Instance types by what they are.
@@ -110,11 +118,10 @@ pub(crate) struct Types {
     pub(crate) js_set: u16,
     pub(crate) js_promise: u16,
     pub(crate) js_array_buffer: u16,
-    pub(crate) js_global_object: u16,
     pub(crate) property_array: Option<u16>,
-    pub(crate) descriptor_array: Option<u16>,
-    pub(crate) strong_descriptor_array: Option<u16>,
     pub(crate) js_weak_map: Option<u16>,
+    /// Suspended calls: their function is the first field of their own.
+    pub(crate) generators: Vec<u16>,
 }
 
 impl Layout {
@@ -126,10 +133,11 @@ impl Layout {
         }
         let m = Published(metadata);
         let types = Types::published(&m)?;
-        let type_names = metadata
+        let type_names: BTreeMap<u16, String> = metadata
             .instance_types()
             .map(|(value, class)| (value, class.to_owned()))
             .collect();
+        let holders = crate::owners::holders(&type_names);
         Ok(Self {
             map: MapLayout {
                 size_in_words: m.field("Map", "instance_size_in_words", "Map.instance_size_in_words")?,
@@ -143,7 +151,6 @@ impl Layout {
                 own_descriptors_mask: m.number("bit_field3_number_of_own_descriptors_mask")?,
                 own_descriptors_shift: m.number("bit_field3_number_of_own_descriptors_shift")?,
                 dictionary_shift: m.number("bit_field3_is_dictionary_map_shift")?,
-                prototype: m.field("Map", "prototype", "Map.prototype")?,
                 constructor: metadata.field("Map", "constructor_or_back_pointer"),
                 descriptors: m.field("Map", "instance_descriptors", "Map.instance_descriptors")?,
             },
@@ -156,7 +163,7 @@ impl Layout {
                     .field("SharedFunctionInfo", "script_or_debug_info")
                     .or_else(|| metadata.field("SharedFunctionInfo", "raw_script"))
                     .or_else(|| metadata.field("SharedFunctionInfo", "script")),
-                function_data: metadata.field("SharedFunctionInfo", "function_data"),
+                outer_or_feedback: metadata.field("SharedFunctionInfo", "feedback_metadata"),
                 token_offset: metadata.field("SharedFunctionInfo", "raw_function_token_offset"),
                 uncompiled_start: metadata.field("UncompiledData", "start_position"),
                 uncompiled_inferred_name: metadata.field("UncompiledData", "inferred_name"),
@@ -167,16 +174,21 @@ impl Layout {
                 byte_length: m.field("JSArrayBuffer", "byte_length", "JSArrayBuffer.byte_length")?,
                 backing_store: m.field("JSArrayBuffer", "backing_store", "JSArrayBuffer.backing_store")?,
             },
+            details: DetailsLayout {
+                location_mask: m.number("prop_location_mask")?,
+                location_field: m.number("prop_location_Field")? << m.number("prop_location_shift")?,
+                index_mask: m.number("prop_index_mask")?,
+                index_shift: m.number("prop_index_shift")?,
+            },
             types,
             type_names,
-            array_length: m.field("FixedArrayBase", "length", "FixedArrayBase.length")?,
+            holders,
             array_data: m.field("FixedArray", "data", "FixedArray.data")?,
             properties: m.field(
                 "JSReceiver",
                 "raw_properties_or_hash",
                 "JSReceiver.raw_properties_or_hash",
             )?,
-            elements: m.field("JSObject", "elements", "JSObject.elements")?,
             fields: m.field("JSObject", "internal_fields", "JSObject.internal_fields")?,
             descriptors_header: m.field("DescriptorArray", "header_size", "DescriptorArray.header_size")?,
             dictionary_prefix: m.number("namedictionaryshape_prefix_size")?,
@@ -194,7 +206,6 @@ impl StringLayout {
             representation_mask: m.number("StringRepresentationMask")? as u16,
             one_byte: m.number("OneByteStringTag")? as u16,
             cons: m.number("ConsStringTag")? as u16,
-            external: m.number("ExternalStringTag")? as u16,
             sliced: m.number("SlicedStringTag")? as u16,
             thin: m.number("ThinStringTag")? as u16,
             length: m.field("String", "length", "String.length")?,
@@ -204,7 +215,6 @@ impl StringLayout {
             sliced_parent: m.field("SlicedString", "parent", "SlicedString.parent")?,
             sliced_offset: m.field("SlicedString", "offset", "SlicedString.offset")?,
             thin_actual: m.field("ThinString", "actual", "ThinString.actual")?,
-            external_resource: m.field("ExternalString", "resource", "ExternalString.resource")?,
         })
     }
 }
@@ -247,11 +257,12 @@ impl Types {
             js_set: m.instance_type("JSSet", "JS_SET_TYPE")?,
             js_promise: m.instance_type("JSPromise", "JS_PROMISE_TYPE")?,
             js_array_buffer: m.instance_type("JSArrayBuffer", "JS_ARRAY_BUFFER_TYPE")?,
-            js_global_object: m.instance_type("JSGlobalObject", "JS_GLOBAL_OBJECT_TYPE")?,
             property_array: m.0.instance_type("PropertyArray"),
-            descriptor_array: m.0.instance_type("DescriptorArray"),
-            strong_descriptor_array: m.0.instance_type("StrongDescriptorArray"),
             js_weak_map: m.0.instance_type("JSWeakMap"),
+            generators: ["JSGeneratorObject", "JSAsyncFunctionObject", "JSAsyncGeneratorObject"]
+                .iter()
+                .filter_map(|class| m.0.instance_type(class))
+                .collect(),
         })
     }
 

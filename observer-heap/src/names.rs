@@ -219,6 +219,33 @@ impl<M: Memory + ?Sized> Maps<'_, M> {
         Ok(bits >> self.layout.map.dictionary_shift & 1 == 1)
     }
 
+    /// Where in-object properties begin, and how many there are, in words.
+    pub(crate) fn inobject(&self, map: u64) -> Result<(u64, u64), Refusal> {
+        let size = u64::from(self.peek.u8(map + u64::from(self.layout.map.size_in_words))?);
+        let start = u64::from(self.peek.u8(map + u64::from(self.layout.map.inobject_start))?);
+        Ok((start, size.saturating_sub(start)))
+    }
+
+    /// The name of the property stored as a map's field with this index (in-object ones first).
+    pub(crate) fn field_name(&self, map: u64, field: u64) -> Result<Option<String>, Refusal> {
+        let layout = &self.layout;
+        let Some(array) = strong(self.peek.word(map + u64::from(layout.map.descriptors))?) else {
+            return Ok(None);
+        };
+        for index in 0..self.own_descriptors(map)? {
+            let entry = array + u64::from(layout.descriptors_header) + 24 * u64::from(index);
+            let Some(details) = smi(self.peek.word(entry + 8)?) else {
+                continue;
+            };
+            let details = details.cast_unsigned();
+            let stored = details & layout.details.location_mask == layout.details.location_field;
+            if stored && u64::from((details & layout.details.index_mask) >> layout.details.index_shift) == field {
+                return self.property(self.peek.word(entry)?);
+            }
+        }
+        Ok(None)
+    }
+
     /// The name of one own property of a map's objects, if it is an identifier.
     pub(crate) fn descriptor_name(&self, map: u64, index: u32) -> Result<Option<String>, Refusal> {
         let layout = &self.layout;

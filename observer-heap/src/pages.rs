@@ -46,7 +46,6 @@ pub(crate) struct Page {
     pub(crate) space: Space,
     /// Identifies the isolate; 0 for read-only pages.
     pub(crate) heap: u64,
-    pub(crate) owner: u64,
 }
 
 impl Page {
@@ -127,7 +126,7 @@ impl Header {
             && fields[self.allocated] <= end - start
             && heap % 8 == 0
             && owner % 8 == 0
-            && (heap != 0) == (owner != 0 || heap != 0)
+            && (heap == 0 || owner != 0)
             && page[self.flags] < 1 << 40;
         // Parts of a page may have been made inaccessible (free memory of read-only pages, from V8 14 on).
         if !plausible || end > region.end.max(base + PAGE) {
@@ -147,7 +146,6 @@ impl Header {
             end,
             space,
             heap,
-            owner,
         }))
     }
 }

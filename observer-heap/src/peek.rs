@@ -10,10 +10,8 @@ const BLOCKS: usize = 64;
 
 /// Tag bits of a pointer into the heap; Smis (small integers) have the lowest bit clear.
 pub(crate) const TAG_MASK: u64 = 3;
-/// A strong pointer.
+/// A strong pointer; 3 would be a weak one.
 pub(crate) const STRONG: u64 = 1;
-/// A weak one.
-pub(crate) const WEAK: u64 = 3;
 
 /// The address behind a strong tagged pointer.
 pub(crate) fn strong(word: u64) -> Option<u64> {
@@ -46,6 +44,11 @@ impl<'m, M: Memory + ?Sized> Peek<'m, M> {
             memory,
             cache: RefCell::new(cache),
         }
+    }
+
+    /// Forgets what was read: the process goes on meanwhile.
+    pub(crate) fn forget(&self) {
+        self.cache.borrow_mut().keys.fill(u64::MAX);
     }
 
     /// Copies what is at `address`; absent bytes are zero.

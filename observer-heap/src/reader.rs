@@ -8,6 +8,7 @@ use crate::metadata::Metadata;
 use crate::pages::{Page, Pages, Space};
 use crate::peek::{Peek, strong};
 use crate::refusal::Refusal;
+use crate::scopes::Scopes;
 use crate::sizes::Sizes;
 use crate::walk::{Object, Visit, Walker};
 
@@ -32,6 +33,7 @@ pub struct Reader<'m, M: Memory + ?Sized> {
     pub(crate) maps: Maps<'m, M>,
     pub(crate) sizes: Sizes,
     pub(crate) tables: Tables,
+    pub(crate) scopes: Scopes,
 }
 
 impl<'m, M: Memory + ?Sized> Reader<'m, M> {
@@ -46,6 +48,7 @@ impl<'m, M: Memory + ?Sized> Reader<'m, M> {
             maps,
             sizes,
             tables: Tables::default(),
+            scopes: Scopes::default(),
         };
         reader.calibrate()?;
         Ok(reader)
@@ -84,6 +87,13 @@ impl<'m, M: Memory + ?Sized> Reader<'m, M> {
         }
         let tables = visit.tables;
         learned.decide();
+        // Hash tables are FixedArrays (src/objects/hash-table.h), also where too few were seen to tell.
+        for instance_type in [tables.map, tables.set, tables.weak, tables.names]
+            .into_iter()
+            .flatten()
+        {
+            learned.presume(instance_type, self.maps.layout.types.fixed_array);
+        }
         self.sizes = learned;
         self.tables = tables;
         self.tables.free = self.sizes.free_type();
@@ -114,6 +124,21 @@ struct Calibrate<'c, 'm, M: Memory + ?Sized> {
 }
 
 impl<M: Memory + ?Sized> Calibrate<'_, '_, M> {
+    /// The type of a dictionary-mode object's properties; those of the global object are another's.
+    fn dictionary_of(&self, object: &Object<'_>) -> Result<Option<u16>, Refusal> {
+        if object.info.instance_type != self.maps.layout.types.js_object {
+            return Ok(None);
+        }
+        let Some(table) = strong(object.word(self.maps.layout.properties)) else {
+            return Ok(None);
+        };
+        Ok(self
+            .maps
+            .of(table)?
+            .filter(|map| map.words == 0)
+            .map(|map| map.instance_type))
+    }
+
     fn table_of(&self, object: &Object<'_>) -> Result<Option<u16>, Refusal> {
         let Some(table) = strong(object.word(self.maps.layout.fields)) else {
             return Ok(None);
@@ -131,12 +156,22 @@ impl<M: Memory + ?Sized> Visit for Calibrate<'_, '_, M> {
         let types = &self.maps.layout.types;
         let instance_type = object.info.instance_type;
         if object.info.words == 0 && self.sizes.rule(instance_type).is_none() {
+            if object.room > object.window.len() as u64 * 8 {
+                // A large object: where it ends is not in view.
+                return Ok(());
+            }
             return self.learned.vote(instance_type, object.window, |size| {
                 match object.window.get((size / 8) as usize) {
                     Some(word) => Ok(self.maps.lookup(u64::from_le_bytes(*word))?.is_some()),
                     None => Ok(size / 8 == object.window.len() as u64),
                 }
             });
+        }
+        if types.is_js_receiver(instance_type)
+            && self.tables.names.is_none()
+            && self.maps.is_dictionary(object.info.address)?
+        {
+            self.tables.names = self.dictionary_of(object)?;
         }
         if instance_type == types.js_map && self.tables.map.is_none() {
             self.tables.map = self.table_of(object)?;

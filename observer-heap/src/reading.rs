@@ -17,6 +17,8 @@ const SHAPE: u32 = 4;
 pub enum Kind {
     /// Closures of one function.
     Closure,
+    /// Calls of one async function or generator that wait to be continued.
+    Suspended,
     /// Instances of one class or constructor.
     Object,
     /// Object literals with the same first properties.
@@ -78,6 +80,56 @@ pub struct Row {
     pub tally: Tally,
     /// The Script's address.
     pub(crate) script: Option<u64>,
+    pub(crate) members: Members,
+}
+
+/// What of the heap a row counts; valid for the reader that read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Members {
+    pub(crate) maps: Vec<MapId>,
+    /// Addresses of SharedFunctionInfos: of closures, and of suspended calls.
+    pub(crate) functions: Vec<u64>,
+    pub(crate) suspended: Vec<u64>,
+}
+
+/// What is known of a row while it is put together.
+#[derive(Default)]
+struct Draft {
+    tally: Tally,
+    script: Option<u64>,
+    members: Members,
+}
+
+impl Row {
+    /// A row without a name yet.
+    pub(crate) fn named(kind: Kind) -> Self {
+        Self {
+            isolate: 0,
+            kind,
+            what: String::new(),
+            origin: Origin::Engine,
+            file: None,
+            position: None,
+            line: None,
+            tally: Tally::default(),
+            script: None,
+            members: Members::default(),
+        }
+    }
+}
+
+/// One of the largest arrays, Maps or Sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collection {
+    /// Which isolate.
+    pub isolate: usize,
+    /// What it is, or what it is the backing store of.
+    pub what: String,
+    /// Elements or entries.
+    pub elements: u64,
+    /// Bytes of its table, without what it points at.
+    pub bytes: u64,
+    pub(crate) address: u64,
 }
 
 /// What one isolate holds in all.
@@ -114,6 +166,8 @@ pub struct Reading {
     pub rows: Vec<Row>,
     /// One for each isolate.
     pub isolates: Vec<Summary>,
+    /// The largest collections, by bytes.
+    pub collections: Vec<Collection>,
 }
 
 type Key = (Kind, String, Option<String>, Option<u32>);
@@ -127,7 +181,19 @@ impl<M: Memory + ?Sized> Reader<'_, M> {
         for (index, isolate) in counted.iter().enumerate() {
             reading.isolates.push(summary(isolate));
             self.rows(index, isolate, &mut reading.rows)?;
+            reading
+                .collections
+                .extend(isolate.largest.iter().map(|large| Collection {
+                    isolate: index,
+                    what: self.internal(large.instance_type),
+                    elements: large.elements,
+                    bytes: large.bytes,
+                    address: large.address,
+                }));
         }
+        reading
+            .collections
+            .sort_by_key(|collection| std::cmp::Reverse(collection.bytes));
         reading
             .rows
             .sort_by(|a, b| (a.origin, b.tally.bytes, &a.what).cmp(&(b.origin, a.tally.bytes, &b.what)));
@@ -135,56 +201,59 @@ impl<M: Memory + ?Sized> Reader<'_, M> {
     }
 
     fn rows(&self, index: usize, isolate: &Isolate, rows: &mut Vec<Row>) -> Result<(), Refusal> {
-        let mut named = BTreeMap::<Key, (Tally, Option<u64>)>::new();
-        let mut add = |kind, what: String, function: &Function, tally| {
-            let entry = named
-                .entry((kind, what, function.file.clone(), function.position))
-                .or_default();
-            entry.0.merge(tally);
-            entry.1 = entry.1.or(function.script);
-        };
+        self.scopes.remember(isolate.closures.keys().copied());
+        let mut named = BTreeMap::<Key, Draft>::new();
         for (&shared, &tally) in &isolate.closures {
             if let Some(function) = self.maps.function(shared)? {
                 let name = if function.name.is_empty() {
-                    "(anonymous)".to_owned()
+                    "(anonymous)"
                 } else {
-                    function.name.clone()
+                    &function.name
                 };
-                add(Kind::Closure, name, &function, tally);
+                add(&mut named, Kind::Closure, name.to_owned(), &function, tally)
+                    .members
+                    .functions
+                    .push(shared);
+            }
+        }
+        for (&shared, &tally) in &isolate.suspended {
+            if let Some(function) = self.maps.function(shared)? {
+                add(&mut named, Kind::Suspended, function.name.clone(), &function, tally)
+                    .members
+                    .suspended
+                    .push(shared);
             }
         }
         if isolate.other_closures.count > 0 {
+            let what = "(further functions)".to_owned();
             add(
+                &mut named,
                 Kind::Closure,
-                "(further functions)".to_owned(),
+                what,
                 &Function::default(),
                 isolate.other_closures,
             );
         }
         for (id, &tally) in isolate.by_map.iter().enumerate().filter(|(_, tally)| tally.count > 0) {
-            let Some(info) = self.maps.info(MapId(id as u32)) else {
-                continue;
-            };
-            if !self.maps.layout.types.is_function(info.instance_type) {
+            let id = MapId(id as u32);
+            let Some(info) = self.maps.info(id) else { continue };
+            let types = &self.maps.layout.types;
+            if !types.is_function(info.instance_type) && !types.generators.contains(&info.instance_type) {
                 let (kind, what, function) = self.describe(info)?;
-                add(kind, what, &function, tally);
+                add(&mut named, kind, what, &function, tally).members.maps.push(id);
             }
         }
-        rows.extend(
-            named
-                .into_iter()
-                .map(|((kind, what, file, position), (tally, script))| Row {
-                    isolate: index,
-                    kind,
-                    what,
-                    origin: Origin::of(file.as_deref()),
-                    file,
-                    position,
-                    line: None,
-                    tally,
-                    script,
-                }),
-        );
+        rows.extend(named.into_iter().map(|((kind, what, file, position), draft)| Row {
+            isolate: index,
+            what,
+            origin: Origin::of(file.as_deref()),
+            file,
+            position,
+            tally: draft.tally,
+            script: draft.script,
+            members: draft.members,
+            ..Row::named(kind)
+        }));
         Ok(())
     }
 
@@ -247,6 +316,21 @@ impl<M: Memory + ?Sized> Reader<'_, M> {
             t => known.map_or_else(|| format!("(internal type {t})"), |name| format!("({name})")),
         }
     }
+}
+
+fn add<'n>(
+    named: &'n mut BTreeMap<Key, Draft>,
+    kind: Kind,
+    what: String,
+    function: &Function,
+    tally: Tally,
+) -> &'n mut Draft {
+    let draft = named
+        .entry((kind, what, function.file.clone(), function.position))
+        .or_default();
+    draft.tally.merge(tally);
+    draft.script = draft.script.or(function.script);
+    draft
 }
 
 fn summary(isolate: &Isolate) -> Summary {

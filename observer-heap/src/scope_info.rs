@@ -57,20 +57,37 @@ impl<M: Memory + ?Sized> Maps<'_, M> {
     }
 
     /// How many variables the scope's context has; nothing when this is no number one could believe.
-    fn scope_locals(&self, address: u64) -> Result<Option<u64>, Refusal> {
+    pub(crate) fn scope_locals(&self, address: u64) -> Result<Option<u64>, Refusal> {
         let word = self.peek.word(address + 8 + 8 * u64::from(self.layout.scope_locals))?;
         Ok(smi(word).and_then(|n| u64::try_from(n).ok()).filter(|&n| n < 1 << 16))
     }
 
     /// The name of one of the context's variables, as a tagged pointer.
     pub(crate) fn scope_local(&self, address: u64, index: u64) -> Result<Option<u64>, Refusal> {
+        let names = address + 8 + 8 * u64::from(self.layout.scope_first_vars);
         match self.scope_locals(address)? {
-            Some(locals) if index < locals && locals < MOST_INLINED => Ok(Some(
-                self.peek
-                    .word(address + 8 + 8 * (u64::from(self.layout.scope_first_vars) + index))?,
-            )),
-            _ => Ok(None),
+            Some(locals) if index >= locals => Ok(None),
+            Some(locals) if locals < MOST_INLINED => Ok(Some(self.peek.word(names + 8 * index)?)),
+            Some(_) => self.hashed_local(self.peek.word(names)?, index),
+            None => Ok(None),
         }
+    }
+
+    /// The name whose value in a NameToIndexHashTable is this index: behind three counters, pairs of name and Smi.
+    fn hashed_local(&self, table: u64, index: u64) -> Result<Option<u64>, Refusal> {
+        let Some(table) = strong(table) else { return Ok(None) };
+        let data = table + u64::from(self.layout.array_data);
+        let length = smi(self.peek.word(data - 8)?)
+            .and_then(|n| u64::try_from(n).ok())
+            .unwrap_or(0)
+            .min(1 << 17);
+        for pair in 0..length.saturating_sub(3) / 2 {
+            let key = data + 8 * (3 + 2 * pair);
+            if smi(self.peek.word(key + 8)?).is_some_and(|value| i64::from(value) == index as i64) {
+                return Ok(Some(self.peek.word(key)?));
+            }
+        }
+        Ok(None)
     }
 
     fn classify(&self, word: u64) -> Result<Word, Refusal> {

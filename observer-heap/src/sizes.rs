@@ -18,8 +18,8 @@ pub(crate) enum Rule {
     SmiCount { header: u64, shift: u32 },
     /// The lower ten bits of the Smi at 8 count words behind two words (PropertyArray: the rest is a hash).
     HashedCount,
-    /// The Smi at 8 is the object's whole size (FreeSpace).
-    SmiTotal,
+    /// The Smi at 8 is the object's whole size in units of `1 << shift` bytes (FreeSpace: bytes, from V8 13 on words).
+    SmiTotal { shift: u32 },
     /// A 16-bit number at 8 counts entries of three words (DescriptorArray).
     Descriptors { header: u64 },
     /// A 32-bit number at 8 counts words behind a header (FeedbackVector).
@@ -42,7 +42,7 @@ impl Rule {
         let bytes = match self {
             Self::SmiCount { header, shift } => header + (smi()? << shift),
             Self::HashedCount => 16 + ((smi()? & 0x3ff) << 3),
-            Self::SmiTotal => smi()?,
+            Self::SmiTotal { shift } => smi()? << shift,
             Self::Descriptors { header } => header + (second & 0xffff) * 24,
             Self::IntCount { header, shift } => header + ((second & 0x7fff_ffff) << shift),
             Self::Characters { header, shift } => header + ((second >> 32) << shift),
@@ -56,7 +56,7 @@ impl Rule {
         match self {
             Self::SmiCount { shift, .. } | Self::IntCount { shift, .. } => shift == 3,
             Self::HashedCount | Self::Descriptors { .. } => true,
-            Self::SmiTotal | Self::Characters { .. } | Self::BigInt => false,
+            Self::SmiTotal { .. } | Self::Characters { .. } | Self::BigInt => false,
         }
     }
 }
@@ -77,7 +77,13 @@ impl Sizes {
         let words = Rule::SmiCount { header, shift: 3 };
         let mut rules = BTreeMap::from([(layout.types.fixed_array, words)]);
         rules.extend((layout.types.context_first..=layout.types.context_last).map(|t| (t, words)));
-        let mut candidates = vec![words, Rule::SmiTotal, Rule::HashedCount, Rule::BigInt];
+        let mut candidates = vec![
+            words,
+            Rule::SmiTotal { shift: 0 },
+            Rule::SmiTotal { shift: 3 },
+            Rule::HashedCount,
+            Rule::BigInt,
+        ];
         candidates.push(Rule::Descriptors {
             header: u64::from(layout.descriptors_header),
         });
@@ -94,6 +100,7 @@ impl Sizes {
         for header in [12, 16, 20, 24] {
             candidates.push(Rule::IntCount { header, shift: 2 });
         }
+        rules.extend(layout.types.property_array.map(|t| (t, Rule::HashedCount)));
         let mut sizes = Self {
             rules,
             candidates,
@@ -134,11 +141,19 @@ impl Sizes {
         self.table.get(usize::from(instance_type)).copied().flatten()
     }
 
+    /// Sizes a type like another unless its own rule was learned.
+    pub(crate) fn presume(&mut self, instance_type: u16, like: u16) {
+        if let (None, Some(rule)) = (self.rule(instance_type), self.rule(like)) {
+            self.rules.insert(instance_type, rule);
+            self.index();
+        }
+    }
+
     /// The instance type of free blocks, if it was learned.
     pub(crate) fn free_type(&self) -> Option<u16> {
         self.rules
             .iter()
-            .find(|(_, rule)| **rule == Rule::SmiTotal)
+            .find(|(_, rule)| matches!(rule, Rule::SmiTotal { .. }))
             .map(|(&instance_type, _)| instance_type)
     }
 

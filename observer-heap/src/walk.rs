@@ -19,6 +19,8 @@ pub(crate) struct Object<'b> {
     pub(crate) words: &'b [[u8; 8]],
     /// The same and everything behind it in the window.
     pub(crate) window: &'b [[u8; 8]],
+    /// Bytes from its start to the end of its page's area.
+    pub(crate) room: u64,
     /// Whether the body may hold pointers.
     pub(crate) slots: bool,
 }
@@ -41,6 +43,8 @@ pub(crate) trait Visit {
         let _ = (object, first, words);
         Ok(())
     }
+    /// All old objects have been visited; what follows is young.
+    fn young_begins(&mut self) {}
 }
 
 /// Bytes of the pages walked.
@@ -129,7 +133,8 @@ impl<'w, 'm, M: Memory + ?Sized> Walker<'w, 'm, M> {
         map: MapId,
         info: MapInfo,
     ) -> Result<Object<'b>, Refusal> {
-        let (size, slots) = self.measure(info, &words[index..], page.area() - index as u64 * 8)?;
+        let room = page.area() - index as u64 * 8;
+        let (size, slots) = self.measure(info, &words[index..], room)?;
         let end = (index + (size / 8) as usize).min(words.len());
         let address = page.start + index as u64 * 8;
         Ok(Object {
@@ -139,6 +144,7 @@ impl<'w, 'm, M: Memory + ?Sized> Walker<'w, 'm, M> {
             size,
             words: &words[index..end],
             window: &words[index..],
+            room,
             slots,
         })
     }
@@ -165,6 +171,8 @@ impl<'w, 'm, M: Memory + ?Sized> Walker<'w, 'm, M> {
             }
             index += object.words.len();
         }
+        // A large page whose first object did not fill it.
+        self.coverage.unexplained += page.area() - words.len() as u64 * 8;
         Ok(())
     }
 

@@ -8,9 +8,10 @@ use crate::maps::{ByAddress, Maps};
 use crate::memory::Memory;
 use crate::pages::{PAGE, Page, Space};
 use crate::peek::{STRONG, TAG_MASK};
+use crate::reader::Reader;
 use crate::refusal::Refusal;
 use crate::sizes::Sizes;
-use crate::walk::{Object, Visit, Walker};
+use crate::walk::{Coverage, Object, Visit, Walker};
 
 /// Slots of the filter that tells most pointers apart from young ones by one load.
 const FILTER: usize = 1 << 12;
@@ -18,6 +19,12 @@ const FILTER: usize = 1 << 12;
 const BITS: usize = (PAGE / 8 / 64) as usize;
 /// Passes over the young generation; a list that zigzags through all pages could ask for many.
 const MOST_PASSES: usize = 256;
+/// Old slots remembered, 8 bytes each; so many point at young objects only right after an allocation storm.
+const MOST_SLOTS: usize = 1 << 20;
+/// Slots looked at again to see whether a collection moved what they point at.
+const CHECKED: usize = 256;
+/// Times the young generation is read before a moving one is taken as it is.
+const ATTEMPTS: usize = 5;
 
 struct Marks {
     page: Page,
@@ -27,20 +34,23 @@ struct Marks {
 }
 
 /// The young objects of one isolate that were found reachable.
-pub(crate) struct Young {
+struct Young {
     filter: Vec<bool>,
     index: ByAddress<usize>,
     marks: Vec<Marks>,
+    /// Addresses of old slots that pointed at young pages.
+    slots: Vec<u64>,
     /// Objects whose map word was not one: moved while they were read.
-    pub(crate) torn: u64,
+    torn: u64,
 }
 
 impl Young {
-    pub(crate) fn new<'p>(pages: impl Iterator<Item = &'p Page>) -> Self {
+    fn new<'p>(pages: impl Iterator<Item = &'p Page>) -> Self {
         let mut young = Self {
             filter: vec![false; FILTER],
             index: ByAddress::default(),
             marks: Vec::new(),
+            slots: Vec::new(),
             torn: 0,
         };
         for page in pages.filter(|page| page.space == Space::Young) {
@@ -58,17 +68,9 @@ impl Young {
         young
     }
 
-    pub(crate) fn bytes(&self) -> u64 {
-        self.marks.iter().map(|marks| marks.page.area()).sum()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.marks.is_empty()
-    }
-
     /// Notes the young objects that these words point at.
     #[inline]
-    pub(crate) fn reach(&mut self, words: &[[u8; 8]]) {
+    fn reach(&mut self, words: &[[u8; 8]]) {
         for word in words {
             let word = u64::from_le_bytes(*word);
             let number = word / PAGE;
@@ -93,13 +95,40 @@ impl Young {
         }
     }
 
-    /// Visits every reachable object once.
-    pub(crate) fn visit<M: Memory + ?Sized>(
-        &mut self,
-        maps: &Maps<'_, M>,
-        sizes: &Sizes,
-        visit: &mut impl Visit,
-    ) -> Result<(), Refusal> {
+    /// Notes the slots of an old object, from `address` on, that point at young pages.
+    #[inline]
+    fn note(&mut self, address: u64, words: &[[u8; 8]]) {
+        for (index, word) in words.iter().enumerate() {
+            let word = u64::from_le_bytes(*word);
+            let number = word / PAGE;
+            if self.filter[number as usize % FILTER]
+                && word & TAG_MASK == STRONG
+                && self.index.contains_key(&number)
+                && self.slots.len() < MOST_SLOTS
+            {
+                self.slots.push(address + index as u64 * 8);
+            }
+        }
+    }
+
+    /// Finds what the noted slots reach, as they are now: since they were noted a minor collection may have moved it.
+    /// Returns whether nothing moved meanwhile.
+    fn trace<M: Memory + ?Sized>(&mut self, maps: &Maps<'_, M>, sizes: &Sizes) -> Result<bool, Refusal> {
+        for marks in &mut self.marks {
+            marks.reached.fill(0);
+            marks.visited.fill(0);
+        }
+        self.torn = 0;
+        maps.peek.forget();
+        let every = self.slots.len() / CHECKED + 1;
+        let mut checked = Vec::new();
+        for (index, &slot) in self.slots.clone().iter().enumerate() {
+            let word = maps.peek.word(slot)?;
+            self.reach(&[word.to_le_bytes()]);
+            if index % every == 0 {
+                checked.push((slot, word));
+            }
+        }
         let mut walker = Walker::new(maps, sizes);
         for _ in 0..MOST_PASSES {
             let mut any = false;
@@ -108,17 +137,52 @@ impl Young {
                     any = true;
                     self.marks[index].pending = false;
                     let page = self.marks[index].page;
-                    let mut step = Step {
-                        young: self,
-                        index,
-                        visit,
-                    };
-                    walker.chosen(&page, &mut step)?;
+                    walker.chosen(
+                        &page,
+                        &mut Step {
+                            young: self,
+                            index,
+                            visit: &mut Nothing,
+                        },
+                    )?;
                 }
             }
             if !any {
                 break;
             }
+        }
+        maps.peek.forget();
+        let mut moved = 0;
+        for &(slot, word) in &checked {
+            moved += usize::from(maps.peek.word(slot)? != word);
+        }
+        Ok(self.torn == 0 && moved * 10 <= checked.len())
+    }
+
+    /// Visits every reachable object once; when a minor collection intervenes, everything is found anew.
+    fn visit<M: Memory + ?Sized>(
+        &mut self,
+        maps: &Maps<'_, M>,
+        sizes: &Sizes,
+        visit: &mut impl Visit,
+    ) -> Result<(), Refusal> {
+        for _ in 0..ATTEMPTS {
+            if self.trace(maps, sizes)? {
+                break;
+            }
+        }
+        let mut walker = Walker::new(maps, sizes);
+        for index in 0..self.marks.len() {
+            self.marks[index].visited.fill(0);
+            let page = self.marks[index].page;
+            walker.chosen(
+                &page,
+                &mut Step {
+                    young: self,
+                    index,
+                    visit,
+                },
+            )?;
         }
         Ok(())
     }
@@ -164,5 +228,72 @@ impl<V: Visit> Visit for Step<'_, V> {
     fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
         self.young.reach(words);
         self.visit.more(object, first, words)
+    }
+}
+
+struct Nothing;
+
+impl Visit for Nothing {
+    fn object(&mut self, _: &Object<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+/// Visits old objects and notes what they reach among the young.
+struct Old<'o, V: Visit> {
+    young: &'o mut Young,
+    visit: &'o mut V,
+}
+
+impl<V: Visit> Visit for Old<'_, V> {
+    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        if object.slots {
+            self.young.note(object.address, object.words);
+        }
+        self.visit.object(object)
+    }
+
+    fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
+        self.young.note(object.address + first as u64 * 8, words);
+        self.visit.more(object, first, words)
+    }
+}
+
+/// What a walk through one isolate saw besides objects.
+pub(crate) struct Walked {
+    pub(crate) coverage: Coverage,
+    /// Bytes of young pages.
+    pub(crate) young_pages: u64,
+    pub(crate) torn: u64,
+}
+
+impl<M: Memory + ?Sized> Reader<'_, M> {
+    /// Visits every object of an isolate that counts: old ones first, then the young ones they reach. `step` is told the
+    /// bytes of each old page.
+    pub(crate) fn walk(&self, heap: u64, visit: &mut impl Visit, step: &mut dyn FnMut(u64)) -> Result<Walked, Refusal> {
+        let mut young = Young::new(self.maps.pages.pages.iter().filter(|page| page.heap == heap));
+        let mut walker = Walker::new(&self.maps, &self.sizes);
+        for page in self.old_pages(heap) {
+            if young.marks.is_empty() {
+                walker.page(page, visit)?;
+            } else {
+                walker.page(
+                    page,
+                    &mut Old {
+                        young: &mut young,
+                        visit,
+                    },
+                )?;
+            }
+            step(page.area());
+        }
+        visit.young_begins();
+        young.visit(&self.maps, &self.sizes, visit)?;
+        let young_pages = young.marks.iter().map(|marks| marks.page.area()).sum();
+        Ok(Walked {
+            coverage: walker.coverage,
+            young_pages,
+            torn: young.torn,
+        })
     }
 }

@@ -3,25 +3,67 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use observer_heap::{Growth, Kind, Origin, Reading, Row, Summary};
+use observer_heap::{Grown, Growth, Holders, Kind, Origin, Reading, Row, Summary};
 use serde_json::{Value, json};
 
-pub(super) fn reading(out: &mut impl Write, pid: u32, reading: &Reading) -> io::Result<()> {
+pub(super) fn reading(out: &mut impl Write, pid: u32, reading: &Reading, held: &[Holders]) -> io::Result<()> {
     let rows: Vec<Value> = reading.rows.iter().map(row).collect();
     let isolates: Vec<Value> = reading.isolates.iter().map(summary).collect();
-    write(out, &json!({ "pid": pid, "isolates": isolates, "rows": rows }))
+    let collections: Vec<Value> = reading
+        .collections
+        .iter()
+        .zip(held)
+        .map(|(collection, held)| {
+            json!({
+                "isolate": collection.isolate,
+                "what": collection.what,
+                "elements": collection.elements,
+                "bytes": collection.bytes,
+                "held_by": holders(held),
+            })
+        })
+        .collect();
+    write(
+        out,
+        &json!({ "pid": pid, "isolates": isolates, "rows": rows, "largest_collections": collections }),
+    )
 }
 
-pub(super) fn growth(out: &mut impl Write, pid: u32, apart: Duration, growth: &Growth) -> io::Result<()> {
+pub(super) fn retainers(out: &mut impl Write, pid: u32, rows: &[Row], held: &[Holders]) -> io::Result<()> {
+    let rows: Vec<Value> = rows
+        .iter()
+        .zip(held)
+        .map(|(held_row, held)| {
+            let mut value = row(held_row);
+            value["held_by"] = holders(held);
+            value
+        })
+        .collect();
+    write(out, &json!({ "pid": pid, "rows": rows }))
+}
+
+pub(super) fn growth(
+    out: &mut impl Write,
+    pid: u32,
+    apart: Duration,
+    growth: &Growth,
+    held: &[Holders],
+) -> io::Result<()> {
+    let culprits: Vec<&Grown> = growth.culprits(usize::MAX).collect();
     let grown: Vec<Value> = growth
         .grown
         .iter()
-        .map(|grown| {
+        .enumerate()
+        .map(|(index, grown)| {
             let mut value = row(&grown.row);
             value["count_before"] = grown.before.count.into();
             value["bytes_before"] = grown.before.bytes.into();
             value["count_grown"] = grown.count.into();
             value["bytes_grown"] = grown.bytes.into();
+            value["steady"] = grown.steady.into();
+            value["alive"] = grown.alive.into();
+            value["culprit"] = culprits.contains(&grown).into();
+            value["held_by"] = held.get(index).map_or(Value::Null, holders);
             value
         })
         .collect();
@@ -30,11 +72,21 @@ pub(super) fn growth(out: &mut impl Write, pid: u32, apart: Duration, growth: &G
         &json!({
             "pid": pid,
             "apart_seconds": apart.as_secs_f64(),
+            "leaking": growth.leaking,
+            "bytes_net": growth.net,
             "bytes_grown": growth.bytes,
             "bytes_grown_named_by_application": growth.named_bytes,
             "grown": grown,
         }),
     )
+}
+
+/// The ways something is held, from the root down.
+fn holders(held: &Holders) -> Value {
+    let paths = held.paths.iter().take(10);
+    paths
+        .map(|path| json!({ "path": path.steps, "share": path.share, "rooted": path.rooted }))
+        .collect()
 }
 
 fn write(out: &mut impl Write, value: &Value) -> io::Result<()> {
@@ -74,6 +126,7 @@ fn summary(s: &Summary) -> Value {
 fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Closure => "closure",
+        Kind::Suspended => "suspended",
         Kind::Object => "object",
         Kind::Shape => "shape",
         Kind::Collection => "collection",

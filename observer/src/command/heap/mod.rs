@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use observer_heap::{Growth, Reader, Reading, Row};
+use observer_heap::{Growth, Metadata, Reader, Reading, Row};
 
 use super::{Exit, say};
 use crate::source::memory::{self, LiveMemory};
@@ -13,15 +13,23 @@ mod json;
 mod table;
 mod target;
 
+/// Objects followed upwards for each row.
+const FOLLOWED: usize = 48;
+/// Rows of a difference, and largest collections, whose holders are looked up.
+const HELD: usize = 3;
+
 /// Arguments of `observer heap`.
 #[derive(Debug, clap::Args)]
 pub(super) struct HeapArgs {
     /// A process, or the id (or the beginning of the id) of the container it runs in
     #[arg(value_name = "PID|CONTAINER")]
     target: String,
-    /// Read twice, so far apart (10s, 5m), and print what grew
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// Read three times within TIME (10s, 5m), and print what grew and what holds it
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "retainers")]
     diff: Option<Duration>,
+    /// Print what holds the things of this name, most common way first
+    #[arg(long, value_name = "WHAT")]
+    retainers: Option<String>,
     /// Rows to print
     #[arg(long, value_name = "N", default_value_t = 30)]
     top: usize,
@@ -32,41 +40,115 @@ pub(super) struct HeapArgs {
 
 pub(super) fn heap(args: &HeapArgs) -> anyhow::Result<Exit> {
     let pid = target::resolve(&args.target)?;
-    let metadata = memory::metadata(pid).with_context(|| format!("process {pid} is not read"))?;
-    let live = LiveMemory::open(pid)?;
+    let process = Process {
+        pid,
+        metadata: memory::metadata(pid).with_context(|| format!("process {pid} is not read"))?,
+        live: LiveMemory::open(pid)?,
+    };
     let out = &mut std::io::stdout().lock();
-    let Some(apart) = args.diff else {
-        let reader =
-            Reader::open(&live, &metadata).with_context(|| format!("the heap of process {pid} is not read"))?;
-        let mut reading = read(&reader)?;
-        let shown = args.top.min(reading.rows.len());
-        reader.lines(table::order(&mut reading.rows).take(shown))?;
-        if args.json {
-            json::reading(out, pid, &reading)?
-        } else {
-            table::reading(out, &reading, shown)?
-        }
-        return Ok(Exit::Success);
-    };
-    let before = {
-        let reader =
-            Reader::open(&live, &metadata).with_context(|| format!("the heap of process {pid} is not read"))?;
-        read(&reader)?
-    };
-    wait(pid, apart)?;
-    // Pages come and go: the second reading finds them anew.
-    let reader =
-        Reader::open(&live, &metadata).with_context(|| format!("the second reading of process {pid} failed"))?;
-    let after = read(&reader)?;
-    let mut growth = Growth::between(&before, &after);
-    let shown = args.top.min(growth.grown.len());
-    reader.lines(growth.grown.iter_mut().take(shown).map(|grown| &mut grown.row))?;
+    match (&args.diff, &args.retainers) {
+        (Some(apart), _) => diff(out, args, &process, *apart),
+        (None, Some(what)) => retainers(out, args, &process, what),
+        (None, None) => table(out, args, &process),
+    }
+}
+
+/// A process whose heap is read.
+struct Process {
+    pid: u32,
+    metadata: Metadata,
+    live: LiveMemory,
+}
+
+impl Process {
+    /// Pages come and go: each reading finds them anew.
+    fn open(&self) -> anyhow::Result<Reader<'_, LiveMemory>> {
+        Reader::open(&self.live, &self.metadata)
+            .with_context(|| format!("the heap of process {} is not read", self.pid))
+    }
+}
+
+fn table(out: &mut impl Write, args: &HeapArgs, process: &Process) -> anyhow::Result<Exit> {
+    let mut reader = process.open()?;
+    let mut reading = read(&reader)?;
+    let shown = args.top.min(reading.rows.len());
+    table::order(&mut reading.rows);
+    reader.lines(reading.rows.iter_mut().take(shown))?;
+    reading.collections.truncate(HELD);
+    let held = reader.collection_holders(&reading.collections, &mut |_| {})?;
     if args.json {
-        json::growth(out, pid, apart, &growth)?
+        json::reading(out, process.pid, &reading, &held)?;
     } else {
-        table::growth(out, apart, &growth, shown)?
+        table::reading(out, &reading, &held, shown)?;
     }
     Ok(Exit::Success)
+}
+
+fn retainers(out: &mut impl Write, args: &HeapArgs, process: &Process, what: &str) -> anyhow::Result<Exit> {
+    let mut reader = process.open()?;
+    let mut reading = read(&reader)?;
+    let wanted = what.strip_suffix("()").unwrap_or(what);
+    table::order(&mut reading.rows);
+    let mut rows: Vec<Row> = reading
+        .rows
+        .into_iter()
+        .filter(|row| row.what == wanted)
+        .take(args.top)
+        .collect();
+    if rows.is_empty() {
+        bail!(
+            "nothing named `{what}` is held by process {}; `observer heap {}` lists the names",
+            process.pid,
+            process.pid
+        );
+    }
+    reader.lines(&mut rows)?;
+    let held = reader.holders(&rows.iter().collect::<Vec<_>>(), FOLLOWED, &mut |level| progress(level))?;
+    if args.json {
+        json::retainers(out, process.pid, &rows, &held)?;
+    } else {
+        table::retainers(out, &rows, &held)?;
+    }
+    Ok(Exit::Success)
+}
+
+fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duration) -> anyhow::Result<Exit> {
+    let before = read(&process.open()?)?;
+    say(format_args!(
+        "reading again in {0} s and {1} s",
+        apart.as_secs_f32() / 2.0,
+        apart.as_secs_f32()
+    ));
+    wait(process.pid, apart / 2)?;
+    let middle = read(&process.open()?)?;
+    wait(process.pid, apart / 2)?;
+    let mut reader = process.open()?;
+    let after = read(&reader)?;
+    let mut growth = Growth::between(&before, Some(&middle), &after);
+    growth.grown.truncate(args.top);
+    reader.lines(growth.grown.iter_mut().map(|grown| &mut grown.row))?;
+    let held = {
+        let rows: Vec<&Row> = growth.grown.iter().take(HELD).map(|grown| &grown.row).collect();
+        reader.holders(&rows, FOLLOWED, &mut |level| progress(level))?
+    };
+    growth.confirm(&held);
+    if args.json {
+        json::growth(out, process.pid, apart, &growth, &held)?;
+    } else {
+        table::growth(out, apart, &growth, &held)?;
+    }
+    Ok(Exit::Success)
+}
+
+/// How far the search for holders is; on a terminal only.
+fn progress(level: usize) {
+    if level > 0 && std::io::stderr().is_terminal() {
+        let _ = write!(
+            std::io::stderr(),
+            "\robserver: looked for holders {level} levels up\x1b[K"
+        );
+        let _ = write!(std::io::stderr(), "\r\x1b[K");
+    }
 }
 
 /// One reading; on a terminal, heaps that take longer than a moment tell how far it is.
@@ -97,14 +179,13 @@ fn read(reader: &Reader<'_, LiveMemory>) -> anyhow::Result<Reading> {
 /// Waits between two readings; ends early, with an error, when the process does.
 fn wait(pid: u32, apart: Duration) -> anyhow::Result<()> {
     let until = Instant::now() + apart;
-    say(format_args!("read once; reading again in {} s", apart.as_secs_f32()));
     while let Some(left) = until
         .checked_duration_since(Instant::now())
         .filter(|left| !left.is_zero())
     {
         std::thread::sleep(left.min(Duration::from_millis(250)));
         if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
-            bail!("process {pid} ended between the two readings");
+            bail!("process {pid} ended between the readings");
         }
     }
     Ok(())

@@ -3,17 +3,16 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use observer_heap::{Growth, Kind, Origin, Reading, Row, Summary};
+use observer_heap::{Growth, Holders, Kind, Origin, Reading, Row, Summary};
 
 use super::place;
 
-/// The rows in the order of the table: the application's names first, V8's own last.
-pub(super) fn order(rows: &mut [Row]) -> impl Iterator<Item = &mut Row> {
+/// Sorts the rows for the table: the application's names first, V8's own last.
+pub(super) fn order(rows: &mut [Row]) {
     rows.sort_by(|a, b| {
         let rank = |row: &Row| (group(row), std::cmp::Reverse(row.tally.bytes));
         (rank(a), &a.what, a.position).cmp(&(rank(b), &b.what, b.position))
     });
-    rows.iter_mut()
 }
 
 /// Names that a reader can act on stand before names they cannot.
@@ -26,7 +25,7 @@ fn group(row: &Row) -> u8 {
     }
 }
 
-pub(super) fn reading(out: &mut impl Write, reading: &Reading, shown: usize) -> io::Result<()> {
+pub(super) fn reading(out: &mut impl Write, reading: &Reading, held: &[Holders], shown: usize) -> io::Result<()> {
     for (index, summary) in reading.isolates.iter().enumerate() {
         writeln!(out, "{}", headline(index, reading.isolates.len(), summary))?;
     }
@@ -49,25 +48,85 @@ pub(super) fn reading(out: &mut impl Write, reading: &Reading, shown: usize) -> 
             reading.rows.len()
         )?;
     }
+    if !reading.collections.is_empty() {
+        writeln!(out, "\nlargest collections")?;
+    }
+    for (collection, held) in reading.collections.iter().zip(held) {
+        writeln!(
+            out,
+            "{:>10} {:>12}  {}",
+            collection.elements, collection.bytes, collection.what
+        )?;
+        paths(out, held, 1)?;
+    }
     Ok(())
 }
 
-pub(super) fn growth(out: &mut impl Write, apart: Duration, growth: &Growth, shown: usize) -> io::Result<()> {
+pub(super) fn retainers(out: &mut impl Write, rows: &[Row], held: &[Holders]) -> io::Result<()> {
+    for (row, held) in rows.iter().zip(held) {
+        writeln!(
+            out,
+            "{:>10} {:>12}  {:<38} {}",
+            row.tally.count,
+            row.tally.bytes,
+            title(row),
+            place(row)
+        )?;
+        paths(out, held, 10)?;
+    }
+    Ok(())
+}
+
+/// The ways something is held, with their share of what was followed.
+fn paths(out: &mut impl Write, held: &Holders, most: usize) -> io::Result<()> {
+    for path in held.paths.iter().take(most) {
+        let steps = if path.steps.is_empty() {
+            "nothing in the heap: a handle, the stack, or garbage".to_owned()
+        } else {
+            path.steps.join(" -> ")
+        };
+        let from = if path.rooted || path.steps.is_empty() {
+            ""
+        } else {
+            "... -> "
+        };
+        writeln!(out, "{:>23}  held by ({:.0} %): {from}{steps}", "", path.share * 100.0)?;
+    }
+    Ok(())
+}
+
+pub(super) fn growth(out: &mut impl Write, apart: Duration, growth: &Growth, held: &[Holders]) -> io::Result<()> {
     let share = (u128::from(growth.named_bytes) * 100)
         .checked_div(u128::from(growth.bytes))
         .unwrap_or(0);
+    let sign = if growth.net < 0 { "-" } else { "+" };
     writeln!(
         out,
-        "grew by {} in {} s; {share} % of it under the application's own names",
-        size(growth.bytes),
+        "{sign}{} in {} s",
+        size(growth.net.unsigned_abs()),
         apart.as_secs_f32()
     )?;
+    match growth.culprits(1).next() {
+        Some(grown) => writeln!(
+            out,
+            "likely culprit: {}; {share} % of the growth is under names of the application's own",
+            title(&grown.row)
+        )?,
+        None if !growth.leaking => writeln!(
+            out,
+            "no culprit: growth was not alike in both halves of that time, or noise"
+        )?,
+        None => writeln!(
+            out,
+            "no culprit: what grew is not held, or not alike in both halves of that time"
+        )?,
+    }
     writeln!(
         out,
         "\n{:>10} {:>12} {:>21}  {:<38} WHERE",
         "MORE", "BYTES", "COUNT", "WHAT"
     )?;
-    for grown in &growth.grown[..shown] {
+    for (index, grown) in growth.grown.iter().enumerate() {
         let counts = format!("{} -> {}", grown.before.count, grown.row.tally.count);
         let row = &grown.row;
         writeln!(
@@ -78,6 +137,9 @@ pub(super) fn growth(out: &mut impl Write, apart: Duration, growth: &Growth, sho
             title(row),
             place(row)
         )?;
+        if let Some(held) = held.get(index).filter(|_| growth.net > 0) {
+            paths(out, held, 1)?;
+        }
     }
     Ok(())
 }
@@ -115,6 +177,7 @@ pub(super) fn title(row: &Row) -> String {
         String::new()
     };
     match row.kind {
+        Kind::Suspended => format!("{}() suspended{isolate}", row.what),
         Kind::Closure => format!("{}(){isolate}", row.what),
         _ => format!("{}{isolate}", row.what),
     }

@@ -1,0 +1,330 @@
+//! Gives the edges of a path their names: properties from descriptors and dictionaries, variables from scopes, elements
+//! of collections. Backing stores (property arrays, elements, tables) are merged into the object they belong to.
+
+use crate::maps::{MapInfo, Maps};
+use crate::memory::Memory;
+use crate::peek::{smi, strong};
+use crate::reader::Reader;
+use crate::reading::Kind;
+use crate::refusal::Refusal;
+use crate::retainers::Edge;
+
+/// Dictionaries with more entries are used as collections: their keys may be data and are not read out.
+const LARGEST_NAMED_DICTIONARY: i32 = 64;
+/// Native contexts have some 300 slots; scopes with so many variables exist, but lie in another context.
+const SMALLEST_NATIVE_CONTEXT: i32 = 150;
+/// Steps that name nothing.
+const BUILT_IN: [&str; 2] = ["(built-in function)", "scope of (anonymous)()"];
+/// V8's own types that hold nothing of the program's.
+const HOLDS_NOTHING: [&str; 20] = [
+    "Map",
+    "DescriptorArray",
+    "StrongDescriptorArray",
+    "FeedbackVector",
+    "FeedbackCell",
+    "AllocationSite",
+    "AllocationMemento",
+    "SharedFunctionInfo",
+    "Script",
+    "ScopeInfo",
+    "BytecodeArray",
+    "Code",
+    "InstructionStream",
+    "WeakCell",
+    "JSWeakRef",
+    "WeakFixedArray",
+    "WeakArrayList",
+    "PrototypeInfo",
+    "UncompiledDataWithPreparseData",
+    "ClosureFeedbackCellArray",
+];
+
+/// What is pending from the step below: a slot of a backing store whose meaning its owner knows.
+enum Pending {
+    None,
+    /// Index in a property array.
+    Property(u64),
+    /// A named or unnamed entry of a dictionary.
+    Entry(Option<String>),
+    /// An element, a Map's or Set's entry, or the like.
+    Element(&'static str),
+}
+
+impl<M: Memory + ?Sized> Maps<'_, M> {
+    /// Whether objects of this type can be what holds another.
+    pub(crate) fn holds(&self, instance_type: u16) -> bool {
+        self.layout
+            .holders
+            .get(usize::from(instance_type))
+            .copied()
+            .unwrap_or(true)
+    }
+
+    /// The context around a context.
+    fn previous(&self, context: u64) -> Result<Option<u64>, Refusal> {
+        let Some(previous) = strong(self.peek.word(context + u64::from(self.layout.array_data) + 8)?) else {
+            return Ok(None);
+        };
+        Ok(self
+            .of(previous)?
+            .filter(|map| self.layout.types.is_context(map.instance_type))
+            .map(|_| previous))
+    }
+}
+
+/// For each instance type, whether its objects can hold others; types beyond the end can.
+pub(crate) fn holders(type_names: &std::collections::BTreeMap<u16, String>) -> Vec<bool> {
+    let last = type_names.keys().next_back().copied().unwrap_or(0);
+    (0..=last)
+        .map(|t| {
+            type_names
+                .get(&t)
+                .is_none_or(|name| !HOLDS_NOTHING.contains(&name.as_str()))
+        })
+        .collect()
+}
+
+impl<M: Memory + ?Sized> Reader<'_, M> {
+    /// Whether a path ends here: a module's scope, a global's cell, the global object, a module's record.
+    pub(crate) fn is_root(&self, address: u64, map: MapInfo) -> Result<bool, Refusal> {
+        let types = &self.maps.layout.types;
+        if types.is_context(map.instance_type) {
+            // A module's scope lies directly in the native context, which lies in nothing. So do the scopes of V8's own
+            // functions (of a promise's `resolve`, for one), but these stand in no file.
+            let Some(outer) = self.maps.previous(address)? else {
+                // Only the native context is that long.
+                let slots = smi(self
+                    .maps
+                    .peek
+                    .word(address + u64::from(self.maps.layout.array_data) - 8)?);
+                return Ok(slots.is_some_and(|slots| slots >= SMALLEST_NATIVE_CONTEXT));
+            };
+            if self.maps.previous(outer)?.is_some() {
+                return Ok(false);
+            }
+            let scope = strong(self.maps.peek.word(address + u64::from(self.maps.layout.array_data))?);
+            return Ok(match scope {
+                Some(scope) => {
+                    self.maps.scope_locals(scope)?.is_some_and(|n| n > 0) && self.scope_of(scope)?.0.is_some()
+                }
+                None => false,
+            });
+        }
+        let name = self
+            .maps
+            .layout
+            .type_names
+            .get(&map.instance_type)
+            .map_or("", String::as_str);
+        if matches!(
+            name,
+            "PropertyCell" | "SourceTextModule" | "JSGlobalObject" | "JSGlobalProxy"
+        ) {
+            return Ok(true);
+        }
+        if map.instance_type != types.js_object {
+            return Ok(false);
+        }
+        // A pending timer is held by Node's lists of timers, link by link: the timer itself says it all.
+        let (_, what, function) = self.describe(map)?;
+        Ok(
+            matches!(what.as_str(), "Timeout" | "Immediate")
+                && function.file.as_deref() == Some("node:internal/timers"),
+        )
+    }
+
+    /// The names of a path's edges, given from the object upwards; returned from the root downwards.
+    pub(crate) fn steps(&self, edges: &[Edge]) -> Result<Vec<String>, Refusal> {
+        let mut steps = Vec::new();
+        let mut pending = Pending::None;
+        for edge in edges {
+            pending = self.step(edge, edge.map, pending, &mut steps)?;
+        }
+        match pending {
+            Pending::None => {}
+            Pending::Property(_) => steps.push("(a property)".to_owned()),
+            Pending::Entry(name) => steps.push(format!("(dictionary).{}", name.as_deref().unwrap_or("[…]"))),
+            Pending::Element(what) => steps.push(format!("(backing store){what}")),
+        }
+        // V8's own functions on the way (of promises and async calls) say nothing; unless nothing else is there.
+        if steps.iter().any(|step| !BUILT_IN.contains(&step.as_str())) {
+            steps.retain(|step| !BUILT_IN.contains(&step.as_str()));
+        }
+        // A linked list is one step, however long.
+        steps.dedup();
+        steps.reverse();
+        Ok(steps)
+    }
+
+    fn step(&self, edge: &Edge, map: MapInfo, pending: Pending, steps: &mut Vec<String>) -> Result<Pending, Refusal> {
+        let layout = &self.maps.layout;
+        let types = &layout.types;
+        let t = map.instance_type;
+        if Some(t) == types.property_array {
+            return Ok(Pending::Property((edge.offset - u64::from(layout.array_data)) / 8));
+        }
+        if types.is_context(t) {
+            steps.push(self.variable(edge)?);
+            return Ok(Pending::None);
+        }
+        if types.is_js_receiver(t) {
+            let (kind, what, _) = self.describe(map)?;
+            steps.push(self.member(edge, map, pending, kind, &what)?);
+            return Ok(Pending::None);
+        }
+        if Some(t) == self.tables.map || Some(t) == self.tables.set || Some(t) == self.tables.weak {
+            return Ok(Pending::Element("[]"));
+        }
+        let name = layout.type_names.get(&t).map_or("", String::as_str);
+        if name == "PropertyCell" {
+            let name = self.maps.property(self.maps.peek.word(edge.owner + 8)?)?;
+            steps.push(format!("global {}", name.as_deref().unwrap_or("[…]")));
+            return Ok(Pending::None);
+        }
+        if map.words == 0 {
+            return Ok(match self.dictionary_key(edge, t)? {
+                Some(key) => Pending::Entry(key),
+                None => match pending {
+                    // An array of arrays, as Sets of lists or hash chains: the inner one says nothing of its own.
+                    Pending::None | Pending::Element(_) => Pending::Element("[]"),
+                    other => other,
+                },
+            });
+        }
+        match name {
+            "Cell" | "PromiseReaction" | "PromiseCapability" | "AccessorPair" | "ContextCell" => Ok(pending),
+            _ if t < layout.string.first_nonstring => Ok(pending),
+            "SourceTextModule" => {
+                steps.push("export of a module".to_owned());
+                Ok(Pending::None)
+            }
+            _ => {
+                steps.push(if name.is_empty() {
+                    format!("(internal type {t})")
+                } else {
+                    format!("({name})")
+                });
+                Ok(Pending::None)
+            }
+        }
+    }
+
+    /// `name in file`, for a variable of a scope.
+    fn variable(&self, edge: &Edge) -> Result<String, Refusal> {
+        let layout = &self.maps.layout;
+        let slot = (edge.offset - u64::from(layout.array_data)) / 8;
+        let Some(scope) = strong(self.maps.peek.word(edge.owner + u64::from(layout.array_data))?) else {
+            return Ok("(closure scope)".to_owned());
+        };
+        if self
+            .maps
+            .of(scope)?
+            .is_none_or(|map| map.instance_type != layout.types.scope_info)
+        {
+            return Ok("(closure scope)".to_owned());
+        }
+        let slots = u64::from(layout.context_min_slots);
+        // A scope may have one slot more before its variables (for `eval` and sloppy `with`).
+        let name = match slot.checked_sub(slots) {
+            Some(index) => self
+                .maps
+                .scope_local(scope, index)?
+                .map(|name| self.maps.property(name))
+                .transpose()?
+                .flatten(),
+            None => None,
+        };
+        let (file, function) = self.scope_of(scope)?;
+        if name.is_none() && (file.is_none() || self.maps.scope_locals(scope)?.is_none_or(|n| n == 0)) {
+            return Ok("(built-in function)".to_owned());
+        }
+        let mut text = name.unwrap_or_else(|| "(a variable)".to_owned());
+        if let Some(function) = function {
+            text = format!("{text} of {function}()");
+        }
+        if let Some(file) = file {
+            text = format!("{text} in {file}");
+        }
+        Ok(text)
+    }
+
+    /// A member of a JavaScript object, with what its backing store said.
+    fn member(&self, edge: &Edge, map: MapInfo, pending: Pending, kind: Kind, what: &str) -> Result<String, Refusal> {
+        let layout = &self.maps.layout;
+        let types = &layout.types;
+        if types.is_function(map.instance_type) {
+            let shared = strong(self.maps.peek.word(edge.owner + u64::from(layout.function.shared))?);
+            let closure = shared
+                .map(|shared| self.maps.function(shared))
+                .transpose()?
+                .flatten()
+                .unwrap_or_default();
+            let name = if closure.name.is_empty() {
+                "(anonymous)"
+            } else {
+                &closure.name
+            };
+            let of = match closure.file {
+                Some(file) => format!("{name}() in {file}"),
+                None => format!("{name}()"),
+            };
+            return Ok(if edge.offset == u64::from(layout.function.context) {
+                format!("scope of {of}")
+            } else {
+                of
+            });
+        }
+        if let Some(name) = self.suspended(edge.owner, map)? {
+            return Ok(name);
+        }
+        let plain = if kind == Kind::Shape { "Object" } else { what };
+        let inobject = self.maps.inobject(map.address)?;
+        let name = match pending {
+            Pending::Property(index) => self.maps.field_name(map.address, inobject.1 + index)?,
+            Pending::Entry(name) if edge.offset == u64::from(layout.properties) => name,
+            Pending::Entry(_) | Pending::Element(_) => return Ok(format!("{plain}[]")),
+            Pending::None if edge.offset / 8 >= inobject.0 => {
+                self.maps.field_name(map.address, edge.offset / 8 - inobject.0)?
+            }
+            Pending::None => return Ok(plain.to_owned()),
+        };
+        Ok(format!("{plain}.{}", name.as_deref().unwrap_or("[…]")))
+    }
+
+    /// `suspended load() in file`, for a call of an async function or generator that waits.
+    fn suspended(&self, address: u64, map: MapInfo) -> Result<Option<String>, Refusal> {
+        let layout = &self.maps.layout;
+        if !layout.types.generators.contains(&map.instance_type) {
+            return Ok(None);
+        }
+        let Some(function) = strong(self.maps.peek.word(address + u64::from(layout.fields))?) else {
+            return Ok(None);
+        };
+        let Some(shared) = strong(self.maps.peek.word(function + u64::from(layout.function.shared))?) else {
+            return Ok(None);
+        };
+        let Some(function) = self.maps.function(shared)? else {
+            return Ok(None);
+        };
+        let file = function.file.map_or_else(String::new, |file| format!(" in {file}"));
+        Ok(Some(format!("suspended {}(){file}", function.name)))
+    }
+
+    /// If the owner is a name dictionary: the key of the slot's entry, when it may be shown.
+    fn dictionary_key(&self, edge: &Edge, instance_type: u16) -> Result<Option<Option<String>>, Refusal> {
+        if Some(instance_type) != self.tables.names {
+            return Ok(None);
+        }
+        let layout = &self.maps.layout;
+        let first = u64::from(layout.array_data) + 8 * (3 + u64::from(layout.dictionary_prefix));
+        let Some(entry) = edge.offset.checked_sub(first).map(|offset| offset / 24) else {
+            return Ok(Some(None));
+        };
+        let elements = smi(self.maps.peek.word(edge.owner + u64::from(layout.array_data))?);
+        if elements.is_none_or(|elements| elements > LARGEST_NAMED_DICTIONARY) {
+            return Ok(Some(None));
+        }
+        let key = self.maps.peek.word(edge.owner + first + entry * 24)?;
+        Ok(Some(self.maps.property(key)?))
+    }
+}

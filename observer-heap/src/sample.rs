@@ -1,0 +1,135 @@
+//! Walks the heap, produces addresses of some objects of each row, spread evenly over its bytes, so that one large array
+//! weighs as much as the many small ones beside it.
+
+use crate::maps::{ByAddress, Maps};
+use crate::memory::Memory;
+use crate::peek::strong;
+use crate::reader::Reader;
+use crate::reading::Row;
+use crate::refusal::Refusal;
+use crate::walk::{Object, Visit};
+
+/// Young objects move while their owners are searched: with so many old ones none is taken.
+const ENOUGH_OLD: usize = 8;
+
+/// Addresses by row.
+#[derive(Default)]
+pub(crate) struct Sample {
+    /// Address and weight.
+    pub(crate) groups: Vec<Vec<(u64, u64)>>,
+    each: usize,
+    /// Bytes from one sample to the next, and bytes since the last.
+    strides: Vec<(u64, u64)>,
+    /// Whether the walk has come to young objects, and how many old ones each group has.
+    young: bool,
+    old: Vec<usize>,
+    by_map: Vec<Option<u32>>,
+    by_function: ByAddress<u32>,
+    by_suspended: ByAddress<u32>,
+}
+
+impl Sample {
+    pub(crate) fn of_rows<M: Memory + ?Sized>(
+        reader: &Reader<'_, M>,
+        rows: &[&Row],
+        each: usize,
+    ) -> Result<Self, Refusal> {
+        let mut sample = Self {
+            groups: vec![Vec::new(); rows.len()],
+            each: each.max(1),
+            strides: vec![(1, 0); rows.len()],
+            young: false,
+            old: Vec::new(),
+            by_map: vec![None; reader.maps.len()],
+            by_function: ByAddress::default(),
+            by_suspended: ByAddress::default(),
+        };
+        for (group, row) in rows.iter().enumerate() {
+            for &map in &row.members.maps {
+                if let Some(entry) = sample.by_map.get_mut(map.0 as usize) {
+                    *entry = Some(group as u32);
+                }
+            }
+            for &function in &row.members.functions {
+                sample.by_function.insert(function, group as u32);
+            }
+            for &function in &row.members.suspended {
+                sample.by_suspended.insert(function, group as u32);
+            }
+        }
+        for heap in reader.maps.pages.heaps() {
+            sample.young = false;
+            reader.walk(
+                heap,
+                &mut Sorting {
+                    maps: &reader.maps,
+                    sample: &mut sample,
+                },
+                &mut |_| {},
+            )?;
+        }
+        Ok(sample)
+    }
+
+    /// Takes an object for every so-many bytes; when the group is full, its lighter half goes and the stride doubles.
+    fn take(&mut self, group: u32, address: u64, size: u64) {
+        let group = group as usize;
+        if self.young && self.old.get(group).is_some_and(|&old| old >= ENOUGH_OLD) {
+            return;
+        }
+        let (Some(kept), Some((stride, since))) = (self.groups.get_mut(group), self.strides.get_mut(group)) else {
+            return;
+        };
+        *since += size;
+        if *since < *stride {
+            return;
+        }
+        kept.push((address, *since / *stride));
+        *since %= *stride;
+        while kept.len() >= 2 * self.each {
+            *stride *= 2;
+            let mut odd = 0;
+            kept.retain_mut(|(_, weight)| {
+                // An odd weight's last sample stays or goes in turn.
+                odd += *weight % 2;
+                *weight = *weight / 2 + u64::from(*weight % 2 == 1 && odd % 2 == 1);
+                *weight > 0
+            });
+        }
+    }
+}
+
+/// Sorts objects into the groups of a sample.
+struct Sorting<'s, 'm, M: Memory + ?Sized> {
+    maps: &'s Maps<'m, M>,
+    sample: &'s mut Sample,
+}
+
+impl<M: Memory + ?Sized> Visit for Sorting<'_, '_, M> {
+    fn young_begins(&mut self) {
+        self.sample.young = true;
+        self.sample.old = self.sample.groups.iter().map(Vec::len).collect();
+    }
+
+    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        let layout = &self.maps.layout;
+        let sample = &self.sample;
+        let group = if let Some(group) = sample.by_map.get(object.map.0 as usize).copied().flatten() {
+            Some(group)
+        } else if !sample.by_function.is_empty() && layout.types.is_function(object.info.instance_type) {
+            strong(object.word(layout.function.shared)).and_then(|shared| sample.by_function.get(&shared).copied())
+        } else if !sample.by_suspended.is_empty() && layout.types.generators.contains(&object.info.instance_type) {
+            match strong(object.word(layout.fields)) {
+                Some(function) => strong(self.maps.peek.word(function + u64::from(layout.function.shared))?)
+                    .and_then(|shared| sample.by_suspended.get(&shared).copied()),
+                None => None,
+            }
+        } else {
+            None
+        };
+        if let Some(group) = group {
+            self.sample.take(group, object.address, object.size);
+        }
+        Ok(())
+    }
+}
