@@ -17,6 +17,8 @@ pub struct ContainerFacts {
     pub id: String,
     /// Its name: in its pod, or in its engine.
     pub name: String,
+    /// Who says so.
+    pub origin: Origin,
     /// Which runtime runs it, where known.
     pub runtime: Option<ContainerRuntime>,
     /// Image as it was asked for: `registry/name:tag`.
@@ -37,6 +39,49 @@ pub struct ContainerFacts {
     pub last_termination: Option<Termination>,
     /// It has been deleted: its names live on only in what was said of it.
     pub deleted: bool,
+}
+
+/// Who said what is known of a container, least knowing first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Its engine's files.
+    #[default]
+    Engine,
+    /// The Kubernetes API.
+    Kubernetes,
+}
+
+impl ContainerFacts {
+    /// What is known once `newer` was said too: the better informed of the two, the newer of equals, with what it
+    /// leaves open filled in from the other.
+    #[must_use]
+    pub fn with(&self, newer: &Self) -> Self {
+        let (mut told, rest) = if newer.origin >= self.origin {
+            (newer.clone(), self)
+        } else {
+            (self.clone(), newer)
+        };
+        if told.name.is_empty() {
+            told.name.clone_from(&rest.name);
+        }
+        if told.labels.is_empty() {
+            told.labels.clone_from(&rest.labels);
+        }
+        told.runtime = told.runtime.or(rest.runtime);
+        told.image = told.image.or_else(|| rest.image.clone());
+        told.image_digest = told.image_digest.or_else(|| rest.image_digest.clone());
+        told.pod = told.pod.or_else(|| rest.pod.clone());
+        told.restart_count = told.restart_count.or(rest.restart_count);
+        told.last_termination = told.last_termination.or_else(|| rest.last_termination.clone());
+        // Limits may be taken away, and only Kubernetes tells that: an engine's files hold those of the start.
+        if told.origin == rest.origin || told.origin == Origin::Engine {
+            told.memory_limit = told.memory_limit.or(rest.memory_limit);
+            told.memory_request = told.memory_request.or(rest.memory_request);
+        }
+        told.deleted = self.deleted || newer.deleted;
+        told
+    }
 }
 
 /// What is known of a pod.
@@ -97,4 +142,55 @@ pub struct Termination {
     pub started: Option<WallTime>,
     /// End, wall clock.
     pub finished: Option<WallTime>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_engine_says_later_does_not_hide_what_kubernetes_said() {
+        let engine = ContainerFacts {
+            id: "a".into(),
+            name: "api".into(),
+            image: Some("shop/api:1".into()),
+            memory_limit: Some(1),
+            pod: Some(PodFacts {
+                name: "api-1".into(),
+                ..PodFacts::default()
+            }),
+            ..ContainerFacts::default()
+        };
+        let owners = vec![OwnerRef {
+            kind: "Deployment".into(),
+            name: "api".into(),
+            uid: None,
+        }];
+        let api = ContainerFacts {
+            origin: Origin::Kubernetes,
+            image_digest: Some("sha256:1".into()),
+            image: None,
+            memory_limit: None,
+            pod: Some(PodFacts {
+                name: "api-1".into(),
+                owners,
+                ..PodFacts::default()
+            }),
+            ..engine.clone()
+        };
+        for both in [engine.with(&api), api.with(&engine)] {
+            assert_eq!(both.pod.as_ref().unwrap().workload(), ("Deployment", "api"));
+            assert_eq!(
+                (both.image.as_deref(), both.image_digest.as_deref()),
+                (Some("shop/api:1"), Some("sha256:1"))
+            );
+            assert_eq!(both.memory_limit, None, "taken away in place");
+        }
+        assert_eq!(engine.with(&engine), engine);
+        let gone = ContainerFacts {
+            deleted: true,
+            ..api.clone()
+        };
+        assert!(api.with(&gone).deleted && gone.with(&engine).deleted);
+    }
 }

@@ -26,7 +26,8 @@ impl Catalogue {
 
     /// Takes what is said; returns it to be given to the container's run.
     pub(crate) fn learn(&mut self, facts: &ContainerFacts, evicted: &mut u64) -> Arc<ContainerFacts> {
-        let facts = Arc::new(facts.clone());
+        let known = self.by_id.get(&facts.id);
+        let facts = Arc::new(known.map_or_else(|| facts.clone(), |known| known.with(facts)));
         if facts.deleted {
             // The run keeps its own; nobody else will ask.
             self.by_id.remove(&facts.id);

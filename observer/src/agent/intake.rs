@@ -73,6 +73,11 @@ impl Intake {
         self.answers.blocking_send(input).is_ok()
     }
 
+    /// The same from an asynchronous task.
+    pub(super) async fn answer_soon(&self, input: Input) -> bool {
+        self.answers.send(input).await.is_ok()
+    }
+
     /// Where to count what is lost before it gets here.
     pub(super) const fn losses(&self) -> &Losses {
         &self.losses

@@ -7,6 +7,7 @@ mod intake;
 mod names;
 mod observation;
 mod order;
+mod pods;
 mod rings;
 mod sampling;
 mod scan;

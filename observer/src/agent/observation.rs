@@ -13,7 +13,7 @@ use super::{
     inspector::{Inspector, Wish},
     intake::{self, Outlet},
     order::Order,
-    rings,
+    pods, rings,
     sampling::Sampling,
     scan::Scanner,
 };
@@ -112,6 +112,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         what: What::Begin(Box::new(begin(config, &hierarchy))),
     });
     observation.record(Recorder::flush);
+    pods::start(config, intake.clone());
     rings::start(kernel_rings, intake.clone()).map_err(system("start a thread"))?;
     let scanner =
         Scanner::start(procfs, blind.then_some(config.sample_interval), intake).map_err(system("start a thread"))?;

@@ -93,6 +93,16 @@ pub const KEYS: &[Key] = &[
         "Where the host's cgroup file system is mounted [default: /sys/fs/cgroup]",
     ),
     key(
+        "kubernetes",
+        "auto|on|off",
+        "Watch this node's pods for names, owners and versions; auto: in a cluster's own pods [default: auto]",
+    ),
+    key(
+        "node-name",
+        "NAME",
+        "This node's name in Kubernetes, as pods have it in spec.nodeName [default: the host's name]",
+    ),
+    key(
         "otlp-endpoint",
         "URL",
         "Send findings there over OTLP; also OTEL_EXPORTER_OTLP_ENDPOINT [default: nowhere]",

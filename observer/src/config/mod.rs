@@ -58,6 +58,17 @@ pub enum OutputFormat {
     Json,
 }
 
+/// Whether this node's pods are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kubernetes {
+    /// Where the agent itself runs in a pod.
+    Auto,
+    /// Always; by a kubeconfig outside a cluster.
+    On,
+    /// Never.
+    Off,
+}
+
 /// What the agent was told to do. Every value is usable.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -81,6 +92,10 @@ pub struct Config {
     pub procfs: PathBuf,
     /// The host's cgroup file system.
     pub cgroupfs: PathBuf,
+    /// Whether this node's pods are watched.
+    pub kubernetes: Kubernetes,
+    /// This node's name in Kubernetes; `None` is the host's.
+    pub node_name: Option<String>,
     /// Where events go over OTLP.
     pub logs: Option<Target>,
     /// Where ended runs go over OTLP.
@@ -174,6 +189,11 @@ fn validate(
         }),
         procfs: reader.read("procfs", PathBuf::from("/proc"), directory),
         cgroupfs: reader.read("cgroupfs", PathBuf::from("/sys/fs/cgroup"), directory),
+        kubernetes: reader.read("kubernetes", Kubernetes::Auto, |text| {
+            use Kubernetes::{Auto, Off, On};
+            value::choice(text, &[("auto", Auto), ("on", On), ("off", Off)])
+        }),
+        node_name: reader.read("node-name", None, |text| value::dns_name(text).map(Some)),
         store: reader.read("store", None, |text| path(text).map(Some)),
         spool_max: reader.read("spool-max", 16 << 20, |text| value::bytes(text, 64 << 10..=16 << 30)),
         logs: otlp::target(&layers, Signal::Logs, &mut problems),

@@ -108,6 +108,26 @@ pub(super) fn bytes(text: &str, range: RangeInclusive<usize>) -> Result<usize, W
         .ok_or_else(|| Wrong::new(format!("`{text}` is out of range"), remedy()))
 }
 
+/// A name as DNS has it (RFC 1123): what Kubernetes allows for a node. It becomes part of a selector.
+pub(super) fn dns_name(text: &str) -> Result<String, Wrong> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if text.len() <= 253 && text.split('.').all(label) {
+        Ok(text.to_owned())
+    } else {
+        Err(Wrong::new(
+            "no name of a node",
+            "lower-case letters, digits, dashes and dots, as `kubectl get nodes` shows it",
+        ))
+    }
+}
+
 /// `true` or `false`, in any case.
 pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
     match text.trim().to_ascii_lowercase().as_str() {

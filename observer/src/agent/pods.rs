@@ -1,0 +1,80 @@
+//! Pods: watches this node's pods as long as the agent runs, tells their containers to the engine and its troubles to
+//! people. Without Kubernetes, or while its API is away, everything else goes on.
+
+use observer_core::{Input, What, container_facts::ContainerFacts};
+
+use super::{clock, intake::Intake};
+use crate::{
+    command::say,
+    config::{Config, Kubernetes},
+    source::kubernetes::{self, Health, Receiver},
+};
+
+/// What Kubernetes puts into every container's environment.
+const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
+
+/// Starts the watch on the current runtime, where it is wanted.
+pub(super) fn start(config: &Config, intake: Intake) {
+    let wanted = match config.kubernetes {
+        Kubernetes::Off => false,
+        Kubernetes::On => true,
+        Kubernetes::Auto => std::env::var_os(IN_CLUSTER).is_some(),
+    };
+    if !wanted {
+        return;
+    }
+    let node = config.node_name.clone().unwrap_or_else(host_name);
+    tokio::spawn(async move {
+        match kubernetes::client().await {
+            Ok(client) => {
+                kubernetes::watch(
+                    client,
+                    &node,
+                    &mut Pods {
+                        intake,
+                        node: node.clone(),
+                    },
+                )
+                .await
+            }
+            Err(error) => say(format!("{error}; pods are named by their containers' files only")),
+        }
+    });
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+struct Pods {
+    intake: Intake,
+    node: String,
+}
+
+impl Receiver for Pods {
+    async fn container(&mut self, facts: ContainerFacts) -> bool {
+        self.intake
+            .answer_soon(Input {
+                at: clock::boot(),
+                what: What::Container(Box::new(facts)),
+            })
+            .await
+    }
+
+    fn health(&mut self, health: Health) {
+        match health {
+            Health::Current { pods: 0, .. } => say(format!(
+                "the Kubernetes API knows no pod on node {}; set --node-name (OBSERVER_NODE_NAME) to spec.nodeName",
+                self.node
+            )),
+            Health::Current { pods, refused: 0 } => say(format!("watching {pods} pods of node {}", self.node)),
+            Health::Current { pods, refused } => {
+                say(format!(
+                    "watching {pods} pods of node {}; {refused} found no room",
+                    self.node
+                ));
+            }
+            Health::Failing(why) => say(format!("pods are not watched at the moment: {why}")),
+        }
+    }
+}

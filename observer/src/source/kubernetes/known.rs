@@ -1,0 +1,94 @@
+//! What was told of this node's pods: reads the watch's events, produces facts that changed and containers that went.
+//!
+//! Bounded by the pods of a node; a list after a lost watch replaces what was known, so a pod deleted meanwhile is told
+//! as deleted, and its names end with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::watcher::Event;
+use observer_core::container_facts::ContainerFacts;
+
+use super::pod;
+
+/// Pods known at most. The kubelet's default is 110, the largest in use some 500.
+const MOST_PODS: usize = 4096;
+
+/// Facts told so far, by the pod's own uid in the API.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pods: BTreeMap<String, Vec<ContainerFacts>>,
+    /// While a list arrives: the pods it has named so far.
+    listed: Option<BTreeSet<String>>,
+    /// Pods that found no room.
+    pub(super) refused: u64,
+}
+
+impl Known {
+    /// Takes an event; what is to be told because of it.
+    pub(super) fn take(&mut self, event: Event<Pod>) -> Vec<ContainerFacts> {
+        match event {
+            Event::Init => {
+                self.listed = Some(BTreeSet::new());
+                Vec::new()
+            }
+            Event::InitApply(pod) | Event::Apply(pod) => self.apply(&pod),
+            Event::Delete(pod) => pod
+                .metadata
+                .uid
+                .as_deref()
+                .map_or_else(Vec::new, |uid| self.forget(uid)),
+            Event::InitDone => {
+                let Some(listed) = self.listed.take() else {
+                    return Vec::new();
+                };
+                let gone: Vec<String> = self.pods.keys().filter(|uid| !listed.contains(*uid)).cloned().collect();
+                gone.iter().flat_map(|uid| self.forget(uid)).collect()
+            }
+        }
+    }
+
+    /// Pods known.
+    pub(super) fn pods(&self) -> usize {
+        self.pods.len()
+    }
+
+    fn apply(&mut self, pod: &Pod) -> Vec<ContainerFacts> {
+        let Some(uid) = pod.metadata.uid.clone() else {
+            return Vec::new();
+        };
+        if let Some(listed) = &mut self.listed {
+            listed.insert(uid.clone());
+        }
+        if !self.pods.contains_key(&uid) && self.pods.len() >= MOST_PODS {
+            self.refused += 1;
+            return Vec::new();
+        }
+        let now = pod::containers(pod);
+        let before = self.pods.insert(uid, now.clone()).unwrap_or_default();
+        let replaced = before
+            .iter()
+            .filter(|old| now.iter().all(|new| new.id != old.id))
+            .cloned()
+            .map(deleted);
+        // The new ones first: they carry how the old ones ended.
+        now.iter()
+            .filter(|new| !before.contains(new))
+            .cloned()
+            .chain(replaced)
+            .collect()
+    }
+
+    fn forget(&mut self, uid: &str) -> Vec<ContainerFacts> {
+        self.pods
+            .remove(uid)
+            .unwrap_or_default()
+            .into_iter()
+            .map(deleted)
+            .collect()
+    }
+}
+
+fn deleted(facts: ContainerFacts) -> ContainerFacts {
+    ContainerFacts { deleted: true, ..facts }
+}
