@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Place {
-    /// Memory in V8's pattern: at an address V8 asked for, aligned to 256 KiB, at least as long.
+    /// Memory in V8's pattern: in the region where V8 asks for its heap, or aligned to its pages of 256 KiB.
     V8Heap = 0,
     /// `brk` and the allocator's arenas.
     Malloc = 1,

@@ -34,7 +34,7 @@ fn an_exit_carries_its_time_its_process_and_its_status() {
         (0, 1, Some(ExitStatus::Code(0))),
         (7 << 8, 1, Some(ExitStatus::Code(7))),
         (9, 1, Some(ExitStatus::Signal(9))),
-        (0x80 | 11, 1, Some(ExitStatus::Signal(11))),
+        (0x8b, 1, Some(ExitStatus::Signal(11))),
         (9, 0, None),
     ] {
         let decoded = decode(&exit_record(status, known, b"node\0garbage"));

@@ -31,6 +31,10 @@ static GROWTH: HashMap<u32, Growth> = HashMap::with_max_entries(TRACED_MAX, 0);
 
 /// V8's page of heap: 256 KiB, aligned to that (`kRegularPageSize`, src/common/globals.h: 1 << 18).
 const V8_PAGE: u64 = 256 << 10;
+/// V8 names addresses below 2^46 for its heap (`GetRandomMmapAddr`, src/base/platform/platform-posix.cc), on x86-64 and
+/// aarch64 alike. The kernel chooses from the other end, the stack's, which lies above, and so does a
+/// position-independent program's `brk`; below 4 GiB is a fixed program's.
+const V8_REGION: core::ops::Range<u64> = 1 << 32..1 << 46;
 /// glibc serves requests of this size and more by mappings of their own (`DEFAULT_MMAP_THRESHOLD_MIN`, malloc.c).
 const LARGE: u64 = 128 << 10;
 /// Thread stacks are made writable in one piece; an allocator's arena grows by less.
@@ -62,7 +66,7 @@ fn growth_btf(ctx: BtfTracePointContext) -> i32 {
     let place = match call {
         Syscall::Brk => Place::Malloc,
         Syscall::Mmap if arg(Field::RegsArg3) & MAP_ANONYMOUS == 0 => Place::File,
-        // V8 names the address it wants; the allocator leaves it to the kernel.
+        // V8 names the address it wants; the allocator leaves it to the kernel. Its code is wanted near the program.
         Syscall::Mmap => place(result, second, first != 0),
         Syscall::Mremap => place(result, arg(Field::RegsArg2), false),
         Syscall::Munmap => place(first, second, true),
@@ -92,7 +96,7 @@ fn recognise(called: u32) -> Option<Syscall> {
 
 #[inline(always)]
 fn place(start: u64, length: u64, may_be_v8: bool) -> Place {
-    if may_be_v8 && start % V8_PAGE == 0 && length >= V8_PAGE {
+    if V8_REGION.contains(&start) || (may_be_v8 && start % V8_PAGE == 0 && length >= V8_PAGE) {
         Place::V8Heap
     } else if length >= LARGE {
         Place::LargeBuffer

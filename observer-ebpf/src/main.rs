@@ -5,6 +5,14 @@
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)] // one instruction of growth.rs; aya-ebpf needs the feature as well
+#![allow(
+    clippy::inline_always,
+    reason = "the verifier follows one function more easily than calls between them"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "the entry macros pass the context by value"
+)]
 
 mod cgroup;
 mod emit;

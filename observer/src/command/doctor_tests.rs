@@ -39,7 +39,7 @@ fn report(rung: Rung, failed: &[(Rung, &str)]) -> Report {
 fn a_host_that_allows_everything() {
     let memory = Ok("cgroup v2 at /sys/fs/cgroup".into());
     let (page, exit) = render(&host(), &memory, &report(Rung::TpBtf, &[]));
-    expect![[r#"
+    expect![[r"
         kernel               6.12.9 x86_64
         types                BTF with 125000 types
         lockdown             none
@@ -55,7 +55,7 @@ fn a_host_that_allows_everything() {
         exit            tp_btf      nothing
 
         Everything the agent wants is possible here.
-    "#]]
+    "]]
     .assert_eq(&page);
     assert_eq!(exit, Exit::Success);
 }
@@ -71,7 +71,7 @@ fn each_limit_is_named_with_its_reason() {
     let memory = Err("no hierarchy with a memory controller is mounted".into());
     let failed = [(Rung::TpBtf, "no BTF"), (Rung::Tracepoint, "not permitted")];
     let (page, exit) = render(&host, &memory, &report(Rung::Files, &failed));
-    expect![[r#"
+    expect![[r"
         kernel               6.12.9 x86_64
         types                no BTF: cannot read /sys/kernel/btf/vmlinux: No such file or directory
         lockdown             none
@@ -88,7 +88,7 @@ fn each_limit_is_named_with_its_reason() {
                         tracepoint failed: not permitted
 
         Limited in 5 respects, all named above.
-    "#]]
+    "]]
     .assert_eq(&page);
     assert_eq!(exit, Exit::Limited);
 }

@@ -157,7 +157,6 @@ impl Hook {
     /// the second rung uses them too.
     pub const fn lost(self, rung: Rung, btf: bool) -> &'static str {
         match (self, rung) {
-            (_, Rung::TpBtf) => "nothing",
             (Self::Exec, Rung::Tracepoint) if !btf => "start times: a reused pid may be taken for the old process",
             (Self::Exit, Rung::Tracepoint) if !btf => {
                 "exit codes and signals; a process whose main thread leaves first is told too early"
@@ -171,7 +170,7 @@ impl Hook {
             (Self::Fork, Rung::Tracepoint) => {
                 "the child's start time; threads look like processes until they are inspected"
             }
-            (_, Rung::Tracepoint) => "nothing",
+            (_, Rung::TpBtf | Rung::Tracepoint) => "nothing",
             (Self::Exec, Rung::Files) => "processes that live for less than a scan of /proc",
             (Self::Exit, Rung::Files) => "exit codes, signals and exact times of death",
             (Self::OomVictim, Rung::Files) => {

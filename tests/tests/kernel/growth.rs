@@ -89,6 +89,30 @@ fn a_leak_of_small_buffers_grows_in_malloc() {
     grows_in(&places::node().unwrap(), SMALL, &[Place::Malloc]);
 }
 
+/// V8 changed how it takes memory between 22 and 24.
+macro_rules! on_each_major {
+    ($($name:ident $major:literal;)+) => {
+        $(
+            #[test]
+            fn $name() {
+                need!(Root, Bpf, NodeMajor($major));
+                let node = places::cached_node($major).unwrap();
+                grows_in(&node, HEAP, &[Place::V8Heap]);
+                grows_in(&node, BUFFERS, &[Place::LargeBuffer]);
+                grows_in(&node, SMALL, &[Place::Malloc]);
+            }
+        )+
+    };
+}
+
+on_each_major! {
+    node_18 18;
+    node_20 20;
+    node_22 22;
+    node_24 24;
+    node_26 26;
+}
+
 #[test]
 fn tracing_turned_off_counts_nothing() {
     need!(Root, Bpf);
