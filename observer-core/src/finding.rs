@@ -160,6 +160,9 @@ pub struct RunSummary {
     pub version: Option<Version>,
     /// How it ended.
     pub end: End,
+    /// What Kubernetes or the engine says of the same end (`OOMKilled (137)`). Beside our verdict, never in its place.
+    #[serde(default)]
+    pub reported: Option<String>,
     /// Highest usage seen (or the cgroup's own high-water mark), bytes.
     pub peak: u64,
     /// The lower ceiling, bytes.

@@ -149,8 +149,8 @@ names! {
     EXIT_SENDER_PID = "observer.exit.sender.pid";
     /// Name of the process that sent the fatal signal. No convention.
     EXIT_SENDER_COMM = "observer.exit.sender.comm";
-    /// What Kubernetes says of the end, beside what the kernel showed. No convention.
-    EXIT_KUBERNETES_REASON = "observer.exit.kubernetes.reason";
+    /// What Kubernetes or the container's engine says of the same end, beside what the kernel showed. No convention.
+    EXIT_REPORTED = "observer.exit.reported";
 
     /// Number of the run that ended. No convention.
     PREVIOUS_RUN = "observer.run.previous.number";

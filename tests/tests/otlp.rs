@@ -240,6 +240,7 @@ async fn an_ended_run_is_a_span_of_its_own_service() {
         ended: BootTime(9_000),
         version: None,
         end,
+        reported: None,
         peak: 1 << 20,
         ceiling: None,
         slope_bytes_per_hour: Some(1.5),

@@ -175,6 +175,7 @@ impl Record {
                 sender: None,
                 because: String::new(),
             },
+            reported: None,
             peak: self.peak_bytes(),
             ceiling: self.ceiling,
             slope_bytes_per_hour: Some(f64::from(self.slope)),

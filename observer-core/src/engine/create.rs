@@ -8,6 +8,7 @@ use std::{
 use super::Engine;
 use crate::{
     Output, Request,
+    detect::{SlotDetector, State},
     identity::{self, About, Release, Slot, Subject, Workload},
     process::{ProcessFacts, ProcessKey},
     registry::{Container, ContainerId, Home, Process, Run, SlotId, SlotState, container::MAX_MEMBERS},
@@ -102,20 +103,30 @@ impl Engine {
         }
         let config = self.detection(job);
         let mut state = SlotState::new(workload.clone(), self.now, config);
-        let accused = self
-            .registry
-            .slots
-            .iter()
-            .filter(|(_, s)| s.workload == *workload && s.release.as_ref().is_some_and(|r| r != release))
-            .filter(|(_, s)| s.detector.state() >= crate::detect::State::Likely)
-            .filter(|(_, s)| s.detector.state() <= crate::detect::State::Confirmed)
-            .max_by_key(|(_, s)| (s.detector.state(), s.last_active));
-        if let Some((_, accused)) = accused {
-            state.detector = accused.detector.heir(config);
+        if let Some(accused) = self.accused(workload, release) {
+            state.detector = accused.heir(config);
         }
         self.registry
             .slots
             .insert(id.clone(), state, &mut self.registry.evictions.slots)
+    }
+
+    /// The detector with the gravest accusation of another release of this workload.
+    fn accused(&self, workload: &Workload, release: &Release) -> Option<&SlotDetector> {
+        // Looked up before all slots are looked through: hardly any workload leaks.
+        let releases = &self.registry.workloads.get(workload)?.releases;
+        releases.iter().find(|r| r.release != *release && r.leaks())?;
+        let others = self
+            .registry
+            .slots
+            .iter()
+            .map(|(_, s)| s)
+            .filter(|s| s.workload == *workload);
+        let accused = others
+            .filter(|s| s.release.as_ref().is_some_and(|r| r != release))
+            .filter(|s| matches!(s.detector.state(), State::Likely | State::Confirmed));
+        let gravest = accused.max_by_key(|s| (s.detector.state(), s.last_active))?;
+        Some(&gravest.detector)
     }
 
     /// A container with a name of its own lives once: if another life has begun, the one before has ended unseen.

@@ -5,10 +5,11 @@ use std::fmt::Write;
 use super::Engine;
 use crate::{
     Output, Request,
+    container_facts::ContainerFacts,
     detect::{RunEnd, Verdict},
     exit::{Cause, End},
     finding::{Confidence, Event, Restart, RunSummary},
-    registry::{ContainerId, SlotId},
+    registry::{ContainerId, Home, SlotId},
 };
 
 impl Engine {
@@ -51,6 +52,7 @@ impl Engine {
             ended: container.last_exit.max(run.started),
             version: run.release.name(),
             end,
+            reported: None,
             peak: run.peak,
             ceiling: run.ceiling(),
             slope_bytes_per_hour: None,
@@ -78,6 +80,10 @@ impl Engine {
                 .filter(|record| record.run == summary.run);
             summary.slope_bytes_per_hour = record.map(|record| f64::from(record.slope));
         }
+        state.last_container = match &container.home {
+            Home::Container(id) => Some(id.clone()),
+            _ => None,
+        };
         state.last_active = self.now;
         state.current = state.current.filter(|current| *current != id);
         state.waiting.retain(|waiting| *waiting != id);
@@ -97,9 +103,16 @@ impl Engine {
         }
         let Some(id) = state.waiting.pop_front() else { return };
         state.current = Some(id);
+        let reported = self
+            .registry
+            .containers
+            .get(id)
+            .and_then(|c| c.named.as_deref())
+            .and_then(reported);
         let Some(run) = self.registry.containers.get_mut(id).map(|c| &mut c.run) else {
             return;
         };
+        state.told_by_owner(reported);
         let (at, number, version) = (run.started, run.number, run.release.name());
         let mut verdicts = vec![state.detector.begin_run(number, at, version.as_ref())];
         verdicts.extend(
@@ -168,4 +181,11 @@ impl Engine {
             out,
         );
     }
+}
+
+/// The container and the end that Kubernetes or an engine tells of.
+pub(super) fn reported(facts: &ContainerFacts) -> Option<(String, String)> {
+    let told = facts.last_termination.as_ref()?;
+    let reason = told.reason.as_deref().unwrap_or("no reason given");
+    Some((told.container_id.clone()?, format!("{reason} ({})", told.exit_code)))
 }

@@ -24,6 +24,12 @@ impl Engine {
             return;
         };
         let (id, main) = (container.id, container.main);
+        // Too late for the restart's own record, in time for the history.
+        if let Some(state) = self.registry.slots.get_mut(&container.slot)
+            && state.current == Some(id)
+        {
+            state.told_by_owner(super::ends::reported(&named));
+        }
         if let Some(container) = self.registry.containers.get_mut(id) {
             // A deletion says nothing new of who it was.
             if facts.deleted && container.named.is_some() {

@@ -5,6 +5,7 @@ mod lives;
 mod names;
 mod order;
 mod random;
+mod resume;
 
 use std::collections::BTreeMap;
 

@@ -135,6 +135,10 @@ impl Processes {
         self.by_key.values()
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Process> {
+        self.by_key.values_mut()
+    }
+
     /// The process with this key; where `start` is 0, the youngest with its pid.
     pub(crate) fn resolve(&self, key: ProcessKey) -> Option<ProcessKey> {
         if key.start != 0 {

@@ -36,6 +36,8 @@ pub(crate) struct SlotState {
     pub(crate) waiting: VecDeque<ContainerId>,
     /// Release of the last run.
     pub(crate) release: Option<Release>,
+    /// Container id of the run that ended last.
+    pub(crate) last_container: Option<String>,
     /// Ended runs, oldest first.
     pub(crate) ended: VecDeque<RunSummary>,
     pub(crate) detector: SlotDetector,
@@ -54,6 +56,7 @@ impl SlotState {
             current: None,
             waiting: VecDeque::new(),
             release: None,
+            last_container: None,
             ended: VecDeque::new(),
             detector: SlotDetector::new(config),
             findings: 0,
@@ -64,6 +67,15 @@ impl SlotState {
 
     pub(crate) fn is_idle(&self) -> bool {
         self.current.is_none() && self.waiting.is_empty()
+    }
+
+    /// Its owner tells of the end of a container: `(id, what)`. Noted where it is the last one's.
+    pub(crate) fn told_by_owner(&mut self, reported: Option<(String, String)>) {
+        if let (Some((id, what)), Some(ended)) = (reported, self.ended.back_mut())
+            && self.last_container.as_ref() == Some(&id)
+        {
+            ended.reported = Some(what);
+        }
     }
 
     pub(crate) fn keep(&mut self, ended: RunSummary) {
@@ -117,8 +129,11 @@ impl Slots {
 
     /// Adds a slot; `false` where all that are kept have a run and none can be forgotten.
     pub(crate) fn insert(&mut self, id: SlotId, state: SlotState, evicted: &mut u64) -> bool {
-        if self.by_id.len() >= MAX_SLOTS && !self.forget_one(evicted) {
-            return false;
+        if self.by_id.len() >= MAX_SLOTS {
+            self.make_room(evicted);
+            if self.by_id.len() >= MAX_SLOTS {
+                return false;
+            }
         }
         self.by_id.insert(id, state);
         true
@@ -128,17 +143,23 @@ impl Slots {
         self.by_id.remove(id)
     }
 
-    /// Forgets the idle slot that has been idle longest.
-    fn forget_one(&mut self, evicted: &mut u64) -> bool {
-        let idle = self
+    /// Forgets a thirty-second of the bound: the slots that have been idle longest.
+    fn make_room(&mut self, evicted: &mut u64) {
+        let mut idle: Vec<(BootTime, &SlotId)> = self
             .by_id
             .iter()
             .filter(|(_, s)| s.is_idle())
-            .min_by_key(|(_, s)| s.last_active)
-            .map(|(id, _)| id.clone());
-        idle.is_some_and(|id| {
+            .map(|(id, s)| (s.last_active, id))
+            .collect();
+        idle.sort_unstable();
+        let oldest: Vec<SlotId> = idle
+            .into_iter()
+            .take(MAX_SLOTS / 32)
+            .map(|(_, id)| id.clone())
+            .collect();
+        for id in oldest {
+            self.by_id.remove(&id);
             *evicted += 1;
-            self.by_id.remove(&id).is_some()
-        })
+        }
     }
 }

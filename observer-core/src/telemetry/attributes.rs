@@ -130,6 +130,7 @@ impl List {
     fn restart(&mut self, restart: &Restart) {
         let previous = &restart.previous;
         self.end(&previous.end);
+        self.maybe_text(name::EXIT_REPORTED, previous.reported.as_deref());
         self.bool(name::RESTART_ROLLOUT, restart.rollout);
         self.bytes(name::PREVIOUS_RUN, Some(previous.run));
         self.float(name::PREVIOUS_DURATION, previous.duration_ns() as f64 / SECOND as f64);

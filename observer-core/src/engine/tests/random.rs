@@ -168,6 +168,15 @@ fn what() -> impl Strategy<Value = What> {
         1 => (path(), 0..9_u64).prop_map(|(cgroup, count)| What::OomKills { cgroup, count }),
         1 => Just(What::Tick),
         1 => Just(What::End),
+        1 => any::<bool>().prop_map(|rebooted| {
+            let mut first = World::new().inputs.swap_remove(0).what;
+            if let What::Begin(begin) = &mut first
+                && rebooted
+            {
+                begin.boot_id = "another".into();
+            }
+            first
+        }),
         1 => any::<u64>().prop_map(|count| What::Lost(Lost { stage: "ring".into(), kind: String::new(), count })),
         1 => any::<u64>().prop_map(|from| What::Gap { from: BootTime(from), reason: "no reason".into() }),
         1 => (any::<u64>(), any::<u64>())

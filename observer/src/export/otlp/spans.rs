@@ -148,6 +148,7 @@ mod tests {
                     ended: BootTime(1_900),
                     version: Some(Version(version.into())),
                     end,
+                    reported: None,
                     peak: 1,
                     ceiling: None,
                     slope_bytes_per_hour: None,
