@@ -95,12 +95,12 @@ pub fn decode(bytes: &[u8]) -> Result<(BootTime, KernelEvent), DecodeError> {
         Kind::OomVictim => oom_victim(record),
         Kind::Signal => signal(record)?,
         Kind::CgroupMkdir => {
-            let (root, path) = cgroup(record)?;
-            KernelEvent::CgroupMkdir { root, path }
+            let (root, id, path) = cgroup(record)?;
+            KernelEvent::CgroupMkdir { root, id, path }
         }
         Kind::CgroupRelease => {
-            let (root, path) = cgroup(record)?;
-            KernelEvent::CgroupRelease { root, path }
+            let (root, id, path) = cgroup(record)?;
+            KernelEvent::CgroupRelease { root, id, path }
         }
     };
     Ok((BootTime(record.u64(offset_of!(Header, at_ns))), event))
@@ -167,13 +167,14 @@ fn signal(record: Record<'_>) -> Result<KernelEvent, DecodeError> {
     }))
 }
 
-fn cgroup(record: Record<'_>) -> Result<(u32, String), DecodeError> {
+fn cgroup(record: Record<'_>) -> Result<(u32, u64, String), DecodeError> {
     let length = record.u32(offset_of!(Cgroup, path_len)) as usize;
     if length >= CGROUP_PATH_LEN - 1 {
         return Err(DecodeError::PathCut);
     }
     let path = record.text(offset_of!(Cgroup, path), length);
-    Ok((record.u32(offset_of!(Cgroup, root)), path))
+    let (root, id) = (record.u32(offset_of!(Cgroup, root)), record.u64(offset_of!(Cgroup, id)));
+    Ok((root, id, path))
 }
 
 /// Fields of a record whose length has been checked. Out of bounds reads as zero; the layout's own offsets never are.

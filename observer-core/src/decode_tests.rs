@@ -102,11 +102,13 @@ fn an_ignored_signal_was_not_delivered() {
 #[test]
 fn a_cut_path_is_refused() {
     let mut bytes = header(Kind::CgroupMkdir, 1);
+    put(&mut bytes, offset_of!(Cgroup, id), &77_u64.to_ne_bytes());
     put(&mut bytes, offset_of!(Cgroup, root), &5_u32.to_ne_bytes());
     put(&mut bytes, offset_of!(Cgroup, path), b"/docker/1234");
     put(&mut bytes, offset_of!(Cgroup, path_len), &7_u32.to_ne_bytes());
     let event = KernelEvent::CgroupMkdir {
         root: 5,
+        id: 77,
         path: "/docker".into(),
     };
     assert_eq!(

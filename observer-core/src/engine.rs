@@ -50,6 +50,8 @@ pub const GRACE: u64 = 2 * SECOND;
 const LOSSY: u64 = 60 * SECOND;
 /// Marks of victims whose thread id could not be resolved, kept.
 const MAX_MARKS: usize = 64;
+/// Paths of living cgroups kept; a host has some thousand. Beyond it a late release may be taken for its successor's.
+const MAX_CGROUPS: usize = 16_384;
 
 /// The engine. One per agent, or one per replay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,6 +72,9 @@ pub struct Engine {
     due: BTreeMap<BootTime, VecDeque<ProcessKey>>,
     /// Victim marks by thread ids that belong to no process known.
     marks: VecDeque<(BootTime, u32)>,
+    /// Ids of the cgroups made since the beginning and not released, by hierarchy and path.
+    #[serde(with = "crate::registry::pairs")]
+    cgroups: BTreeMap<(u32, String), u64>,
     lossy_until: BootTime,
     lost: BTreeMap<String, u64>,
     findings: u64,
@@ -203,8 +208,8 @@ impl Engine {
             KernelEvent::Exit { process, status, comm } => self.exit(at, *process, *status, comm, out),
             KernelEvent::OomVictim(victim) => self.oom_victim(at, victim),
             KernelEvent::Signal(signal) => self.signal(at, signal),
-            KernelEvent::CgroupMkdir { .. } => {}
-            KernelEvent::CgroupRelease { path, .. } => self.cgroup_released(path),
+            KernelEvent::CgroupMkdir { root, id, path } => self.cgroup_made(*root, *id, path),
+            KernelEvent::CgroupRelease { root, id, path } => self.cgroup_released(*root, *id, path),
         }
     }
 

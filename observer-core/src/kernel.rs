@@ -41,6 +41,9 @@ pub enum KernelEvent {
     CgroupMkdir {
         /// Hierarchy: 0 is the unified one.
         root: u32,
+        /// Its id within the hierarchy, never used again; 0 where the hook does not tell.
+        #[serde(default)]
+        id: u64,
         /// Path below the hierarchy's root.
         path: String,
     },
@@ -48,6 +51,9 @@ pub enum KernelEvent {
     CgroupRelease {
         /// Hierarchy: 0 is the unified one.
         root: u32,
+        /// Its id within the hierarchy, never used again; 0 where the hook does not tell.
+        #[serde(default)]
+        id: u64,
         /// Path below the hierarchy's root.
         path: String,
     },

@@ -1,6 +1,6 @@
 //! Edges: reads kernel events, produces changes of the registry and requests to look closer.
 
-use super::{Engine, GRACE, MAX_MARKS};
+use super::{Engine, GRACE, MAX_CGROUPS, MAX_MARKS};
 use crate::{
     Output, Request,
     exit::SignalSeen,
@@ -197,9 +197,24 @@ impl Engine {
         }
     }
 
+    pub(super) fn cgroup_made(&mut self, root: u32, id: u64, path: &str) {
+        let place = (root, path.to_owned());
+        if self.cgroups.len() < MAX_CGROUPS || self.cgroups.contains_key(&place) {
+            self.cgroups.insert(place, id);
+        }
+    }
+
     /// A cgroup can be released only when it is empty: whoever is still thought to live there has died unseen,
     /// unless the records of it are on their way in the other ring.
-    pub(super) fn cgroup_released(&mut self, path: &str) {
+    ///
+    /// The kernel releases a cgroup when the last page charged to it is gone, which may be long after another was made
+    /// at the same path: only the release of the one made last says something about who lives there now.
+    pub(super) fn cgroup_released(&mut self, root: u32, id: u64, path: &str) {
+        let place = (root, path.to_owned());
+        match self.cgroups.get(&place) {
+            Some(made) if *made != id => return,
+            _ => self.cgroups.remove(&place),
+        };
         let home = identity::home_of_cgroup(path).unwrap_or_else(|| Home::Cgroup(path.to_owned()));
         let Some(id) = self.registry.containers.at(&home).map(|c| c.id) else {
             return;

@@ -15,12 +15,12 @@ fn birth_and_death(rung: Rung) {
     let cgroup = Memcg::new("born", None).unwrap();
     let wanted = cgroup.path().to_owned();
     let born = tap.until("the birth", |event| match event {
-        KernelEvent::CgroupMkdir { root, path } if *path == wanted => Some(*root),
+        KernelEvent::CgroupMkdir { root, path, .. } if *path == wanted => Some(*root),
         _ => None,
     });
     drop(cgroup);
     let died = tap.until("the death", |event| match event {
-        KernelEvent::CgroupRelease { root, path } if *path == wanted => Some(*root),
+        KernelEvent::CgroupRelease { root, path, .. } if *path == wanted => Some(*root),
         _ => None,
     });
     assert_eq!(born, died, "the same hierarchy");

@@ -76,10 +76,39 @@ fn a_released_cgroup_ends_a_run_whose_exit_was_lost() {
     world.start(node(key(10, 100), LEAKY)).at(150);
     world.feed(What::Kernel(KernelEvent::CgroupRelease {
         root: 0,
+        id: 7,
         path: LEAKY.into(),
     }));
     world.at(160).start(node(key(11, 160), LEAKY)).at(170);
     assert_eq!(world.edges(), ["restart run 2 after unknown"]);
+}
+
+#[test]
+fn the_late_release_of_a_predecessor_ends_nothing() {
+    let mut world = World::new();
+    let path = || LEAKY.to_owned();
+    world.start(node(key(10, 100), LEAKY)).at(150);
+    world.mark(key(10, 100)).exit(key(10, 100), KILLED);
+    // The kernel frees a cgroup's remains long after another was made in its place.
+    world.feed(What::Kernel(KernelEvent::CgroupMkdir {
+        root: 4,
+        id: 8,
+        path: path(),
+    }));
+    world.at(160).start(node(key(11, 160), LEAKY)).at(162);
+    world.feed(What::Kernel(KernelEvent::CgroupRelease {
+        root: 4,
+        id: 7,
+        path: path(),
+    }));
+    world.at(200).mark(key(11, 160)).exit(key(11, 160), KILLED);
+    world.at(210).start(node(key(12, 210), LEAKY)).at(220);
+    let edges = world.edges();
+    assert!(edges.iter().all(|edge| !edge.contains("unknown")), "{edges:?}");
+    assert!(
+        edges.contains(&"restart run 3 after kernel_oom".to_owned()),
+        "{edges:?}"
+    );
 }
 
 #[test]
@@ -88,6 +117,7 @@ fn a_release_that_overtakes_the_exit_changes_nothing() {
     world.start(node(key(10, 100), LEAKY)).at(150);
     world.feed(What::Kernel(KernelEvent::CgroupRelease {
         root: 0,
+        id: 7,
         path: LEAKY.into(),
     }));
     world.mark(key(10, 100)).exit(key(10, 100), KILLED);

@@ -138,7 +138,7 @@ fn edge() -> impl Strategy<Value = What> {
                 sender_comm: comm(),
             })
         }),
-        path().prop_map(|path| KernelEvent::CgroupRelease { root: 0, path }),
+        path().prop_map(|path| KernelEvent::CgroupRelease { root: 0, id: 1, path }),
     ]
     .prop_map(What::Kernel)
 }
