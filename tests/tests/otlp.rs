@@ -1,7 +1,7 @@
 //! OTLP as others decode it: sends findings through the agent's exporter, reads what OpenTelemetry's own Python
 //! classes make of them.
 
-use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use observer::{config, export::otlp::Otlp};
 use observer_core::{
@@ -14,6 +14,7 @@ use observer_core::{
 use observer_tests::{
     need,
     otlp::{Receiver, Tls},
+    tls::certificates,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -288,28 +289,11 @@ async fn a_receiver_that_never_answers_does_not_hold_the_agent_up() {
     ended.await.expect("finish returns at its deadline");
 }
 
-/// An authority, a server's and a client's certificate under it, made with openssl.
-fn certificates(directory: &std::path::Path) {
-    let script = "
-        openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority 2>&1
-        for name in server client; do
-            openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name 2>&1
-            printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\\nbasicConstraints=CA:FALSE\\n' > $name.ext
-            openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile $name.ext -out $name.pem 2>&1
-        done";
-    let output = Command::new("sh")
-        .args(["-ec", script])
-        .current_dir(directory)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_and_mutual_tls() {
     need!(OtlpPython, Program("openssl"));
     let directory = tempfile::tempdir().unwrap();
-    certificates(directory.path());
+    certificates(directory.path()).unwrap();
     let file = |name: &str| directory.path().join(name);
     let text = |name: &str| file(name).to_str().unwrap().to_owned();
     let (certificate, key, authority) = (file("server.pem"), file("server.key"), file("ca.pem"));

@@ -257,6 +257,9 @@ fn from_status(status: &Status) -> Outcome {
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss => true,
+        // Made here, from an error of the connection (a certificate refused, a stream cut off): nobody has judged the
+        // records. A server's own Unknown has no source.
+        Code::Unknown => std::error::Error::source(status).is_some(),
         // Only where the server says that it will recover.
         Code::ResourceExhausted => after.is_some(),
         _ => false,
