@@ -146,7 +146,7 @@ fn container(name: &str, above: Option<&str>) -> Option<ContainerRef> {
         _ if prefix.ends_with("conmon") => return None,
         "" => match above {
             Some("docker" | "actions_job") => Some(Docker),
-            Some("default" | "k8s.io" | "moby") => Some(Containerd),
+            Some("default" | "moby") => Some(Containerd),
             Some("libpod_parent") => Some(Podman),
             _ => None,
         },

@@ -12,6 +12,8 @@ use crate::{
 
 /// What Kubernetes puts into every container's environment.
 const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
+/// What manifests by convention call a pod's own `spec.nodeName`.
+const NODE_NAME: &str = "NODE_NAME";
 
 /// Starts the watch on the current runtime, where it is wanted.
 pub(super) fn start(config: &Config, intake: Intake) {
@@ -23,7 +25,8 @@ pub(super) fn start(config: &Config, intake: Intake) {
     if !wanted {
         return;
     }
-    let node = config.node_name.clone().unwrap_or_else(host_name);
+    let of_manifest = || std::env::var(NODE_NAME).ok().filter(|name| !name.is_empty());
+    let node = config.node_name.clone().or_else(of_manifest).unwrap_or_else(host_name);
     tokio::spawn(async move {
         match kubernetes::client().await {
             Ok(client) => {

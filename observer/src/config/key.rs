@@ -100,7 +100,7 @@ pub const KEYS: &[Key] = &[
     key(
         "node-name",
         "NAME",
-        "This node's name in Kubernetes, as pods have it in spec.nodeName [default: the host's name]",
+        "This node's name in Kubernetes, as pods have it in spec.nodeName; also NODE_NAME [default: the host's name]",
     ),
     key(
         "otlp-endpoint",
