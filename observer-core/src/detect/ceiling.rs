@@ -80,7 +80,8 @@ pub fn misfit(heap_limit: u64, cgroup_limit: u64) -> Option<Misfit> {
         return None;
     }
     let outside = OUTSIDE_HEAP.max(cgroup_limit / 10);
-    let fits = cgroup_limit.saturating_sub(outside) / MB;
+    // V8's limit comes out some per cent above the flag (the young generation): the advice leaves room for that.
+    let fits = cgroup_limit.saturating_sub(outside) / MB * 15 / 16;
     if heap_limit > cgroup_limit.saturating_sub(OUTSIDE_HEAP) {
         let advice = format!(
             "V8 may grow its heap to {} MB, but the container is killed at {} MB: set --max-old-space-size={fits}, or raise the container's limit to {} MB",

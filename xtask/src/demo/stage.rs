@@ -16,7 +16,7 @@ use observer_tests::{
 /// Limit of each container, bytes.
 const LIMIT: u64 = 160 << 20;
 /// A heap limit that fits below it. The leaking server goes without, as the incident's did, and dies of the kernel.
-const FITTING: &str = "--max-old-space-size=120";
+const FITTING: &str = "--max-old-space-size=96";
 /// Pause of the supervisors between two lives.
 const PAUSE: Duration = Duration::from_millis(500);
 
