@@ -149,8 +149,8 @@ impl Layout {
                 instance_type: m.field("Map", "instance_type", "Map.instance_type")?,
                 bit_field3: m.field("Map", "bit_field3", "Map.bit_field3")?,
                 own_descriptors_mask: m.number("bit_field3_number_of_own_descriptors_mask")?,
-                own_descriptors_shift: m.number("bit_field3_number_of_own_descriptors_shift")?,
-                dictionary_shift: m.number("bit_field3_is_dictionary_map_shift")?,
+                own_descriptors_shift: m.shift("bit_field3_number_of_own_descriptors_shift")?,
+                dictionary_shift: m.shift("bit_field3_is_dictionary_map_shift")?,
                 constructor: metadata.field("Map", "constructor_or_back_pointer"),
                 descriptors: m.field("Map", "instance_descriptors", "Map.instance_descriptors")?,
             },
@@ -176,9 +176,9 @@ impl Layout {
             },
             details: DetailsLayout {
                 location_mask: m.number("prop_location_mask")?,
-                location_field: m.number("prop_location_Field")? << m.number("prop_location_shift")?,
+                location_field: (m.number("prop_location_Field")? & 1) << m.shift("prop_location_shift")?,
                 index_mask: m.number("prop_index_mask")?,
-                index_shift: m.number("prop_index_shift")?,
+                index_shift: m.shift("prop_index_shift")?,
             },
             types,
             type_names,
@@ -227,7 +227,7 @@ impl Types {
         // constructors of typed arrays (11), of Array, Promise and RegExp, class constructors and prototypes.
         let bound = |name: &str| m.0.get(name).and_then(|value| u16::try_from(value).ok());
         let first = bound("FirstJSFunctionType").unwrap_or(function);
-        let last = bound("LastJSFunctionType").unwrap_or(function + FUNCTION_TYPES - 1);
+        let last = bound("LastJSFunctionType").unwrap_or(function.saturating_add(FUNCTION_TYPES - 1));
         if first > function || last < function || last - first >= 2 * FUNCTION_TYPES {
             return Err(Refusal::Implausible {
                 name: "LastJSFunctionType",
@@ -304,6 +304,16 @@ impl Published<'_> {
             name,
             value: value.into(),
         })
+    }
+
+    fn shift(&self, name: &'static str) -> Result<u32, Refusal> {
+        match self.number(name)? {
+            shift @ 0..32 => Ok(shift),
+            other => Err(Refusal::Implausible {
+                name,
+                value: other.into(),
+            }),
+        }
     }
 
     fn instance_type(&self, class: &str, name: &'static str) -> Result<u16, Refusal> {

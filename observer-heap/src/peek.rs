@@ -7,6 +7,8 @@ use crate::memory::{Memory, MemoryError};
 
 const BLOCK: u64 = 4096;
 const BLOCKS: usize = 64;
+/// No process has memory from here on (57-bit addresses, the upper half is the kernel's).
+const HIGHEST: u64 = 1 << 56;
 
 /// Tag bits of a pointer into the heap; Smis (small integers) have the lowest bit clear.
 pub(crate) const TAG_MASK: u64 = 3;
@@ -15,7 +17,7 @@ pub(crate) const STRONG: u64 = 1;
 
 /// The address behind a strong tagged pointer.
 pub(crate) fn strong(word: u64) -> Option<u64> {
-    (word & TAG_MASK == STRONG && word > BLOCK).then(|| word - STRONG)
+    (word & TAG_MASK == STRONG && word > BLOCK && word < HIGHEST).then(|| word - STRONG)
 }
 
 /// The value of a Smi: official builds keep it in the upper 32 bits.
