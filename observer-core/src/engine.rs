@@ -247,7 +247,12 @@ impl Engine {
         for detector in self.registry.slots.iter_mut().map(|s| &mut s.detector) {
             detector.gap();
         }
-        let watched = self.registry.processes.iter().filter(|p| p.watched && p.alive());
-        out.requests.extend(watched.map(|p| Request::Inspect(p.key)));
+        // An answer may be among what was lost.
+        let open = self
+            .registry
+            .processes
+            .iter()
+            .filter(|p| (p.watched || p.asked) && p.alive());
+        out.requests.extend(open.map(|p| Request::Inspect(p.key)));
     }
 }

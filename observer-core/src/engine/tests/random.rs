@@ -49,8 +49,8 @@ fn facts() -> impl Strategy<Value = What> {
         .prop_map(|(key, parent, cgroup, containerised, is_node, ns_pid, otel)| {
             let mut facts = ProcessFacts {
                 parent,
-                containerised,
                 ns_pid,
+                containerised,
                 ..node(key, &cgroup)
             };
             if !is_node {
