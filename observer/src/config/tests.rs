@@ -1,3 +1,5 @@
+//! Reads configurations as users write them, produces what the agent makes of each.
+
 use super::*;
 
 fn flags(pairs: &[(&'static str, &str)]) -> BTreeMap<&'static str, String> {

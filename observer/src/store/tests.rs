@@ -1,3 +1,5 @@
+//! Reads what the store wrote, whole and damaged, produces what survives.
+
 use std::{fs, path::Path, sync::Arc};
 
 use bytes::Bytes;
