@@ -2,6 +2,7 @@
 //!
 //! Reads a subcommand, produces its outcome as this program's exit status.
 
+mod bench;
 mod ci;
 mod cluster;
 mod counterpart;
@@ -42,6 +43,9 @@ enum Command {
     Ci(ci::Options),
     /// The house rules that no compiler checks
     Tidy,
+    /// Measure: a subject's figures, and the tables of the documentation
+    #[command(subcommand)]
+    Bench(bench::Subject),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::command(&options),
         Command::Ci(options) => ci::command(&options),
         Command::Tidy => tidy::command(),
+        Command::Bench(subject) => bench::command(&subject),
     };
     match outcome {
         Ok(code) => code,

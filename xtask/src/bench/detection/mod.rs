@@ -1,0 +1,112 @@
+//! `cargo xtask bench detection`: reads the catalogue and its seeds, produces the table of docs/detection.md and
+//! pictures of what was missed and of what was accused falsely.
+
+mod catalogue;
+mod judge;
+mod rng;
+mod score;
+mod simulate;
+mod spec;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use self::score::{Outcome, by_kind, figures};
+
+/// What to run.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Which seeds: they do not overlap
+    #[arg(long, value_enum, default_value_t = Set::Tuning)]
+    set: Set,
+    /// Series of each kind
+    #[arg(long, default_value_t = 12)]
+    seeds: u64,
+    /// Only these kinds (L1, N22, ..)
+    #[arg(long, value_delimiter = ',')]
+    kind: Vec<String>,
+    /// Say every verdict
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// A set of seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Set {
+    /// Looked at while gates were chosen
+    Tuning,
+    /// To see whether that carries over
+    Validation,
+    /// Reported, never looked at
+    Test,
+}
+
+impl Set {
+    const fn first_seed(self) -> u64 {
+        match self {
+            Self::Tuning => 1,
+            Self::Validation => 1_000_001,
+            Self::Test => 2_000_001,
+        }
+    }
+}
+
+pub(crate) fn command(options: &Options) -> Result<ExitCode> {
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for kind in catalogue::KINDS {
+        if !options.kind.is_empty() && !options.kind.iter().any(|wanted| wanted == kind) {
+            continue;
+        }
+        for seed in 0..options.seeds {
+            let spec = catalogue::spec(kind, options.set.first_seed() + seed);
+            let series = simulate::play(&spec);
+            let said = judge::ours(&series, |verdict| {
+                if options.verbose {
+                    println!(
+                        "  {kind}/{seed} {:9.2} h {:?} sat {:.2} {:?} {}",
+                        verdict.at.0 as f64 / 3.6e12 - 0.28,
+                        verdict.state,
+                        verdict.floor as f64 / verdict.ceiling.map_or(f64::NAN, |c| c.bytes as f64),
+                        verdict
+                            .time_to_ceiling
+                            .map(|f| (f.p10 / 3600.0, f.p50 / 3600.0, f.p90 / 3600.0)),
+                        verdict.because
+                    );
+                }
+            });
+            outcomes.push(score::score(&series, &said));
+        }
+    }
+    print(&outcomes);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(outcomes: &[Outcome]) {
+    println!("kind   n  acc conf  1st  2nd  3rd  lead  err   cov  find/s  retract_min");
+    for (kind, of) in by_kind(outcomes) {
+        let f = figures(&of);
+        let accused = of.iter().filter(|outcome| outcome.accused).count();
+        let confirmed = of.iter().filter(|outcome| outcome.confirmed).count();
+        let volume = of.iter().map(|outcome| outcome.findings).sum::<usize>() as f64 / of.len() as f64;
+        println!(
+            "{kind:4} {:3} {accused:4} {confirmed:4} {:4.2} {:4.2} {:4.2} {:5.2} {:5.2} {:5.2} {volume:6.2} {:8.0}  {}",
+            of.len(),
+            f.before_death.1,
+            f.confirmed_by.0,
+            f.confirmed_by.1,
+            f.lead,
+            if f.forecast.0.is_nan() {
+                f.forecast.1
+            } else {
+                f.forecast.0
+            },
+            f.coverage,
+            f.retract / 60.0,
+            catalogue::describe(kind)
+        );
+    }
+    let all: Vec<&Outcome> = outcomes.iter().collect();
+    println!("{:#?}", figures(&all));
+}
