@@ -53,6 +53,24 @@ impl Cause {
         }
     }
 
+    /// The cause of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::KernelOom,
+            Self::UserspaceOom,
+            Self::V8HeapOom,
+            Self::Rollout,
+            Self::Terminated,
+            Self::Liveness,
+            Self::Crash,
+            Self::ErrorExit,
+            Self::Completed,
+            Self::Unknown,
+        ]
+        .into_iter()
+        .find(|cause| cause.name() == name)
+    }
+
     /// It died at a ceiling: an end that a leak causes.
     pub const fn at_ceiling(self) -> bool {
         matches!(self, Self::KernelOom | Self::UserspaceOom | Self::V8HeapOom)

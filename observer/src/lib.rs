@@ -4,6 +4,7 @@ pub mod agent;
 pub mod command;
 pub mod config;
 pub mod export;
+pub mod history;
 pub mod kernel;
 pub mod record;
 pub mod source;

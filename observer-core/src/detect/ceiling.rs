@@ -1,4 +1,4 @@
-//! Ceilings: reads limits, Node's version and flags, and earlier deaths; produces the lowest number of bytes at which a
+//! Ceilings: reads limits and earlier deaths, produces the lowest number of bytes at which a
 //! run dies.
 
 use super::{Ceilings, record::Record, stats::median};

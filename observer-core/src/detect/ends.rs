@@ -23,7 +23,7 @@ impl SlotDetector {
             self.counts.outside += 1;
             return None;
         };
-        let mut record = Record::of(run.number, run.started, self.generation, &run.span, end, ceiling);
+        let mut record = Record::of(&run, self.generation, end, ceiling);
         // The cgroup's own mark counts page cache too, so it only bounds what was sampled.
         if let Some(limit) = end.peak {
             record.peak = record.peak.min(super::ring::to_unit(limit).max(record.base));
@@ -56,13 +56,15 @@ impl SlotDetector {
         let masked: Vec<Record> = self
             .records
             .iter()
-            .filter(|record| !matches!(record.cause, Cause::Rollout | Cause::Completed) && scheduled(record, last))
+            .filter(|record| {
+                matches!(record.cause, Cause::Terminated | Cause::Liveness | Cause::Unknown) && scheduled(record, last)
+            })
             .filter(alike)
             .cloned()
             .collect();
         let (runs, because) = if last.at_ceiling() && dead.len() >= DEATHS {
             (dead, "runs climbed alike and ended at a ceiling")
-        } else if masked.len() >= MASKED && !last.cause.at_ceiling() {
+        } else if masked.len() >= MASKED && last.lifetime_ns() >= self.config.hours(4.0) && !last.cause.at_ceiling() {
             (masked, "runs climbed alike and were restarted before the ceiling")
         } else {
             return None;
@@ -172,6 +174,7 @@ impl SlotDetector {
         self.generation = self.generation.wrapping_add(1);
         self.state = State::Quiet;
         self.growth = None;
+        self.refuted = 0.0;
     }
 
     /// `resolved` where this version has lived, flat, for long enough.

@@ -3,37 +3,64 @@
 use super::{
     Forecast,
     gates::{Axis, Evaluation},
+    shape::Curve,
     stats::median,
 };
 
 /// z of p10 and p90.
 const Z80: f64 = 1.282;
 /// Relative standard deviation no forecast goes below: the ceiling and the floor are themselves estimates.
-const LEAST_ERROR: f64 = 0.06;
+const LEAST_ERROR: f64 = 0.1;
 /// What is added where the load varies and the leak follows it, as a share of the load's own variation.
-const LOAD_ERROR: f64 = 0.5;
+const LOAD_ERROR: f64 = 1.0;
 
-/// Forecasts the time until the floor has risen by `rise` bytes.
+/// What a forecast takes into account beside the evaluation of a window.
+#[derive(Clone, Debug, Default)]
+pub struct Circumstances {
+    /// Bytes by which the floor has to rise.
+    pub rise: f64,
+    /// Age of the run, seconds.
+    pub age_s: f64,
+    /// CPU seconds an hour over the whole run; 0 where unknown.
+    pub work_per_hour: f64,
+    /// The curve of the whole run on time, with its last x, where it quickens.
+    pub whole: Option<(Curve, f64)>,
+    /// Lifetimes of earlier runs of this version that died at a ceiling, seconds.
+    pub lifetimes: Vec<f64>,
+}
+
+/// Forecasts the time until the floor has risen to the ceiling.
 ///
 /// The straight line is the forecast unless a quickening curve is preferred, or a slowing one that still reaches the
-/// ceiling. `age_s` is the run's age and `lifetimes` those of earlier runs of its version that died at a ceiling,
-/// seconds: the two are pooled by inverse variance.
-pub fn forecast(evaluation: &Evaluation, rise: f64, age_s: f64, lifetimes: &[f64]) -> Option<Forecast> {
-    let slope = evaluation.slope.median;
+/// ceiling. A leak per request is carried on at the whole run's mean load. Earlier lifetimes are pooled with the forecast
+/// by inverse variance.
+pub fn forecast(evaluation: &Evaluation, circumstances: &Circumstances) -> Option<Forecast> {
+    let Circumstances {
+        rise, age_s, lifetimes, ..
+    } = circumstances;
+    let slope = evaluation.beside_load.unwrap_or(evaluation.slope.median);
     if slope <= 0.0 || !rise.is_finite() {
         return None;
     }
-    let rise = rise.max(0.0);
+    let (rise, age_s) = (rise.max(0.0), *age_s);
     let mut hours = rise / slope;
     let curve = evaluation
         .shape
         .and_then(|shape| shape.quickens().or_else(|| shape.slows()));
-    let curved = curve.and_then(|curve| curve.hours_to_rise(evaluation.x_now, rise));
+    let own = curve.map(|curve| (curve, evaluation.x_now));
+    let best = match (own, circumstances.whole) {
+        (Some(own), Some(whole)) if own.0.preference > whole.0.preference => Some(own),
+        (own, whole) => whole.or(own),
+    };
     let mut bend = 0.0;
-    if let Some(curved) = curved {
-        bend = (curved - hours).abs() / 2.0;
+    if let Some(curved) = best.and_then(|(curve, x)| curve.hours_to_rise(x, rise)) {
+        bend = (curved - hours).abs() / 4.0;
         hours = curved;
     }
+    if evaluation.axis == Axis::Work && evaluation.work_per_hour > 0.0 && circumstances.work_per_hour > 0.0 {
+        hours *= (evaluation.work_per_hour / circumstances.work_per_hour).clamp(0.3, 3.0);
+    }
+    let bursts = (evaluation.burst / rise.max(1.0)).sqrt().min(1.0);
     // The slope's interval in relative terms; a wide one says little about its upper side.
     let (low, high) = evaluation.slope.interval80;
     let from_slope = ((high - low) / (2.0 * Z80) / slope).clamp(0.0, 1.0);
@@ -42,8 +69,12 @@ pub fn forecast(evaluation: &Evaluation, rise: f64, age_s: f64, lifetimes: &[f64
         Axis::Time => 0.3 * LOAD_ERROR * evaluation.load_spread,
     };
     // What lies farther away than what was seen is less certain.
-    let reach = 0.08 * (hours / evaluation.hours.max(1e-9)).min(4.0);
-    let relative = (from_slope * from_slope + from_load * from_load + reach * reach + LEAST_ERROR * LEAST_ERROR).sqrt();
+    let reach = 0.1 * (hours / evaluation.hours.max(1e-9)).min(4.0);
+    let relative = from_slope
+        .hypot(from_load)
+        .hypot(reach)
+        .hypot(LEAST_ERROR)
+        .hypot(bursts);
     let mut middle = hours * 3_600.0;
     // Half an hour in a day of observation, and never less than the sampling can tell.
     let mut deviation = (middle * relative)
@@ -102,12 +133,24 @@ mod tests {
             floor: 1e8,
             x_now: 4.0,
             load_spread: 0.0,
+            beside_load: None,
+            burst: 0.0,
+            work_per_hour: 0.0,
+        }
+    }
+
+    fn at(rise: f64, lifetimes: &[f64]) -> Circumstances {
+        Circumstances {
+            rise,
+            age_s: 4.0 * 3_600.0,
+            lifetimes: lifetimes.to_vec(),
+            ..Circumstances::default()
         }
     }
 
     #[test]
     fn a_steady_leak_is_the_rest_over_the_slope() {
-        let found = forecast(&steady(1e8), 2e8, 4.0 * 3_600.0, &[]).unwrap();
+        let found = forecast(&steady(1e8), &at(2e8, &[])).unwrap();
         assert!((found.p50 - 7_200.0).abs() < 1e-6);
         assert!(
             found.p10 < found.p50 && found.p50 < found.p90 && found.p90 < 2.0 * found.p50,
@@ -117,10 +160,9 @@ mod tests {
 
     #[test]
     fn earlier_lives_pull_it() {
-        let lifetimes = [21_600.0, 21_700.0, 21_500.0];
-        let found = forecast(&steady(0.7e8), 2e8, 4.0 * 3_600.0, &lifetimes).unwrap();
+        let found = forecast(&steady(0.7e8), &at(2e8, &[21_600.0, 21_700.0, 21_500.0])).unwrap();
         assert!(found.p50 < 10_000.0 && found.p50 > 7_200.0, "{found:?}");
-        assert_eq!(forecast(&steady(-1.0), 1.0, 1.0, &[]), None);
-        assert_eq!(forecast(&steady(1.0), f64::INFINITY, 1.0, &[]), None);
+        assert_eq!(forecast(&steady(-1.0), &at(1.0, &[])), None);
+        assert_eq!(forecast(&steady(1.0), &at(f64::INFINITY, &[])), None);
     }
 }

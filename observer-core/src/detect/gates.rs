@@ -6,7 +6,7 @@
 use super::{
     Gate,
     shape::{self, Shape},
-    stats::{self, Slope, line, plane, theil_sen},
+    stats::{self, Plane, Slope, line, plane, theil_sen},
     window::{MIN_POINTS, Window},
 };
 
@@ -74,6 +74,12 @@ pub struct Evaluation {
     pub x_now: f64,
     /// Relative standard deviation of the load within the window; 0 where unknown.
     pub load_spread: f64,
+    /// The slope that remains beside the load, where the load explains much of what the line does not.
+    pub beside_load: Option<f64>,
+    /// Variance over mean of the growth from block to block, bytes: how much of it comes in bursts.
+    pub burst: f64,
+    /// CPU seconds an hour over the window; 0 where unknown.
+    pub work_per_hour: f64,
 }
 
 /// A gate's outcome before it is put into words.
@@ -150,6 +156,9 @@ pub fn evaluate(window: &Window, around: &Around) -> Option<Evaluation> {
         floor,
         x_now: window.hours.last().copied().unwrap_or_default(),
         load_spread: 0.0,
+        beside_load: None,
+        burst: 0.0,
+        work_per_hour: 0.0,
     };
     evaluation.passed = hold(window, around, &mut gates, &mut evaluation).is_some();
     evaluation.gates = gates.0;
@@ -190,6 +199,10 @@ fn hold(window: &Window, around: &Around, gates: &mut Gates, evaluation: &mut Ev
     evaluation.x_now = axis.last().copied()?;
     let load = window.load();
     evaluation.load_spread = spread(&load);
+    evaluation.burst = burst(&steps);
+    if let (Some(first), Some(last)) = (window.work.first(), window.work.last()) {
+        evaluation.work_per_hour = (last - first) / evaluation.hours.max(f64::MIN_POSITIVE);
+    }
 
     must(gates.at_least("drift", drift_t(&steps), DRIFT_T))?;
     let slope = theil_sen(axis, &window.floor, straight.rho)?;
@@ -200,9 +213,13 @@ fn hold(window: &Window, around: &Around, gates: &mut Gates, evaluation: &mut Ev
     let tail = line(axis.get(third..)?, window.floor.get(third..)?).map_or(0.0, |tail| tail.slope);
     must(gates.at_least("not_saturating", tail / slope.median, LAST_THIRD))?;
 
-    let (share, t) = beside_load(axis, &load, evaluation.load_spread, &window.floor, straight.slope);
-    must(gates.at_least("load_adjusted", share, BESIDE_LOAD))?;
-    must(gates.at_least("load_adjusted_t", t, BESIDE_LOAD_T))?;
+    let beside = beside_load(axis, &load, evaluation.load_spread, &window.floor, straight.slope);
+    must(gates.at_least("load_adjusted", beside.share, BESIDE_LOAD))?;
+    must(gates.at_least("load_adjusted_t", beside.t, BESIDE_LOAD_T))?;
+    evaluation.beside_load = beside
+        .best
+        .filter(|best| best.rss < 0.7 * straight.rss)
+        .map(|best| best.slope);
 
     let shape = shape::fit(axis, &window.floor)?;
     evaluation.shape = Some(shape);
@@ -262,13 +279,49 @@ fn spread(values: &[f64]) -> f64 {
     variance.sqrt() / mean
 }
 
-/// The worst share of the slope, and the worst t, that remain beside the load, taken as it is and with two lags (memory
-/// follows load late: queues, caches, collection).
-fn beside_load(axis: &[f64], load: &[f64], spread: f64, floor: &[f64], plain: f64) -> (f64, f64) {
-    if load.len() != axis.len() || spread < 0.05 || plain <= 0.0 {
-        return (1.0, 1e6);
+/// Whether the growth of a whole run stands beside its load: more loosely than a window's, since a late leak is a small
+/// part of it.
+pub fn stands_beside_load(whole: &Window, axis: &[f64]) -> bool {
+    let load = whole.load();
+    let Some(straight) = line(axis, &whole.floor) else {
+        return true;
+    };
+    if whole.len() < 2 * MIN_POINTS {
+        return true;
     }
-    let mut worst = (f64::INFINITY, f64::INFINITY);
+    let beside = beside_load(axis, &load, spread(&load), &whole.floor, straight.slope);
+    beside.share >= 0.4 && beside.t >= 3.0
+}
+
+/// Variance over mean of steps.
+fn burst(steps: &[f64]) -> f64 {
+    let mean = stats::mean(steps);
+    if mean <= 0.0 || steps.len() < 3 {
+        return 0.0;
+    }
+    let variance = steps.iter().map(|step| (step - mean) * (step - mean)).sum::<f64>() / (steps.len() as f64 - 1.0);
+    variance / mean
+}
+
+/// What remains of a slope beside the load.
+struct BesideLoad {
+    /// The worst share of the plain slope, and the worst t.
+    share: f64,
+    t: f64,
+    /// The fit that explains most.
+    best: Option<Plane>,
+}
+
+/// Takes the load in as it is and with two lags: memory follows load late (queues, caches, collection).
+fn beside_load(axis: &[f64], load: &[f64], spread: f64, floor: &[f64], plain: f64) -> BesideLoad {
+    let mut beside = BesideLoad {
+        share: 1.0,
+        t: 1e6,
+        best: None,
+    };
+    if load.len() != axis.len() || spread < 0.05 || plain <= 0.0 {
+        return beside;
+    }
     for lag in [0.0, 2.0, 6.0] {
         let mut smooth = load.first().copied().unwrap_or_default();
         let lagged: Vec<f64> = load
@@ -279,8 +332,18 @@ fn beside_load(axis: &[f64], load: &[f64], spread: f64, floor: &[f64], plain: f6
             })
             .collect();
         // Load that cannot be told from the axis explains the growth as well as the axis does.
-        let (share, t) = plane(axis, &lagged, floor).map_or((0.0, 0.0), |plane| (plane.slope / plain, plane.t));
-        worst = (worst.0.min(share), worst.1.min(t));
+        let Some(plane) = plane(axis, &lagged, floor) else {
+            return BesideLoad {
+                share: 0.0,
+                t: 0.0,
+                best: None,
+            };
+        };
+        beside.share = beside.share.min(plane.slope / plain);
+        beside.t = beside.t.min(plane.t);
+        if beside.best.is_none_or(|best| plane.rss < best.rss) {
+            beside.best = Some(plane);
+        }
     }
-    worst
+    beside
 }

@@ -2,11 +2,11 @@
 
 use super::{
     SlotDetector, State, Verdict,
-    forecast::forecast,
-    gates::{Around, Evaluation, evaluate, reaches},
-    record::Record,
+    forecast::{Circumstances, forecast},
+    gates::{self, Around, Evaluation, evaluate, reaches},
+    record::{Record, within},
     ring::UNIT,
-    shape,
+    shape::{self, Curve},
     slot::{Growth, Run, SCALES},
     stats::quantile,
     window::Window,
@@ -19,9 +19,13 @@ const AFTER_DEATH: f64 = 0.4;
 /// Saturation from which a run older than a day is `likely`.
 const GROWN_UP: f64 = 0.6;
 /// Saturation from which a younger one without history is `likely`: ramps that level off mostly do below it.
-const YOUNG: f64 = 0.69;
+const YOUNG: f64 = 0.67;
+/// The same where growth began late in the run: a nightly job, a swing.
+const LATE: f64 = 0.78;
+/// The same where nothing is known of the load, before a whole day was seen.
+const BLIND: f64 = 0.76;
 /// Saturation from which growth is `suspected`.
-const SUSPECT: f64 = 0.35;
+const SUSPECT: f64 = 0.45;
 
 /// Growth on one scale, with its forecast.
 struct Seen {
@@ -76,14 +80,23 @@ impl SlotDetector {
         let bytes = ceiling.map_or(f64::INFINITY, |ceiling| ceiling.bytes as f64);
         let around = self.around(run, &window, bytes);
         let mut evaluation = evaluate(&window, &around)?;
-        if evaluation.passed && scale < 3 && !self.whole_run_allows(run, skip, &evaluation, bytes) {
-            evaluation.passed = false;
+        let mut whole = None;
+        if evaluation.passed {
+            match self.whole_run_allows(run, skip, &evaluation, bytes) {
+                Some(curve) => whole = curve,
+                None => evaluation.passed = scale == 3,
+            }
         }
         let held = evaluation.passed;
         let time_to_ceiling = if held {
-            let lifetimes = self.lifetimes();
-            let rise = bytes - run.teeth.min(0.25 * bytes) - evaluation.floor;
-            forecast(&evaluation, rise, age as f64 / 1e9, &lifetimes)
+            let circumstances = Circumstances {
+                rise: bytes - run.teeth.min(0.25 * bytes) - evaluation.floor,
+                age_s: age as f64 / 1e9,
+                work_per_hour: run.work / (age as f64 / 3.6e12),
+                whole,
+                lifetimes: self.lifetimes(),
+            };
+            forecast(&evaluation, &circumstances)
         } else {
             None
         };
@@ -138,9 +151,8 @@ impl SlotDetector {
         let bounded = self
             .records
             .iter()
-            .filter(|record| {
-                !record.at_ceiling() && !record.rose() && record.lifetime_ns() >= self.config.minutes(30.0)
-            })
+            .filter(|record| !record.at_ceiling() && record.lifetime_ns() >= self.config.minutes(30.0))
+            .filter(|record| !record.rose() || self.bounded_alike(record))
             .map(|record| record.peak_bytes() as f64)
             .fold(0.0, f64::max);
         Around {
@@ -151,18 +163,50 @@ impl SlotDetector {
         }
     }
 
-    /// What looks straight for an hour may be a small piece of a cache that fills over a day.
-    fn whole_run_allows(&self, run: &Run, skip: u64, evaluation: &Evaluation, ceiling: f64) -> bool {
+    /// Another run ended at the same level, and not at a ceiling: a level that is reached each time is no news.
+    fn bounded_alike(&self, record: &Record) -> bool {
+        self.records.iter().any(|other| {
+            other.run != record.run && !other.at_ceiling() && within(f64::from(other.peak), f64::from(record.peak), 1.1)
+        })
+    }
+
+    /// What looks straight for an hour may be a small piece of a cache that fills over a day: `None` where the whole run
+    /// says so, and otherwise the curve on which it quickens, where it does.
+    fn whole_run_allows(
+        &self,
+        run: &Run,
+        skip: u64,
+        evaluation: &Evaluation,
+        ceiling: f64,
+    ) -> Option<Option<(Curve, f64)>> {
         let whole = Window::of_span(&run.span, skip);
-        let axis = match evaluation.axis {
+        let by_work = match evaluation.axis {
             super::gates::Axis::Work => whole.work_hours(),
             super::gates::Axis::Time => None,
         };
-        let axis = axis.as_deref().unwrap_or(&whole.hours);
+        let axis = by_work.as_deref().unwrap_or(&whole.hours);
         let (Some(shape), Some(x_now)) = (shape::fit(axis, &whole.floor), axis.last()) else {
-            return true;
+            return Some(None);
         };
-        reaches(&shape, *x_now, evaluation.floor, evaluation.slope.median, ceiling).is_some_and(|share| share >= 0.15)
+        // Over an hour a morning's traffic is a trend; over the whole run it is traffic.
+        if !gates::stands_beside_load(&whole, axis) {
+            return None;
+        }
+        let share = reaches(&shape, *x_now, evaluation.floor, evaluation.slope.median, ceiling)?;
+        // A flat beginning makes any late leak look as if it quickened: the curve must also rise as the window does, and
+        // the window must bend too, unless it is too short to.
+        let bends = |curve: &Curve| {
+            let own = evaluation.shape.and_then(|shape| shape.quickening);
+            let rise = (curve.at(*x_now) - curve.at(*x_now - evaluation.hours)) / evaluation.hours;
+            within(rise, evaluation.slope.median, 1.25)
+                && (evaluation.hours < 0.35 * curve.tau || own.is_some_and(|own| own.preference > 0.0))
+        };
+        (share >= 0.15).then(|| {
+            shape
+                .quickens()
+                .filter(|curve| by_work.is_none() && bends(curve))
+                .map(|curve| (curve, *x_now))
+        })
     }
 
     /// Seconds that earlier runs of this version lived until they died as a leak does.
@@ -183,38 +227,73 @@ impl SlotDetector {
         if matches!(self.state, State::Likely | State::Confirmed) {
             return None;
         }
+        let died = self.deaths().next().is_some();
+        // What was taken back once must be exceeded before it is said again.
+        if !died && seen.evaluation.floor < self.refuted * gates::HIGH_WATER {
+            return None;
+        }
         let run = self.run.as_ref()?;
         let since = run.holds.get(seen.scale)?.since_ns?;
         let span = (seen.evaluation.hours * 3.6e12) as u64;
+        let late = !died && span < age / 4;
         let left = seen
             .time_to_ceiling
             .map_or(u64::MAX, |forecast| (forecast.p50 * 1e9) as u64);
         // Where death is nearer than the wait, waiting helps nobody.
-        let wait = self.config.minutes(20.0).max(span / 10).min(left / 4);
+        let wait = self
+            .config
+            .minutes(20.0)
+            .max(span / 10)
+            .min(if late { u64::MAX } else { left / 4 });
         if age.saturating_sub(since) < wait {
             return None;
         }
         let ceiling = self.ceiling();
         let bytes = ceiling.map_or(f64::INFINITY, |ceiling| ceiling.bytes as f64);
         let floor = seen.evaluation.floor;
-        let saturation = floor / bytes;
+        // A run dies when the tops of its collection's teeth reach the ceiling, not when its floor does.
+        let saturation = floor / (bytes - run.teeth.min(0.2 * bytes));
         let base = run_base(run);
         let growth = floor - base;
-        let needed = if self.deaths().next().is_some() {
+        let hours = age as f64 / 3.6e12;
+        let long = seen.evaluation.hours >= 0.5 * hours;
+        // Five days of steady growth by a quarter of the ceiling need no ceiling within the week.
+        let slow = age >= self.config.hours(5.0 * 24.0)
+            && long
+            && growth >= 0.25 * bytes
+            && seen.evaluation.shape.is_none_or(|shape| shape.slows().is_none());
+        let needed = if slow || died {
             AFTER_DEATH
-        } else if age >= self.config.hours(24.0) {
+        } else if age >= self.config.hours(24.0) && long {
             GROWN_UP
+        } else if late {
+            LATE
+        } else if run.cpu_ns.is_none() && age < self.config.hours(30.0) {
+            BLIND
         } else {
             YOUNG
         };
-        let near = seen.time_to_ceiling.is_some_and(|forecast| {
-            forecast.p50 < self.config.hours(7.0 * 24.0) as f64 / 1e9
-                && forecast.p50 <= 8.0 * seen.evaluation.hours * 3_600.0
+        let (near, nearer) = seen.time_to_ceiling.map_or((false, false), |forecast| {
+            let window = seen.evaluation.hours * 3_600.0;
+            let days = |days: f64| self.config.hours(days * 24.0) as f64 / 1e9;
+            (
+                (forecast.p50 < days(7.0)
+                    && forecast.p50 <= 8.0 * window
+                    // What was not seen to fail before must be nearer than what was seen of it.
+                    && (died || forecast.p50 <= 1.2 * hours * 3_600.0))
+                    || (slow && forecast.p50 < days(30.0)),
+                forecast.p50 < days(7.0) && forecast.p50 <= 4.0 * window,
+            )
         });
         let likely = !self.config.job && near && saturation >= needed && growth >= 0.15 * bytes;
         let state = if likely {
             State::Likely
-        } else if self.state != State::Suspected && saturation >= SUSPECT && near && growth >= 0.1 * bytes {
+        } else if self.state != State::Suspected
+            && nearer
+            && saturation >= SUSPECT
+            && growth >= 0.15 * bytes
+            && age.saturating_sub(since) >= 2 * wait
+        {
             State::Suspected
         } else {
             return None;
@@ -241,14 +320,16 @@ impl SlotDetector {
             if self.state == State::Confirmed {
                 return None;
             }
-            let span = (growth.hours * 0.2 * 3.6e12) as u64;
+            // Once a run died of it, a pause is less likely to be the end of it.
+            let died = self.deaths().next().is_some();
+            let span = (growth.hours * if died { 0.5 } else { 0.2 } * 3.6e12) as u64;
             let back = span.max(self.config.minutes(45.0));
             if age.saturating_sub(growth.age_ns) < back / 2 {
                 return None;
             }
             let (then, now) = floors(run, age, back)?;
             let foretold = growth.slope * back as f64 / 3.6e12;
-            if now - then < 0.2 * foretold {
+            if now - then < if died { 0.1 } else { 0.2 } * foretold {
                 return Some(self.retract(age, "the floor stopped rising"));
             }
             return None;
@@ -281,6 +362,11 @@ pub(super) fn run_base(run: &Run) -> f64 {
         .map(|(_, wide)| wide.low.floor())
         .collect();
     quantile(&mut early, 0.25)
+}
+
+/// The run's highest floor, bytes.
+pub(super) fn highest_floor(run: &Run) -> f64 {
+    run.span.buckets().map(|(_, wide)| wide.low.floor()).fold(0.0, f64::max)
 }
 
 /// The floor `back` nanoseconds ago and now, each over a sixth of that, bytes.

@@ -10,7 +10,8 @@
 //! - [`record`]: ended runs, and which of them rose alike;
 //! - [`forecast`]: time to the ceiling with an interval;
 //! - [`ceiling`]: V8's limit, what an earlier death taught, and limits that contradict each other;
-//! - [`attribution`]: where it grew.
+//! - [`attribution`]: where it grew;
+//! - [`replay`]: histories of many series, row by row.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,7 @@ pub mod gates;
 mod heir;
 mod judge;
 pub mod record;
+pub mod replay;
 pub mod ring;
 pub mod shape;
 pub mod slot;

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     RunEnd,
-    ring::UNIT,
-    span::Span,
+    ring::{Ring, UNIT},
+    slot::Run,
     stats::{correlation, line, mean},
 };
 use crate::{
@@ -70,15 +70,9 @@ pub struct Climb {
 
 impl Record {
     /// Of an ended run.
-    pub fn of(
-        run: u64,
-        started: BootTime,
-        generation: u32,
-        span: &Span,
-        end: &RunEnd,
-        ceiling: Option<Ceiling>,
-    ) -> Self {
-        let all: Vec<(u64, f64, f64, f64)> = span
+    pub(super) fn of(run: &Run, generation: u32, end: &RunEnd, ceiling: Option<Ceiling>) -> Self {
+        let span = &run.span;
+        let all: Vec<Kept> = span
             .buckets()
             .map(|(number, wide)| {
                 let high = f64::from(wide.max) * UNIT as f64;
@@ -89,11 +83,10 @@ impl Record {
         let skip = all.len() / 20 + usize::from(all.len() > 4);
         let settled = all.get(skip..).unwrap_or_default();
         let base = settled.first().map_or(0.0, |bucket| bucket.1);
-        let hours = span.width_ns() as f64 / 3_600e9;
-        let (slope, climb) = climb(settled, hours);
+        let (slope, climb) = climb(settled, span.width_ns(), &run.rings);
         Self {
-            run,
-            started,
+            run: run.number,
+            started: run.started,
             ended: end.at,
             generation,
             cause: end.cause,
@@ -188,9 +181,36 @@ pub fn within(a: f64, b: f64, factor: f64) -> bool {
     a > 0.0 && b > 0.0 && a <= b * factor && b <= a * factor
 }
 
-/// Slope (bytes per hour) and climb of buckets (number, floor, high, work), `hours` wide each.
-fn climb(buckets: &[(u64, f64, f64, f64)], hours: f64) -> (f64, Option<Climb>) {
-    let rising = rising_part(buckets);
+/// A bucket: number, floor, high, work.
+type Kept = (u64, f64, f64, f64);
+
+/// Slope (bytes per hour) and climb of a run's buckets, `width_ns` wide each; from a ring where the rise is too short for
+/// them.
+fn climb(buckets: &[Kept], width_ns: u64, rings: &[Ring]) -> (f64, Option<Climb>) {
+    let onset = onset(buckets);
+    let rising = buckets.get(onset..).unwrap_or_default();
+    if rising.len() >= MIN_BUCKETS || onset == 0 {
+        return climb_of(rising, buckets, width_ns);
+    }
+    let from = rising.first().map_or(0, |bucket| bucket.0 * width_ns);
+    let finer = rings.iter().rev().find_map(|ring| {
+        let width = ring.width_ns();
+        let kept: Vec<Kept> = ring
+            .closed()
+            .filter(|(number, _)| number * width >= from)
+            .map(|(number, bucket)| (number, bucket.floor(), bucket.floor(), f64::from(bucket.work)))
+            .collect();
+        (kept.len() >= MIN_BUCKETS).then_some((kept, width))
+    });
+    match finer {
+        Some((kept, width)) => climb_of(&kept, &kept, width),
+        None => climb_of(buckets, buckets, width_ns),
+    }
+}
+
+/// Of the rising part of buckets.
+fn climb_of(rising: &[Kept], buckets: &[Kept], width_ns: u64) -> (f64, Option<Climb>) {
+    let hours = width_ns as f64 / 3_600e9;
     let x: Vec<f64> = rising.iter().map(|bucket| bucket.0 as f64 * hours).collect();
     let y: Vec<f64> = rising.iter().map(|bucket| bucket.1).collect();
     let slope = line(&x, &y).map_or(0.0, |line| line.slope);
@@ -219,25 +239,21 @@ fn climb(buckets: &[(u64, f64, f64, f64)], hours: f64) -> (f64, Option<Climb>) {
     (slope, Some(climb))
 }
 
-/// A leak may begin days after the start: what is flat before the rise is left out, what is not flat is kept.
-fn rising_part(buckets: &[(u64, f64, f64, f64)]) -> &[(u64, f64, f64, f64)] {
+/// Where the rise begins: a leak may begin days after the start, and what is flat before it is left out. 0 where what
+/// comes before is not flat.
+fn onset(buckets: &[Kept]) -> usize {
     let low = buckets.iter().fold(f64::INFINITY, |low, bucket| low.min(bucket.1));
-    let Some(last) = buckets.last() else { return buckets };
+    let Some(last) = buckets.last() else { return 0 };
     let growth = last.1 - low;
     let Some(onset) = buckets.iter().rposition(|bucket| bucket.1 <= low + 0.1 * growth) else {
-        return buckets;
+        return 0;
     };
-    let before = buckets.get(..onset).unwrap_or_default();
-    let flat = before.iter().all(|bucket| bucket.1 <= low + 0.25 * growth);
-    if flat && buckets.len() - onset >= MIN_BUCKETS {
-        buckets.get(onset..).unwrap_or(buckets)
-    } else {
-        buckets
-    }
+    let flat = buckets.iter().take(onset).all(|bucket| bucket.1 <= low + 0.25 * growth);
+    if flat { onset } else { 0 }
 }
 
 /// Floors of [`PROFILE`] equal stretches; a stretch in which nothing was seen takes its neighbour's.
-fn segments(buckets: &[(u64, f64, f64, f64)]) -> Vec<f64> {
+fn segments(buckets: &[Kept]) -> Vec<f64> {
     let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
         return Vec::new();
     };
@@ -262,7 +278,7 @@ fn segments(buckets: &[(u64, f64, f64, f64)]) -> Vec<f64> {
 }
 
 /// Share of the growth that a change of load explains: the load's coefficient times its own change.
-fn explained_by_load(buckets: &[(u64, f64, f64, f64)], growth: f64) -> f64 {
+fn explained_by_load(buckets: &[Kept], growth: f64) -> f64 {
     if growth <= 0.0 || buckets.len() < 8 || buckets.iter().any(|bucket| bucket.3 < 0.0) {
         return 0.0;
     }

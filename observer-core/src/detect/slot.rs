@@ -112,7 +112,8 @@ impl Run {
         let (low, high) = self.tooth;
         if self.before > 0 && low < u32::MAX {
             let height = f64::from(self.before.saturating_sub(low)) * UNIT as f64;
-            self.teeth += (height - self.teeth) / 8.0;
+            let weight = if self.teeth == 0.0 { 1.0 } else { 8.0 };
+            self.teeth += (height - self.teeth) / weight;
         }
         self.before = high;
         self.tooth = (u32::MAX, 0);
@@ -132,6 +133,8 @@ pub struct SlotDetector {
     pub(super) first_version: Option<Version>,
     pub(super) records: Vec<Record>,
     pub(super) growth: Option<Growth>,
+    /// Highest floor at which an accusation of this version was taken back, bytes.
+    pub(super) refuted: f64,
     /// Why the state was entered last: the run in which, and its age then.
     pub(super) entered: (u64, u64),
     /// An earlier version's accusation that has not been resolved.
@@ -153,6 +156,7 @@ impl SlotDetector {
             first_version: None,
             records: Vec::new(),
             growth: None,
+            refuted: 0.0,
             entered: (0, 0),
             accused: None,
             rolled: false,
@@ -165,6 +169,11 @@ impl SlotDetector {
                 outside: 0,
             },
         }
+    }
+
+    /// Sets the time scale of the runs that begin from now on.
+    pub const fn set_time_scale(&mut self, time_scale: f64) {
+        self.config.time_scale = time_scale;
     }
 
     /// What is said of the slot now.

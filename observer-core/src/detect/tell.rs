@@ -52,6 +52,8 @@ impl SlotDetector {
     pub(super) fn retract(&mut self, age: u64, because: &str) -> Verdict {
         let previous = self.state;
         let growth = self.growth.take();
+        let floor = self.run.as_ref().map_or(0.0, super::judge::highest_floor);
+        self.refuted = self.refuted.max(floor);
         let runs: Vec<_> = self
             .deaths()
             .map(|record: &Record| record.summary(self.version.as_ref()))

@@ -62,6 +62,9 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
         for seed in 0..options.seeds {
             let spec = catalogue::spec(kind, options.set.first_seed() + seed);
             let series = simulate::play(&spec);
+            if options.verbose {
+                println!("{kind}/{seed} {spec:?}");
+            }
             let said = judge::ours(&series, |verdict| {
                 if options.verbose {
                     println!(

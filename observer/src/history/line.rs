@@ -1,0 +1,137 @@
+//! A verdict as a line: reads a series' name and a verdict, produces JSON, or a sentence.
+
+use observer_core::detect::{Forecast, State, Verdict};
+use serde::Serialize;
+
+use super::Output;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    series: &'a str,
+    /// Seconds, by the file's own clock.
+    t: f64,
+    event: &'a str,
+    state: State,
+    slope_bytes_per_hour: f64,
+    time_to_ceiling_s: Option<Forecast>,
+    ceiling: Option<observer_core::finding::Ceiling>,
+    evidence: Evidence<'a>,
+}
+
+#[derive(Serialize)]
+struct Evidence<'a> {
+    because: &'a str,
+    previous: State,
+    slope_interval: (f64, f64),
+    span_s: f64,
+    floor_bytes: u64,
+    first_version: Option<&'a str>,
+    attribution: &'a Option<observer_core::detect::Attribution>,
+    gates: &'a [observer_core::detect::Gate],
+    runs: Vec<Run<'a>>,
+    comparison: &'a Option<observer_core::detect::Comparison>,
+}
+
+#[derive(Serialize)]
+struct Run<'a> {
+    run: u64,
+    started_s: f64,
+    ended_s: f64,
+    end: &'a str,
+    peak_bytes: u64,
+    slope_bytes_per_hour: Option<f64>,
+}
+
+/// The line of a verdict, with its line break.
+pub fn of(series: &str, verdict: &Verdict, output: Output) -> String {
+    match output {
+        Output::Json => json(series, verdict),
+        Output::Human => sentence(series, verdict),
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    (ns / 1_000_000) as f64 / 1_000.0
+}
+
+fn event(state: State) -> &'static str {
+    match state {
+        State::Quiet | State::Retracted => "memory.leak_retracted",
+        State::Suspected => "memory.leak_suspected",
+        State::Likely => "memory.leak_likely",
+        State::Confirmed => "memory.leak_confirmed",
+        State::Resolved => "memory.leak_resolved",
+    }
+}
+
+fn json(series: &str, verdict: &Verdict) -> String {
+    let line = Line {
+        series,
+        t: seconds(verdict.at.0),
+        event: event(verdict.state),
+        state: verdict.state,
+        slope_bytes_per_hour: verdict.slope_bytes_per_hour,
+        time_to_ceiling_s: verdict.time_to_ceiling,
+        ceiling: verdict.ceiling,
+        evidence: Evidence {
+            because: &verdict.because,
+            previous: verdict.previous,
+            slope_interval: verdict.slope_interval,
+            span_s: seconds(verdict.span_ns),
+            floor_bytes: verdict.floor,
+            first_version: verdict.first_version.as_ref().map(|version| version.0.as_str()),
+            attribution: &verdict.attribution,
+            gates: &verdict.gates,
+            runs: verdict
+                .runs
+                .iter()
+                .map(|run| Run {
+                    run: run.run,
+                    started_s: seconds(run.started.0),
+                    ended_s: seconds(run.ended.0),
+                    end: run.cause().name(),
+                    peak_bytes: run.peak,
+                    slope_bytes_per_hour: run.slope_bytes_per_hour,
+                })
+                .collect(),
+            comparison: &verdict.comparison,
+        },
+    };
+    // Plain data with string keys always serialises; an empty line would be seen by any reader.
+    let mut text = serde_json::to_string(&line).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+const MB: f64 = 1_048_576.0;
+
+fn sentence(series: &str, verdict: &Verdict) -> String {
+    let mut text = format!("{:>14.0} s  {series}: {} ", seconds(verdict.at.0), verdict.state.name());
+    text += &format!("({}); floor {:.0} MB", verdict.because, verdict.floor as f64 / MB);
+    if let Some(ceiling) = verdict.ceiling {
+        text += &format!(" of {:.0} MB", ceiling.bytes as f64 / MB);
+    }
+    if verdict.slope_bytes_per_hour != 0.0 {
+        text += &format!(", {:+.1} MB/h", verdict.slope_bytes_per_hour / MB);
+    }
+    if let Some(forecast) = verdict.time_to_ceiling {
+        text += &format!(
+            ", at the ceiling in {:.1} h ({:.1} to {:.1})",
+            forecast.p50 / 3_600.0,
+            forecast.p10 / 3_600.0,
+            forecast.p90 / 3_600.0
+        );
+    }
+    for run in &verdict.runs {
+        text += &format!(
+            "\n{:18}run {}: {:.1} h, peak {:.0} MB, {}",
+            "",
+            run.run,
+            run.duration_ns() as f64 / 3.6e12,
+            run.peak as f64 / MB,
+            run.cause().name()
+        );
+    }
+    text.push('\n');
+    text
+}

@@ -1,0 +1,217 @@
+//! One's own history judged: reads a file a metrics store gave, produces findings, one line each.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Read, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+pub mod csv;
+pub mod line;
+pub mod prometheus;
+
+use observer_core::detect::replay::{Refused, Replay};
+
+/// Malformed rows that are named one by one; the rest is counted.
+const NAMED: u64 = 20;
+
+/// Why a history could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The file.
+    #[error("cannot read {}: {source}", file.display())]
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The header line.
+    #[error("{}: the header has no column {column:?}; it needs series, t and anon, and may have file, limit, cpu, run, end, version, kind, heap_limit", file.display())]
+    Column {
+        /// Which file.
+        file: PathBuf,
+        /// Which column.
+        column: &'static str,
+    },
+    /// The whole file.
+    #[error("{} is not what a Prometheus range query answers: {why}; save the body of /api/v1/query_range (one or several, one after another)", file.display())]
+    Prometheus {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Writing the findings.
+    #[error("cannot write findings: {0}")]
+    Write(#[source] io::Error),
+}
+
+/// How findings are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// One sentence a line.
+    Human,
+}
+
+/// What was read, and what was not taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Rows taken.
+    pub rows: u64,
+    /// Series.
+    pub series: u64,
+    /// Findings.
+    pub findings: u64,
+    /// Rows that could not be understood.
+    pub malformed: u64,
+    /// The first of them: line and why.
+    pub named: Vec<String>,
+    /// Rows that were understood and not taken: duplicates, time running backwards.
+    pub refused: (u64, u64),
+}
+
+impl Summary {
+    fn malformed(&mut self, line: u64, why: impl std::fmt::Display) {
+        self.malformed += 1;
+        if self.malformed <= NAMED {
+            self.named.push(format!("line {line}: {why}"));
+        }
+    }
+
+    fn close(&mut self, replay: &Replay) {
+        let Refused { duplicates, backwards } = replay.refused();
+        self.refused = (duplicates, backwards);
+        self.series = replay.series() as u64;
+    }
+
+    /// What a person must know of it, a sentence a line.
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices = self.named.clone();
+        if self.malformed > NAMED {
+            notices.push(format!("and {} more malformed rows", self.malformed - NAMED));
+        }
+        let (duplicates, backwards) = self.refused;
+        let mut total = format!(
+            "{} rows of {} series, {} findings; {} rows malformed",
+            self.rows, self.series, self.findings, self.malformed
+        );
+        if duplicates + backwards > 0 {
+            total += &format!(", {duplicates} twice, {backwards} out of order");
+        }
+        notices.push(total);
+        notices
+    }
+}
+
+/// A file with its progress, unpacked where its first bytes say it is gzip.
+struct Source {
+    inner: Box<dyn Read>,
+    read: Arc<AtomicU64>,
+    size: u64,
+}
+
+struct Counted<R> {
+    inner: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self, HistoryError> {
+        let failed = |source| HistoryError::Read {
+            file: path.to_owned(),
+            source,
+        };
+        let mut file = File::open(path).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        let mut magic = [0; 2];
+        let mut got = 0;
+        while let Some(rest) = magic.get_mut(got..).filter(|rest| !rest.is_empty()) {
+            match file.read(rest).map_err(failed)? {
+                0 => break,
+                count => got += count,
+            }
+        }
+        let read = Arc::new(AtomicU64::new(0));
+        // A pipe cannot be rewound: what was looked at is put in front again.
+        let head = io::Cursor::new(magic.get(..got).unwrap_or_default().to_vec());
+        let counted = Counted {
+            inner: head.chain(file),
+            read: Arc::clone(&read),
+        };
+        let inner: Box<dyn Read> = if magic == [0x1f, 0x8b] {
+            Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::with_capacity(
+                1 << 17,
+                counted,
+            )))
+        } else {
+            Box::new(counted)
+        };
+        Ok(Self { inner, read, size })
+    }
+}
+
+/// Says how far a long file has been read, on a terminal's standard error, about once a second.
+struct Progress {
+    read: Arc<AtomicU64>,
+    size: u64,
+    started: Instant,
+    said: Instant,
+    shown: bool,
+    terminal: bool,
+}
+
+impl Progress {
+    fn of(source: &Source) -> Self {
+        let now = Instant::now();
+        Self {
+            read: Arc::clone(&source.read),
+            size: source.size,
+            started: now,
+            said: now,
+            shown: false,
+            terminal: io::stderr().is_terminal(),
+        }
+    }
+
+    fn tick(&mut self, rows: u64) {
+        if !self.terminal || self.said.elapsed() < Duration::from_secs(1) {
+            return;
+        }
+        self.said = Instant::now();
+        self.shown = true;
+        let read = self.read.load(Ordering::Relaxed);
+        let share = read as f64 / self.size.max(1) as f64;
+        let left = self.started.elapsed().as_secs_f64() * (1.0 / share.max(1e-6) - 1.0);
+        // Progress that cannot be shown is not worth ending for.
+        let _ = write!(
+            io::stderr(),
+            "\r{:3.0} %, {rows} rows, {left:.0} s left ",
+            share * 100.0
+        );
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            let _ = writeln!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
