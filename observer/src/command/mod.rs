@@ -9,6 +9,7 @@ use crate::config::{self, Config, Problems, key};
 mod doctor;
 mod heap;
 mod replay;
+mod replay_csv;
 mod run;
 
 /// How a command ended. docs/commands.md tells the same.

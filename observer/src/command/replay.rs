@@ -21,14 +21,35 @@ use crate::{
 /// Arguments of `observer replay`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
-    /// The recording, as `observer run --record FILE` wrote it
-    file: PathBuf,
+    /// The recording, as `observer run --record FILE` wrote it; or one's own history, with --format
+    pub(super) file: PathBuf,
+    /// What the file is
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+    /// How findings of one's own history are written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format_out: crate::history::Output,
+    /// Factor on every duration of detection [default: by the distance between samples, 1 from 10 s upward]
+    #[arg(long)]
+    pub(super) time_scale: Option<f64>,
     /// Lines for people, or JSON; auto asks whether standard output is a terminal
     #[arg(long, value_enum, default_value_t)]
     output: Output,
     /// Draw the memory of this service, its ceiling and its ends, instead of printing findings
     #[arg(long, value_name = "SERVICE", conflicts_with = "output")]
     chart: Option<String>,
+}
+
+/// What is replayed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// What `observer run --record` wrote
+    #[default]
+    Recording,
+    /// Rows of series,t,anon,file,limit,cpu,run,end,version,kind,heap_limit; gzip too
+    Csv,
+    /// Answers of Prometheus range queries
+    Prometheus,
 }
 
 /// [`OutputFormat`] as an argument.
@@ -41,6 +62,9 @@ enum Output {
 }
 
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
+    if args.format != Format::Recording {
+        return super::replay_csv::replay(args);
+    }
     let lines = Lines::new(match args.output {
         Output::Auto => OutputFormat::Auto,
         Output::Human => OutputFormat::Human,

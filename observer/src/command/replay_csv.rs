@@ -1,0 +1,28 @@
+//! `observer replay --format csv|prometheus`: reads one's own history, prints what would have been found in it.
+
+use std::io::{self, BufWriter};
+
+use super::{
+    Exit,
+    replay::{Format, ReplayArgs},
+    say,
+};
+use crate::history::{self, HistoryError};
+
+pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let read = if args.format == Format::Prometheus {
+        history::prometheus::replay
+    } else {
+        history::csv::replay
+    };
+    let summary = match read(&args.file, args.format_out, args.time_scale, &mut out) {
+        // The reader has seen enough (`observer replay FILE | head`).
+        Err(HistoryError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Success),
+        other => other?,
+    };
+    for notice in summary.notices() {
+        say(notice);
+    }
+    Ok(Exit::Success)
+}
