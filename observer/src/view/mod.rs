@@ -1,4 +1,6 @@
 //! Views for people: read what was recorded, produce text for a terminal.
 
 pub mod chart;
+pub mod explain;
 pub mod history;
+pub mod sketch;
