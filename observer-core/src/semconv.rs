@@ -273,3 +273,65 @@ names! {
     /// Records known to be lost in it. No convention.
     GAP_LOST = "observer.gap.lost";
 }
+
+/// Metrics. Units in their texts; `By/h` is bytes per hour.
+pub mod metric {
+    names! {
+        /// Memory usage of the container, By (release candidate).
+        CONTAINER_MEMORY_USAGE = "container.memory.usage";
+        /// Anonymous, swapped, shared and unreclaimable memory, By: what detection follows. No convention.
+        MEMORY_LEVEL = "observer.memory.level";
+        /// The ceiling at which the run would die, By. No convention.
+        MEMORY_CEILING = "observer.memory.ceiling";
+        /// Slope of the memory's floor while growth holds, By/h. No convention.
+        MEMORY_SLOPE = "observer.memory.slope";
+        /// Time until the ceiling while growth holds, s. No convention.
+        MEMORY_TIME_TO_CEILING = "observer.memory.time_to_ceiling";
+        /// What is said of the slot: 0 quiet, 1 suspected, 2 likely, 3 confirmed, 4 retracted, 5 resolved. No convention.
+        LEAK_STATE = "observer.leak.state";
+        /// Ended runs by cause; survives the replacement of containers. No convention.
+        CONTAINER_EXITS = "observer.container.exits";
+        /// Runs begun; survives the replacement of containers. No convention.
+        RUNS = "observer.runs";
+
+        /// Processes the agent knows. No convention.
+        AGENT_PROCESSES = "observer.agent.processes";
+        /// Containers the agent knows. No convention.
+        AGENT_CONTAINERS = "observer.agent.containers";
+        /// Inputs stepped. No convention.
+        AGENT_INPUTS = "observer.agent.inputs";
+        /// Inputs that came too late for their place in the order of time. No convention.
+        AGENT_LATE = "observer.agent.inputs.late";
+        /// Findings made. No convention.
+        AGENT_FINDINGS = "observer.agent.findings";
+        /// Records lost, by stage and kind. No convention.
+        AGENT_LOST = "observer.agent.lost";
+        /// Put out of the registry to keep memory bounded. No convention.
+        AGENT_EVICTED = "observer.agent.evicted";
+        /// Records of a signal by what became of them. No convention.
+        EXPORT_RECORDS = "observer.agent.export.records";
+        /// Records of a signal that wait. No convention.
+        EXPORT_WAITING = "observer.agent.export.waiting";
+        /// Resident memory of the agent, By (release candidate).
+        PROCESS_MEMORY_USAGE = "process.memory.usage";
+        /// CPU time of the agent, s (release candidate).
+        PROCESS_CPU_TIME = "process.cpu.time";
+        /// Duration of the last sweep over all watched processes, s. No convention.
+        AGENT_SWEEP = "observer.agent.sweep.duration";
+        /// 1 where a hook is served by this rung. No convention.
+        AGENT_HOOK = "observer.agent.hook";
+
+        /// Stage at which records were lost. No convention.
+        STAGE = "observer.agent.stage";
+        /// Kind of what was lost or put out. No convention.
+        KIND = "observer.agent.kind";
+        /// What became of records: delivered, rejected, refused, dropped. No convention.
+        FATE = "observer.agent.fate";
+        /// The signal. No convention.
+        SIGNAL = "observer.agent.signal";
+        /// Name of a hook. No convention.
+        HOOK = "observer.agent.hook.name";
+        /// How a hook is served. No convention.
+        RUNG = "observer.agent.hook.rung";
+    }
+}

@@ -68,6 +68,8 @@ pub enum Value {
     List(Vec<Value>),
 }
 
+pub use self::attributes::ceiling_kind;
+
 /// What goes out for a finding.
 pub fn event(finding: &Finding) -> Event {
     let (name, severity) = name_and_severity(&finding.event);

@@ -7,7 +7,7 @@ use crate::{
     detect::State,
     exit::Cause,
     finding::{Ceiling, RunSummary},
-    identity::{Slot, Version, Workload},
+    identity::{Resource, Slot, Version, Workload},
     process::ProcessKey,
     registry::{SlotId, SlotState, workload::WorkloadState},
     time::{BootTime, WallTime},
@@ -103,6 +103,8 @@ pub struct RunView {
     pub cgroup_limit: Option<u64>,
     /// Growth is being traced.
     pub traced: bool,
+    /// The Resource under which its telemetry goes out.
+    pub resource: Resource,
 }
 
 impl Engine {
@@ -179,6 +181,7 @@ impl Engine {
             heap_limit: run.heap_limit,
             cgroup_limit: run.limit.as_ref().map(|l| l.bytes),
             traced: run.tracing,
+            resource: run.subject.resource.clone(),
         })
     }
 }

@@ -280,7 +280,8 @@ const fn scope(scope: OomScope) -> &'static str {
     }
 }
 
-pub(super) const fn ceiling_kind(kind: CeilingKind) -> &'static str {
+/// The name of a kind of ceiling.
+pub const fn ceiling_kind(kind: CeilingKind) -> &'static str {
     match kind {
         CeilingKind::Cgroup => "cgroup",
         CeilingKind::CgroupAncestor => "cgroup_ancestor",

@@ -8,8 +8,13 @@ mod names;
 mod observation;
 mod order;
 mod pods;
+mod pulse;
 mod rings;
 mod sampling;
 mod scan;
+mod serve;
+mod snapshot;
+mod start;
 
-pub use observation::{AgentError, run};
+pub use snapshot::{AgentView, LaneView, Snapshot};
+pub use start::{AgentError, run};

@@ -2,16 +2,17 @@
 
 use std::{thread, time::Duration};
 
-use super::intake::Intake;
+use super::{clock, intake::Intake, pulse::Pulse};
 use crate::{command::say, kernel::Rings};
 
 /// How long a wait for records lasts before the thread looks whether the agent has stopped.
-const PATIENCE: Duration = Duration::from_millis(200);
+pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Starts the thread; it ends when the engine's end of `intake` is gone.
-pub(super) fn start(mut rings: Rings, intake: Intake) -> std::io::Result<()> {
+pub(super) fn start(mut rings: Rings, pulse: Pulse, intake: Intake) -> std::io::Result<()> {
     thread::Builder::new().name("rings".into()).spawn(move || {
         while !intake.is_closed() {
+            pulse.beat(clock::boot());
             match rings.wait(PATIENCE) {
                 Ok(inputs) => inputs.into_iter().for_each(|input| intake.edge(input)),
                 Err(error) => {

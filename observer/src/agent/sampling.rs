@@ -10,7 +10,7 @@ use std::{
 use observer_common::growth::GrowthCount;
 use observer_core::{Input, Request, What, process::ProcessKey, sample::Growth};
 
-use super::{clock, intake::Intake};
+use super::{clock, intake::Intake, pulse::Pulse};
 use crate::{
     command::say,
     kernel::Kernel,
@@ -23,11 +23,18 @@ pub(super) struct Sampling(Sender<Request>);
 
 impl Sampling {
     /// Starts the thread; it ends when every [`Sampling`] is dropped.
-    pub(super) fn start(sampler: Sampler, kernel: Kernel, interval: Duration, intake: Intake) -> std::io::Result<Self> {
+    pub(super) fn start(
+        sampler: Sampler,
+        kernel: Kernel,
+        interval: Duration,
+        pulse: Pulse,
+        intake: Intake,
+    ) -> std::io::Result<Self> {
         let (wishes, receiver) = channel();
         let thread = Thread {
             sampler,
             kernel,
+            pulse,
             intake,
             full: false,
         };
@@ -47,6 +54,7 @@ impl Sampling {
 struct Thread {
     sampler: Sampler,
     kernel: Kernel,
+    pulse: Pulse,
     intake: Intake,
     /// The limit of watched processes was reached, and that was said.
     full: bool,
@@ -56,16 +64,22 @@ impl Thread {
     fn run(mut self, wishes: &Receiver<Request>, interval: Duration) {
         let mut next = Instant::now() + interval;
         loop {
-            match wishes.recv_timeout(next.saturating_duration_since(Instant::now())) {
-                Ok(wish) => self.obey(wish),
-                Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    if !self.sweep() {
-                        return;
-                    }
-                    // A sweep that took longer than the interval is followed by the next at once, not by a burst.
-                    next = (next + interval).max(Instant::now());
+            let patience = next.saturating_duration_since(Instant::now());
+            // Not left to the time-out below: wishes that never cease would put sampling off for ever.
+            if patience.is_zero() {
+                let since = clock::boot();
+                if !self.sweep() {
+                    return;
                 }
+                self.pulse.beat(since);
+                // A sweep that took longer than the interval is followed by the next at once, not by a burst.
+                next = (next + interval).max(Instant::now());
+                continue;
+            }
+            match wishes.recv_timeout(patience) {
+                Ok(wish) => self.obey(wish),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }

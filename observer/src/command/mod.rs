@@ -11,6 +11,7 @@ mod heap;
 mod replay;
 mod replay_csv;
 mod run;
+mod status;
 
 /// How a command ended. docs/commands.md tells the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ enum Command {
     Doctor(ConfigArgs),
     /// What a Node.js process holds, by name and place in its source; read from outside, without touching it
     Heap(heap::HeapArgs),
+    /// Ask the running agent how it is: hooks, losses, deliveries
+    Status(status::StatusArgs),
     /// Judge a recording again: the same findings as the run that made it
     Replay(replay::ReplayArgs),
 }
@@ -138,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Heap(args) => heap::heap(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Status(args) => status::status(&args),
     };
     match ended {
         Ok(exit) => exit.into(),

@@ -25,6 +25,9 @@ pub const PREFIX: &str = "OBSERVER_";
 /// The file read where `--config` and `OBSERVER_CONFIG` name none; its absence is no error.
 pub const DEFAULT_FILE: &str = "/etc/observer/observer.toml";
 
+/// The socket of `observer status` where no other is named.
+pub const STATUS_SOCKET: &str = "/run/observer.sock";
+
 const fn key(name: &'static str, value: &'static str, help: &'static str) -> Key {
     Key { name, value, help }
 }
@@ -75,6 +78,21 @@ pub const KEYS: &[Key] = &[
         "stop-timeout",
         "DURATION",
         "Longest time to deliver what is queued when asked to stop [default: 5s]",
+    ),
+    key(
+        "status-socket",
+        "FILE|off",
+        "Unix socket that `observer status` asks [default: /run/observer.sock]",
+    ),
+    key(
+        "listen",
+        "ADDRESS:PORT",
+        "Serve /metrics (Prometheus), /healthz and /readyz there, such as 127.0.0.1:9464 [default: nowhere]",
+    ),
+    key(
+        "metrics-interval",
+        "DURATION",
+        "Time between two exports of metrics over OTLP: 1s to 1h [default: 60s]",
     ),
     key(
         "store",

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -100,6 +101,14 @@ pub struct Config {
     pub logs: Option<Target>,
     /// Where ended runs go over OTLP.
     pub traces: Option<Target>,
+    /// Where metrics go over OTLP.
+    pub metrics: Option<Target>,
+    /// Time between two exports of metrics.
+    pub metrics_interval: Duration,
+    /// Unix socket for `observer status`; `None` where switched off.
+    pub status_socket: Option<PathBuf>,
+    /// Address of `/metrics`, `/healthz` and `/readyz`.
+    pub listen: Option<SocketAddr>,
     /// Directory of the store; `None` keeps what waits for delivery in memory only.
     pub store: Option<PathBuf>,
     /// Bytes that may wait for delivery, per signal.
@@ -194,10 +203,26 @@ fn validate(
             value::choice(text, &[("auto", Auto), ("on", On), ("off", Off)])
         }),
         node_name: reader.read("node-name", None, |text| value::dns_name(text).map(Some)),
+        metrics_interval: reader.read("metrics-interval", seconds(60), |text| {
+            value::duration(text, seconds(1)..=seconds(3600))
+        }),
+        status_socket: reader.read("status-socket", Some(PathBuf::from(key::STATUS_SOCKET)), |text| {
+            if text == "off" { Ok(None) } else { path(text).map(Some) }
+        }),
+        listen: reader.read("listen", None, |text| {
+            let wrong = |_| {
+                Wrong::new(
+                    format!("`{text}` is not an address"),
+                    "write one such as 127.0.0.1:9464",
+                )
+            };
+            text.parse().map(Some).map_err(wrong)
+        }),
         store: reader.read("store", None, |text| path(text).map(Some)),
         spool_max: reader.read("spool-max", 16 << 20, |text| value::bytes(text, 64 << 10..=16 << 30)),
         logs: otlp::target(&layers, Signal::Logs, &mut problems),
         traces: otlp::target(&layers, Signal::Traces, &mut problems),
+        metrics: otlp::target(&layers, Signal::Metrics, &mut problems),
     };
     // What is wrong with a setting that several signals take is told once.
     let mut told = BTreeSet::new();

@@ -1,13 +1,15 @@
 //! Exporters: read findings, produce lines on standard output and OTLP.
 
 pub mod line;
+pub mod metrics;
 pub mod otlp;
+pub mod prometheus;
 mod stdout;
 
 use observer_core::Finding;
 use tokio::time::Instant;
 
-use crate::config::Config;
+use crate::{agent::LaneView, config::Config};
 use line::Lines;
 use otlp::Otlp;
 use stdout::Stdout;
@@ -45,6 +47,26 @@ impl Exporters {
     pub fn publish(&self, finding: &Finding) {
         self.stdout.print(self.lines.of(finding));
         self.otlp.publish(finding);
+    }
+
+    /// Findings that standard output did not take.
+    pub fn not_printed(&self) -> u64 {
+        self.stdout.lost()
+    }
+
+    /// Each signal's delivery.
+    pub fn lanes(&self) -> Vec<LaneView> {
+        self.otlp.lanes()
+    }
+
+    /// Whether metrics go anywhere.
+    pub fn wants_metrics(&self) -> bool {
+        self.otlp.wants_metrics()
+    }
+
+    /// Sends points, taken at `now` and counted since `start`, nanoseconds since 1970. Never waits.
+    pub fn send_metrics(&self, groups: &[metrics::Group], start: u64, now: u64) {
+        self.otlp.send_metrics(groups, start, now);
     }
 
     /// Delivers what is queued until the deadline.

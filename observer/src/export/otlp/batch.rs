@@ -86,7 +86,7 @@ pub(super) fn request<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Bytes
 /// Version of the semantic conventions whose names are used.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
 
-fn scope() -> InstrumentationScope {
+pub(super) fn scope() -> InstrumentationScope {
     InstrumentationScope {
         name: "observer".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

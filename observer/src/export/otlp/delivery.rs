@@ -20,7 +20,7 @@ use super::{
     queue::{Batch, Queue},
     transport::{Outcome, Transport},
 };
-use crate::command::say;
+use crate::{agent::LaneView, command::say, config::otlp::Signal};
 
 /// Records in one request at most.
 const BATCH_RECORDS: usize = 512;
@@ -48,6 +48,22 @@ pub struct Counts {
     pub retries: AtomicU64,
     /// Why the last request failed, while it does.
     pub failing: Mutex<Option<String>>,
+}
+
+impl Counts {
+    /// As the status shows them; what waits is the queue's to tell.
+    pub(super) fn view(&self, name: &str, signal: Signal) -> LaneView {
+        LaneView {
+            name: name.to_owned(),
+            signal: signal.name().to_owned(),
+            delivered: self.delivered.load(Relaxed),
+            rejected: self.rejected.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            failing: self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            ..Default::default()
+        }
+    }
 }
 
 /// Delivers until told to stop, and then until the queue is empty or the deadline has passed.

@@ -8,7 +8,9 @@ mod batch;
 mod codec;
 mod delivery;
 mod logs;
+mod points;
 mod queue;
+mod resample;
 mod spans;
 mod transport;
 
@@ -17,7 +19,7 @@ use std::{
     time::SystemTime,
 };
 
-use observer_core::{Finding, semconv};
+use observer_core::Finding;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
@@ -27,11 +29,17 @@ pub use queue::{Batch, Depth, Queue};
 pub use transport::TransportError;
 
 use crate::{
+    agent::LaneView,
     command::say,
-    config::{Config, otlp::Target},
+    config::{
+        Config,
+        otlp::{Signal, Target},
+    },
+    export::metrics::{Group, agent_resource},
     store::Spool,
 };
 use delivery::Delivery;
+use resample::Resampled;
 use transport::Transport;
 
 /// Sends events and ended runs over OTLP, where a target is configured.
@@ -39,6 +47,7 @@ use transport::Transport;
 pub struct Otlp {
     logs: Option<Lane>,
     traces: Option<Lane>,
+    metrics: Option<Resampled>,
     spool: Option<Spool>,
     agent: Resource,
     stop: watch::Sender<Option<Instant>>,
@@ -48,6 +57,7 @@ pub struct Otlp {
 #[derive(Debug)]
 struct Lane {
     name: String,
+    signal: Signal,
     queue: Arc<Queue>,
     counts: Arc<Counts>,
     task: JoinHandle<()>,
@@ -83,6 +93,7 @@ impl Otlp {
         Ok(Self {
             logs: start(&config.logs, logs)?,
             traces: start(&config.traces, traces)?,
+            metrics: config.metrics.as_ref().map(Resampled::start).transpose()?,
             spool,
             agent: agent(),
             stop,
@@ -105,12 +116,23 @@ impl Otlp {
         }
     }
 
-    /// Each signal's name, queue and counts.
-    pub fn lanes(&self) -> impl Iterator<Item = (&str, &Arc<Queue>, &Arc<Counts>)> {
-        [&self.logs, &self.traces]
-            .into_iter()
-            .flatten()
-            .map(|lane| (lane.name.as_str(), &lane.queue, &lane.counts))
+    /// Whether metrics go anywhere.
+    pub fn wants_metrics(&self) -> bool {
+        self.metrics.is_some()
+    }
+
+    /// Sends points, taken at `now` and counted since `start`, nanoseconds since 1970. Never waits: while a request is
+    /// on its way, newer points take the place of older ones.
+    pub fn send_metrics(&self, groups: &[Group], start: u64, now: u64) {
+        if let Some(metrics) = &self.metrics {
+            metrics.send(points::request(groups, start, now));
+        }
+    }
+
+    /// Each signal's delivery.
+    pub fn lanes(&self) -> Vec<LaneView> {
+        let lanes = [&self.logs, &self.traces].into_iter().flatten().map(Lane::view);
+        lanes.chain(self.metrics.as_ref().map(Resampled::view)).collect()
     }
 
     /// Delivers what waits until the deadline, keeps the rest in the store, and says what became of it.
@@ -134,6 +156,12 @@ impl Otlp {
     }
 }
 
+/// What goes where, for messages and for the status.
+fn name(target: &Target) -> String {
+    let host = target.endpoint.authority().map_or("", |authority| authority.as_str());
+    format!("OTLP {} to {host}", target.signal.name())
+}
+
 fn say_error(error: &impl std::fmt::Display) {
     say(error);
 }
@@ -145,8 +173,7 @@ impl Lane {
         stop: watch::Receiver<Option<Instant>>,
     ) -> Result<Self, TransportError> {
         let counts = Arc::new(Counts::default());
-        let host = target.endpoint.authority().map_or("", |authority| authority.as_str());
-        let name = format!("OTLP {} to {host}", target.signal.name());
+        let name = name(target);
         let delivery = Delivery {
             queue: Arc::clone(&queue),
             transport: Transport::new(target)?,
@@ -156,10 +183,25 @@ impl Lane {
         };
         Ok(Self {
             name,
+            signal: target.signal,
             queue,
             counts,
             task: tokio::spawn(delivery.run()),
         })
+    }
+
+    fn view(&self) -> LaneView {
+        let Depth {
+            entries,
+            bytes,
+            dropped,
+        } = self.queue.depth();
+        LaneView {
+            waiting: entries,
+            waiting_bytes: bytes,
+            dropped,
+            ..self.counts.view(&self.name, self.signal)
+        }
     }
 
     async fn finish(self, kept: bool) {
@@ -185,9 +227,6 @@ impl Lane {
 /// The agent's own Resource.
 fn agent() -> Resource {
     let host = rustix::system::uname();
-    logs::resource([
-        (semconv::SERVICE_NAME, "observer"),
-        (semconv::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
-        (semconv::HOST_NAME, &host.nodename().to_string_lossy()),
-    ])
+    let resource = agent_resource(&host.nodename().to_string_lossy());
+    logs::resource(resource.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }

@@ -1,0 +1,70 @@
+//! The watchdog: readers leave a sign of life, and who has left none for too long is named.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use observer_core::time::BootTime;
+
+use super::clock;
+
+/// One reader's sign of life.
+#[derive(Clone, Debug)]
+pub(super) struct Pulse {
+    /// Who.
+    pub(super) name: &'static str,
+    /// How often it should show.
+    interval: Duration,
+    last: Arc<AtomicU64>,
+    /// How long its last round of work took, nanoseconds.
+    work: Arc<AtomicU64>,
+}
+
+impl Pulse {
+    pub(super) fn new(name: &'static str, interval: Duration) -> Self {
+        Self {
+            name,
+            interval,
+            last: Arc::new(AtomicU64::new(clock::boot().0)),
+            work: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// It lives, and its last round took this long.
+    pub(super) fn beat(&self, since: BootTime) {
+        let now = clock::boot();
+        self.last.store(now.0, Relaxed);
+        self.work.store(now.since(since), Relaxed);
+    }
+
+    /// Duration of the last round.
+    pub(super) fn work(&self) -> Duration {
+        Duration::from_nanos(self.work.load(Relaxed))
+    }
+
+    /// For how long it has been silent, where that is longer than two intervals and a second for a busy host.
+    pub(super) fn stalled(&self, now: BootTime) -> Option<Duration> {
+        let silent = Duration::from_nanos(now.since(BootTime(self.last.load(Relaxed))));
+        (silent > self.interval * 2 + Duration::from_secs(1)).then_some(silent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_core::time::SECOND;
+
+    use super::*;
+
+    #[test]
+    fn silence_is_told_after_two_intervals() {
+        let pulse = Pulse::new("sampler", Duration::from_secs(10));
+        let now = clock::boot();
+        pulse.beat(now);
+        assert_eq!(pulse.stalled(now.plus(20 * SECOND)), None);
+        assert!(pulse.stalled(now.plus(22 * SECOND)).is_some());
+    }
+}

@@ -1,0 +1,90 @@
+//! The agent's state at one instant: what `observer status` shows, and what metrics are made of.
+
+use std::fs;
+
+use observer_core::{engine::view::WorkloadView, input::Lost};
+use serde::Serialize;
+
+/// Everything, at one instant.
+#[derive(Clone, Debug, Serialize)]
+pub struct Snapshot {
+    /// The agent itself.
+    pub agent: AgentView,
+    /// What it observes.
+    pub workloads: Vec<WorkloadView>,
+}
+
+/// The agent itself. Counts are since its start.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct AgentView {
+    /// Its version.
+    pub version: String,
+    /// Its host.
+    pub host: String,
+    /// Seconds since its start.
+    pub uptime_s: f64,
+    /// How each hook is served: name and rung.
+    pub hooks: Vec<(String, String)>,
+    /// Processes known.
+    pub processes: usize,
+    /// Containers known.
+    pub containers: usize,
+    /// Inputs stepped.
+    pub inputs: u64,
+    /// Inputs that came too late for their place in the order of time.
+    pub late: u64,
+    /// Findings made.
+    pub findings: u64,
+    /// Findings that standard output did not take.
+    pub not_printed: u64,
+    /// Records lost, by stage and kind.
+    pub lost: Vec<Lost>,
+    /// Put out to keep memory bounded, by kind.
+    pub evicted: Vec<(String, u64)>,
+    /// Each signal's delivery.
+    pub export: Vec<LaneView>,
+    /// Duration of the last sweep over the watched, seconds.
+    pub sweep_s: f64,
+    /// Readers that have shown no sign of life for longer than two of their intervals.
+    pub stalled: Vec<String>,
+    /// Resident memory, bytes.
+    pub memory: u64,
+    /// CPU time used, seconds.
+    pub cpu_s: f64,
+}
+
+/// One signal's delivery.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct LaneView {
+    /// What goes where.
+    pub name: String,
+    /// `logs`, `traces` or `metrics`.
+    pub signal: String,
+    /// Records waiting.
+    pub waiting: usize,
+    /// Their bytes.
+    pub waiting_bytes: usize,
+    /// Taken by the receiver.
+    pub delivered: u64,
+    /// Rejected within a request that it took.
+    pub rejected: u64,
+    /// Refused for good.
+    pub refused: u64,
+    /// Dropped because there was no room.
+    pub dropped: u64,
+    /// Requests sent again.
+    pub retries: u64,
+    /// Why the last request failed, while it does.
+    pub failing: Option<String>,
+}
+
+/// Resident memory in bytes and CPU time in seconds of this process; zeros where they cannot be read.
+pub(super) fn own_use() -> (u64, f64) {
+    let pages = fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|statm| statm.split_whitespace().nth(1)?.parse::<u64>().ok())
+        .unwrap_or(0);
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let seconds = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
+    (pages * rustix::param::page_size() as u64, seconds)
+}

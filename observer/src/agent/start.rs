@@ -1,0 +1,213 @@
+//! The start of the agent and its loop: reads the configuration, starts every reader, passes on what they deliver.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use observer_core::{Engine, Input, What, input::Begin, time::BootTime};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    clock, inspector::Inspector, intake, observation::Observation, order::Order, pods, pulse::Pulse, rings,
+    sampling::Sampling, scan::Scanner, serve,
+};
+use crate::{
+    command::say,
+    config::Config,
+    export::Exporters,
+    kernel::{Hook, Kernel, Options, Rung},
+    record::{self, RecordError, Recorder},
+    source::{
+        Cgroups, Procfs, Sampler,
+        cgroup::{Hierarchy, HierarchyError},
+    },
+};
+
+/// Why the agent cannot run, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The recording could not be started.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// No hierarchy accounts for memory here.
+    #[error(transparent)]
+    Hierarchy(#[from] HierarchyError),
+    /// An exporter could not be set up.
+    #[error(transparent)]
+    Export(#[from] crate::export::ExportError),
+    /// The operating system refused something every program needs.
+    #[error("cannot {what}: {error}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        error: std::io::Error,
+    },
+}
+
+/// How often the engine hears of the time, and losses are told to it.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the wall clock is read again.
+const CLOCK: Duration = Duration::from_secs(60);
+/// Inputs taken from a channel at once.
+const BURST: usize = 1_024;
+
+/// Observes until SIGTERM or SIGINT.
+pub fn run(config: &Config) -> Result<(), AgentError> {
+    let system = |what| move |error| AgentError::System { what, error };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("agent")
+        .enable_all()
+        .build()
+        .map_err(system("start threads"))?;
+    runtime.block_on(observe(config))
+}
+
+async fn observe(config: &Config) -> Result<(), AgentError> {
+    let system = |what| move |error| AgentError::System { what, error };
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("handle SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("handle SIGINT"))?;
+
+    let hierarchy = Arc::new(Hierarchy::discover(&config.procfs, Some(&config.cgroupfs))?);
+    let recorder = config.record.as_deref().map(Recorder::create).transpose()?;
+    let exporters = Exporters::start(config)?;
+    let (intake, mut outlet) = intake::channel();
+    let procfs = Arc::new(Procfs::new(&config.procfs, Arc::clone(&hierarchy)));
+    let sampler = Sampler::new(
+        Arc::clone(&procfs),
+        Cgroups::new(Arc::clone(&hierarchy)),
+        config.max_processes,
+    );
+    let (kernel, kernel_rings, report) = Kernel::load(&Options::of(config));
+    for line in report.unavailable.iter().cloned().chain(report.degradations()) {
+        say(line);
+    }
+    // Without these two, processes that come and go are found by looking for them.
+    let blind = [Hook::Exec, Hook::Exit]
+        .into_iter()
+        .any(|hook| report.rung(hook) == Rung::Files);
+    let pulses = [
+        Pulse::new("rings", rings::PATIENCE),
+        Pulse::new("sampler", config.sample_interval),
+    ];
+    let mut observation = Observation {
+        engine: Engine::new(),
+        began: clock::anchor(),
+        hooks: report
+            .hooks
+            .iter()
+            .map(|hook| (hook.hook.name().to_owned(), hook.rung.name().to_owned()))
+            .collect(),
+        pulses: pulses.to_vec(),
+        inputs: 0,
+        lost: BTreeMap::new(),
+        stalled: Vec::new(),
+        order: Order::default(),
+        recorder,
+        exporters,
+        inspector: Inspector::start(
+            Arc::clone(&procfs),
+            Cgroups::new(Arc::clone(&hierarchy)),
+            intake.clone(),
+        )
+        .map_err(system("start a thread"))?,
+        sampling: Sampling::start(
+            sampler,
+            kernel,
+            config.sample_interval,
+            pulses[1].clone(),
+            intake.clone(),
+        )
+        .map_err(system("start a thread"))?,
+    };
+    observation.step(&Input {
+        at: clock::boot(),
+        what: What::Begin(Box::new(begin(config, &hierarchy))),
+    });
+    observation.record(Recorder::flush);
+    pods::start(config, intake.clone());
+    rings::start(kernel_rings, pulses[0].clone(), intake.clone()).map_err(system("start a thread"))?;
+    let scanner =
+        Scanner::start(procfs, blind.then_some(config.sample_interval), intake).map_err(system("start a thread"))?;
+
+    let (ask, mut asked) = mpsc::channel(8);
+    if let Some(path) = &config.status_socket {
+        serve::unix(path, ask.clone()).await;
+    }
+    if let Some(address) = config.listen {
+        serve::http(address, ask).await;
+    }
+
+    let (mut ticks, mut clocks, mut exports) = (interval(TICK), interval(CLOCK), interval(config.metrics_interval));
+    exports.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut edges, mut answers) = (Vec::with_capacity(BURST), Vec::with_capacity(BURST));
+    loop {
+        let due = observation.order.due();
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = ticks.tick() => observation.tick(&outlet, &scanner),
+            Some(answer) = asked.recv() => drop(answer.send(observation.snapshot())),
+            _ = exports.tick() => observation.export_metrics(),
+            _ = clocks.tick() => observation.order.push(Input { at: clock::boot(), what: What::Clock(clock::anchor()) }),
+            _ = outlet.edges.recv_many(&mut edges, BURST) => {}
+            _ = outlet.answers.recv_many(&mut answers, BURST) => {}
+            () = until(due), if due.is_some() => {}
+        }
+        edges
+            .drain(..)
+            .chain(answers.drain(..))
+            .for_each(|input| observation.order.push(input));
+        observation.advance(clock::boot());
+    }
+    let deadline = Instant::now() + config.stop_timeout;
+    observation.finish(&mut outlet, deadline).await;
+    Ok(())
+}
+
+/// Sleeps until an instant of boot time.
+async fn until(due: Option<BootTime>) {
+    if let Some(due) = due {
+        sleep(Duration::from_nanos(due.since(clock::boot()))).await;
+    }
+}
+
+fn begin(config: &Config, hierarchy: &Hierarchy) -> Begin {
+    let read = |path: &str| {
+        std::fs::read_to_string(config.procfs.join(path))
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default()
+    };
+    let uname = rustix::system::uname();
+    Begin {
+        format: record::FORMAT,
+        agent: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: read("sys/kernel/random/boot_id"),
+        host: uname.nodename().to_string_lossy().into_owned(),
+        clock: clock::anchor(),
+        sample_interval_s: config.sample_interval.as_secs_f64(),
+        host_memory: host_memory(&read("meminfo")),
+        cgroup_version: hierarchy.version(),
+        settings: config.settings.clone(),
+    }
+}
+
+/// `MemTotal` of /proc/meminfo, bytes; 0 where it is not told. (The kernel's kB are 1024 bytes.)
+fn host_memory(meminfo: &str) -> u64 {
+    meminfo
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
+        .unwrap_or(0)
+        .saturating_mul(1024)
+}

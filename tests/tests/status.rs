@@ -1,0 +1,77 @@
+//! What a running agent says of itself: over its socket, and to a scraper.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::Command,
+};
+
+use observer_tests::{agent::Agent, need, places};
+
+/// One HTTP exchange: the status line's code and the body.
+fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: observer\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[test]
+fn the_socket_and_the_scraper_are_told_the_same() {
+    need!(Root);
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("status.sock");
+    let socket = socket.to_str().unwrap();
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string();
+    let _agent = Agent::start(&["--hooks", "off", "--status-socket", socket, "--listen", &address]).unwrap();
+
+    // The first Input is recorded before the sockets are bound.
+    let deadline = std::time::Instant::now() + observer_tests::agent::DEADLINE;
+    while TcpStream::connect(&address).is_err() {
+        assert!(std::time::Instant::now() < deadline, "nothing listens at {address}");
+        std::thread::yield_now();
+    }
+    assert_eq!(get(&address, "/healthz"), (200, "ok\n".to_owned()));
+    assert_eq!(get(&address, "/readyz").0, 200);
+    assert_eq!(get(&address, "/").0, 404);
+    let (code, metrics) = get(&address, "/metrics");
+    assert_eq!(code, 200);
+    assert!(metrics.contains("observer_agent_inputs_total{"), "{metrics}");
+    assert!(metrics.contains("observer_agent_hook_rung=\"files only\""), "{metrics}");
+
+    let output = Command::new(places::agent())
+        .args(["status", "--status-socket", socket])
+        .output()
+        .unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(page.contains("hook      exec by files only"), "{page}");
+    let output = Command::new(places::agent())
+        .args(["status", "--status-socket", socket, "--json"])
+        .output()
+        .unwrap();
+    let snapshot: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(snapshot["agent"]["inputs"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn status_without_an_agent_says_so_in_one_line() {
+    need!(Root);
+    let output = Command::new(places::agent())
+        .args(["status", "--status-socket", "/nonexistent/s"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        message.starts_with("observer: no observer answers at /nonexistent/s"),
+        "{message}"
+    );
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
