@@ -164,8 +164,9 @@ pub enum Setting {
     ExitTellsGroupDead = 1,
     /// The hierarchy whose cgroups are reported: 0 for the unified one; [`ABSENT`] for all.
     CgroupHierarchy = 2,
-    /// 1 to log through aya-log.
-    Debug = 3,
+    /// 1 where resident-page counters must be read through the helper: up to 6.1 they are an array of a typedef, into
+    /// which the verifier of those kernels does not follow a typed load.
+    RssByHelper = 3,
 }
 
 /// Number of [`Setting`]s.

@@ -17,7 +17,7 @@ use observer_common::{
 
 use crate::{
     emit::emit,
-    memory::{Direct, field},
+    memory::{Direct, Probed, field},
     settings,
     task::Task,
 };
@@ -31,7 +31,14 @@ fn oom_btf_task(ctx: BtfTracePointContext) -> i32 {
     let task = Task::<Direct>::new(ctx.arg(0));
     let tid = task.tid().unwrap_or(0);
     let mm = task.follow(Field::TaskMm);
-    let pages = |of: Field| match mm.and_then(|mm| field::<Direct, i64>(mm, of)) {
+    let counter = |mm: *const u8, of: Field| {
+        if settings::setting(Setting::RssByHelper) == 1 {
+            field::<Probed, i64>(mm, of)
+        } else {
+            field::<Direct, i64>(mm, of)
+        }
+    };
+    let pages = |of: Field| match mm.and_then(|mm| counter(mm, of)) {
         // Counters are kept per CPU and summed lazily: a small one may read negative.
         Some(pages) => (if pages < 0 { 0 } else { pages as u64 }) * u64::from(settings::setting(Setting::PageSize)),
         None => UNKNOWN,

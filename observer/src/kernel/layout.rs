@@ -46,6 +46,11 @@ fn step_into(btf: &Btf<'_>, at: Member, name: &str) -> Option<Member> {
     })
 }
 
+/// Whether the resident-page counters are the older structure with an array of a typedef.
+pub fn rss_is_a_structure(btf: &Btf<'_>) -> bool {
+    btf.structure("mm_rss_stat").is_some()
+}
+
 /// `mm_struct.rss_stat` is a structure with an array `count` up to 6.1, and an array of `percpu_counter`, each with
 /// its sum in `count`, after it.
 fn rss_counter(btf: &Btf<'_>, rss_stat: Member, n: u32) -> Option<Member> {

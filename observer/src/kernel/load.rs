@@ -24,11 +24,15 @@ use super::{
 /// `/proc/self/ns/pid` of the host's first namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 pub(super) const INIT_PID_NAMESPACE: &str = "pid:[4026531836]";
 
+/// Where `mark_victim` passes only a pid, as in Debian's 5.10.
+const LOST_TO_A_BARE_PID: &str = "the victim's start time, cgroup and sizes; its process if a thread is named";
+
 /// What this kernel's own files say about it.
 struct Kernel {
     /// aya's own view of BTF, for attaching; `None` with the reason.
     btf: Result<AyaBtf, String>,
     offsets: [u32; FIELDS],
+    rss_is_a_structure: bool,
     formats: [u32; FORMATS],
     /// Prototype of each hook's BTF tracepoint, in the order of [`Hook::ALL`].
     prototypes: [Option<Vec<Parameter>>; Hook::ALL.len()],
@@ -68,6 +72,7 @@ impl Kernel {
         let mut kernel = Self {
             btf: Err(String::new()),
             offsets: [ABSENT; FIELDS],
+            rss_is_a_structure: false,
             formats: layout::formats(layout::tracefs()),
             prototypes: [const { None }; Hook::ALL.len()],
         };
@@ -79,6 +84,7 @@ impl Kernel {
         let blob = fs::read(VMLINUX).map_err(|error| format!("cannot read {VMLINUX}: {error}"))?;
         let btf = Btf::parse(&blob).map_err(|error| format!("cannot parse {VMLINUX}: {error}"))?;
         self.offsets = layout::offsets(&btf);
+        self.rss_is_a_structure = layout::rss_is_a_structure(&btf);
         for (prototype, hook) in self.prototypes.iter_mut().zip(Hook::ALL) {
             *prototype = btf.prototype(&format!("btf_trace_{}", hook.tracepoint()));
         }
@@ -90,6 +96,13 @@ impl Kernel {
         self.prototypes.get(index)?.as_deref()
     }
 
+    /// Whether the hook's first argument is a structure: `mark_victim` carried a bare pid once.
+    fn passes_pointer(&self, hook: Hook) -> bool {
+        // The prototype begins with a `void *` of its own.
+        self.prototype(hook)
+            .is_some_and(|parameters| parameters.get(1) == Some(&Parameter::Pointer))
+    }
+
     fn settings(&self) -> [u32; SETTINGS] {
         let mut settings = [0; SETTINGS];
         // The prototype counts the `void *` that every such typedef starts with.
@@ -99,6 +112,7 @@ impl Kernel {
         settings[Setting::PageSize as usize] = rustix::param::page_size() as u32;
         settings[Setting::ExitTellsGroupDead as usize] = u32::from(tells);
         settings[Setting::CgroupHierarchy as usize] = memory_hierarchy();
+        settings[Setting::RssByHelper as usize] = u32::from(self.rss_is_a_structure);
         settings
     }
 }
@@ -139,19 +153,24 @@ fn serve(ebpf: &mut Ebpf, kernel: &Kernel, options: &Options, hook: Hook) -> Hoo
         }
         Rung::Files
     };
+    let lost = if hook == Hook::OomVictim && rung == Rung::TpBtf && !kernel.passes_pointer(hook) {
+        LOST_TO_A_BARE_PID
+    } else {
+        hook.lost(rung, kernel.btf.is_ok())
+    };
     HookReport {
         hook,
         rung,
         failed,
-        lost: hook.lost(rung, kernel.btf.is_ok()),
+        lost,
     }
 }
 
 fn attach_btf(ebpf: &mut Ebpf, kernel: &Kernel, hook: Hook) -> Result<(), String> {
     let btf = kernel.btf.as_ref().map_err(Clone::clone)?;
-    let prototype = kernel
-        .prototype(hook)
-        .ok_or_else(|| format!("the kernel's BTF has no tracepoint {}", hook.tracepoint()))?;
+    if kernel.prototype(hook).is_none() {
+        return Err(format!("the kernel's BTF has no tracepoint {}", hook.tracepoint()));
+    }
     if let Some(missing) = hook
         .btf_needs()
         .iter()
@@ -160,8 +179,7 @@ fn attach_btf(ebpf: &mut Ebpf, kernel: &Kernel, hook: Hook) -> Result<(), String
         let (structure, member) = missing.path();
         return Err(format!("the kernel's BTF has no {structure}.{member}"));
     }
-    let first_is_pointer = prototype.get(1) == Some(&Parameter::Pointer);
-    let program: &mut BtfTracePoint = program(ebpf, hook.btf_program(first_is_pointer))?;
+    let program: &mut BtfTracePoint = program(ebpf, hook.btf_program(kernel.passes_pointer(hook)))?;
     program.load(hook.tracepoint(), btf).map_err(|error| reason(&error))?;
     // Growth is only verified here: it is attached while a process is traced.
     if hook != Hook::Growth {
@@ -263,11 +281,13 @@ fn reason(error: &ProgramError) -> String {
         return chain(error);
     };
     let log = verifier_log.to_string();
+    // The last line of the log that is not of the verifier's own statistics.
+    let statistics = ["processed ", "stack depth ", "verification time "];
     let verdict = log
         .lines()
         .rev()
         .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with("processed "));
+        .find(|line| !line.is_empty() && !statistics.iter().any(|start| line.starts_with(start)));
     match verdict {
         Some(verdict) => format!("the kernel refused the program: {io_error}: {verdict}"),
         None => format!("the kernel refused the program: {io_error}"),

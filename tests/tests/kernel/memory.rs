@@ -59,8 +59,20 @@ fn victim(rung: Rung) {
     assert_eq!(app.wait().unwrap(), 137);
     let victim = victim_among(&mut tap, &[process.pid]);
     assert_eq!((victim.process.pid, victim.tid), (process.pid, process.pid));
-    if rung == Rung::TpBtf {
+    let lost = tap
+        .report
+        .hooks
+        .iter()
+        .find(|report| report.hook == Hook::OomVictim)
+        .unwrap()
+        .lost;
+    // A kernel whose hook carries a bare pid tells neither start nor sizes, and is reported so.
+    if lost == "nothing" {
         assert_eq!(victim.process, process);
+        assert!(
+            victim.anon.is_some() && victim.file.is_some() && victim.shmem.is_some(),
+            "{victim:?}"
+        );
     }
     // Where this kernel tells sizes, they are those of a process that filled 96 MiB, in bytes.
     if let Some(anon) = victim.anon {
