@@ -1,7 +1,7 @@
 //! What the agent has seen: reads the Inputs of its recording as they are written, produces the state of each service
 //! for the live table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use observer_core::{
     Input, What,
@@ -32,6 +32,8 @@ pub(super) struct Everything {
     services: BTreeMap<String, Seen>,
     /// Which process belongs to which service.
     processes: BTreeMap<ProcessKey, String>,
+    /// Processes marked by the OOM killer: one that is slow to die is marked again and again.
+    victims: BTreeSet<ProcessKey>,
 }
 
 impl Everything {
@@ -53,7 +55,9 @@ impl Everything {
                 }
             }
             What::Kernel(KernelEvent::OomVictim(victim)) => {
-                if let Some(service) = self.service(victim.process) {
+                if self.victims.insert(victim.process)
+                    && let Some(service) = self.service(victim.process)
+                {
                     service.oom_kills += 1;
                 }
             }
