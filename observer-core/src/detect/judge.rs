@@ -23,7 +23,7 @@ const YOUNG: f64 = 0.67;
 /// The same where growth began late in the run: a nightly job, a swing.
 const LATE: f64 = 0.78;
 /// The same where nothing is known of the load, before a whole day was seen.
-const BLIND: f64 = 0.76;
+const BLIND: f64 = 0.69;
 /// Saturation from which growth is `suspected`.
 const SUSPECT: f64 = 0.45;
 
