@@ -3,14 +3,21 @@
 
 mod catalogue;
 mod judge;
+mod peers;
+mod picture;
 mod rng;
 mod score;
 mod simulate;
 mod spec;
+mod table;
 
-use std::process::ExitCode;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use self::score::{Outcome, by_kind, figures};
@@ -30,6 +37,15 @@ pub(crate) struct Options {
     /// Say every verdict
     #[arg(long)]
     verbose: bool,
+    /// Run the rules of others beside ours
+    #[arg(long)]
+    peers: bool,
+    /// Write the table into docs/detection.md (with the others' rules)
+    #[arg(long)]
+    write: bool,
+    /// Draw what was missed and what was accused falsely into this directory, as SVG
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
 }
 
 /// A set of seeds.
@@ -44,6 +60,14 @@ enum Set {
 }
 
 impl Set {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Tuning => "tuning",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
     const fn first_seed(self) -> u64 {
         match self {
             Self::Tuning => 1,
@@ -55,6 +79,10 @@ impl Set {
 
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut peers: Vec<(&str, Vec<Outcome>)> = peers::Peer::ALL.map(|peer| (peer.name(), Vec::new())).to_vec();
+    if let Some(directory) = &options.pictures {
+        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    }
     for kind in catalogue::KINDS {
         if !options.kind.is_empty() && !options.kind.iter().any(|wanted| wanted == kind) {
             continue;
@@ -62,9 +90,6 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
         for seed in 0..options.seeds {
             let spec = catalogue::spec(kind, options.set.first_seed() + seed);
             let series = simulate::play(&spec);
-            if options.verbose {
-                println!("{kind}/{seed} {spec:?}");
-            }
             let said = judge::ours(&series, |verdict| {
                 if options.verbose {
                     println!(
@@ -79,10 +104,37 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
                     );
                 }
             });
-            outcomes.push(score::score(&series, &said));
+            let outcome = score::score(&series, &said);
+            if let Some(directory) = &options.pictures
+                && outcome.leaks != outcome.accused
+            {
+                let file = directory.join(format!("{kind}-{seed}.svg"));
+                fs::write(&file, picture::svg(&series, &outcome))
+                    .with_context(|| format!("cannot write {}", file.display()))?;
+            }
+            outcomes.push(outcome);
+            if options.peers || options.write {
+                for (peer, (_, outcomes)) in peers::Peer::ALL.into_iter().zip(&mut peers) {
+                    outcomes.push(score::score(&series, &peer.judge(&series)));
+                }
+            }
         }
     }
     print(&outcomes);
+    if options.peers || options.write {
+        let title = format!(
+            "{} series of each kind, {} seeds, observer {}:",
+            options.seeds,
+            options.set.name(),
+            env!("CARGO_PKG_VERSION")
+        );
+        let table = table::markdown(&title, &outcomes, &peers);
+        println!("{table}");
+        if options.write {
+            let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/detection.md");
+            table::write(&page, &table)?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

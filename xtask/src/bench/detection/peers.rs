@@ -129,7 +129,9 @@ fn longest_tooth(points: &[(f64, f64, f64)]) -> Option<&[(f64, f64, f64)]> {
 /// Slope (bytes per second) and R2 by least squares.
 fn fit(points: &[(f64, f64, f64)]) -> (f64, f64) {
     let n = points.len() as f64;
-    let (mt, my) = points.iter().fold((0.0, 0.0), |(t, y), point| (t + point.0 / n, y + point.1 / n));
+    let (mt, my) = points
+        .iter()
+        .fold((0.0, 0.0), |(t, y), point| (t + point.0 / n, y + point.1 / n));
     let (mut stt, mut sty, mut syy) = (0.0, 0.0, 0.0);
     for (t, y, _) in points {
         stt += (t - mt) * (t - mt);

@@ -12,7 +12,12 @@ const HEIGHT: f64 = 320.0;
 /// Level, limit, deaths and verdicts over time.
 pub(crate) fn svg(series: &Series, outcome: &Outcome) -> String {
     let end = series.rows.last().map_or(1.0, |row| row.t);
-    let top = series.rows.iter().map(|row| row.anon.max(row.limit)).fold(1.0, f64::max) * 1.05;
+    let top = series
+        .rows
+        .iter()
+        .map(|row| row.anon.max(row.limit))
+        .fold(1.0, f64::max)
+        * 1.05;
     let x = |t: f64| t / end * WIDTH;
     let y = |bytes: f64| HEIGHT - bytes / top * HEIGHT;
     let mut text = format!(
@@ -32,11 +37,17 @@ pub(crate) fn svg(series: &Series, outcome: &Outcome) -> String {
         let verb = if limit.is_empty() { 'M' } else { 'L' };
         let _ = write!(limit, "{verb}{:.1} {:.1}", x(row.t), y(row.limit));
     }
-    let _ = writeln!(text, "<path d=\"{limit}\" fill=\"none\" stroke=\"#c33\" stroke-dasharray=\"4 3\"/>");
+    let _ = writeln!(
+        text,
+        "<path d=\"{limit}\" fill=\"none\" stroke=\"#c33\" stroke-dasharray=\"4 3\"/>"
+    );
     let _ = writeln!(text, "<path d=\"{path}\" fill=\"none\" stroke=\"#247\"/>");
     for (_, death) in &series.deaths {
         let at = x(*death);
-        let _ = writeln!(text, "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"0\" y2=\"{HEIGHT}\" stroke=\"#c33\" stroke-width=\"0.5\"/>");
+        let _ = writeln!(
+            text,
+            "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"0\" y2=\"{HEIGHT}\" stroke=\"#c33\" stroke-width=\"0.5\"/>"
+        );
     }
     for (t, state) in &outcome.states {
         let (letter, colour) = match state {

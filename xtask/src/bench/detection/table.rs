@@ -76,7 +76,10 @@ pub(crate) fn markdown(title: &str, ours: &[Outcome], peers: &[(&str, Vec<Outcom
             number(f.lead, 2),
             number(median(of.iter().filter_map(|outcome| Some(outcome.forecast?.0))), 2),
             number(f.coverage, 2),
-            number(of.iter().map(|outcome| outcome.findings).sum::<usize>() as f64 / of.len() as f64, 2),
+            number(
+                of.iter().map(|outcome| outcome.findings).sum::<usize>() as f64 / of.len() as f64,
+                2
+            ),
             number(f.retract / 60.0, 0)
         );
     }
