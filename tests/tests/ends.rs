@@ -161,14 +161,14 @@ fn the_kernels_oom_killer() {
 #[test]
 fn the_heap_limit_as_process_1() {
     need!(Root, Bpf, Runc, Node);
-    let spec = Watched::leak("heap-init", 512, "heap", 60).with("NODE_OPTIONS", "--max-old-space-size=64");
+    let spec = Watched::leak("heap-init", 512, "heap", 20).with("NODE_OPTIONS", "--max-old-space-size=64");
     heap_death(Watched::start("heap-init", spec).unwrap());
 }
 
 #[test]
 fn the_heap_limit_below_a_shell() {
     need!(Root, Bpf, Runc, Node);
-    let spec = Watched::leak("heap-shell", 512, "heap", 60).with("NODE_OPTIONS", "--max-old-space-size=64");
+    let spec = Watched::leak("heap-shell", 512, "heap", 20).with("NODE_OPTIONS", "--max-old-space-size=64");
     heap_death(Watched::start("heap-shell", spec.below_a_shell()).unwrap());
 }
 

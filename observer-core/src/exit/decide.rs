@@ -102,10 +102,16 @@ pub fn decide(evidence: &Evidence<'_>) -> End {
 }
 
 impl<'a> Evidence<'a> {
-    /// The last stop signal from a process, not older than the longest grace period.
+    /// The last stop signal, not older than the longest grace period: from another process where there is one, since
+    /// Node.js answers a stop signal by raising it against itself once it has put its terminal in order.
     fn stop(&self) -> Option<&'a SignalSeen> {
         let recent = |s: &&&SignalSeen| is_stop(s.signal) && s.delivered && self.at.since(s.at) <= STOP_GRACE;
-        self.signals.iter().rev().find(recent).copied()
+        let foreign = |s: &&&SignalSeen| recent(s) && s.sender_pid != self.pid;
+        let newest_first = || self.signals.iter().rev();
+        newest_first()
+            .find(foreign)
+            .or_else(|| newest_first().find(recent))
+            .copied()
     }
 
     /// The last SIGKILL that a process sent.
@@ -290,10 +296,11 @@ fn crashed(e: &Evidence<'_>, signal: u8) -> End {
         ),
         (Some(rss), Some(limit)) => e.end(
             Cause::Crash,
-            Confidence::Observed,
+            // A sample may be as old as the interval between two: a heap that filled within it was not seen.
+            Confidence::Inferred,
             None,
             format!(
-                "{how} with {} resident, far below the predicted heap limit of {}",
+                "{how} with {} resident when last seen, far below the predicted heap limit of {}",
                 bytes(rss),
                 bytes(limit)
             ),
