@@ -81,7 +81,7 @@ impl Kernel {
     }
 
     fn read_btf(&mut self) -> Result<AyaBtf, String> {
-        let blob = fs::read(VMLINUX).map_err(|error| format!("cannot read {VMLINUX}: {error}"))?;
+        let blob = fs::read(VMLINUX).map_err(|error| format!("cannot read the kernel's BTF at {VMLINUX}: {error}"))?;
         let btf = Btf::parse(&blob).map_err(|error| format!("cannot parse {VMLINUX}: {error}"))?;
         self.offsets = layout::offsets(&btf);
         self.rss_is_a_structure = layout::rss_is_a_structure(&btf);

@@ -102,7 +102,7 @@ impl Host {
 }
 
 fn btf() -> Result<usize, String> {
-    let blob = fs::read(VMLINUX).map_err(|error| format!("cannot read {VMLINUX}: {error}"))?;
+    let blob = fs::read(VMLINUX).map_err(|error| format!("cannot read the kernel's BTF at {VMLINUX}: {error}"))?;
     Btf::parse(&blob)
         .map(|btf| btf.len())
         .map_err(|error| format!("cannot parse {VMLINUX}: {error}"))
