@@ -212,7 +212,8 @@ fn v8_heap() {
         rss: Some(60 * MB),
         ..full.clone()
     };
-    assert_eq!(decided(&small), (Cause::Crash, Observed));
+    // Not observed: the sample that says "small" is older than the death.
+    assert_eq!(decided(&small), (Cause::Crash, Inferred));
     // As init the kernel ignores SIGABRT, and the abort traps.
     let ignored = signal(6, -6, false, 10, "node");
     for trap in [11, 5, 4] {
@@ -288,6 +289,14 @@ fn stops() {
         assert_eq!((end.cause, end.confidence), (Cause::Terminated, Observed), "{status:?}");
         assert_eq!(end.sender.map(|s| (s.pid, s.signal)), Some((7, 15)));
     }
+    // Node.js raises the signal again against itself: it was still bash that asked.
+    let raised = signal(15, -6, true, 10, "node");
+    let again = decide(&Evidence {
+        pid: 10,
+        signals: vec![&term, &raised],
+        ..node(Some(Signal(15)))
+    });
+    assert_eq!(again.sender.map(|s| s.pid), Some(7));
     let unseen = node(Some(Signal(15)));
     assert_eq!(decided(&unseen), (Cause::Terminated, Inferred));
     let old = SignalSeen {
