@@ -30,7 +30,7 @@ pub enum ProcError {
         file: &'static str,
     },
     /// The procfs itself could not be read.
-    #[error("cannot list {root}: {source}; point --proc-root at the host's procfs")]
+    #[error("cannot list {root}: {source}; point --procfs at the host's procfs")]
     Root {
         /// Where procfs was looked for.
         root: String,
