@@ -176,7 +176,7 @@ fn the_heap_limit_below_a_shell() {
 fn the_heap_limit_that_nobody_set() {
     need!(Root, Bpf, Runc, Node);
     // At 512 MiB V8 takes some 260 MB for its heap and dies with the container half empty.
-    let spec = Watched::leak("heap-default", 512, "heap", 80);
+    let spec = Watched::leak("heap-default", 512, "heap", 40);
     heap_death(Watched::start("heap-default", spec).unwrap());
 }
 
@@ -192,7 +192,7 @@ fn heap_death(mut watched: Watched) {
 fn version(name: &'static str, node: PathBuf, what: &str) -> Watched {
     // As process 1, where the two deaths look most alike.
     let mut spec = if what == "heap" {
-        Watched::leak(name, 512, what, 80).with("NODE_OPTIONS", "--max-old-space-size=96")
+        Watched::leak(name, 512, what, 20).with("NODE_OPTIONS", "--max-old-space-size=96")
     } else {
         Watched::leak(name, 160, what, 60)
     };
