@@ -113,7 +113,7 @@ fn what_is_only_called_so_is_not() {
     let script = directory.file("node");
     fs::write(
         &script,
-        "#!/bin/sh\n# stays a shell: the last command is not the only one\nsleep 600; exit 0\n",
+        "#!/bin/sh\n# stays a shell, and leaves nobody behind for long when it is killed\nwhile :; do sleep 1; done\n",
     )
     .unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();

@@ -6,7 +6,9 @@ use std::{
     ffi::OsStr,
     io::{BufRead as _, BufReader, Read},
     process::{Command, Stdio},
+    sync::mpsc::RecvTimeoutError,
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -116,8 +118,21 @@ pub(crate) fn each_line(mut command: Command, mut line: impl FnMut(&str) + Send)
             .map(|stream| Box::new(stream) as Box<dyn Read + Send>),
     );
     drop(sender);
-    for text in lines {
-        line(&text);
+    loop {
+        match lines.recv_timeout(Duration::from_millis(500)) {
+            Ok(text) => line(&text),
+            Err(RecvTimeoutError::Disconnected) => break,
+            // A process that outlived the command may hold its output open for ever: the command's own end counts.
+            Err(RecvTimeoutError::Timeout) => {
+                if child
+                    .try_wait()
+                    .with_context(|| format!("cannot wait for `{shown}`"))?
+                    .is_some()
+                {
+                    break;
+                }
+            }
+        }
     }
     Ok(child
         .wait()
