@@ -6,7 +6,7 @@
 pub enum Place {
     /// Memory in V8's pattern: in the region where V8 asks for its heap, or aligned to its pages of 256 KiB.
     V8Heap = 0,
-    /// `brk` and the allocator's arenas.
+    /// `brk` and the allocator's arenas, and what it maps, 1 MiB at a time, where `brk` finds no room.
     Malloc = 1,
     /// Other anonymous mappings of at least 128 KiB (the allocator's `mmap` threshold): buffers.
     LargeBuffer = 2,

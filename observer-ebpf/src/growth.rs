@@ -37,6 +37,9 @@ const V8_PAGE: u64 = 256 << 10;
 const V8_REGION: core::ops::Range<u64> = 1 << 32..1 << 46;
 /// glibc serves requests of this size and more by mappings of their own (`DEFAULT_MMAP_THRESHOLD_MIN`, malloc.c).
 const LARGE: u64 = 128 << 10;
+/// Where `brk` finds no room (V8 puts its code next to a fixed program, and its heap's end with it: one start in three of
+/// Node.js 18), glibc grows the main arena by mappings of this size instead (`MMAP_AS_MORECORE_SIZE`, malloc.c).
+const INSTEAD_OF_BRK: u64 = 1 << 20;
 /// Thread stacks are made writable in one piece; an allocator's arena grows by less.
 const STACK: u64 = 1 << 20;
 /// Results from here up are error codes (`-MAX_ERRNO`).
@@ -98,7 +101,7 @@ fn recognise(called: u32) -> Option<Syscall> {
 fn place(start: u64, length: u64, may_be_v8: bool) -> Place {
     if V8_REGION.contains(&start) || (may_be_v8 && start % V8_PAGE == 0 && length >= V8_PAGE) {
         Place::V8Heap
-    } else if length >= LARGE {
+    } else if length >= LARGE && length != INSTEAD_OF_BRK {
         Place::LargeBuffer
     } else {
         Place::Malloc
