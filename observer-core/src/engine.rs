@@ -13,6 +13,7 @@
 //! nothing waits for an event. Inputs may be late, doubled or missing; none of them makes the engine fail.
 
 mod bare;
+mod closing;
 #[cfg(test)]
 mod consistency;
 mod create;
@@ -23,6 +24,7 @@ mod facts;
 mod level;
 mod naming;
 mod release;
+mod restore;
 mod settle;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -108,7 +110,8 @@ impl Engine {
         let mut out = Output::default();
         self.now = self.now.max(input.at);
         match &input.what {
-            What::Begin(begin) => self.begin(input.at, begin, &mut out),
+            What::Begin(begin) => self.begin(input.at, begin),
+            What::Restore(state) => self.restore(input.at, state, &mut out),
             What::Clock(anchor) => self.clock = *anchor,
             What::Kernel(event) => self.edge(input.at, event, &mut out),
             What::Process(facts) => self.process(input.at, facts, &mut out),
@@ -118,8 +121,11 @@ impl Engine {
             What::OomKills { cgroup, count } => self.oom_kills(cgroup, *count),
             What::Lost(lost) => self.lost(input.at, lost, &mut out),
             What::Gap { from, reason } => self.gap(input.at, *from, reason, &mut out),
-            What::Tick => {}
-            What::End => self.settle_all(&mut out),
+            What::Tick => self.release_due(&mut out),
+            What::End => {
+                self.settle_all(&mut out);
+                self.release_all_closing(&mut out);
+            }
         }
         self.settle_due(&mut out);
         self.last = self.now;
@@ -149,29 +155,8 @@ impl Engine {
         }
     }
 
-    /// The agent starts, or starts again with the state it had put away.
-    fn begin(&mut self, at: BootTime, begin: &Begin, out: &mut Output) {
-        let before = (!self.boot_id.is_empty()).then_some(self.last);
-        if before.is_some() && self.boot_id != begin.boot_id {
-            // The host was booted: nobody lives on, and times of two boots do not compare.
-            *self = Self {
-                now: at,
-                last: at,
-                ..Self::default()
-            };
-            self.circumstances(at, begin);
-            let reason = "the host was restarted; what was known of it before is not carried over";
-            self.gap(at, at, reason, out);
-            return;
-        }
-        self.circumstances(at, begin);
-        if let Some(before) = before {
-            self.gap(before, at, "the agent was not running", out);
-            self.watch_again(out);
-        }
-    }
-
-    fn circumstances(&mut self, at: BootTime, begin: &Begin) {
+    /// The agent starts.
+    fn begin(&mut self, at: BootTime, begin: &Begin) {
         self.begun = at;
         self.boot_id.clone_from(&begin.boot_id);
         self.host.clone_from(&begin.host);
@@ -179,26 +164,6 @@ impl Engine {
         self.cgroup_version = begin.cgroup_version;
         self.clock = begin.clock;
         self.settings = begin.settings.clone();
-    }
-
-    /// The agent's other parts start anew and know nothing of what was watched.
-    fn watch_again(&mut self, out: &mut Output) {
-        for process in self.registry.processes.iter_mut().filter(|p| p.watched && p.alive()) {
-            process.traced = false;
-            let cgroup = process.cgroup.clone();
-            out.requests.push(Request::Watch {
-                process: process.key,
-                cgroup,
-            });
-        }
-        for container in self.registry.containers.iter_mut() {
-            container.run.tracing = false;
-            if !container.cgroup.is_empty() {
-                out.requests.push(Request::OomKills {
-                    cgroup: container.cgroup.clone(),
-                });
-            }
-        }
     }
 
     fn edge(&mut self, at: BootTime, event: &KernelEvent, out: &mut Output) {

@@ -145,6 +145,29 @@ pub struct Restart {
     pub previous: RunSummary,
     /// Its version differed from the new run's.
     pub rollout: bool,
+    /// Runs between the two that nobody saw, by the owner's own count of restarts.
+    #[serde(default)]
+    pub unseen: u32,
+}
+
+/// A run that has ended, with nothing more to be learnt of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndedRun {
+    /// Stable across replays and re-deliveries.
+    pub id: String,
+    /// Whose it was: that run's own, its version's included.
+    pub subject: Arc<Subject>,
+    /// The run.
+    pub run: RunSummary,
+    /// Its start on the wall clock.
+    pub started: WallTime,
+    /// Its end on the wall clock.
+    pub ended: WallTime,
+    /// A run of another version took its place.
+    pub rollout: bool,
+    /// W3C `traceparent` that a pipeline left on its pod.
+    #[serde(default)]
+    pub traceparent: Option<String>,
 }
 
 /// An ended run.

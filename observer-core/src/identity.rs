@@ -62,6 +62,18 @@ pub struct Workload {
     pub container: Option<String>,
 }
 
+impl Workload {
+    /// Whether a person may mean it by this name: its own, its service's, or either with its namespace
+    /// (`shop/checkout`).
+    pub fn is_called(&self, service: &str, name: &str) -> bool {
+        let own = |name: &str| name == self.name || name == service;
+        own(name)
+            || name
+                .split_once('/')
+                .is_some_and(|(namespace, name)| self.namespace.as_deref() == Some(namespace) && own(name))
+    }
+}
+
 /// What of a workload is running.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    Engine,
     container_facts::ContainerFacts,
     kernel::KernelEvent,
     process::{ProcessFacts, ProcessKey},
@@ -25,6 +26,8 @@ pub struct Input {
 pub enum What {
     /// The agent starts observing.
     Begin(Box<Begin>),
+    /// What an earlier agent knew when it was last able to put it away; right after [`What::Begin`].
+    Restore(Box<Engine>),
     /// The wall clock, read again.
     Clock(Anchor),
     /// An edge.

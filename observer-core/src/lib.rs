@@ -34,4 +34,6 @@ pub struct Output {
     pub requests: Vec<Request>,
     /// What the engine states.
     pub findings: Vec<Finding>,
+    /// Runs that have ended, each once, when nothing more can be learnt of it.
+    pub ended: Vec<finding::EndedRun>,
 }

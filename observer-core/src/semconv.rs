@@ -169,6 +169,21 @@ names! {
     /// Whether the new run is of another version. No convention.
     RESTART_ROLLOUT = "observer.restart.rollout";
 
+    /// Runs between the two that nobody saw, by Kubernetes' own count of restarts. Absent where there were none. No
+    /// convention.
+    RESTART_UNSEEN = "observer.restart.unseen";
+
+    /// On a span: the run's version, where its Resource has no `service.version`. No convention.
+    RUN_VERSION = "observer.run.version";
+    /// On a span: the run's highest usage, By. No convention.
+    RUN_PEAK = "observer.run.peak";
+    /// On a span: the run's lower ceiling, By. No convention.
+    RUN_CEILING = "observer.run.ceiling";
+    /// On a span: what set that ceiling. No convention.
+    RUN_CEILING_KIND = "observer.run.ceiling.kind";
+    /// On a span: slope of the run's trend, By per hour. No convention.
+    RUN_SLOPE = "observer.run.slope";
+
     /// Number of bytes at which the run dies, By. No convention.
     CEILING = "observer.memory.ceiling";
     /// `cgroup`, `cgroup_ancestor`, `v8_heap`, `learned`, `host`. No convention.

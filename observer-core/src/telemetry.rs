@@ -13,7 +13,7 @@ use crate::{
     Finding,
     detect::State,
     exit::Cause,
-    finding::{Event as What, RunSummary},
+    finding::{EndedRun, Event as What, RunSummary},
     semconv::{self, event},
     time::SECOND,
 };
@@ -79,6 +79,11 @@ pub fn event(finding: &Finding) -> Event {
         body: sentence::of(finding),
         attributes: attributes::of(finding),
     }
+}
+
+/// Attributes of the span of an ended run.
+pub fn run(ended: &EndedRun) -> Vec<(&'static str, Value)> {
+    attributes::of_run(ended)
 }
 
 fn name_and_severity(what: &What) -> (&'static str, Severity) {

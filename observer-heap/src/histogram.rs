@@ -160,16 +160,15 @@ impl<'c, 'm, M: Memory + ?Sized> Count<'c, 'm, M> {
         let Some(function) = strong(object.word(self.maps.layout.fields)) else {
             return Ok(());
         };
-        let shared = match self.functions.get(&function) {
-            Some(&shared) => shared,
-            None => {
-                let at = function + u64::from(self.maps.layout.function.shared);
-                let shared = strong(self.maps.peek.word(at)?).unwrap_or(0);
-                if self.functions.len() < MOST_FUNCTIONS {
-                    self.functions.insert(function, shared);
-                }
-                shared
+        let shared = if let Some(&shared) = self.functions.get(&function) {
+            shared
+        } else {
+            let at = function + u64::from(self.maps.layout.function.shared);
+            let shared = strong(self.maps.peek.word(at)?).unwrap_or(0);
+            if self.functions.len() < MOST_FUNCTIONS {
+                self.functions.insert(function, shared);
             }
+            shared
         };
         if self.isolate.suspended.len() < MOST_FUNCTIONS || self.isolate.suspended.contains_key(&shared) {
             self.isolate.suspended.entry(shared).or_default().add(object.size);

@@ -150,7 +150,7 @@ impl<'m, M: Memory + ?Sized> Maps<'m, M> {
 
     /// The map of the object at an address, if there is one.
     pub(crate) fn of(&self, address: u64) -> Result<Option<MapInfo>, Refusal> {
-        if address % 8 != 0 || self.pages.containing(address).is_none() {
+        if !address.is_multiple_of(8) || self.pages.containing(address).is_none() {
             return Ok(None);
         }
         Ok(self.lookup(self.peek.word(address)?)?.and_then(|id| self.info(id)))

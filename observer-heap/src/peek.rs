@@ -64,7 +64,7 @@ impl<'m, M: Memory + ?Sized> Peek<'m, M> {
             let offset = (at % BLOCK) as usize;
             let length = (out.len() - done).min(BLOCK as usize - offset);
             self.block(at - offset as u64, |block| {
-                out[done..done + length].copy_from_slice(&block[offset..][..length])
+                out[done..done + length].copy_from_slice(&block[offset..][..length]);
             })?;
             done += length;
         }

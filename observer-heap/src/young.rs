@@ -84,7 +84,10 @@ impl Young {
     fn mark(&mut self, address: u64, number: u64) {
         let Some(&index) = self.index.get(&number) else { return };
         let marks = &mut self.marks[index];
-        if address < marks.page.start || address >= marks.page.end.min(marks.page.base + PAGE) || address % 8 != 0 {
+        if address < marks.page.start
+            || address >= marks.page.end.min(marks.page.base + PAGE)
+            || !address.is_multiple_of(8)
+        {
             return;
         }
         let bit = ((address - marks.page.base) / 8) as usize;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{app, counterpart::KUBERNETES, lines::Lines, places};
 
 /// Longest time for anything a cluster is waited for.
-pub const DEADLINE: Duration = Duration::from_secs(180);
+pub const DEADLINE: Duration = Duration::from_mins(3);
 
 /// A cluster of this test's own; ended on drop.
 #[derive(Debug)]

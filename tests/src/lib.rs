@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod collector;
 pub mod container;
 pub mod counterpart;
+pub mod findings;
 pub mod lines;
 pub mod need;
 pub mod otlp;

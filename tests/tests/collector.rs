@@ -1,89 +1,30 @@
 //! OTLP as the real Collector takes it: sends findings through the agent's exporter, compares what the Collector wrote
 //! with what was to be said, field by field.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use observer::{config, export::otlp::Otlp};
-use observer_core::{
-    Finding,
-    exit::{Cause, End},
-    finding::{Confidence, Event, Misfit, Restart, RunSummary},
-    identity::{Slot, Subject, Workload},
-    telemetry,
-    time::{BootTime, WallTime},
+use observer_core::{Finding, telemetry};
+use observer_tests::{
+    collector::Collector,
+    findings::{finding, killed, misfit},
+    need,
+    otlp::Tls,
+    tls::certificates,
 };
-use observer_tests::{collector::Collector, need, otlp::Tls, tls::certificates};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// Findings of two workloads: one carries every type of attribute but lists, one is an ended run, so also a span.
+/// Findings of two workloads.
 fn findings() -> Vec<Finding> {
-    let misfit = |advice: &str| {
-        Event::Misfit(Misfit {
-            heap_limit: 2 << 30,
-            cgroup_limit: 1 << 30,
-            advice: advice.into(),
-        })
-    };
-    let end = End {
-        cause: Cause::KernelOom,
-        confidence: Confidence::Observed,
-        status: None,
-        sender: None,
-        because: "the kernel marked it".into(),
-    };
-    let previous = RunSummary {
-        run: 1,
-        started: BootTime(1_000_000_000),
-        ended: BootTime(9_000_000_000),
-        version: None,
-        end,
-        reported: None,
-        peak: 1 << 20,
-        ceiling: None,
-        slope_bytes_per_hour: Some(1.5),
-    };
-    let restart = Event::Restart(Box::new(Restart {
-        run: 2,
-        previous,
-        rollout: false,
-    }));
-    vec![
-        finding("cart", 1, misfit("ünïcode, \"quotes\" and\nlines")),
-        finding("shop", 2, misfit("set it")),
-        finding("cart", 10, restart),
-    ]
+    let mut odd = finding("cart", 1);
+    odd.event = misfit("ünïcode, \"quotes\" and\nlines");
+    vec![odd, finding("shop", 2), finding("cart", 10)]
 }
 
-/// The `nth` finding, that many seconds after boot.
-fn finding(service: &str, nth: u64, event: Event) -> Finding {
-    let resource = [
-        ("service.name", service),
-        ("k8s.namespace.name", "default"),
-        ("k8s.pod.uid", "3f0c8f5e-0000-4000-8000-000000000001"),
-    ];
-    let subject = Subject {
-        workload: Workload {
-            namespace: Some("default".into()),
-            kind: "Deployment".into(),
-            name: service.into(),
-            container: Some("api".into()),
-        },
-        slot: Slot::Cgroup(format!("/{service}")),
-        instance: 0,
-        run: 1,
-        version: None,
-        resource: resource.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-    };
-    Finding {
-        id: format!("{service}-{nth}"),
-        at: BootTime(nth * 1_000_000_000),
-        wall: WallTime(1_700_000_000_000_000_000 + nth * 1_000_000_000),
-        subject: Some(Arc::new(subject)),
-        event,
-        confidence: Confidence::Observed,
-        contradicted_by: "nothing".into(),
-    }
+fn publish(otlp: &Otlp) {
+    findings().iter().for_each(|finding| otlp.publish(finding));
+    otlp.publish_run(&killed("cart", 1, "1.0"));
 }
 
 fn exporter(flags: &[(&'static str, String)]) -> Otlp {
@@ -227,7 +168,7 @@ async fn the_collector_takes_every_field_over_both_protocols_with_and_without_tl
             if mode == "mutual TLS" {
                 // Without a client's certificate nothing gets through: what is written below came with one.
                 let stranger = exporter(&flags);
-                findings().iter().for_each(|finding| stranger.publish(finding));
+                publish(&stranger);
                 let deadline = Instant::now() + Duration::from_secs(30);
                 while stranger
                     .lanes()
@@ -251,8 +192,8 @@ async fn the_collector_takes_every_field_over_both_protocols_with_and_without_tl
                 flags.push(("otlp-client-key", file("client.key").display().to_string()));
             }
             let otlp = exporter(&flags);
-            findings().iter().for_each(|finding| otlp.publish(finding));
-            otlp.finish(Instant::now() + Duration::from_secs(60)).await;
+            publish(&otlp);
+            otlp.finish(Instant::now() + Duration::from_mins(1)).await;
             let (logs, traces) = collector.stop().unwrap();
             assert_logs(&logs, &case);
             assert_spans(&traces, &case);

@@ -1,64 +1,17 @@
 //! OTLP as others decode it: sends findings through the agent's exporter, reads what OpenTelemetry's own Python
 //! classes make of them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use observer::{config, export::otlp::Otlp};
-use observer_core::{
-    Finding,
-    exit::{Cause, End},
-    finding::{Confidence, Event, Gap, Misfit, Restart, RunSummary},
-    identity::{Slot, Subject, Workload},
-    time::{BootTime, WallTime},
-};
 use observer_tests::{
+    findings::{finding, killed},
     need,
     otlp::{Receiver, Tls},
     tls::certificates,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
-
-/// A finding of a service, or of the agent itself where the service's name is empty.
-fn finding(service: &str, nth: u64) -> Finding {
-    let subject = Subject {
-        workload: Workload {
-            namespace: None,
-            kind: "container".into(),
-            name: service.into(),
-            container: None,
-        },
-        slot: Slot::Cgroup(format!("/{service}")),
-        instance: 0,
-        run: 1,
-        version: None,
-        resource: BTreeMap::from([("service.name".to_owned(), service.to_owned())]),
-    };
-    let misfit = Misfit {
-        heap_limit: 2 << 30,
-        cgroup_limit: 1 << 30,
-        advice: "set it".into(),
-    };
-    let gap = Gap {
-        from: BootTime(1),
-        to: BootTime(2),
-        reason: "test".into(),
-        lost: 3,
-    };
-    Finding {
-        id: format!("{service}-{nth}"),
-        at: BootTime(nth),
-        wall: WallTime(1_700_000_000_000_000_000 + nth),
-        subject: (!service.is_empty()).then(|| Arc::new(subject)),
-        event: if service.is_empty() {
-            Event::Gap(gap)
-        } else {
-            Event::Misfit(misfit)
-        },
-        confidence: Confidence::Observed,
-        contradicted_by: "nothing".into(),
-    }
-}
 
 fn exporter(flags: &[(&'static str, String)]) -> Otlp {
     let flags: BTreeMap<&'static str, String> = flags.iter().cloned().collect();
@@ -231,50 +184,29 @@ async fn what_could_not_be_delivered_is_delivered_by_the_next_agent() {
 async fn an_ended_run_is_a_span_of_its_own_service() {
     need!(OtlpPython);
     let receiver = Receiver::start(&json!([]), None).unwrap();
-    let end = End {
-        cause: Cause::KernelOom,
-        confidence: Confidence::Observed,
-        status: None,
-        sender: None,
-        because: "the kernel marked it".into(),
-    };
-    let previous = RunSummary {
-        run: 1,
-        started: BootTime(1_000),
-        ended: BootTime(9_000),
-        version: None,
-        end,
-        reported: None,
-        peak: 1 << 20,
-        ceiling: None,
-        slope_bytes_per_hour: Some(1.5),
-    };
-    let mut restart = finding("cart", 10_000);
-    restart.event = Event::Restart(Box::new(Restart {
-        run: 2,
-        previous,
-        rollout: false,
-    }));
+    let run = killed("cart", 1, "1.0");
     for (protocol, port) in [("grpc", receiver.grpc), ("http/protobuf", receiver.http)] {
         let otlp = exporter(&[
             ("otlp-endpoint", format!("http://127.0.0.1:{port}")),
             ("otlp-protocol", protocol.into()),
         ]);
-        otlp.publish(&restart);
+        otlp.publish_run(&run);
         otlp.finish(soon()).await;
-        let requests = [receiver.next().unwrap(), receiver.next().unwrap()];
-        let traces = requests.iter().find(|request| request["signal"] == "traces").unwrap();
+        let traces = receiver.next().unwrap();
+        assert_eq!(traces["signal"], "traces");
         let group = &traces["message"]["resourceSpans"][0];
-        assert_eq!(
-            group["resource"]["attributes"][0]["value"]["stringValue"], "cart",
-            "{protocol}"
-        );
+        let resource = group["resource"]["attributes"].as_array().unwrap();
+        let name = resource.iter().find(|a| a["key"] == "service.name").unwrap();
+        assert_eq!(name["value"]["stringValue"], "cart", "{protocol}");
         let span = &group["scopeSpans"][0]["spans"][0];
-        assert_eq!(span["name"], "cart");
+        assert_eq!(span["name"], "api", "named after the container");
         assert_eq!(span["status"]["code"], "STATUS_CODE_ERROR");
         let wall = |name: &str| span[name].as_str().unwrap().parse::<u64>().unwrap();
-        assert_eq!(wall("endTimeUnixNano") - wall("startTimeUnixNano"), 8_000);
-        assert_eq!(restart.wall.0 - wall("endTimeUnixNano"), 1_000);
+        assert_eq!(
+            (wall("startTimeUnixNano"), wall("endTimeUnixNano")),
+            (run.started.0, run.ended.0)
+        );
+        assert!(span["links"][0]["traceId"].is_string(), "the pipeline's trace: {span}");
     }
 }
 
@@ -286,7 +218,7 @@ async fn a_receiver_that_never_answers_does_not_hold_the_agent_up() {
     otlp.publish(&finding("cart", 1));
     receiver.next().unwrap();
     let ended = tokio::time::timeout(
-        Duration::from_secs(60),
+        Duration::from_mins(1),
         otlp.finish(Instant::now() + Duration::from_millis(300)),
     );
     ended.await.expect("finish returns at its deadline");

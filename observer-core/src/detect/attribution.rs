@@ -56,7 +56,7 @@ pub struct Parts {
     file: u64,
     shmem: u64,
     slab: u64,
-    growth: Option<[i64; PLACES as usize]>,
+    growth: Option<[i64; PLACES]>,
 }
 
 impl Parts {
@@ -86,7 +86,7 @@ impl Parts {
             return None;
         }
         if let (Some(then), Some(counted)) = (self.growth, now.growth) {
-            let by: [f64; PLACES as usize] = core::array::from_fn(|i| (counted[i] - then[i]).max(0) as f64);
+            let by: [f64; PLACES] = core::array::from_fn(|i| (counted[i] - then[i]).max(0) as f64);
             let anonymous = by[Place::V8Heap as usize] + by[Place::Malloc as usize] + by[Place::LargeBuffer as usize];
             // Mappings that were never touched, or that were released by other means, make the sums useless.
             if anonymous > 0.5 * trend && anonymous < 2.0 * trend {

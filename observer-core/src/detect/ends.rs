@@ -79,7 +79,7 @@ impl SlotDetector {
         let (low, high) = slopes.iter().fold((f64::INFINITY, 0.0f64), |(low, high), slope| {
             (low.min(*slope), high.max(*slope))
         });
-        let gates = vec![Outcome {
+        let gates = [Outcome {
             name: "alike",
             held: true,
             value: runs.len() as f64,
@@ -162,10 +162,10 @@ impl SlotDetector {
             self.accused = Some(Accusation {
                 version: before,
                 state: self.state,
-                baseline: own().last().map_or(0, |record| u64::from(record.base) * 1024),
+                baseline: own().next_back().map_or(0, |record| u64::from(record.base) * 1024),
                 peak: own().map(Record::peak_bytes).max().unwrap_or(0),
                 slope: self.growth.map_or_else(
-                    || own().last().map_or(0.0, |record| f64::from(record.slope)),
+                    || own().next_back().map_or(0.0, |record| f64::from(record.slope)),
                     |growth| growth.slope,
                 ),
                 lifetime_ns: longest.unwrap_or(foretold),

@@ -94,7 +94,7 @@ pub struct Point {
     /// Cumulative CPU time, nanoseconds: the load proxy.
     pub cpu_ns: Option<u64>,
     /// Net growth by place (`Place::ALL` order), bytes since tracing began; `None` while growth is not traced.
-    pub growth: Option<[i64; observer_common::growth::PLACES as usize]>,
+    pub growth: Option<[i64; observer_common::growth::PLACES]>,
     /// The ceilings in force, lowest first where it matters.
     pub ceilings: Ceilings,
 }

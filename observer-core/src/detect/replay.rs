@@ -302,7 +302,7 @@ mod tests {
                 };
                 change(&mut row);
                 replay.row(&row, &mut |series, verdict| {
-                    said.push((series.to_owned(), verdict.state))
+                    said.push((series.to_owned(), verdict.state));
                 });
             }
         }
@@ -339,7 +339,7 @@ mod tests {
                     ..Row::default()
                 },
                 &mut |_, _| {},
-            )
+            );
         };
         for t in [0.0, 60.0, 60.0, 30.0, 120.0, 1e300] {
             row(t);

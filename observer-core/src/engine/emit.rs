@@ -7,7 +7,7 @@ use crate::{
     Output,
     finding::{Confidence, Event, Finding},
     identity::Subject,
-    registry::ContainerId,
+    registry::{ContainerId, SlotId},
     time::BootTime,
 };
 
@@ -41,6 +41,14 @@ impl Engine {
             state.findings
         );
         self.push(&key, at, Some(subject), (event, confidence, contradicted_by), out);
+    }
+
+    /// The id of a run: the same from every agent that sees it on this boot.
+    pub(super) fn run_id(&self, slot: &SlotId, started: BootTime) -> String {
+        id(&format!(
+            "{}|{:?}|{}|{}|run",
+            self.boot_id, slot.slot, slot.instance, started.0
+        ))
     }
 
     /// States something of the agent itself.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Engine;
+use super::{Engine, restore::seen_with_gaps};
 use crate::{
     Output, Request,
     container_facts::ContainerFacts,
@@ -87,7 +87,13 @@ impl Engine {
         state.last_active = self.now;
         state.current = state.current.filter(|current| *current != id);
         state.waiting.retain(|waiting| *waiting != id);
-        state.keep(summary);
+        state.keep(summary.clone());
+        state.restarts = container
+            .named
+            .as_ref()
+            .and_then(|named| named.restart_count)
+            .or(state.restarts);
+        self.hold_back(id, slot_id, summary, out);
         self.verdict(id, verdict, out);
         self.leave_release(id, Some((ended, cause)));
         self.registry.containers.remove(id);
@@ -103,16 +109,16 @@ impl Engine {
         }
         let Some(id) = state.waiting.pop_front() else { return };
         state.current = Some(id);
-        let reported = self
-            .registry
-            .containers
-            .get(id)
-            .and_then(|c| c.named.as_deref())
-            .and_then(reported);
+        let named = self.registry.containers.get(id).and_then(|c| c.named.as_deref());
+        let reported = named.and_then(reported);
+        let restarts = named.and_then(|named| named.restart_count);
         let Some(run) = self.registry.containers.get_mut(id).map(|c| &mut c.run) else {
             return;
         };
         state.told_by_owner(reported);
+        // The owner's count goes up by one with each life.
+        let counted = state.restarts.zip(restarts);
+        let unseen = counted.map_or(0, |(before, now)| now.saturating_sub(before).saturating_sub(1));
         let (at, number, version) = (run.started, run.number, run.release.name());
         let mut verdicts = vec![state.detector.begin_run(number, at, version.as_ref())];
         verdicts.extend(
@@ -121,6 +127,10 @@ impl Engine {
                 .map(|point| state.detector.observe(point)),
         );
         if let Some(previous) = state.ended.back_mut() {
+            if previous.end.status.is_none() {
+                // An end that nobody saw came no later than the next beginning.
+                previous.ended = previous.ended.min(at).max(previous.started);
+            }
             let rollout = matches!((&previous.version, &version), (Some(a), Some(b)) if a != b);
             if let (true, Cause::Terminated, Some(version)) = (rollout, previous.end.cause, &version) {
                 previous.end.cause = Cause::Rollout;
@@ -133,6 +143,7 @@ impl Engine {
                 run: number,
                 previous,
                 rollout,
+                unseen,
             }));
             self.find(
                 id,
@@ -142,6 +153,7 @@ impl Engine {
                 "the former process found alive; it was not",
                 out,
             );
+            self.succeeded(slot_id, rollout, out);
         }
         self.enter_release(id, out);
         for verdict in verdicts {
@@ -169,6 +181,7 @@ impl Engine {
                 }
             }
         }
+        verdict.because.push_str(&seen_with_gaps(container.run.away));
         let at = verdict.at;
         let contradicted_by = "a plateau, a falling floor, growth that follows the load, a level earlier runs had lived with: \
                                the gates name what was measured";

@@ -29,6 +29,7 @@ impl Engine {
             .processes
             .enter(key, &mut self.registry.evictions.processes);
         process.asked = false;
+        process.unasked = false;
         process.comm.clone_from(&facts.comm);
         process.parent = facts.parent;
         process.cgroup.clone_from(&facts.cgroup);

@@ -1,6 +1,6 @@
 //! Deaths: reads those whose grace is over, produces their causes, and findings of kills for memory.
 
-use super::{Engine, GRACE};
+use super::{Engine, GRACE, restore::AWAY};
 use crate::{
     Output,
     exit::{self, Cause, End, Evidence, OomKiller, Victim},
@@ -55,7 +55,10 @@ impl Engine {
             }
             return;
         };
-        let end = exit::decide(&self.evidence(container, process, death));
+        let mut end = exit::decide(&self.evidence(container, process, death));
+        if process.unasked && !death.seen {
+            end.because.insert_str(0, AWAY);
+        }
         let is_main = container.main == key;
         let is_node = process.facts.is_some();
         match end.cause {

@@ -1,6 +1,6 @@
 //! The view: reads the registry, produces what `observer ps` and `observer history` show. Plain data, no wording.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A workload with its releases and its slots.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkloadView {
     /// What is deployed.
     pub workload: Workload,
@@ -26,8 +26,16 @@ pub struct WorkloadView {
     pub slots: Vec<SlotView>,
 }
 
+impl WorkloadView {
+    /// Whether a person may mean it by this name: the workload's, its service's, or either with its namespace
+    /// (`shop/checkout`).
+    pub fn is_called(&self, name: &str) -> bool {
+        self.workload.is_called(&self.service, name)
+    }
+}
+
 /// A version of a workload.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReleaseView {
     /// Its name; `None` where nothing tells versions apart.
     pub version: Option<Version>,
@@ -50,7 +58,7 @@ pub struct ReleaseView {
 }
 
 /// A slot and its runs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlotView {
     /// Which.
     pub slot: Slot,
@@ -71,7 +79,7 @@ pub struct SlotView {
 }
 
 /// A run in progress.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunView {
     /// Its number within the slot.
     pub run: u64,

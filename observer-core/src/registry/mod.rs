@@ -10,13 +10,15 @@ pub(crate) mod run;
 pub(crate) mod slot;
 pub(crate) mod workload;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub(crate) use catalog::Catalogue;
 pub(crate) use container::{Container, ContainerId, Containers, Home};
 pub(crate) use process::{Death, Mark, Process, Processes};
 pub(crate) use run::Run;
-pub(crate) use slot::{SlotId, SlotState, Slots};
+pub(crate) use slot::{Closing, SlotId, SlotState, Slots};
 pub(crate) use workload::Workloads;
 
 /// What was put out to keep memory bounded, and what was refused.
@@ -44,5 +46,8 @@ pub(crate) struct Registry {
     pub(crate) slots: Slots,
     pub(crate) workloads: Workloads,
     pub(crate) catalogue: Catalogue,
+    /// Runs that have ended and wait for what follows them.
+    #[serde(with = "pairs")]
+    pub(crate) closing: BTreeMap<SlotId, Closing>,
     pub(crate) evictions: Evictions,
 }

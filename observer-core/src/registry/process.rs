@@ -41,6 +41,8 @@ pub(crate) struct Process {
     pub(crate) container: Option<ContainerId>,
     pub(crate) watched: bool,
     pub(crate) traced: bool,
+    /// Not heard of since the agent was away.
+    pub(crate) unasked: bool,
     pub(crate) rss: Option<u64>,
     pub(crate) rss_anon: Option<u64>,
     /// Bytes per second between its last two samples.
@@ -145,6 +147,11 @@ impl Processes {
             return self.by_key.contains_key(&key).then_some(key);
         }
         self.with_pid(key.pid).next_back().map(|p| p.key)
+    }
+
+    /// Forgets who belongs to no container: a look at /proc finds those that are still there.
+    pub(crate) fn forget_unplaced(&mut self) {
+        self.by_key.retain(|_, process| process.container.is_some());
     }
 
     /// All known with this pid, oldest first.

@@ -28,6 +28,8 @@ pub(crate) struct Run {
     pub(crate) found: bool,
     /// Something may have been missed while it ran.
     pub(crate) gap: bool,
+    /// Nanoseconds of it in which the agent was away.
+    pub(crate) away: u64,
     pub(crate) release: Release,
     /// It is counted as one of its release.
     pub(crate) entered: bool,
@@ -67,6 +69,7 @@ impl Run {
             started,
             found,
             gap: false,
+            away: 0,
             release,
             entered: false,
             subject,

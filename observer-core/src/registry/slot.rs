@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{ContainerId, pairs};
 use crate::{
     detect::{DetectConfig, SlotDetector},
-    finding::RunSummary,
+    finding::{EndedRun, RunSummary},
     identity::{Release, Slot, Workload},
     time::BootTime,
 };
@@ -36,6 +36,8 @@ pub(crate) struct SlotState {
     pub(crate) waiting: VecDeque<ContainerId>,
     /// Release of the last run.
     pub(crate) release: Option<Release>,
+    /// Restarts that its owner counted when the last run ended.
+    pub(crate) restarts: Option<u32>,
     /// Container id of the run that ended last.
     pub(crate) last_container: Option<String>,
     /// Ended runs, oldest first.
@@ -56,6 +58,7 @@ impl SlotState {
             current: None,
             waiting: VecDeque::new(),
             release: None,
+            restarts: None,
             last_container: None,
             ended: VecDeque::new(),
             detector: SlotDetector::new(config),
@@ -84,6 +87,13 @@ impl SlotState {
         }
         self.ended.push_back(ended);
     }
+}
+
+/// A run that has ended and waits for what follows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Closing {
+    pub(crate) ended: EndedRun,
+    pub(crate) until: BootTime,
 }
 
 /// All slots.

@@ -5,7 +5,7 @@ use crate::{
     Finding,
     detect::{Forecast, Side, Verdict},
     exit::{End, OomKiller, signal_name},
-    finding::{Ceiling, CeilingKind, Confidence, Event, OomScope, Restart},
+    finding::{Ceiling, CeilingKind, Confidence, EndedRun, Event, OomScope, Restart},
     kernel::ExitStatus,
     semconv as name,
     time::SECOND,
@@ -75,6 +75,30 @@ pub(super) fn of(finding: &Finding) -> Attributes {
     list.0
 }
 
+/// Attributes of an ended run's span.
+pub(super) fn of_run(ended: &EndedRun) -> Attributes {
+    let mut list = List(Vec::new());
+    let run = &ended.run;
+    list.text(name::FINDING_ID, &ended.id);
+    list.text(name::SLOT, &ended.subject.slot.to_string());
+    list.bytes(name::RUN, Some(run.run));
+    if !ended.subject.resource.contains_key(name::SERVICE_VERSION) {
+        list.maybe_text(name::RUN_VERSION, run.version.as_ref().map(|v| v.0.as_str()));
+    }
+    list.end(&run.end);
+    list.maybe_text(name::EXIT_REPORTED, run.reported.as_deref());
+    list.bool(name::RESTART_ROLLOUT, ended.rollout);
+    list.bytes(name::RUN_PEAK, Some(run.peak).filter(|peak| *peak > 0));
+    if let Some(ceiling) = run.ceiling {
+        list.bytes(name::RUN_CEILING, Some(ceiling.bytes));
+        list.text(name::RUN_CEILING_KIND, ceiling_kind(ceiling.kind));
+    }
+    if let Some(slope) = run.slope_bytes_per_hour {
+        list.float(name::RUN_SLOPE, slope);
+    }
+    list.0
+}
+
 struct List(Attributes);
 
 impl List {
@@ -132,6 +156,7 @@ impl List {
         self.end(&previous.end);
         self.maybe_text(name::EXIT_REPORTED, previous.reported.as_deref());
         self.bool(name::RESTART_ROLLOUT, restart.rollout);
+        self.bytes(name::RESTART_UNSEEN, Some(u64::from(restart.unseen)).filter(|n| *n > 0));
         self.bytes(name::PREVIOUS_RUN, Some(previous.run));
         self.float(name::PREVIOUS_DURATION, previous.duration_ns() as f64 / SECOND as f64);
         self.maybe_text(name::PREVIOUS_VERSION, previous.version.as_ref().map(|v| v.0.as_str()));

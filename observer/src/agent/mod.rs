@@ -4,6 +4,7 @@
 mod clock;
 mod inspector;
 mod intake;
+mod keep;
 mod names;
 mod observation;
 mod order;
@@ -16,5 +17,6 @@ mod serve;
 mod snapshot;
 mod start;
 
-pub use snapshot::{AgentView, LaneView, Snapshot};
+pub use serve::{HistoryView, Question};
+pub use snapshot::{AgentView, LaneView, Snapshot, StoreView};
 pub use start::{AgentError, run};

@@ -1,9 +1,13 @@
 //! The loop's work: takes Inputs, gives them to the engine in order of time, produces wishes and findings.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use observer_core::{
     Engine, Finding, Input, Request, What,
+    finding::EndedRun,
     input::Lost,
     time::{Anchor, BootTime, SECOND},
 };
@@ -13,16 +17,18 @@ use super::{
     clock,
     inspector::{Inspector, Wish},
     intake::Outlet,
+    keep::Keeper,
     order::Order,
     pulse::Pulse,
     sampling::Sampling,
     scan::Scanner,
-    snapshot::{self, AgentView, Snapshot},
+    snapshot::{self, AgentView, Snapshot, StoreView},
 };
 use crate::{
     command::say,
     export::{Exporters, metrics},
     record::{RecordError, Recorder},
+    store::{HistoryThread, Record},
 };
 
 /// The engine with everything it is joined to.
@@ -37,6 +43,12 @@ pub(super) struct Observation {
     pub(super) began: Anchor,
     /// Each hook's rung.
     pub(super) hooks: Vec<(String, String)>,
+    /// What keeps the engine's state and what it found; `None` without a store.
+    pub(super) keeper: Option<Keeper>,
+    /// The history's thread.
+    pub(super) history: Option<HistoryThread>,
+    /// Whether it went on from an earlier agent's state.
+    pub(super) resumed: bool,
     /// Readers' signs of life.
     pub(super) pulses: Vec<Pulse>,
     /// Inputs stepped.
@@ -62,12 +74,22 @@ impl Observation {
         for request in output.requests {
             self.obey(request);
         }
-        self.publish(&output.findings);
+        self.publish(&output.findings, &output.ended);
     }
 
-    fn publish(&mut self, findings: &[Finding]) {
+    fn publish(&self, findings: &[Finding], ended: &[EndedRun]) {
+        let history = self.keeper.as_ref().map(Keeper::history);
         for finding in findings {
             self.exporters.publish(finding);
+            if let Some(history) = history {
+                history.keep(&Record::Finding(Box::new(finding.clone())));
+            }
+        }
+        for run in ended {
+            self.exporters.publish_run(run);
+            if let Some(history) = history {
+                history.keep(&Record::Run(Box::new(run.clone())));
+            }
         }
     }
 
@@ -101,6 +123,9 @@ impl Observation {
             what: What::Tick,
         });
         self.record(Recorder::flush);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.tick(&self.engine);
+        }
         self.watch(now);
     }
 
@@ -164,6 +189,7 @@ impl Observation {
             .map(|(kind, count)| (kind.to_owned(), count))
             .collect(),
             export: self.exporters.lanes(),
+            store: self.store(),
             sweep_s: self.pulses.last().map_or(0.0, |sampler| sampler.work().as_secs_f64()),
             stalled: self.stalled.iter().map(|name| (*name).to_owned()).collect(),
             memory,
@@ -173,6 +199,27 @@ impl Observation {
             agent,
             workloads: self.engine.workloads(),
         }
+    }
+
+    fn store(&self) -> Option<StoreView> {
+        let counts = &self.keeper.as_ref()?.history().counts;
+        let spool = self.exporters.spool();
+        let (restored, damaged, failed) = spool.map_or((0, 0, 0), |spool| {
+            let of = |count: &AtomicU64| count.load(Relaxed);
+            (of(&spool.restored), of(&spool.damaged), of(&spool.failed))
+        });
+        Some(StoreView {
+            resumed: self.resumed,
+            records: counts.records.load(Relaxed),
+            bytes: counts.bytes.load(Relaxed),
+            state_bytes: counts.state_bytes.load(Relaxed),
+            dropped: counts.dropped.load(Relaxed),
+            lost: counts.lost.load(Relaxed),
+            damaged: counts.damaged.load(Relaxed) + damaged,
+            foreign: counts.foreign.load(Relaxed),
+            failed: counts.failed.load(Relaxed) + failed,
+            restored,
+        })
     }
 
     /// Sends the metrics of this instant, where they are wanted.
@@ -209,11 +256,18 @@ impl Observation {
             at: clock::boot(),
             what: What::End,
         });
+        if let Some(keeper) = &mut self.keeper {
+            keeper.keep(&self.engine);
+        }
         if let Some(recorder) = self.recorder.take()
             && let Err(error) = recorder.finish()
         {
             say(error);
         }
         self.exporters.finish(deadline).await;
+        if let Some(history) = self.history {
+            // A sync is some milliseconds of disk.
+            tokio::task::block_in_place(|| history.finish());
+        }
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn start(config: &Config, intake: Intake) {
                         node: node.clone(),
                     },
                 )
-                .await
+                .await;
             }
             Err(error) => say(format!("{error}; pods are named by their containers' files only")),
         }

@@ -1,4 +1,7 @@
-//! Answers about the agent: a snapshot for each connection to a unix socket, and Prometheus text and health over HTTP.
+//! Answers about the agent: to questions on a unix socket, and Prometheus text and health over HTTP.
+//!
+//! On the socket a client writes one line, a [`Question`] as JSON (`"status"`, `{"history":{"workload":"shop"}}`; an
+//! empty one is `"status"`), and reads one JSON document until the end: the answer, or `{"error": "..."}`.
 
 use std::{convert::Infallible, fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -7,9 +10,11 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use observer_core::engine::view::WorkloadView;
+use serde::{Deserialize, Serialize};
 use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpListener, UnixListener},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, UnixListener, UnixStream},
     sync::{mpsc, oneshot},
     time::timeout,
 };
@@ -18,18 +23,51 @@ use super::Snapshot;
 use crate::{
     command::say,
     export::{metrics, prometheus},
+    store::{History, Record},
 };
 
 /// Longest wait for the loop's answer, and for a client's request: who asks about a stalled agent must hear of it.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest question, bytes.
+const LONGEST_QUESTION: u64 = 64 << 10;
+/// Records in an answer where the question names no limit.
+const LIMIT: usize = 1_000;
+
+/// What a client of the socket may ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Question {
+    /// A [`Snapshot`]: the agent itself, and every workload with its slots, runs and releases as they stand.
+    Status,
+    /// A [`HistoryView`].
+    History {
+        /// Of one workload, by its name, its service's, or `namespace/name`; `None`: of all.
+        #[serde(default)]
+        workload: Option<String>,
+        /// Most records, the newest; 1,000 where it is not named.
+        #[serde(default)]
+        limit: Option<usize>,
+    },
+}
+
+/// What happened: the store's records, and the workloads they are about as they stand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HistoryView {
+    /// The workloads asked for.
+    pub workloads: Vec<WorkloadView>,
+    /// What happened, oldest first.
+    pub records: Vec<Record>,
+    /// Whether the agent has a store: without one there are no records, only what it remembers of its workloads.
+    pub kept: bool,
+}
 
 /// Asks the loop for a snapshot.
 pub(super) type Ask = mpsc::Sender<oneshot::Sender<Snapshot>>;
 
 /// Serves the unix socket; an agent that cannot goes on without.
-pub(super) async fn unix(path: &Path, ask: Ask) {
+pub(super) async fn unix(path: &Path, ask: Ask, history: Option<History>) {
     // A socket left by an agent that was killed is in the way of its successor; a live one is not touched.
-    if tokio::net::UnixStream::connect(path).await.is_err() {
+    if UnixStream::connect(path).await.is_err() {
         let _ = fs::remove_file(path);
     }
     let listener = match UnixListener::bind(path) {
@@ -45,18 +83,55 @@ pub(super) async fn unix(path: &Path, ask: Ask) {
     // Names and levels of every service of the host: root's to read.
     let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let ask = ask.clone();
-            tokio::spawn(async move {
-                if let Some(snapshot) = snapshot(&ask).await
-                    && let Ok(json) = serde_json::to_vec(&snapshot)
-                {
-                    // Who hangs up early has seen enough.
-                    let _ = timeout(PATIENCE, stream.write_all(&json)).await;
-                }
-            });
+        while let Ok((stream, _)) = listener.accept().await {
+            let (ask, history) = (ask.clone(), history.clone());
+            // Who hangs up early has seen enough.
+            tokio::spawn(async move { timeout(PATIENCE * 3, converse(stream, &ask, history.as_ref())).await });
         }
     });
+}
+
+async fn converse(stream: UnixStream, ask: &Ask, history: Option<&History>) -> std::io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    timeout(
+        PATIENCE,
+        BufReader::new(read.take(LONGEST_QUESTION)).read_line(&mut line),
+    )
+    .await??;
+    let answer = match line.trim() {
+        "" => Ok(Question::Status),
+        line => serde_json::from_str(line),
+    };
+    let answer = match answer {
+        Ok(question) => reply(question, ask, history).await,
+        Err(error) => Some(serde_json::json!({ "error": format!("not a question: {error}") }).to_string()),
+    };
+    // A loop that does not answer is told by the connection's end.
+    write.write_all(answer.unwrap_or_default().as_bytes()).await
+}
+
+async fn reply(question: Question, ask: &Ask, history: Option<&History>) -> Option<String> {
+    let snapshot = snapshot(ask).await?;
+    match question {
+        Question::Status => serde_json::to_string(&snapshot).ok(),
+        Question::History { workload, limit } => {
+            let mut workloads = snapshot.workloads;
+            if let Some(workload) = &workload {
+                workloads.retain(|view| view.is_called(workload));
+            }
+            let records = match history {
+                Some(history) => history.read(workload, limit.unwrap_or(LIMIT)).await,
+                None => Vec::new(),
+            };
+            serde_json::to_string(&HistoryView {
+                workloads,
+                records,
+                kept: history.is_some(),
+            })
+            .ok()
+        }
+    }
 }
 
 /// Serves `/metrics`, `/healthz` and `/readyz`; an agent that cannot goes on without.

@@ -3,10 +3,10 @@
 use std::fs;
 
 use observer_core::{engine::view::WorkloadView, input::Lost};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Everything, at one instant.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The agent itself.
     pub agent: AgentView,
@@ -15,7 +15,7 @@ pub struct Snapshot {
 }
 
 /// The agent itself. Counts are since its start.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AgentView {
     /// Its version.
     pub version: String,
@@ -43,6 +43,8 @@ pub struct AgentView {
     pub evicted: Vec<(String, u64)>,
     /// Each signal's delivery.
     pub export: Vec<LaneView>,
+    /// What is kept over the agent's end; `None` without a store.
+    pub store: Option<StoreView>,
     /// Duration of the last sweep over the watched, seconds.
     pub sweep_s: f64,
     /// Readers that have shown no sign of life for longer than two of their intervals.
@@ -53,13 +55,40 @@ pub struct AgentView {
     pub cpu_s: f64,
 }
 
+/// What is kept over the agent's end. Counts are since its start, but for what is there.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StoreView {
+    /// Whether it went on from an earlier agent's state.
+    pub resumed: bool,
+    /// Records in the history.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes of the engine's state put away last.
+    pub state_bytes: u64,
+    /// Records of the history that made room for newer ones.
+    pub dropped: u64,
+    /// Records that were not written.
+    pub lost: u64,
+    /// Records and states that could not be read back.
+    pub damaged: u64,
+    /// States of another version, ignored.
+    pub foreign: u64,
+    /// Syncs that failed.
+    pub failed: u64,
+    /// Records waiting for delivery that an earlier agent left.
+    pub restored: u64,
+}
+
 /// One signal's delivery.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LaneView {
     /// What goes where.
     pub name: String,
     /// `logs`, `traces` or `metrics`.
     pub signal: String,
+    /// Seconds the oldest record has waited.
+    pub oldest_s: f64,
     /// Records waiting.
     pub waiting: usize,
     /// Their bytes.

@@ -10,8 +10,8 @@ use tokio::{
 };
 
 use super::{
-    clock, inspector::Inspector, intake, observation::Observation, order::Order, pods, pulse::Pulse, rings,
-    sampling::Sampling, scan::Scanner, serve,
+    clock, inspector::Inspector, intake, keep::Keeper, observation::Observation, order::Order, pods, pulse::Pulse,
+    rings, sampling::Sampling, scan::Scanner, serve,
 };
 use crate::{
     command::say,
@@ -23,6 +23,7 @@ use crate::{
         Cgroups, Procfs, Sampler,
         cgroup::{Hierarchy, HierarchyError},
     },
+    store::History,
 };
 
 /// Why the agent cannot run, or could not go on.
@@ -50,7 +51,7 @@ pub enum AgentError {
 /// How often the engine hears of the time, and losses are told to it.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the wall clock is read again.
-const CLOCK: Duration = Duration::from_secs(60);
+const CLOCK: Duration = Duration::from_mins(1);
 /// Inputs taken from a channel at once.
 const BURST: usize = 1_024;
 
@@ -74,6 +75,19 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     let hierarchy = Arc::new(Hierarchy::discover(&config.procfs, Some(&config.cgroupfs))?);
     let recorder = config.record.as_deref().map(Recorder::create).transpose()?;
     let exporters = Exporters::start(config)?;
+    let kept = config.store.as_deref().and_then(|directory| {
+        History::start(directory, config.history_max)
+            .inspect_err(|error| say(error))
+            .ok()
+    });
+    let (keeper, history, state) = match kept {
+        Some((history, thread, state)) => {
+            let keeper = Keeper::new(history, config.state_interval);
+            (Some(keeper), Some(thread), state)
+        }
+        None => (None, None, None),
+    };
+    let served_history = keeper.as_ref().map(|keeper| keeper.history().clone());
     let (intake, mut outlet) = intake::channel();
     let procfs = Arc::new(Procfs::new(&config.procfs, Arc::clone(&hierarchy)));
     let sampler = Sampler::new(
@@ -101,6 +115,9 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
             .iter()
             .map(|hook| (hook.hook.name().to_owned(), hook.rung.name().to_owned()))
             .collect(),
+        keeper,
+        history,
+        resumed: state.is_some(),
         pulses: pulses.to_vec(),
         inputs: 0,
         lost: BTreeMap::new(),
@@ -127,6 +144,12 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         at: clock::boot(),
         what: What::Begin(Box::new(begin(config, &hierarchy))),
     });
+    if let Some(state) = state {
+        observation.step(&Input {
+            at: clock::boot(),
+            what: What::Restore(Box::new(state)),
+        });
+    }
     observation.record(Recorder::flush);
     pods::start(config, intake.clone());
     rings::start(kernel_rings, pulses[0].clone(), intake.clone()).map_err(system("start a thread"))?;
@@ -135,7 +158,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
 
     let (ask, mut asked) = mpsc::channel(8);
     if let Some(path) = &config.status_socket {
-        serve::unix(path, ask.clone()).await;
+        serve::unix(path, ask.clone(), served_history).await;
     }
     if let Some(address) = config.listen {
         serve::http(address, ask).await;

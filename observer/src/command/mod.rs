@@ -6,6 +6,7 @@ use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcom
 
 use crate::config::{self, Config, Problems, key};
 
+mod ask;
 mod doctor;
 mod heap;
 mod replay;

@@ -1,17 +1,12 @@
 //! `observer status`: asks the running agent over its socket, prints what it says of itself.
 
-use std::{
-    io::{Read, Write},
-    os::unix::net::UnixStream,
-    path::PathBuf,
-    time::Duration,
+use std::{io::Write, path::PathBuf};
+
+use super::{Exit, ask};
+use crate::{
+    agent::{AgentView, LaneView, Question, Snapshot, StoreView},
+    config::key,
 };
-
-use anyhow::{Context, bail};
-use serde_json::Value;
-
-use super::Exit;
-use crate::config::key;
 
 /// Arguments of `observer status`.
 #[derive(Debug, clap::Args)]
@@ -25,95 +20,106 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
-    let path = args.status_socket.display();
-    let mut stream = UnixStream::connect(&args.status_socket).with_context(|| {
-        format!("no observer answers at {path}; is `observer run` running, with this --status-socket?")
-    })?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut text = String::new();
-    stream
-        .read_to_string(&mut text)
-        .with_context(|| format!("no answer from {path} within 10 s"))?;
-    if text.is_empty() {
-        bail!("the observer at {path} does not answer: its loop is stalled, or it is stopping");
-    }
+    let answer = ask::ask(&args.status_socket, &Question::Status)?;
     let page = if args.json {
-        text + "\n"
+        answer + "\n"
     } else {
-        page(&serde_json::from_str(&text)?)
+        page(&ask::read(&answer)?)
     };
     // `observer status | head` closes early.
     let _ = std::io::stdout().lock().write_all(page.as_bytes());
     Ok(Exit::Success)
 }
 
-fn page(snapshot: &Value) -> String {
-    let agent = &snapshot["agent"];
+fn page(snapshot: &Snapshot) -> String {
+    let AgentView {
+        version,
+        host,
+        uptime_s,
+        hooks,
+        processes,
+        containers,
+        inputs,
+        late,
+        findings,
+        not_printed,
+        lost,
+        evicted,
+        export,
+        store,
+        sweep_s,
+        stalled,
+        memory,
+        cpu_s,
+    } = &snapshot.agent;
     let mut lines = vec![
         format!(
-            "observer {} on {}, up {:.0} s, {:.1} MiB, {:.1} s of CPU",
-            text(&agent["version"]),
-            text(&agent["host"]),
-            number(&agent["uptime_s"]),
-            number(&agent["memory"]) / f64::from(1 << 20),
-            number(&agent["cpu_s"])
+            "observer {version} on {host}, up {uptime_s:.0} s, {:.1} MiB, {cpu_s:.1} s of CPU",
+            *memory as f64 / f64::from(1 << 20)
         ),
         format!(
-            "observes  {} processes, {} containers, {} workloads; last sweep {:.1} ms",
-            agent["processes"],
-            agent["containers"],
-            snapshot["workloads"].as_array().map_or(0, Vec::len),
-            number(&agent["sweep_s"]) * 1e3
+            "observes  {processes} processes, {containers} containers, {} workloads; last sweep {:.1} ms",
+            snapshot.workloads.len(),
+            sweep_s * 1e3
         ),
-        format!(
-            "engine    {} inputs ({} late), {} findings ({} not printed)",
-            agent["inputs"], agent["late"], agent["findings"], agent["not_printed"]
-        ),
+        format!("engine    {inputs} inputs ({late} late), {findings} findings ({not_printed} not printed)"),
     ];
-    for hook in list(&agent["hooks"]) {
-        lines.push(format!("hook      {} by {}", text(&hook[0]), text(&hook[1])));
-    }
-    for lost in list(&agent["lost"]) {
-        lines.push(format!(
-            "lost      {} of {} at {}",
-            lost["count"],
-            text(&lost["kind"]),
-            text(&lost["stage"])
-        ));
-    }
-    for evicted in list(&agent["evicted"]) {
-        lines.push(format!("evicted   {} {}", evicted[1], text(&evicted[0])));
-    }
-    for lane in list(&agent["export"]) {
-        let state = lane["failing"]
-            .as_str()
-            .map_or_else(|| "delivering".to_owned(), |why| format!("failing: {why}"));
-        lines.push(format!(
-            "export    {}: {state}; {} delivered, {} rejected, {} refused, {} dropped, {} waiting ({} bytes), {} retries",
-            text(&lane["name"]),
-            lane["delivered"],
-            lane["rejected"],
-            lane["refused"],
-            lane["dropped"],
-            lane["waiting"],
-            lane["waiting_bytes"],
-            lane["retries"]
-        ));
-    }
-    for stalled in list(&agent["stalled"]) {
-        lines.push(format!("stalled   {}", text(stalled)));
-    }
+    lines.extend(hooks.iter().map(|(hook, rung)| format!("hook      {hook} by {rung}")));
+    lines.extend(
+        lost.iter()
+            .map(|lost| format!("lost      {} of {} at {}", lost.count, lost.kind, lost.stage)),
+    );
+    lines.extend(evicted.iter().map(|(kind, count)| format!("evicted   {count} {kind}")));
+    lines.extend(export.iter().map(lane));
+    lines.extend(store.iter().map(kept));
+    lines.extend(stalled.iter().map(|name| format!("stalled   {name}")));
     lines.join("\n") + "\n"
 }
 
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
+fn lane(lane: &LaneView) -> String {
+    let state = lane
+        .failing
+        .as_ref()
+        .map_or_else(|| "delivering".to_owned(), |why| format!("failing: {why}"));
+    let oldest = if lane.waiting > 0 {
+        format!(", the oldest for {:.0} s", lane.oldest_s)
+    } else {
+        String::new()
+    };
+    format!(
+        "export    {}: {state}; {} delivered, {} rejected, {} refused, {} dropped, {} waiting ({} bytes{oldest}), {} retries",
+        lane.name,
+        lane.delivered,
+        lane.rejected,
+        lane.refused,
+        lane.dropped,
+        lane.waiting,
+        lane.waiting_bytes,
+        lane.retries
+    )
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("?")
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or(0.0)
+fn kept(store: &StoreView) -> String {
+    let origin = if store.resumed {
+        "goes on from an earlier agent's state"
+    } else {
+        "began anew"
+    };
+    let mut line = format!(
+        "store     {origin}; {} records ({} bytes), state {} bytes",
+        store.records, store.bytes, store.state_bytes
+    );
+    for (count, what) in [
+        (store.restored, "restored"),
+        (store.dropped, "dropped"),
+        (store.lost, "lost"),
+        (store.damaged, "damaged"),
+        (store.foreign, "of another version"),
+        (store.failed, "failed syncs"),
+    ] {
+        if count > 0 {
+            line += &format!(", {count} {what}");
+        }
+    }
+    line
 }

@@ -97,7 +97,19 @@ pub const KEYS: &[Key] = &[
     key(
         "store",
         "DIR",
-        "Keep what waits for delivery there, so that it survives the agent [default: in memory only]",
+        "Keep there what waits for delivery, what was found and what is known of every run, so that an agent that is \
+         restarted goes on where it was [default: in memory only]",
+    ),
+    key(
+        "state-interval",
+        "DURATION",
+        "Time between two savings of what is known of every run: what a killed agent's successor may have to see anew \
+         [default: 30s]",
+    ),
+    key(
+        "history-max",
+        "BYTES",
+        "Findings and ended runs kept in the store; beyond it the oldest go, counted [default: 16MiB]",
     ),
     key(
         "spool-max",

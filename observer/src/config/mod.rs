@@ -111,6 +111,10 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Directory of the store; `None` keeps what waits for delivery in memory only.
     pub store: Option<PathBuf>,
+    /// Time between two savings of the engine's state.
+    pub state_interval: Duration,
+    /// Bytes of history kept in the store.
+    pub history_max: u64,
     /// Bytes that may wait for delivery, per signal.
     pub spool_max: usize,
 }
@@ -219,6 +223,12 @@ fn validate(
             text.parse().map(Some).map_err(wrong)
         }),
         store: reader.read("store", None, |text| path(text).map(Some)),
+        state_interval: reader.read("state-interval", seconds(30), |text| {
+            value::duration(text, seconds(1)..=seconds(3600))
+        }),
+        history_max: reader.read("history-max", 16 << 20, |text| {
+            value::bytes(text, 64 << 10..=16 << 30).map(|bytes| bytes as u64)
+        }),
         spool_max: reader.read("spool-max", 16 << 20, |text| value::bytes(text, 64 << 10..=16 << 30)),
         logs: otlp::target(&layers, Signal::Logs, &mut problems),
         traces: otlp::target(&layers, Signal::Traces, &mut problems),

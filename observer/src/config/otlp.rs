@@ -100,7 +100,7 @@ impl fmt::Debug for Target {
     }
 }
 
-const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 
 /// The target of one signal; `None` where no endpoint is set or the signal is switched off.
 pub fn target(layers: &Layers, signal: Signal, problems: &mut Vec<Problem>) -> Option<Target> {

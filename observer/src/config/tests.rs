@@ -34,10 +34,10 @@ fn flags_win_over_environment_over_file() {
 #[test]
 fn every_problem_is_told_at_once_with_its_place() {
     let problems = from_file("\nsample_interval = \"1s\"\nnear-ceiling = 7\noutput = [1]\n").unwrap_err();
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         observer.toml:3: near-ceiling: `7` is out of range; write a number from 0.1 to 0.99
         observer.toml:4: output: a array is not a value of this setting; write auto|human|json in quotes
-        observer.toml:2: sample_interval: there is no such setting; did you mean `sample-interval`?"#]]
+        observer.toml:2: sample_interval: there is no such setting; did you mean `sample-interval`?"]]
     .assert_eq(&sorted(&problems));
 }
 

@@ -6,10 +6,10 @@ pub mod otlp;
 pub mod prometheus;
 mod stdout;
 
-use observer_core::Finding;
+use observer_core::{Finding, finding::EndedRun};
 use tokio::time::Instant;
 
-use crate::{agent::LaneView, config::Config};
+use crate::{agent::LaneView, config::Config, store::SpoolCounts};
 use line::Lines;
 use otlp::Otlp;
 use stdout::Stdout;
@@ -47,6 +47,16 @@ impl Exporters {
     pub fn publish(&self, finding: &Finding) {
         self.stdout.print(self.lines.of(finding));
         self.otlp.publish(finding);
+    }
+
+    /// Hands an ended run to those that tell of runs. Never waits.
+    pub fn publish_run(&self, run: &EndedRun) {
+        self.otlp.publish_run(run);
+    }
+
+    /// What the spool counts of itself, where there is one.
+    pub fn spool(&self) -> Option<&SpoolCounts> {
+        self.otlp.spool()
     }
 
     /// Findings that standard output did not take.

@@ -133,10 +133,10 @@ fn too_large() -> ElfError {
 
 /// Whether a note of [`SEA_OWNER`] is loaded: that is how Node itself finds its application. Only the notes' headers
 /// are read, since an application can be hundreds of megabytes.
-fn has_application<'data, Elf: FileHeader<Endian = Endianness>>(
+fn has_application<Elf: FileHeader<Endian = Endianness>>(
     header: &Elf,
     endian: Endianness,
-    data: &'data ReadCache<File>,
+    data: &ReadCache<File>,
 ) -> bool {
     let Ok(segments) = header.program_headers(endian, data) else {
         return false;

@@ -89,16 +89,15 @@ impl Sampler {
         }
         let statm = self.procfs.statm(process)?;
         self.unwatch(process);
-        match self.readers.get_mut(cgroup) {
-            Some(reader) => reader.users += 1,
-            None => {
-                let reader = Reader {
-                    reader: self.cgroups.open(cgroup),
-                    users: 1,
-                    level: None,
-                };
-                self.readers.insert(cgroup.to_owned(), reader);
-            }
+        if let Some(reader) = self.readers.get_mut(cgroup) {
+            reader.users += 1
+        } else {
+            let reader = Reader {
+                reader: self.cgroups.open(cgroup),
+                users: 1,
+                level: None,
+            };
+            self.readers.insert(cgroup.to_owned(), reader);
         }
         self.watched.insert(
             process,

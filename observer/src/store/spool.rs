@@ -6,7 +6,6 @@
 //! guards its pages against torn writes, not a record against a flipped bit.
 
 use std::{
-    fs, io, panic,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -20,6 +19,10 @@ use std::{
 use prost::Message;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
+use super::{
+    StoreError,
+    database::{make_directory, open, open_or_put_aside, seal, unseal},
+};
 use crate::{
     command::say,
     export::otlp::{Entry, Queue},
@@ -29,33 +32,6 @@ use crate::{
 const SYNC: Duration = Duration::from_secs(1);
 /// Syncs skipped after one that failed: a full disk is not asked every second.
 const SKIPPED: u32 = 9;
-/// redb's page cache, bytes: its default of 1 GiB is for databases that are read.
-const CACHE: usize = 1 << 20;
-
-/// Why the store cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The directory cannot be made.
-    #[error("cannot create the store's directory {path}: {error}; what waits for delivery is kept in memory only")]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The database cannot be opened.
-    #[error("cannot open the store {path}: {reason}; what waits for delivery is kept in memory only")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why: another agent has it, or it is damaged and cannot be put aside.
-        reason: String,
-    },
-    /// No thread.
-    #[error("cannot start the store's thread: {0}")]
-    Thread(#[from] io::Error),
-}
-
 /// What the spool counts of itself.
 #[derive(Debug, Default)]
 pub struct SpoolCounts {
@@ -78,14 +54,11 @@ pub struct Spool {
 
 impl Spool {
     /// Opens the store in `directory`, puts what it holds into the queues (by table name), and follows them.
-    pub fn start(directory: &Path, queues: Vec<(&'static str, Arc<Queue>)>) -> Result<Self, StoreError> {
-        fs::create_dir_all(directory).map_err(|error| StoreError::Directory {
-            path: directory.to_owned(),
-            error,
-        })?;
+    pub fn start(directory: &Path, queues: &[(&'static str, Arc<Queue>)]) -> Result<Self, StoreError> {
+        make_directory(directory)?;
         let path = directory.join("spool.redb");
         let counts = Arc::new(SpoolCounts::default());
-        let (database, lanes) = open_or_put_aside(&path, &queues, &counts)?;
+        let (database, lanes) = open_or_put_aside(&path, &counts.damaged, || restore(&path, queues, &counts))?;
         let restored = counts.restored.load(Relaxed);
         if restored > 0 {
             say(format_args!("{restored} records of an earlier run are delivered now"));
@@ -173,15 +146,14 @@ impl Journal {
         if self.lanes.iter().all(|lane| lane.queue.window() == lane.stored) {
             return Ok(());
         }
-        let database = match self.database.take() {
-            Some(database) => database,
-            None => {
-                let database = open(&self.path)?;
-                for lane in &mut self.lanes {
-                    lane.stored = stored(&database, lane.table)?;
-                }
-                database
+        let database = if let Some(database) = self.database.take() {
+            database
+        } else {
+            let database = open(&self.path)?;
+            for lane in &mut self.lanes {
+                lane.stored = stored(&database, lane.table)?;
             }
+            database
         };
         let write = database.begin_write()?;
         let mut after = Vec::with_capacity(self.lanes.len());
@@ -204,46 +176,6 @@ impl Journal {
         self.database = Some(database);
         Ok(())
     }
-}
-
-/// Opens the database and restores the queues; a file that cannot be read is put aside, once.
-fn open_or_put_aside(
-    path: &Path,
-    queues: &[(&'static str, Arc<Queue>)],
-    counts: &SpoolCounts,
-) -> Result<(Database, Vec<Lane>), StoreError> {
-    let attempt = || {
-        // A damaged file must not end the agent, whatever the database makes of it.
-        panic::catch_unwind(panic::AssertUnwindSafe(|| restore(path, queues, counts)))
-            .unwrap_or_else(|_| Err(redb::Error::Corrupted("its reader failed".into())))
-    };
-    let reason = match attempt() {
-        Ok(opened) => return Ok(opened),
-        Err(redb::Error::DatabaseAlreadyOpen) => {
-            return Err(StoreError::Open {
-                path: path.to_owned(),
-                reason: "another observer uses it".into(),
-            });
-        }
-        Err(error) => error,
-    };
-    let aside = path.with_extension("redb.damaged");
-    say(format_args!(
-        "{} cannot be read ({reason}); it is put aside as {}",
-        path.display(),
-        aside.display()
-    ));
-    counts.damaged.fetch_add(1, Relaxed);
-    let open_error = |reason: String| StoreError::Open {
-        path: path.to_owned(),
-        reason,
-    };
-    fs::rename(path, &aside).map_err(|error| open_error(error.to_string()))?;
-    attempt().map_err(|error| open_error(error.to_string()))
-}
-
-fn open(path: &Path) -> Result<Database, redb::Error> {
-    Ok(Database::builder().set_cache_size(CACHE).create(path)?)
 }
 
 fn restore(
@@ -303,16 +235,10 @@ fn stored(database: &Database, table: Table) -> Result<(u64, u64), redb::Error> 
     Ok((first, last.saturating_add(1)))
 }
 
-/// CRC-32 of the rest, then the encoded entry.
 fn encode(entry: &Entry) -> Vec<u8> {
-    let body = entry.encode_to_vec();
-    let mut bytes = crc32fast::hash(&body).to_le_bytes().to_vec();
-    bytes.extend_from_slice(&body);
-    bytes
+    seal(&entry.encode_to_vec())
 }
 
 fn decode(bytes: &[u8]) -> Option<Entry> {
-    let (sum, body) = bytes.split_first_chunk::<4>()?;
-    (crc32fast::hash(body) == u32::from_le_bytes(*sum)).then_some(())?;
-    Entry::decode(body).ok()
+    Entry::decode(unseal(bytes)?).ok()
 }

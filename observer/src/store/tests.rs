@@ -12,12 +12,13 @@ fn entry(nth: usize) -> Entry {
         id: format!("finding-{nth:05}"),
         resource: Bytes::from_static(b"resource"),
         record: Bytes::from(vec![nth as u8; 200]),
+        made: 1,
     }
 }
 
 fn start(directory: &Path) -> (Spool, Arc<Queue>) {
     let queue = Arc::new(Queue::with_capacity(1 << 20));
-    let spool = Spool::start(directory, vec![("logs", Arc::clone(&queue))]).unwrap();
+    let spool = Spool::start(directory, &[("logs", Arc::clone(&queue))]).unwrap();
     (spool, queue)
 }
 
@@ -60,7 +61,7 @@ fn the_bound_holds_across_agents() {
     let directory = tempfile::tempdir().unwrap();
     left(directory.path(), 100);
     let queue = Arc::new(Queue::with_capacity(2_210));
-    let spool = Spool::start(directory.path(), vec![("logs", Arc::clone(&queue))]).unwrap();
+    let spool = Spool::start(directory.path(), &[("logs", Arc::clone(&queue))]).unwrap();
     assert_eq!(ids(&queue).len(), 10);
     assert_eq!(queue.depth().dropped, 90);
     spool.finish();
@@ -72,7 +73,7 @@ fn the_bound_holds_across_agents() {
 fn a_second_agent_on_one_store_is_refused_and_the_first_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let (spool, queue) = start(directory.path());
-    let error = Spool::start(directory.path(), vec![("logs", Arc::new(Queue::default()))]).unwrap_err();
+    let error = Spool::start(directory.path(), &[("logs", Arc::new(Queue::default()))]).unwrap_err();
     assert!(error.to_string().contains("another observer uses it"), "{error}");
     queue.push(entry(1));
     spool.finish();
@@ -138,5 +139,122 @@ fn a_torn_file_is_put_aside() {
         assert!(ids(&queue).len() <= 50);
         spool.finish();
         let _ = fs::remove_file(file.with_extension("redb.damaged"));
+    }
+}
+
+mod history {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use observer_core::{
+        Engine, Finding, Input, What,
+        finding::{Confidence, Event, Gap},
+        time::{BootTime, WallTime},
+    };
+
+    use super::*;
+
+    fn record(nth: u64) -> Record {
+        Record::Finding(Box::new(Finding {
+            id: format!("{nth}"),
+            at: BootTime(nth),
+            wall: WallTime(nth),
+            subject: None,
+            event: Event::Gap(Gap {
+                from: BootTime(0),
+                to: BootTime(nth),
+                reason: "test".into(),
+                lost: 0,
+            }),
+            confidence: Confidence::Observed,
+            contradicted_by: String::new(),
+        }))
+    }
+
+    fn engine() -> Engine {
+        let mut engine = Engine::new();
+        engine.step(&Input {
+            at: BootTime(7),
+            what: What::Tick,
+        });
+        engine
+    }
+
+    /// A history in which these records were kept, and an engine.
+    fn left(directory: &Path, records: std::ops::Range<u64>, capacity: u64) -> Arc<HistoryCounts> {
+        let (history, thread, _) = History::start(directory, capacity).unwrap();
+        records.for_each(|nth| history.keep(&record(nth)));
+        history.keep_state(&engine());
+        thread.finish();
+        history.counts
+    }
+
+    #[test]
+    fn what_was_kept_is_there_for_the_next_agent() {
+        let directory = tempfile::tempdir().unwrap();
+        left(directory.path(), 0..10, 1 << 20);
+        let (_, thread, state) = History::start(directory.path(), 1 << 20).unwrap();
+        thread.finish();
+        assert_eq!(state, Some(engine()));
+        let all = read(directory.path(), None, 100).unwrap();
+        assert_eq!(all, (0..10).map(record).collect::<Vec<_>>());
+        assert_eq!(read(directory.path(), Some("any"), 2).unwrap(), [record(8), record(9)]);
+    }
+
+    #[test]
+    fn it_is_bounded_in_bytes_and_counts_what_made_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let counts = left(directory.path(), 0..900, 20_000);
+        let (records, dropped) = (counts.records.load(Relaxed), counts.dropped.load(Relaxed));
+        assert_eq!(records + dropped, 900);
+        assert!(counts.bytes.load(Relaxed) <= 20_000 && records > 50, "{counts:?}");
+        assert_eq!(read(directory.path(), None, 1).unwrap(), [record(899)]);
+        // The count of bytes survives.
+        assert!(left(directory.path(), 900..901, 20_000).bytes.load(Relaxed) <= 20_000);
+    }
+
+    /// Whatever bytes are changed, wherever the file is cut: it opens, nothing panics, what is read is what was written.
+    #[test]
+    fn damage_is_survived() {
+        let directory = tempfile::tempdir().unwrap();
+        left(directory.path(), 0..200, 1 << 20);
+        let path = directory.path().join("history.redb");
+        let whole = fs::read(&path).unwrap();
+        fastrand::seed(7);
+        for round in 0..60 {
+            let mut bytes = whole.clone();
+            if round % 3 == 0 {
+                bytes.truncate(fastrand::usize(..bytes.len()));
+            } else {
+                for _ in 0..1 << (round % 8) {
+                    let at = fastrand::usize(..bytes.len());
+                    bytes[at] ^= 1 << fastrand::u8(..8);
+                }
+            }
+            fs::write(&path, bytes).unwrap();
+            let _ = fs::remove_file(path.with_extension("redb.damaged"));
+            let (history, thread, state) = History::start(directory.path(), 1 << 20).unwrap();
+            assert!(state.is_none_or(|state| state == engine()));
+            history.keep(&record(1_000));
+            thread.finish();
+            let mut records = read(directory.path(), None, 1_000).unwrap();
+            assert_eq!(records.pop(), Some(record(1_000)));
+            for found in records {
+                let Record::Finding(finding) = &found else {
+                    panic!("{found:?}")
+                };
+                assert_eq!(found, record(finding.at.0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_of_another_version_is_counted_and_left_alone() {
+        let mut bytes = state::encode(&engine()).unwrap();
+        assert_eq!(state::decode(&bytes).unwrap(), engine());
+        bytes[0] += 1;
+        assert!(matches!(state::decode(&bytes), Err(state::StateError::Version(2))));
+        for end in 0..bytes.len() {
+            assert!(state::decode(&bytes[..end]).is_err(), "cut at {end}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use rustix::{
     thread::{UnshareFlags, unshare_unsafe},
 };
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Both ends of the loaded programs, and all they told so far.
 pub(crate) struct Tap {

@@ -8,7 +8,9 @@ impl World {
     fn restarted(&mut self, second: u64, boot_id: &str) -> &mut Self {
         self.feed(What::End);
         let state = serde_json::to_string(&self.engine).expect("an engine is JSON");
-        self.engine = serde_json::from_str::<Engine>(&state).expect("and can be read back");
+        let state = serde_json::from_str::<Engine>(&state).expect("and can be read back");
+        assert_eq!(state, self.engine);
+        self.engine = Engine::new();
         self.requests.clear();
         self.now = crate::time::BootTime(second * crate::time::SECOND);
         let mut first = self.inputs[0].what.clone();
@@ -16,6 +18,7 @@ impl World {
             begin.boot_id = boot_id.into();
         }
         self.feed(first);
+        self.feed(What::Restore(Box::new(state)));
         self
     }
 }

@@ -22,6 +22,9 @@ pub struct Entry {
     /// Encoded `LogRecord` or `Span`.
     #[prost(bytes = "bytes", tag = "3")]
     pub record: Bytes,
+    /// When it was made, nanoseconds since 1970: how long it waits.
+    #[prost(fixed64, tag = "4")]
+    pub made: u64,
 }
 
 impl Entry {
@@ -124,6 +127,7 @@ mod tests {
             id: String::new(),
             resource: resource(service).encode_to_vec().into(),
             record: record.encode_to_vec().into(),
+            made: 0,
         }
     }
 

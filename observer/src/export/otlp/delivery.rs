@@ -33,7 +33,7 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// Longest wait, unless the receiver asks for more.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// Longest wait a receiver may ask for.
-const LONGEST_ASKED: Duration = Duration::from_secs(600);
+const LONGEST_ASKED: Duration = Duration::from_mins(10);
 
 /// What became of the records of one signal.
 #[derive(Debug, Default)]
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(upper, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(backoff(3, None, 0.0), Duration::from_secs(4));
         assert_eq!(backoff(0, Some(Duration::from_secs(40)), 0.5), Duration::from_secs(40));
-        assert_eq!(backoff(0, Some(Duration::from_secs(86_400)), 0.5), LONGEST_ASKED);
+        assert_eq!(backoff(0, Some(Duration::from_hours(24)), 0.5), LONGEST_ASKED);
         assert_eq!(backoff(u32::MAX, None, 1.0), LONGEST_BACKOFF);
     }
 }

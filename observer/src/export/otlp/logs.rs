@@ -45,6 +45,7 @@ pub(super) fn entry(finding: &Finding, agent: &Resource, observed: u64) -> Entry
         id: finding.id.clone(),
         resource: resource.encode_to_vec().into(),
         record: record.encode_to_vec().into(),
+        made: observed,
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
     time::SystemTime,
 };
 
-use observer_core::Finding;
+use observer_core::{Finding, finding::EndedRun};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
@@ -36,7 +36,7 @@ use crate::{
         otlp::{Signal, Target},
     },
     export::metrics::{Group, agent_resource},
-    store::Spool,
+    store::{Spool, SpoolCounts},
 };
 use delivery::Delivery;
 use resample::Resampled;
@@ -79,7 +79,7 @@ impl Otlp {
             .and_then(|directory| {
                 Spool::start(
                     directory,
-                    vec![("logs", Arc::clone(&logs)), ("spans", Arc::clone(&traces))],
+                    &[("logs", Arc::clone(&logs)), ("spans", Arc::clone(&traces))],
                 )
                 .inspect_err(say_error)
                 .ok()
@@ -100,20 +100,23 @@ impl Otlp {
         })
     }
 
-    /// Queues a finding, and the run that it says has ended; never waits.
+    /// Queues a finding; never waits.
     pub fn publish(&self, finding: &Finding) {
         if let Some(lane) = &self.logs {
-            let observed = SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default();
-            lane.queue
-                .push(logs::entry(finding, &self.agent, observed.as_nanos() as u64));
+            lane.queue.push(logs::entry(finding, &self.agent, now()));
         }
-        if let Some(lane) = &self.traces
-            && let Some(span) = spans::entry(finding)
-        {
-            lane.queue.push(span);
+    }
+
+    /// Queues an ended run; never waits.
+    pub fn publish_run(&self, run: &EndedRun) {
+        if let Some(lane) = &self.traces {
+            lane.queue.push(spans::entry(run, now()));
         }
+    }
+
+    /// What the spool counts of itself, where there is one.
+    pub fn spool(&self) -> Option<&SpoolCounts> {
+        self.spool.as_ref().map(|spool| spool.counts.as_ref())
     }
 
     /// Whether metrics go anywhere.
@@ -156,6 +159,14 @@ impl Otlp {
     }
 }
 
+/// Nanoseconds since 1970.
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos() as u64
+}
+
 /// What goes where, for messages and for the status.
 fn name(target: &Target) -> String {
     let host = target.endpoint.authority().map_or("", |authority| authority.as_str());
@@ -195,8 +206,10 @@ impl Lane {
             entries,
             bytes,
             dropped,
+            oldest,
         } = self.queue.depth();
         LaneView {
+            oldest_s: oldest.map_or(0.0, |at| now().saturating_sub(at) as f64 / 1e9),
             waiting: entries,
             waiting_bytes: bytes,
             dropped,

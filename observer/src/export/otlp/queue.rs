@@ -62,6 +62,8 @@ pub struct Depth {
     pub bytes: usize,
     /// Entries dropped since the start because there was no room.
     pub dropped: u64,
+    /// When the oldest was made, nanoseconds since 1970; `None` where nothing waits.
+    pub oldest: Option<u64>,
 }
 
 impl Default for Queue {
@@ -166,6 +168,7 @@ impl Queue {
             entries: state.entries.len(),
             bytes: state.bytes,
             dropped: state.dropped,
+            oldest: state.entries.front().map(|entry| entry.made),
         }
     }
 
@@ -186,6 +189,7 @@ mod tests {
             id: format!("{id:04}"),
             resource: Bytes::new(),
             record: Bytes::from_static(&[0; 96]),
+            made: 1,
         }
     }
 
@@ -202,7 +206,8 @@ mod tests {
             Depth {
                 entries: 10,
                 bytes: 1000,
-                dropped: 15
+                dropped: 15,
+                oldest: Some(1),
             }
         );
         assert_eq!(ids(&queue.batch(2, 10_000).unwrap()), ["0015", "0016"]);
@@ -223,7 +228,8 @@ mod tests {
             Depth {
                 entries: 8,
                 bytes: 800,
-                dropped: 2
+                dropped: 2,
+                oldest: Some(1),
             }
         );
     }
@@ -237,7 +243,8 @@ mod tests {
             Depth {
                 entries: 0,
                 bytes: 0,
-                dropped: 1
+                dropped: 1,
+                oldest: None,
             }
         );
     }

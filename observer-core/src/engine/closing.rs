@@ -1,0 +1,82 @@
+//! Runs that have ended: reads their summaries, produces each once, when nothing more can be learnt of it.
+//!
+//! What comes after a run tells how it ended: a stop with a successor of another version was a rollout. So a run is
+//! held back until its slot's next run begins, and for [`HOLD`] at most: the last run of a slot is told too.
+
+use std::sync::Arc;
+
+use super::Engine;
+use crate::{
+    Output,
+    finding::{EndedRun, RunSummary},
+    registry::{Closing, ContainerId, SlotId, slot::MAX_SLOTS},
+    time::SECOND,
+};
+
+/// Nanoseconds a run's end waits for the run that follows: a service manager restarts within seconds.
+pub(crate) const HOLD: u64 = 60 * SECOND;
+
+impl Engine {
+    /// A container's run has ended: held back.
+    pub(super) fn hold_back(&mut self, id: ContainerId, slot_id: &SlotId, run: RunSummary, out: &mut Output) {
+        let Some(container) = self.registry.containers.get(id) else {
+            return;
+        };
+        let pod = container.named.as_ref().and_then(|named| named.pod.as_ref());
+        let traceparent = pod.and_then(|pod| pod.annotations.get("traceparent")).cloned();
+        let ended = EndedRun {
+            id: self.run_id(slot_id, container.run.started),
+            subject: Arc::clone(&container.run.subject),
+            started: self.clock.wall(run.started),
+            ended: self.clock.wall(run.ended),
+            run,
+            rollout: false,
+            traceparent,
+        };
+        self.release_closing(slot_id, out);
+        if self.registry.closing.len() >= MAX_SLOTS {
+            self.release_all_closing(out);
+        }
+        let until = self.now.plus(HOLD);
+        self.registry.closing.insert(slot_id.clone(), Closing { ended, until });
+    }
+
+    /// The slot's next run has begun: what that told of the one before is in its summary now.
+    pub(super) fn succeeded(&mut self, slot_id: &SlotId, rollout: bool, out: &mut Output) {
+        let last = self.registry.slots.get(slot_id).and_then(|state| state.ended.back());
+        if let (Some(closing), Some(last)) = (self.registry.closing.get_mut(slot_id), last)
+            && closing.ended.run.run == last.run
+        {
+            closing.ended.run = last.clone();
+            closing.ended.ended = self.clock.wall(last.ended);
+            closing.ended.rollout = rollout;
+        }
+        self.release_closing(slot_id, out);
+    }
+
+    /// Those that have waited long enough.
+    pub(super) fn release_due(&mut self, out: &mut Output) {
+        let due = |closing: &Closing| closing.until <= self.now;
+        let over: Vec<SlotId> = self
+            .registry
+            .closing
+            .iter()
+            .filter(|(_, closing)| due(closing))
+            .map(|(slot, _)| slot.clone())
+            .collect();
+        for slot in over {
+            self.release_closing(&slot, out);
+        }
+    }
+
+    /// All of them: the agent stops, and may not come back.
+    pub(super) fn release_all_closing(&mut self, out: &mut Output) {
+        let all = std::mem::take(&mut self.registry.closing);
+        out.ended.extend(all.into_values().map(|closing| closing.ended));
+    }
+
+    fn release_closing(&mut self, slot_id: &SlotId, out: &mut Output) {
+        out.ended
+            .extend(self.registry.closing.remove(slot_id).map(|closing| closing.ended));
+    }
+}

@@ -1,0 +1,87 @@
+//! The agent's own restart: reads the state that an earlier agent put away, produces an engine that goes on where that
+//! one was, with the time in between marked.
+
+use super::Engine;
+use crate::{
+    Output, Request,
+    registry::Evictions,
+    time::{BootTime, SECOND},
+};
+
+impl Engine {
+    /// Goes on from an earlier agent's state. Comes right after [`crate::What::Begin`], whose circumstances stay: this
+    /// agent's settings and clock, the other one's runs.
+    ///
+    /// Who was alive then is asked after: who still is goes on in its run, who is not has ended while nobody looked.
+    /// What a counter tells of that time is told as counted, not as seen.
+    pub(super) fn restore(&mut self, at: BootTime, state: &Self, out: &mut Output) {
+        if self.boot_id != state.boot_id {
+            // Nobody lives on over a boot, and times of two boots do not compare.
+            let reason = "the host was restarted; what was known of it before is not carried over";
+            self.gap(at, at, reason, out);
+            return;
+        }
+        let now = std::mem::replace(self, state.clone());
+        let away_from = self.last;
+        self.now = now.now.max(state.now);
+        self.begun = now.begun;
+        self.host = now.host;
+        self.host_memory = now.host_memory;
+        self.cgroup_version = now.cgroup_version;
+        self.clock = now.clock;
+        self.settings = now.settings;
+        // Counts are since this agent's beginning.
+        self.lost.clear();
+        self.findings = 0;
+        self.registry.evictions = Evictions::default();
+        self.registry.processes.forget_unplaced();
+        self.away(at.since(away_from));
+        self.gap(away_from, at, "the agent was not running", out);
+        self.watch_again(out);
+    }
+
+    /// Nobody looked for so many nanoseconds.
+    fn away(&mut self, ns: u64) {
+        for process in self.registry.processes.iter_mut().filter(|p| p.alive()) {
+            process.unasked = true;
+        }
+        for container in self.registry.containers.iter_mut() {
+            container.run.away = container.run.away.saturating_add(ns);
+        }
+    }
+
+    /// The agent's other parts start anew and know nothing of what was watched.
+    fn watch_again(&mut self, out: &mut Output) {
+        for process in self.registry.processes.iter_mut().filter(|p| p.alive()) {
+            process.traced = false;
+            let key = process.key;
+            if process.watched {
+                let cgroup = process.cgroup.clone();
+                out.requests.push(Request::Watch { process: key, cgroup });
+            } else if !process.asked {
+                // Those that are watched have been asked after for the gap.
+                out.requests.push(Request::Inspect(key));
+            }
+        }
+        for container in self.registry.containers.iter_mut() {
+            container.run.tracing = false;
+            if !container.cgroup.is_empty() {
+                out.requests.push(Request::OomKills {
+                    cgroup: container.cgroup.clone(),
+                });
+            }
+        }
+    }
+}
+
+/// What is added to the reason of an end that came while nobody looked.
+pub(super) const AWAY: &str = "it ended while the agent was away: ";
+
+/// What is added to a verdict over a run that the agent did not see all of; empty where it did.
+pub(super) fn seen_with_gaps(away: u64) -> String {
+    if away == 0 {
+        return String::new();
+    }
+    let span = crate::telemetry::units::seconds(away as f64 / SECOND as f64);
+    format!("; the agent was away for {span} of this run")
+}

@@ -1,0 +1,42 @@
+//! Asks the running agent: reads a question, produces its answer over the status socket.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use serde::de::DeserializeOwned;
+
+use crate::agent::Question;
+
+/// Longest wait for an answer: longer than the agent's own patience.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The agent's answer, as it gave it.
+pub(super) fn ask(socket: &Path, question: &Question) -> anyhow::Result<String> {
+    let path = socket.display();
+    let mut stream = UnixStream::connect(socket).with_context(|| {
+        format!("no observer answers at {path}; is `observer run` running, with this --status-socket?")
+    })?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let question = serde_json::to_string(question)? + "\n";
+    let mut text = String::new();
+    stream
+        .write_all(question.as_bytes())
+        .and_then(|()| stream.read_to_string(&mut text))
+        .with_context(|| format!("no answer from {path} within {} s", PATIENCE.as_secs()))?;
+    if text.is_empty() {
+        bail!("the observer at {path} does not answer: its loop is stalled, or it is stopping");
+    }
+    Ok(text)
+}
+
+/// The answer, read.
+pub(super) fn read<T: DeserializeOwned>(answer: &str) -> anyhow::Result<T> {
+    serde_json::from_str(answer)
+        .with_context(|| format!("the agent answered what this observer does not understand: {answer:.200}"))
+}

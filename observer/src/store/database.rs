@@ -1,0 +1,79 @@
+//! One embedded database file: reads a path, produces it opened, or put aside once where it cannot be read.
+
+use std::{
+    fs, panic,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use redb::Database;
+
+use super::StoreError;
+use crate::command::say;
+
+/// redb's page cache, bytes: its default of 1 GiB is for databases that are read.
+const CACHE: usize = 1 << 20;
+
+/// Opens the file, or makes it.
+pub(super) fn open(path: &Path) -> Result<Database, redb::Error> {
+    Ok(Database::builder().set_cache_size(CACHE).create(path)?)
+}
+
+/// Makes the store's directory.
+pub(super) fn make_directory(directory: &Path) -> Result<(), StoreError> {
+    fs::create_dir_all(directory).map_err(|error| StoreError::Directory {
+        path: directory.to_owned(),
+        error,
+    })
+}
+
+/// Opens a file and reads what `attempt` reads of it. A file that cannot be read is put aside as `*.damaged`, once,
+/// and counted.
+pub(super) fn open_or_put_aside<T>(
+    path: &Path,
+    damaged: &AtomicU64,
+    attempt: impl Fn() -> Result<T, redb::Error>,
+) -> Result<T, StoreError> {
+    let attempt = || {
+        // A damaged file must not end the agent, whatever the database makes of it.
+        panic::catch_unwind(panic::AssertUnwindSafe(&attempt))
+            .unwrap_or_else(|_| Err(redb::Error::Corrupted("its reader failed".into())))
+    };
+    let reason = match attempt() {
+        Ok(opened) => return Ok(opened),
+        Err(redb::Error::DatabaseAlreadyOpen) => {
+            return Err(StoreError::Open {
+                path: path.to_owned(),
+                reason: "another observer uses it".into(),
+            });
+        }
+        Err(error) => error,
+    };
+    let aside = path.with_extension("redb.damaged");
+    say(format_args!(
+        "{} cannot be read ({reason}); it is put aside as {}",
+        path.display(),
+        aside.display()
+    ));
+    damaged.fetch_add(1, Relaxed);
+    let open_error = |reason: String| StoreError::Open {
+        path: path.to_owned(),
+        reason,
+    };
+    fs::rename(path, &aside).map_err(|error| open_error(error.to_string()))?;
+    attempt().map_err(|error| open_error(error.to_string()))
+}
+
+/// CRC-32 of the rest, then the rest.
+pub(super) fn seal(body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 + body.len());
+    bytes.extend_from_slice(&crc32fast::hash(body).to_le_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// What was sealed; `None` where its checksum does not fit.
+pub(super) fn unseal(bytes: &[u8]) -> Option<&[u8]> {
+    let (sum, body) = bytes.split_first_chunk::<4>()?;
+    (crc32fast::hash(body) == u32::from_le_bytes(*sum)).then_some(body)
+}

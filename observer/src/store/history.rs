@@ -1,0 +1,394 @@
+//! The history: takes findings, ended runs and the engine's state, keeps them in an embedded database bounded in bytes,
+//! gives them back to the next agent and to who asks.
+//!
+//! A file of its own beside the spool's: damage to what was leaves what is still to be delivered alone. One thread
+//! writes; the loop hands over and never waits.
+
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use observer_core::{Engine, Finding, finding::EndedRun};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::{
+    StoreError,
+    database::{make_directory, open, open_or_put_aside, seal, unseal},
+    state,
+};
+use crate::command::say;
+
+/// Time between two syncs: what a killed agent loses of its history at most.
+const SYNC: Duration = Duration::from_secs(1);
+/// Pause after a sync that failed: a full disk is not asked every second.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Orders waiting for the thread at most.
+const WAITING: usize = 1_024;
+/// Records kept in memory while they cannot be written, at most.
+const UNWRITTEN: usize = 4_096;
+
+/// Records by number, each sealed JSON.
+const RECORDS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("records");
+/// The engine's state under [`ENGINE`], sealed.
+const STATES: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("states");
+const ENGINE: &str = "engine";
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// Something was found.
+    Finding(Box<Finding>),
+    /// A run ended.
+    Run(Box<EndedRun>),
+}
+
+impl Record {
+    /// Whether it is about this workload: by the workload's name, the service's, or either with its namespace
+    /// (`shop/checkout`). What the agent says of itself belongs to all.
+    pub fn concerns(&self, workload: &str) -> bool {
+        let subject = match self {
+            Self::Finding(finding) => match &finding.subject {
+                Some(subject) => subject,
+                None => return true,
+            },
+            Self::Run(run) => &run.subject,
+        };
+        subject.workload.is_called(subject.service(), workload)
+    }
+}
+
+/// What the history counts of itself.
+#[derive(Debug, Default)]
+pub struct HistoryCounts {
+    /// Records kept.
+    pub records: AtomicU64,
+    /// Their bytes.
+    pub bytes: AtomicU64,
+    /// Records that made room for newer ones.
+    pub dropped: AtomicU64,
+    /// Records that were not written: the thread could not keep up, or the disk was full for long.
+    pub lost: AtomicU64,
+    /// Records and states that could not be read back and were skipped.
+    pub damaged: AtomicU64,
+    /// States of another version, ignored.
+    pub foreign: AtomicU64,
+    /// Syncs that failed.
+    pub failed: AtomicU64,
+    /// Bytes of the state put away last.
+    pub state_bytes: AtomicU64,
+}
+
+enum Order {
+    Keep(Vec<u8>),
+    State(Vec<u8>),
+    Read {
+        workload: Option<String>,
+        limit: usize,
+        answer: oneshot::Sender<Vec<Record>>,
+    },
+    Stop,
+}
+
+/// A running history. Clones are handles to the same.
+#[derive(Clone, Debug)]
+pub struct History {
+    orders: SyncSender<Order>,
+    /// What it counts of itself.
+    pub counts: Arc<HistoryCounts>,
+}
+
+/// The history's thread, to be ended.
+#[derive(Debug)]
+pub struct HistoryThread {
+    thread: JoinHandle<()>,
+    orders: SyncSender<Order>,
+}
+
+impl History {
+    /// Opens the history in `directory`, keeping at most `capacity` bytes of records. Also what an earlier agent's
+    /// engine knew, where it can be read.
+    pub fn start(directory: &Path, capacity: u64) -> Result<(Self, HistoryThread, Option<Engine>), StoreError> {
+        make_directory(directory)?;
+        let path = directory.join("history.redb");
+        let counts = Arc::new(HistoryCounts::default());
+        let (database, next, state) = open_or_put_aside(&path, &counts.damaged, || survey(&path, &counts))?;
+        let engine = state.and_then(|bytes| engine(&bytes, &counts));
+        let (orders, receiver) = sync_channel(WAITING);
+        let writer = Writer {
+            path,
+            database: Some(database),
+            next,
+            capacity,
+            unwritten: VecDeque::new(),
+            state: None,
+            counts: Arc::clone(&counts),
+            failing: None,
+        };
+        let thread = thread::Builder::new()
+            .name("history".into())
+            .spawn(move || writer.run(&receiver))?;
+        let ending = HistoryThread {
+            thread,
+            orders: orders.clone(),
+        };
+        Ok((Self { orders, counts }, ending, engine))
+    }
+
+    /// Keeps a record. Never waits.
+    pub fn keep(&self, record: &Record) {
+        // What the engine says can be written as JSON.
+        if let Ok(json) = serde_json::to_vec(record) {
+            self.order(Order::Keep(json));
+        }
+    }
+
+    /// Puts the engine's state away, in the place of the one before. Never waits.
+    pub fn keep_state(&self, engine: &Engine) {
+        if let Ok(bytes) = state::encode(engine) {
+            self.counts.state_bytes.store(bytes.len() as u64, Relaxed);
+            self.order(Order::State(bytes));
+        }
+    }
+
+    /// The newest records, oldest first, at most `limit`: of one workload (see [`Record::concerns`]) or of all.
+    pub async fn read(&self, workload: Option<String>, limit: usize) -> Vec<Record> {
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::Read {
+            workload,
+            limit,
+            answer,
+        });
+        answered.await.unwrap_or_default()
+    }
+
+    fn order(&self, order: Order) {
+        if let Err(TrySendError::Full(_)) = self.orders.try_send(order) {
+            self.counts.lost.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl HistoryThread {
+    /// Syncs a last time, with all that was handed over before.
+    pub fn finish(self) {
+        // It may have failed; the join tells.
+        let _ = self.orders.send(Order::Stop);
+        if self.thread.join().is_err() {
+            say("the history's thread failed: the last second may not have been kept");
+        }
+    }
+}
+
+/// Reads the history of an agent that is not running. See [`History::read`].
+pub fn read(directory: &Path, workload: Option<&str>, limit: usize) -> Result<Vec<Record>, StoreError> {
+    let path = directory.join("history.redb");
+    let failed = |reason: String| StoreError::Open {
+        path: path.clone(),
+        reason,
+    };
+    if !path.is_file() {
+        return Err(failed("there is none".into()));
+    }
+    let database = open(&path).map_err(|error| failed(error.to_string()))?;
+    newest(&database, workload, limit, &HistoryCounts::default()).map_err(|error| failed(error.to_string()))
+}
+
+struct Writer {
+    path: PathBuf,
+    /// `None` after a failure, until it could be opened again.
+    database: Option<Database>,
+    /// Number of the next record.
+    next: u64,
+    capacity: u64,
+    unwritten: VecDeque<Vec<u8>>,
+    state: Option<Vec<u8>>,
+    counts: Arc<HistoryCounts>,
+    /// When writing began to fail, or failed last.
+    failing: Option<Instant>,
+}
+
+impl Writer {
+    fn run(mut self, orders: &Receiver<Order>) {
+        let mut synced = Instant::now();
+        loop {
+            match orders.recv_timeout(SYNC.saturating_sub(synced.elapsed())) {
+                Ok(Order::Keep(record)) => {
+                    self.unwritten.push_back(record);
+                    if self.unwritten.len() > UNWRITTEN {
+                        self.unwritten.pop_front();
+                        self.counts.lost.fetch_add(1, Relaxed);
+                    }
+                }
+                Ok(Order::State(state)) => self.state = Some(state),
+                Ok(Order::Read {
+                    workload,
+                    limit,
+                    answer,
+                }) => {
+                    self.try_sync();
+                    // Who asked may have gone.
+                    let _ = answer.send(self.read(workload.as_deref(), limit));
+                }
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.try_sync();
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if synced.elapsed() >= SYNC {
+                if self.failing.is_none_or(|since| since.elapsed() >= PAUSE) {
+                    self.try_sync();
+                }
+                synced = Instant::now();
+            }
+        }
+    }
+
+    fn read(&self, workload: Option<&str>, limit: usize) -> Vec<Record> {
+        let read = |database| newest(database, workload, limit, &self.counts);
+        self.database
+            .as_ref()
+            .and_then(|database| read(database).ok())
+            .unwrap_or_default()
+    }
+
+    fn try_sync(&mut self) {
+        if self.unwritten.is_empty() && self.state.is_none() {
+            return;
+        }
+        match self.sync() {
+            Ok(()) => self.failing = None,
+            Err(error) => {
+                self.counts.failed.fetch_add(1, Relaxed);
+                if self.failing.replace(Instant::now()).is_none() {
+                    say(format_args!(
+                        "{} cannot be written ({error}); the history of the last minutes is kept in memory meanwhile",
+                        self.path.display()
+                    ));
+                }
+                // After an I/O error redb refuses everything until the file is opened again.
+                self.database = None;
+            }
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), redb::Error> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => open(&self.path)?,
+        };
+        let counts = &self.counts;
+        let write = database.begin_write()?;
+        let (mut records, mut bytes) = (counts.records.load(Relaxed), counts.bytes.load(Relaxed));
+        let (mut next, mut dropped) = (self.next, 0);
+        {
+            let mut table = write.open_table(RECORDS)?;
+            for record in &self.unwritten {
+                let sealed = seal(record);
+                bytes += sealed.len() as u64;
+                records += 1;
+                table.insert(next, sealed.as_slice())?;
+                next += 1;
+            }
+            while bytes > self.capacity {
+                let Some((_, oldest)) = table.pop_first()? else { break };
+                bytes = bytes.saturating_sub(oldest.value().len() as u64);
+                records = records.saturating_sub(1);
+                dropped += 1;
+            }
+            if let Some(state) = &self.state {
+                write.open_table(STATES)?.insert(ENGINE, seal(state).as_slice())?;
+            }
+        }
+        write.commit()?;
+        counts.records.store(records, Relaxed);
+        counts.bytes.store(bytes, Relaxed);
+        counts.dropped.fetch_add(dropped, Relaxed);
+        self.next = next;
+        self.unwritten.clear();
+        self.state = None;
+        self.database = Some(database);
+        Ok(())
+    }
+}
+
+/// Opens the file and goes through all of it: the number of the next record, and the state's bytes.
+fn survey(path: &Path, counts: &HistoryCounts) -> Result<(Database, u64, Option<Vec<u8>>), redb::Error> {
+    let database = open(path)?;
+    // Tables are made once, so that reading needs no case for their absence.
+    let write = database.begin_write()?;
+    write.open_table(RECORDS)?;
+    write.open_table(STATES)?;
+    write.commit()?;
+    let read = database.begin_read()?;
+    let (mut next, mut records, mut bytes) = (0, 0, 0);
+    for row in read.open_table(RECORDS)?.iter()? {
+        let (number, record) = row?;
+        next = number.value().saturating_add(1);
+        records += 1;
+        bytes += record.value().len() as u64;
+    }
+    counts.records.store(records, Relaxed);
+    counts.bytes.store(bytes, Relaxed);
+    let state = read
+        .open_table(STATES)?
+        .get(ENGINE)?
+        .map(|state| state.value().to_vec());
+    drop(read);
+    Ok((database, next, state))
+}
+
+fn newest(
+    database: &Database,
+    workload: Option<&str>,
+    limit: usize,
+    counts: &HistoryCounts,
+) -> Result<Vec<Record>, redb::Error> {
+    let table = database.begin_read()?.open_table(RECORDS)?;
+    let mut found = Vec::new();
+    for row in table.iter()?.rev() {
+        if found.len() >= limit {
+            break;
+        }
+        let row = row?;
+        let record = unseal(row.1.value()).and_then(|json| serde_json::from_slice::<Record>(json).ok());
+        match record {
+            Some(record) if workload.is_none_or(|workload| record.concerns(workload)) => found.push(record),
+            Some(_) => {}
+            None => drop(counts.damaged.fetch_add(1, Relaxed)),
+        }
+    }
+    found.reverse();
+    Ok(found)
+}
+
+/// The engine in a sealed state; what cannot be used is said and counted.
+fn engine(sealed: &[u8], counts: &HistoryCounts) -> Option<Engine> {
+    let decoded = match unseal(sealed) {
+        Some(bytes) => state::decode(bytes),
+        None => Err(state::StateError::Damaged("its checksum does not fit".into())),
+    };
+    decoded
+        .inspect_err(|error| {
+            match error {
+                state::StateError::Version(_) => &counts.foreign,
+                state::StateError::Damaged(_) => &counts.damaged,
+            }
+            .fetch_add(1, Relaxed);
+            say(format_args!(
+                "the state of an earlier agent cannot be used: {error}; observation begins anew"
+            ));
+        })
+        .ok()
+}
