@@ -1,6 +1,13 @@
 //! OTLP as the real Collector takes it: sends findings through the agent's exporter, compares what the Collector wrote
 //! with what was to be said, field by field.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test's helpers fail as the test does"
+)]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use observer::{config, export::otlp::Otlp};

@@ -1,6 +1,13 @@
 //! The harness itself: a container is limited, killed, restarted in place and removed; what a killed process left is
 //! swept. Without these the other tests would prove nothing.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test's helpers fail as the test does"
+)]
+
 use std::{path::Path, process::Command, time::Duration};
 
 use observer_tests::{

@@ -1,6 +1,13 @@
 //! OTLP as others decode it: sends findings through the agent's exporter, reads what OpenTelemetry's own Python
 //! classes make of them.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test's helpers fail as the test does"
+)]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use observer::{config, export::otlp::Otlp};

@@ -1,5 +1,12 @@
 //! What a running agent says of itself: over its socket, and to a scraper.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test's helpers fail as the test does"
+)]
+
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
