@@ -61,6 +61,8 @@ names! {
     PROCESS_RUNTIME_NAME = "process.runtime.name";
     /// Version of Node.js (development).
     PROCESS_RUNTIME_VERSION = "process.runtime.version";
+    /// Name of the cluster (stable).
+    K8S_CLUSTER_NAME = "k8s.cluster.name";
     /// Uid of the pod (stable).
     K8S_POD_UID = "k8s.pod.uid";
     /// Name of the pod (stable).

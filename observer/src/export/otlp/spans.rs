@@ -6,7 +6,7 @@
 use observer_core::{
     exit::Cause,
     finding::{EndedRun, RunSummary},
-    telemetry,
+    semconv, telemetry,
 };
 use opentelemetry_proto::tonic::trace::v1::{
     Span, Status,
@@ -65,7 +65,10 @@ fn trace_id(ended: &EndedRun) -> [u8; 16] {
     let workload = &subject.workload;
     let digest = hash(&[
         "trace",
-        subject.resource.get("k8s.cluster.name").map_or("", String::as_str),
+        subject
+            .resource
+            .get(semconv::K8S_CLUSTER_NAME)
+            .map_or("", String::as_str),
         workload.namespace.as_deref().unwrap_or_default(),
         &workload.kind,
         &workload.name,
