@@ -5,6 +5,7 @@ pub mod command;
 pub mod config;
 pub mod export;
 pub mod history;
+pub mod host;
 pub mod kernel;
 pub mod record;
 pub mod source;

@@ -1,9 +1,10 @@
 """An OTLP receiver that is not ours to interpret: the official protobuf classes decode what arrives.
 
-Reads OTLP over http/protobuf (default) or gRPC on a loopback port, produces one JSON object per line on standard
-output: first {"ready": true, "port": N}, then one per log record, metric or span, as decoded.
+Reads OTLP over http/protobuf (default) or gRPC on a port of --host (the loopback by default), produces one JSON object
+per line on standard output: first {"ready": true, "port": N}, then one per log record, metric or span, as decoded.
 
-  otlp_receiver.py [--protocol http|grpc] [--port N] [--refuse STATUS --times N [--retry-after S]] [--reject N]
+  otlp_receiver.py [--protocol http|grpc] [--host ADDRESS] [--port N]
+                   [--refuse STATUS --times N [--retry-after S]] [--reject N]
 
 --refuse answers the first N requests with an HTTP status (or a gRPC code's name) instead of taking them;
 --reject takes each request and reports N of its records as rejected (partial success).
@@ -197,7 +198,7 @@ def serve_http(options, policy):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", options.port), Handler)
+    server = ThreadingHTTPServer((options.host, options.port), Handler)
     say({"ready": True, "port": server.server_address[1]})
     server.serve_forever()
 
@@ -226,7 +227,7 @@ def serve_grpc(options, policy):
     ):
         servicer = type(name, (getattr(module, f"{name}Servicer"),), {"Export": export(path)})
         getattr(module, f"add_{name}Servicer_to_server")(servicer(), server)
-    port = server.add_insecure_port(f"127.0.0.1:{options.port}")
+    port = server.add_insecure_port(f"{options.host}:{options.port}")
     server.start()
     say({"ready": True, "port": port})
     server.wait_for_termination()
@@ -235,6 +236,7 @@ def serve_grpc(options, policy):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--protocol", choices=("http", "grpc"), default="http")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--refuse")
     parser.add_argument("--times", type=int, default=-1)

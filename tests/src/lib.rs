@@ -19,5 +19,6 @@ pub mod need;
 pub mod otlp;
 pub mod places;
 pub mod receiver;
+pub mod rollouts;
 pub mod stage;
 pub mod tls;

@@ -9,6 +9,8 @@ use crate::{counterpart, places};
 
 /// Environment variable: the file that takes one line per skipped test, `name<TAB>reason`.
 pub const SKIPS: &str = "OBSERVER_SKIPS";
+/// Environment variable: set to 1 where tests may take their time.
+pub const FULL: &str = "OBSERVER_FULL";
 
 /// Something a test cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub enum Need {
     Counterpart(&'static counterpart::Counterpart),
     /// A program in `PATH`.
     Program(&'static str),
+    /// The time that `cargo xtask ci --full` takes.
+    Full,
 }
 
 /// Why this machine cannot give `need`; `None` where it can.
@@ -70,6 +74,9 @@ pub fn missing(need: Need) -> Option<String> {
             (!ready).then(|| "no Python with opentelemetry-proto: `cargo xtask setup`".into())
         }
         Need::Counterpart(counterpart) => counterpart.missing(),
+        Need::Full => env::var_os(FULL)
+            .is_none_or(|full| full != "1")
+            .then(|| "takes minutes: `cargo xtask ci --full`".into()),
         Need::Program(name) => places::program(name).is_none().then(|| format!("no `{name}` in PATH")),
     }
 }

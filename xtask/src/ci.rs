@@ -15,7 +15,7 @@ use crate::{setup, shell, test, tidy};
 /// How much to check.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// Also licences and sources of dependencies (builds cargo-deny where it is missing)
+    /// Also licences and sources of dependencies, and tests that take minutes (builds cargo-deny and counterparts)
     #[arg(long)]
     full: bool,
     /// Everything but the tests
@@ -56,7 +56,11 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     let tally = if options.no_tests {
         None
     } else {
-        Some(test::run(&test::Options::default())?)
+        let options = test::Options {
+            full,
+            ..test::Options::default()
+        };
+        Some(test::run(&options)?)
     };
     for (name, took, result) in &results {
         let outcome = match result {

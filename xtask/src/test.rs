@@ -4,21 +4,27 @@ use std::{collections::BTreeMap, env, fs, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use observer_tests::need;
+use observer_tests::{
+    counterpart::{COLLECTOR, KUBERNETES},
+    need,
+};
 
-use crate::{setup, shell};
+use crate::{counterpart, setup, shell};
 
 /// What to test.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Options {
     /// Only tests whose name contains this
-    filter: Option<String>,
+    pub(crate) filter: Option<String>,
     /// Only this package
     #[arg(short, long)]
-    package: Option<String>,
+    pub(crate) package: Option<String>,
     /// Do not look for, or install, what is missing
     #[arg(long)]
-    no_setup: bool,
+    pub(crate) no_setup: bool,
+    /// Also tests that take minutes, with every counterpart they need, built where it is not yet (some 20 min)
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 /// `cargo xtask test`
@@ -49,6 +55,9 @@ pub(crate) fn run(options: &Options) -> Result<Tally> {
         println!("test: the kernel programs cannot be built here: everything that needs them is skipped");
     }
     build_agent(with_kernel_programs)?;
+    if options.full {
+        counterparts();
+    }
 
     let skips = env::temp_dir().join(format!("observer-skips-{}", std::process::id()));
     let mut command = shell::cargo(["test", "--no-fail-fast"]);
@@ -60,6 +69,9 @@ pub(crate) fn run(options: &Options) -> Result<Tally> {
         command.arg(filter);
     }
     command.env(need::SKIPS, &skips);
+    if options.full {
+        command.env(need::FULL, "1");
+    }
     if with_kernel_programs {
         command.env("OBSERVER_REQUIRE_EBPF", "1");
     }
@@ -79,6 +91,15 @@ pub(crate) fn run(options: &Options) -> Result<Tally> {
     }
     println!("test: {} s", started.elapsed().as_secs());
     Ok(tally)
+}
+
+/// Those that tests use; a test of one that cannot be had is skipped by name.
+fn counterparts() {
+    for counterpart in [&COLLECTOR, &KUBERNETES] {
+        if let Err(error) = counterpart::provide(counterpart) {
+            println!("test: {}: {error:#}", counterpart.name);
+        }
+    }
 }
 
 fn build_agent(with_kernel_programs: bool) -> Result<()> {

@@ -1,6 +1,8 @@
-//! Heirs: reads the detector of one slot, produces that of another slot of the same workload.
+//! Heirs: reads the detector of one slot, produces that of another slot of the same workload, at its start or once it
+//! is known whose slot it is.
 
 use super::{Counts, DetectConfig, SlotDetector};
+use crate::identity::Version;
 
 impl SlotDetector {
     /// The detector of a slot that takes this one's place with another version: a new pod, where the old one had a name
@@ -13,6 +15,29 @@ impl SlotDetector {
             counts: Counts::default(),
             ..self.clone()
         }
+    }
+
+    /// The version of the run in progress has become known, or known better.
+    pub fn name_version(&mut self, version: Option<&Version>) {
+        if self.run.is_some() && version.is_some() {
+            self.version = version.cloned();
+        }
+    }
+
+    /// Becomes the heir of an accused detector in the middle of its first run: the names that tell whose heir it is came
+    /// after the run began. One with a history of its own stays as it is.
+    pub fn adopt(&mut self, accused: &Self) {
+        if !self.records.is_empty() || self.accused.is_some() {
+            return;
+        }
+        let heir = Self {
+            run: None,
+            ..accused.heir(self.config)
+        };
+        let own = std::mem::replace(self, heir);
+        self.counts = own.counts;
+        self.enter_version(own.version.as_ref());
+        self.run = own.run;
     }
 
     /// Whether it turns out to belong to a Job or CronJob.

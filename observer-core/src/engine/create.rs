@@ -112,7 +112,7 @@ impl Engine {
     }
 
     /// The detector with the gravest accusation of another release of this workload.
-    fn accused(&self, workload: &Workload, release: &Release) -> Option<&SlotDetector> {
+    pub(super) fn accused(&self, workload: &Workload, release: &Release) -> Option<&SlotDetector> {
         // Looked up before all slots are looked through: hardly any workload leaks.
         let releases = &self.registry.workloads.get(workload)?.releases;
         releases.iter().find(|r| r.release != *release && r.leaks())?;

@@ -89,9 +89,21 @@ impl Engine {
             subject.resource = resource;
             run.release = release.clone();
         }
+        // A pod's names come after its first run has begun: only now is it known whose successor it is.
+        let accused = if same {
+            None
+        } else {
+            self.accused(&workload, &release).cloned()
+        };
         if let Some(state) = self.registry.slots.get_mut(&slot_id) {
             state.workload = workload;
             state.detector.set_job(identity::is_job(named.as_deref()));
+            if state.current == Some(id) {
+                state.detector.name_version(release.name().as_ref());
+                if let Some(accused) = accused {
+                    state.detector.adopt(&accused);
+                }
+            }
         }
         self.enter_release(id, out);
     }

@@ -26,6 +26,7 @@ impl Engine {
         let (release, started, found) = (run.release.clone(), run.started, run.found);
         let workload = run.subject.workload.clone();
         let in_place = self.registry.slots.get(&container.slot).and_then(|s| s.release.clone());
+        container.run.before.clone_from(&in_place);
         if let Some(state) = self.registry.slots.get_mut(&container.slot) {
             state.release = Some(release.clone());
         }
@@ -78,6 +79,13 @@ impl Engine {
         }
         container.run.entered = false;
         let (at, cause) = cause.map_or((self.now, None), |(at, cause)| (at, Some(cause)));
+        let before = container.run.before.take();
+        if cause.is_none()
+            && let Some(state) = self.registry.slots.get_mut(&container.slot)
+        {
+            // Known better now: that is no change in place.
+            state.release = before;
+        }
         let run = &container.run;
         let workload = &run.subject.workload;
         if let Some(state) = self

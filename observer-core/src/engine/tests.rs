@@ -6,6 +6,7 @@ mod names;
 mod order;
 mod random;
 mod resume;
+mod rollouts;
 
 use std::collections::BTreeMap;
 

@@ -33,6 +33,9 @@ pub(crate) struct Run {
     pub(crate) release: Release,
     /// It is counted as one of its release.
     pub(crate) entered: bool,
+    /// Release of the run before it in its slot, while it is.
+    #[serde(default)]
+    pub(crate) before: Option<Release>,
     pub(crate) subject: Arc<Subject>,
     /// Highest usage seen, or the cgroup's own mark, bytes.
     pub(crate) peak: u64,
@@ -72,6 +75,7 @@ impl Run {
             away: 0,
             release,
             entered: false,
+            before: None,
             subject,
             peak: 0,
             usage: None,

@@ -39,6 +39,8 @@ pub(super) struct Observation {
     pub(super) exporters: Exporters,
     pub(super) inspector: Inspector,
     pub(super) sampling: Sampling,
+    /// The host's name.
+    pub(super) host: String,
     /// The start, on both clocks.
     pub(super) began: Anchor,
     /// Each hook's rung.
@@ -158,7 +160,7 @@ impl Observation {
         let evicted = counts.evictions;
         let agent = AgentView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: self.host.clone(),
             uptime_s: now.since(self.began.boot) as f64 / SECOND as f64,
             hooks: self.hooks.clone(),
             processes: counts.processes,

@@ -6,27 +6,14 @@ use observer_core::{Input, What, container_facts::ContainerFacts};
 use super::{clock, intake::Intake};
 use crate::{
     command::say,
-    config::{Config, Kubernetes},
+    config::Config,
+    host,
     source::kubernetes::{self, Health, Receiver},
 };
 
-/// What Kubernetes puts into every container's environment.
-const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
-/// What manifests by convention call a pod's own `spec.nodeName`.
-const NODE_NAME: &str = "NODE_NAME";
-
 /// Starts the watch on the current runtime, where it is wanted.
 pub(super) fn start(config: &Config, intake: Intake) {
-    let wanted = match config.kubernetes {
-        Kubernetes::Off => false,
-        Kubernetes::On => true,
-        Kubernetes::Auto => std::env::var_os(IN_CLUSTER).is_some(),
-    };
-    if !wanted {
-        return;
-    }
-    let of_manifest = || std::env::var(NODE_NAME).ok().filter(|name| !name.is_empty());
-    let node = config.node_name.clone().or_else(of_manifest).unwrap_or_else(host_name);
+    let Some(node) = host::node(config) else { return };
     tokio::spawn(async move {
         match kubernetes::client().await {
             Ok(client) => {
@@ -43,10 +30,6 @@ pub(super) fn start(config: &Config, intake: Intake) {
             Err(error) => say(format!("{error}; pods are named by their containers' files only")),
         }
     });
-}
-
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 struct Pods {

@@ -109,6 +109,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     ];
     let mut observation = Observation {
         engine: Engine::new(),
+        host: crate::host::name(config),
         began: clock::anchor(),
         hooks: report
             .hooks
@@ -205,12 +206,11 @@ fn begin(config: &Config, hierarchy: &Hierarchy) -> Begin {
             .map(|text| text.trim().to_owned())
             .unwrap_or_default()
     };
-    let uname = rustix::system::uname();
     Begin {
         format: record::FORMAT,
         agent: env!("CARGO_PKG_VERSION").to_owned(),
         boot_id: read("sys/kernel/random/boot_id"),
-        host: uname.nodename().to_string_lossy().into_owned(),
+        host: crate::host::name(config),
         clock: clock::anchor(),
         sample_interval_s: config.sample_interval.as_secs_f64(),
         host_memory: host_memory(&read("meminfo")),

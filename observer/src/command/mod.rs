@@ -9,6 +9,7 @@ use crate::config::{self, Config, Problems, key};
 mod ask;
 mod doctor;
 mod heap;
+mod ps;
 mod replay;
 mod replay_csv;
 mod run;
@@ -58,6 +59,8 @@ enum Command {
     Doctor(ConfigArgs),
     /// What a Node.js process holds, by name and place in its source; read from outside, without touching it
     Heap(heap::HeapArgs),
+    /// What the running agent watches: services, versions, ceilings, and what is said of them
+    Ps(ps::PsArgs),
     /// Ask the running agent how it is: hooks, losses, deliveries
     Status(status::StatusArgs),
     /// Judge a recording again: the same findings as the run that made it
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Heap(args) => heap::heap(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Status(args) => status::status(&args),
+        Command::Ps(args) => ps::ps(&args),
     };
     match ended {
         Ok(exit) => exit.into(),

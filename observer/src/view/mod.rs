@@ -4,3 +4,4 @@ pub mod chart;
 pub mod explain;
 pub mod history;
 pub mod sketch;
+pub mod workloads;

@@ -60,7 +60,23 @@ pub(super) fn apiserver(place: &Place) -> Vec<String> {
         ),
         ("authorization-mode", "Node,RBAC".into()),
         ("enable-admission-plugins", "NodeRestriction".into()),
+        ("audit-policy-file", place.text("audit.yaml")),
+        ("audit-log-path", place.text("log/audit.log")),
     ])
+}
+
+/// Who asks for pods, how often, and what is answered: tests read it.
+pub(super) fn audit_policy() -> String {
+    "apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  verbs: [list, watch, get]
+  resources: [{group: '', resources: [pods, nodes]}]
+- level: None
+"
+    .to_owned()
 }
 
 pub(super) fn controller_manager(place: &Place) -> Vec<String> {

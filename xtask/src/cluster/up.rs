@@ -52,6 +52,7 @@ fn prepare(place: &Place) -> Result<()> {
     }
     certificate::make(place)?;
     for (below, text) in [
+        ("audit.yaml", configuration::audit_policy()),
         ("kubelet.yaml", configuration::kubelet_file(place)),
         ("cni/conf/10-observer.conflist", configuration::network(place)),
         // Pods here resolve nothing: there is no DNS server, and the host's is not theirs to ask.

@@ -53,11 +53,24 @@ pub(super) fn build() -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// The image: `/observer`, run as root, with the capabilities that the manifest gives.
+/// Where distributions keep the authorities that TLS trusts.
+const AUTHORITIES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+];
+
+/// The image: `/observer`, run as root, with the capabilities that the manifest gives, and the authorities that this host
+/// trusts, for an OTLP endpoint with a public certificate.
 pub(super) fn image(binary: &Path) -> Image {
+    let mut entries = vec![Entry::program(binary, "/observer")];
+    match AUTHORITIES.map(Path::new).into_iter().find(|path| path.is_file()) {
+        Some(bundle) => entries.push(Entry::file(bundle, AUTHORITIES[0])),
+        None => println!("image: this host has no bundle of authorities: https endpoints need --otlp-certificate"),
+    }
     Image {
         name: AGENT.into(),
-        entries: vec![Entry::program(binary, "/observer")],
+        entries,
         entrypoint: vec!["/observer".into()],
         command: vec!["run".into()],
     }

@@ -35,6 +35,14 @@ impl Entry {
             mode: 0o755,
         }
     }
+
+    /// A file to read.
+    pub(crate) fn file(source: &Path, path: impl Into<String>) -> Self {
+        Self {
+            mode: 0o644,
+            ..Self::program(source, path)
+        }
+    }
 }
 
 /// What goes into an image.

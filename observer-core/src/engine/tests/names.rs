@@ -11,10 +11,10 @@ use crate::{
     process::{Package, ProcessFacts},
 };
 
-const UID: &str = "0f2e9d5c-1b3a-4c6d-8e7f-9a0b1c2d3e4f";
+pub(super) const UID: &str = "0f2e9d5c-1b3a-4c6d-8e7f-9a0b1c2d3e4f";
 
 /// The id of a container, by a digit.
-fn id(n: u8) -> String {
+pub(super) fn id(n: u8) -> String {
     n.to_string().repeat(64)
 }
 
@@ -58,7 +58,7 @@ pub(super) fn named(n: u8, uid: &str, version: &str) -> ContainerFacts {
 }
 
 impl World {
-    fn named(&mut self, facts: ContainerFacts) -> &mut Self {
+    pub(super) fn named(&mut self, facts: ContainerFacts) -> &mut Self {
         self.feed(What::Container(Box::new(facts)));
         self
     }

@@ -95,7 +95,7 @@ impl Otlp {
             traces: start(&config.traces, traces)?,
             metrics: config.metrics.as_ref().map(Resampled::start).transpose()?,
             spool,
-            agent: agent(),
+            agent: agent(config),
             stop,
         })
     }
@@ -238,8 +238,7 @@ impl Lane {
 }
 
 /// The agent's own Resource.
-fn agent() -> Resource {
-    let host = rustix::system::uname();
-    let resource = agent_resource(&host.nodename().to_string_lossy());
+fn agent(config: &Config) -> Resource {
+    let resource = agent_resource(&crate::host::name(config));
     logs::resource(resource.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }

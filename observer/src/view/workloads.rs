@@ -1,0 +1,295 @@
+//! The table of `observer ps`: reads workloads as they stand, produces one line for each life in progress, in a given
+//! width, the accused first.
+
+use std::cmp::Reverse;
+
+use observer_core::{
+    detect::State,
+    engine::view::{RunView, SlotView, WorkloadView},
+    finding::CeilingKind,
+    identity::Slot,
+    semconv,
+    telemetry::units,
+};
+
+use super::sketch::duration;
+
+/// Columns whose texts may be cut: service, instance, version; the least they are cut to.
+const FLEXIBLE: [usize; 3] = [10, 10, 7];
+const HEADINGS: [&str; 8] = [
+    "SERVICE", "INSTANCE", "VERSION", "STATE", "LEVEL", "CEILING", "RUN", "UP",
+];
+/// Columns of numbers, which stand at their right edge.
+const RIGHT: [bool; 8] = [false, false, false, false, true, true, true, true];
+
+/// The table; `now_s` is seconds of boot time, for the ages of runs.
+pub fn table(workloads: &[WorkloadView], now_s: f64, width: usize) -> String {
+    let mut rows: Vec<(Reverse<State>, [String; 8])> = Vec::new();
+    for workload in workloads {
+        let live = workload.slots.iter().filter(|slot| slot.current.is_some());
+        let before = rows.len();
+        rows.extend(live.map(|slot| (Reverse(rank(slot.state)), row(workload, slot, now_s))));
+        if rows.len() == before {
+            // Nothing of it runs: one line says how its last life ended.
+            let last = workload.slots.iter().filter(|slot| !slot.ended.is_empty());
+            let last = last.max_by_key(|slot| slot.ended.last().map(|run| run.ended));
+            rows.extend(last.map(|slot| (Reverse(rank(slot.state)), row(workload, slot, now_s))));
+        }
+    }
+    // Within a state in the order they were given: by name.
+    rows.sort_by_key(|(state, _)| *state);
+    let rows: Vec<[String; 8]> = rows.into_iter().map(|(_, row)| row).collect();
+    let widths = widths(&rows, width);
+    let mut page = line(&HEADINGS.map(str::to_owned), &widths);
+    for row in &rows {
+        page += &line(row, &widths);
+    }
+    page + &summary(workloads)
+}
+
+/// What needs looking at first; `resolved` and `retracted` need none.
+fn rank(state: State) -> State {
+    if matches!(state, State::Retracted | State::Resolved) {
+        State::Quiet
+    } else {
+        state
+    }
+}
+
+fn row(workload: &WorkloadView, slot: &SlotView, now_s: f64) -> [String; 8] {
+    let service = match &workload.workload.namespace {
+        Some(namespace) => format!("{namespace}/{}", workload.service),
+        None => workload.service.clone(),
+    };
+    let state = slot.state.name().to_owned();
+    let Some(run) = &slot.current else {
+        let last = slot.ended.last();
+        let version = last
+            .and_then(|run| run.version.as_ref())
+            .map_or("-", |version| version.0.as_str());
+        let how = last.map_or("-", |run| run.cause().name());
+        let run = slot.runs.to_string();
+        return [
+            service,
+            format!("ended: {how}"),
+            version.to_owned(),
+            state,
+            "-".into(),
+            "-".into(),
+            run,
+            "-".into(),
+        ];
+    };
+    let started = run.started_boot.0 as f64 / 1e9;
+    [
+        service,
+        instance(slot, run),
+        run.version
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |version| version.0.clone()),
+        state,
+        run.level.map_or_else(|| "-".to_owned(), units::bytes),
+        ceiling(run),
+        run.run.to_string(),
+        duration((now_s - started).max(0.0)),
+    ]
+}
+
+/// The pod, the container or the unit; the process where there is nothing else.
+fn instance(slot: &SlotView, run: &RunView) -> String {
+    if let Some(pod) = run.resource.get(semconv::K8S_POD_NAME) {
+        return pod.clone();
+    }
+    match &slot.slot {
+        Slot::Pod { uid, .. } => format!("pod {uid}"),
+        Slot::Unit(unit) => unit.clone(),
+        Slot::Container { name, .. } => name.get(..12).filter(|_| name.len() == 64).unwrap_or(name).to_owned(),
+        Slot::Cgroup(path) => path.clone(),
+        Slot::Bare { .. } => format!("pid {}", run.main.pid),
+    }
+}
+
+/// Bytes, and whose limit that is where it is not the container's own.
+fn ceiling(run: &RunView) -> String {
+    let Some(ceiling) = run.ceiling else {
+        return "-".to_owned();
+    };
+    let whose = match ceiling.kind {
+        CeilingKind::Cgroup => "",
+        CeilingKind::CgroupAncestor => " pod",
+        CeilingKind::V8Heap => " V8",
+        CeilingKind::Learned => " died",
+        CeilingKind::Host => " host",
+    };
+    units::bytes(ceiling.bytes) + whose
+}
+
+/// As wide as their texts, until the line is too wide: then the widest that may be cut is cut.
+fn widths(rows: &[[String; 8]], width: usize) -> [usize; 8] {
+    let mut widths = HEADINGS.map(str::len);
+    for row in rows {
+        for (width, text) in widths.iter_mut().zip(row) {
+            *width = (*width).max(text.chars().count());
+        }
+    }
+    let gaps = widths.len() - 1;
+    while widths.iter().sum::<usize>() + gaps > width {
+        let cuttable = FLEXIBLE.iter().enumerate().filter(|(at, least)| widths[*at] > **least);
+        let Some((at, _)) = cuttable.max_by_key(|(at, least)| widths[*at] - **least) else {
+            break;
+        };
+        widths[at] -= 1;
+    }
+    widths
+}
+
+fn line(row: &[String; 8], widths: &[usize; 8]) -> String {
+    let mut line = String::new();
+    for ((text, width), right) in row.iter().zip(widths).zip(RIGHT) {
+        let text = cut(text, *width);
+        if right {
+            line += &format!("{text:>width$} ");
+        } else {
+            line += &format!("{text:<width$} ");
+        }
+    }
+    line.trim_end().to_owned() + "\n"
+}
+
+/// The middle goes: names that belong together begin alike, and what tells them apart stands at their end.
+fn cut(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width || width < 3 {
+        return text.to_owned();
+    }
+    let head = (width - 1) / 2;
+    let tail = width - 1 - head;
+    let chars = || text.chars();
+    chars()
+        .take(head)
+        .chain(['…'])
+        .chain(chars().skip(length - tail))
+        .collect()
+}
+
+fn summary(workloads: &[WorkloadView]) -> String {
+    let running: usize = workloads
+        .iter()
+        .map(|workload| workload.slots.iter().filter(|slot| slot.current.is_some()).count())
+        .sum();
+    let leaking = workloads.iter().filter(|workload| {
+        let accused = |slot: &SlotView| matches!(slot.state, State::Likely | State::Confirmed);
+        workload
+            .slots
+            .iter()
+            .any(|slot| slot.current.is_some() && accused(slot))
+    });
+    let leaking = leaking.count();
+    let s = |count: usize| if count == 1 { "" } else { "s" };
+    format!(
+        "{} workload{}, {running} running, {leaking} leaking\n",
+        workloads.len(),
+        s(workloads.len())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use observer_core::{
+        finding::Ceiling,
+        identity::{Resource, Version, Workload},
+        process::ProcessKey,
+        time::{BootTime, WallTime},
+    };
+
+    use super::*;
+
+    fn running(name: &str, pod: &str, version: &str, state: State, ceiling: Ceiling) -> WorkloadView {
+        let run = RunView {
+            run: 3,
+            version: Some(Version(version.into())),
+            started: WallTime(0),
+            started_boot: BootTime(1_000_000_000),
+            found: false,
+            gap: false,
+            main: ProcessKey { pid: 7, start: 1 },
+            processes: 1,
+            level: Some(45 << 20),
+            usage: None,
+            peak: 0,
+            ceiling: Some(ceiling),
+            heap_limit: None,
+            cgroup_limit: None,
+            traced: false,
+            resource: Resource::from([(semconv::K8S_POD_NAME.to_owned(), pod.to_owned())]),
+        };
+        let slot = SlotView {
+            slot: Slot::Unit("x.service".into()),
+            instance: 0,
+            state,
+            slope_bytes_per_hour: None,
+            time_to_ceiling_s: None,
+            runs: 3,
+            current: Some(run),
+            ended: Vec::new(),
+        };
+        WorkloadView {
+            workload: Workload {
+                namespace: Some("shop".into()),
+                kind: "Deployment".into(),
+                name: name.into(),
+                container: None,
+            },
+            service: name.into(),
+            releases: Vec::new(),
+            slots: vec![slot],
+        }
+    }
+
+    #[test]
+    fn the_accused_first_and_no_line_wider_than_asked() {
+        let limit = |bytes, kind| Ceiling { bytes, kind };
+        let mut bare = running("worker", "", "-", State::Quiet, limit(8 << 30, CeilingKind::Host));
+        bare.workload.namespace = None;
+        if let Some(run) = &mut bare.slots[0].current {
+            run.resource.clear();
+        }
+        let workloads = [
+            running(
+                "cart",
+                "cart-6f7d8-zzzzz",
+                "2.0.1",
+                State::Quiet,
+                limit(512 << 20, CeilingKind::Cgroup),
+            ),
+            running(
+                "checkout-with-a-long-name",
+                "checkout-with-a-long-name-7d9c5f6b8-x2x4v",
+                "1.42.0-rc.1+build.20260501",
+                State::Confirmed,
+                limit(1 << 30, CeilingKind::V8Heap),
+            ),
+            bare,
+        ];
+        let page = table(&workloads, 3_601.0, 80);
+        assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
+        expect![[r#"
+            SERVICE        INSTANCE      VERSION    STATE      LEVEL      CEILING RUN     UP
+            shop/c…ng-name checko…-x2x4v 1.42…60501 confirmed 45 MiB   1.0 GiB V8   3 60 min
+            shop/cart      cart-6…-zzzzz 2.0.1      quiet     45 MiB      512 MiB   3 60 min
+            worker         x.service     -          quiet     45 MiB 8.0 GiB host   3 60 min
+            3 workloads, 3 running, 1 leaking
+        "#]]
+        .assert_eq(&page);
+    }
+
+    #[test]
+    fn nothing_running_and_nothing_known() {
+        expect![[r"
+            SERVICE INSTANCE VERSION STATE LEVEL CEILING RUN UP
+            0 workloads, 0 running, 0 leaking
+        "]]
+        .assert_eq(&table(&[], 0.0, 80));
+    }
+}

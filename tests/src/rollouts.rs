@@ -1,0 +1,162 @@
+//! Three versions of one service, the second of which leaks: reads what was said of them, produces what of it is wrong.
+//!
+//! The same judgement for every place a service may run in, and for findings as the agent prints them and as a receiver
+//! decoded them.
+
+use serde_json::Value;
+
+/// The version that does not leak yet.
+pub const CLEAN: &str = "1.41.3";
+/// The one that does.
+pub const LEAKING: &str = "1.42.0";
+/// The one that does no longer.
+pub const FIXED: &str = "1.43.0";
+/// Limit of the service's memory, bytes: some eight seconds of `checkout.js leaks`.
+pub const LIMIT: u64 = 128 << 20;
+/// The service.
+pub const SERVICE: &str = "checkout";
+/// How much detection's spans are shrunk: the leaking version lives for seconds.
+pub const TIME_SCALE: &str = "0.001";
+
+/// What `checkout.js` is told in this version.
+pub fn argument(version: &str) -> &'static str {
+    if version == LEAKING { "leaks" } else { "holds" }
+}
+
+/// Whether this is a finding of the service.
+pub fn is_ours(finding: &Value) -> bool {
+    finding["resource"]["service.name"] == SERVICE
+}
+
+/// A finding of the service with this event, of the service running in this version.
+pub fn said(finding: &Value, event: &str, version: &str) -> bool {
+    is_ours(finding) && finding["event"] == event && finding["resource"]["service.version"] == version
+}
+
+/// All that is wrong with what was said of the service; `resource` must stand in the Resource of everything.
+pub fn faults(findings: &[Value], resource: &[(&str, &str)]) -> Vec<String> {
+    let ours: Vec<&Value> = findings.iter().filter(|finding| is_ours(finding)).collect();
+    let mut faults = Vec::new();
+    let mut check = |holds: bool, what: String| {
+        if !holds {
+            faults.push(what);
+        }
+    };
+    for finding in &ours {
+        for (name, value) in resource {
+            let told = &finding["resource"][*name];
+            check(told == value, format!("{name} is {told}, not {value}, in {finding}"));
+        }
+        let version = finding["resource"]["service.version"].as_str().unwrap_or_default();
+        check(
+            [CLEAN, LEAKING, FIXED].contains(&version),
+            format!("version of {finding}"),
+        );
+    }
+    let of = |event: &str| -> Vec<&Value> { ours.iter().copied().filter(|f| f["event"] == event).collect() };
+
+    let rollouts: Vec<(&Value, &Value)> = of("observer.rollout.observed")
+        .into_iter()
+        .map(|f| {
+            (
+                &f["attributes"]["observer.rollout.from"],
+                &f["attributes"]["observer.rollout.to"],
+            )
+        })
+        .collect();
+    let expected = rollouts.len() == 2
+        && [(CLEAN, LEAKING), (LEAKING, FIXED)]
+            .iter()
+            .zip(&rollouts)
+            .all(|((from, to), (told_from, told_to))| *told_from == from && *told_to == to);
+    check(expected, format!("rollouts {rollouts:?}"));
+
+    let kills = of("observer.process.oom_kill");
+    check(kills.len() >= 2, format!("{} kills", kills.len()));
+    for kill in kills {
+        check(
+            kill["resource"]["service.version"] == LEAKING,
+            format!("whose kill is {kill}"),
+        );
+        check(
+            kill["attributes"]["observer.memory.limit"] == LIMIT,
+            format!("limit in {kill}"),
+        );
+        check(
+            kill["attributes"]["observer.oom.main_process"] == true,
+            format!("victim in {kill}"),
+        );
+    }
+    for restart in of("observer.container.restart") {
+        let attributes = &restart["attributes"];
+        let previous = &attributes["observer.run.previous.version"];
+        let version = &restart["resource"]["service.version"];
+        let cause = &attributes["observer.exit.cause"];
+        let expected = if previous == version {
+            cause == "kernel_oom"
+        } else {
+            cause == "rollout" || cause == "kernel_oom"
+        };
+        check(expected, format!("cause of {restart}"));
+        check(
+            attributes["observer.restart.rollout"] == (previous != version),
+            format!("rollout of {restart}"),
+        );
+        if previous == CLEAN {
+            check(cause == "rollout", format!("end of the clean version in {restart}"));
+        }
+    }
+
+    for accusation in of("observer.memory.leak_likely")
+        .into_iter()
+        .chain(of("observer.memory.leak_confirmed"))
+    {
+        check(
+            accusation["resource"]["service.version"] == LEAKING,
+            format!("who is accused by {accusation}"),
+        );
+    }
+    let confirmed = of("observer.memory.leak_confirmed");
+    check(confirmed.len() == 1, format!("{} times confirmed", confirmed.len()));
+    for verdict in confirmed {
+        let attributes = &verdict["attributes"];
+        check(
+            attributes["observer.leak.introduced_by"] == LEAKING,
+            format!("blame in {verdict}"),
+        );
+        check(
+            attributes["observer.leak.last_clean_version"] == CLEAN,
+            format!("last clean version in {verdict}"),
+        );
+        let evidence = attributes["observer.leak.blame.evidence"].as_str().unwrap_or_default();
+        check(
+            evidence.contains(CLEAN) && evidence.contains(LEAKING),
+            format!("evidence in {verdict}"),
+        );
+    }
+    let resolved = of("observer.memory.leak_resolved");
+    check(resolved.len() == 1, format!("{} times resolved", resolved.len()));
+    for verdict in resolved {
+        let side = |side: &str, of: &str| verdict["attributes"][format!("observer.leak.{side}.{of}")].clone();
+        check(
+            side("before", "version") == LEAKING,
+            format!("version before in {verdict}"),
+        );
+        check(side("after", "version") == FIXED, format!("version after in {verdict}"));
+        for of in ["slope", "peak"] {
+            let (before, after) = (side("before", of), side("after", of));
+            let fell = before
+                .as_f64()
+                .zip(after.as_f64())
+                .is_some_and(|(before, after)| after < before);
+            check(fell, format!("{of} before {before} and after {after} in {verdict}"));
+        }
+        for of in ["baseline", "lifetime"] {
+            let told = ["before", "after"]
+                .iter()
+                .all(|when| side(when, of).as_f64() > Some(0.0));
+            check(told, format!("{of} in {verdict}"));
+        }
+    }
+    faults
+}
