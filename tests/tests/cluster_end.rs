@@ -1,5 +1,7 @@
 //! The end of the cluster, whatever was killed before, and of a start that was killed half-way.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 
 use observer_tests::{

@@ -1,6 +1,8 @@
 //! A real Kubernetes node and its API server: names, versions and limits as the agent learns them there, whatever
 //! becomes of the server, and the agent as a DaemonSet.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bookmarks;
 mod rollouts;
 mod watch;
