@@ -5,11 +5,10 @@ use std::{
     path::PathBuf,
 };
 
-use observer_core::{engine::view::WorkloadView, time::SECOND};
-use serde::Deserialize;
+use observer_core::time::SECOND;
 
 use super::{Exit, ask};
-use crate::{agent::Question, config::key, view::workloads};
+use crate::{agent::{Question, Snapshot}, config::key, view::workloads};
 
 /// Width where standard output is no terminal.
 const WIDTH: usize = 80;
@@ -25,14 +24,8 @@ pub(super) struct PsArgs {
     json: bool,
 }
 
-/// What is used of the agent's answer.
-#[derive(Deserialize)]
-struct Answer {
-    workloads: Vec<WorkloadView>,
-}
-
 pub(super) fn ps(args: &PsArgs) -> anyhow::Result<Exit> {
-    let answer: Answer = ask::read(&ask::ask(&args.status_socket, &Question::Status)?)?;
+    let answer: Snapshot = ask::read(&ask::ask(&args.status_socket, &Question::Status)?)?;
     let page = if args.json {
         serde_json::to_string(&answer.workloads)? + "\n"
     } else {

@@ -1,7 +1,7 @@
 //! The table of `observer ps`: reads workloads as they stand, produces one line for each life in progress, in a given
 //! width, the accused first.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, fmt::Write as _};
 
 use observer_core::{
     detect::State,
@@ -147,11 +147,12 @@ fn line(row: &[String; 8], widths: &[usize; 8]) -> String {
     let mut line = String::new();
     for ((text, width), right) in row.iter().zip(widths).zip(RIGHT) {
         let text = cut(text, *width);
-        if right {
-            line += &format!("{text:>width$} ");
+        // A String takes everything.
+        let _ = if right {
+            write!(line, "{text:>width$} ")
         } else {
-            line += &format!("{text:<width$} ");
-        }
+            write!(line, "{text:<width$} ")
+        };
     }
     line.trim_end().to_owned() + "\n"
 }
@@ -274,13 +275,13 @@ mod tests {
         ];
         let page = table(&workloads, 3_601.0, 80);
         assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
-        expect![[r#"
+        expect![[r"
             SERVICE        INSTANCE      VERSION    STATE      LEVEL      CEILING RUN     UP
             shop/c…ng-name checko…-x2x4v 1.42…60501 confirmed 45 MiB   1.0 GiB V8   3 60 min
             shop/cart      cart-6…-zzzzz 2.0.1      quiet     45 MiB      512 MiB   3 60 min
             worker         x.service     -          quiet     45 MiB 8.0 GiB host   3 60 min
             3 workloads, 3 running, 1 leaking
-        "#]]
+        "]]
         .assert_eq(&page);
     }
 

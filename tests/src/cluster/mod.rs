@@ -31,7 +31,7 @@ static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
 static TURN: RwLock<()> = RwLock::new(());
 
 /// Longest time for anything a cluster is waited for.
-pub const DEADLINE: Duration = Duration::from_secs(180);
+pub const DEADLINE: Duration = Duration::from_mins(3);
 
 /// A running cluster; ended with its last user.
 #[derive(Debug)]

@@ -85,9 +85,9 @@ fn an_api_server_that_comes_after_the_agent_and_goes_for_a_while() {
             .all(|asked| asked.uri.contains("spec.nodeName%3Dobserver-node")),
         "{asked:#?}"
     );
-    ["late-stays", "late-comes"]
-        .iter()
-        .for_each(|name| delete(&cluster, name));
+    for name in ["late-stays", "late-comes"] {
+        delete(&cluster, name);
+    }
 }
 
 /// Killed with SIGKILL and started again, the server does not know the version at which the watch stood: 410 Gone.
@@ -118,9 +118,9 @@ fn an_api_server_that_is_killed_and_has_forgotten() {
     says(&mut agent, "too old resource version");
     let asked = cluster.asked(&who, "fieldSelector").unwrap();
     assert_eq!(lists(&asked), 2, "a new list after 410 Gone: {asked:#?}");
-    ["gone-stays", "gone-comes"]
-        .iter()
-        .for_each(|name| delete(&cluster, name));
+    for name in ["gone-stays", "gone-comes"] {
+        delete(&cluster, name);
+    }
 }
 
 #[test]
