@@ -8,7 +8,11 @@ use std::{
 use observer_core::time::SECOND;
 
 use super::{Exit, ask};
-use crate::{agent::{Question, Snapshot}, config::key, view::workloads};
+use crate::{
+    agent::{Question, Snapshot},
+    config::key,
+    view::workloads,
+};
 
 /// Width where standard output is no terminal.
 const WIDTH: usize = 80;
