@@ -43,7 +43,7 @@ fn own(procfs: &Path) -> String {
     let namespace = |pid: &str| fs::read_link(procfs.join(pid).join("ns/uts")).ok();
     match (namespace("self"), namespace("1")) {
         (Some(ours), Some(hosts)) if ours != hosts => {
-            let file = fs::read_to_string(procfs.join("1/root/etc/hostname")).unwrap_or_default();
+            let file = fs::read_to_string(procfs.join("1/root").join("etc/hostname")).unwrap_or_default();
             let told = file
                 .lines()
                 .map(str::trim)
@@ -73,7 +73,7 @@ mod tests {
             own("/nowhere".as_ref()),
             "no file: what this container is called"
         );
-        let etc = dir.path().join("1/root/etc");
+        let etc = dir.path().join("1/root").join("etc");
         fs::create_dir_all(&etc).unwrap();
         fs::write(etc.join("hostname"), "# comment\n node-7 \n").unwrap();
         assert_eq!(own(dir.path()), "node-7");
