@@ -8,6 +8,7 @@ mod cluster;
 mod counterpart;
 mod demo;
 mod image;
+mod recordings;
 mod setup;
 mod shell;
 mod test;
@@ -39,6 +40,8 @@ enum Command {
     Image(image::Options),
     /// Watch the main job done: a real leak, real kills, the verdict, in about two minutes
     Demo(demo::Options),
+    /// Record the programs of tests/recordings anew: real Node.js in limited containers, leaking and not
+    Recordings(recordings::Options),
     /// Everything CI checks: formatting, lints, house rules, documentation, tests
     Ci(ci::Options),
     /// The house rules that no compiler checks
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Cluster(options) => cluster::command(&options),
         Command::Image(options) => image::command(&options),
         Command::Demo(options) => demo::command(&options),
+        Command::Recordings(options) => recordings::command(&options),
         Command::Ci(options) => ci::command(&options),
         Command::Tidy => tidy::command(),
         Command::Bench(subject) => bench::command(&subject),

@@ -279,17 +279,37 @@ fn spread(values: &[f64]) -> f64 {
     variance.sqrt() / mean
 }
 
-/// Whether the growth of a whole run stands beside its load: more loosely than a window's, since a late leak is a small
-/// part of it.
+/// Shares of a run at which growth may have begun.
+const ONSETS: [f64; 6] = [0.0, 0.25, 0.5, 0.7, 0.82, 0.9];
+
+/// Whether the growth of a whole run stands beside its load: more loosely than a window's. Before it began there is only
+/// load, so it is a line from the onset that explains most.
 pub fn stands_beside_load(whole: &Window, axis: &[f64]) -> bool {
     let load = whole.load();
-    let Some(straight) = line(axis, &whole.floor) else {
-        return true;
-    };
-    if whole.len() < 2 * MIN_POINTS {
+    let spread = spread(&load);
+    if whole.len() < 2 * MIN_POINTS || load.len() != axis.len() || spread < 0.05 {
         return true;
     }
-    let beside = beside_load(axis, &load, spread(&load), &whole.floor, straight.slope);
+    let (Some(first), Some(last)) = (axis.first(), axis.last()) else {
+        return true;
+    };
+    let from_onset = |share: f64| -> Vec<f64> {
+        let onset = first + share * (last - first);
+        axis.iter().map(|x| (x - onset).max(0.0)).collect()
+    };
+    let best = ONSETS
+        .iter()
+        .filter_map(|share| {
+            let hinge = from_onset(*share);
+            let rss = plane(&hinge, &load, &whole.floor)?.rss;
+            Some((rss, hinge))
+        })
+        .min_by(|a, b| a.0.total_cmp(&b.0));
+    let hinge = best.map_or_else(|| axis.to_vec(), |best| best.1);
+    let Some(straight) = line(&hinge, &whole.floor) else {
+        return true;
+    };
+    let beside = beside_load(&hinge, &load, spread, &whole.floor, straight.slope);
     beside.share >= 0.4 && beside.t >= 3.0
 }
 
@@ -339,6 +359,11 @@ fn beside_load(axis: &[f64], load: &[f64], spread: f64, floor: &[f64], plain: f6
                 best: None,
             };
         };
+        // A load that explains this much would leave less than nothing to a service without any: it is chance that it rose
+        // as well.
+        if plane.without < 0.0 {
+            continue;
+        }
         beside.share = beside.share.min(plane.slope / plain);
         beside.t = beside.t.min(plane.t);
         if beside.best.is_none_or(|best| plane.rss < best.rss) {

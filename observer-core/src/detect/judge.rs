@@ -20,8 +20,13 @@ const AFTER_DEATH: f64 = 0.4;
 const GROWN_UP: f64 = 0.6;
 /// Saturation from which a younger one without history is `likely`: ramps that level off mostly do below it.
 const YOUNG: f64 = 0.67;
-/// The same where growth began late in the run: a nightly job, a swing.
+/// The same where growth began late in the run and is no longer than a nightly job's, some two hours.
 const LATE: f64 = 0.78;
+/// The same where it began late and has lasted longer.
+const LATE_AND_LONG: f64 = 0.7;
+/// The same where V8's heap limit is not known, which ends most Node.js processes at 55 to 60 % of the container's, and
+/// the growth was straight for longer than it takes to fill a cache.
+const PERHAPS_V8: f64 = 0.52;
 /// The same where nothing is known of the load, before a whole day was seen.
 const BLIND: f64 = 0.69;
 /// Saturation from which growth is `suspected`.
@@ -235,7 +240,10 @@ impl SlotDetector {
         let run = self.run.as_ref()?;
         let since = run.holds.get(seen.scale)?.since_ns?;
         let span = (seen.evaluation.hours * 3.6e12) as u64;
-        let late = !died && span < age / 4;
+        // Most of what was gained since the start was gained in a small part of the time since then.
+        let growth = seen.evaluation.floor - run_base(run);
+        let late = !died && span < age / 2 && seen.evaluation.slope.median * seen.evaluation.hours > 0.7 * growth;
+        let sudden = late && seen.scale == 0;
         let left = seen
             .time_to_ceiling
             .map_or(u64::MAX, |forecast| (forecast.p50 * 1e9) as u64);
@@ -244,7 +252,7 @@ impl SlotDetector {
             .config
             .minutes(20.0)
             .max(span / 10)
-            .min(if late { u64::MAX } else { left / 4 });
+            .min(if sudden { u64::MAX } else { left / 4 });
         if age.saturating_sub(since) < wait {
             return None;
         }
@@ -253,8 +261,6 @@ impl SlotDetector {
         let floor = seen.evaluation.floor;
         // A run dies when the tops of its collection's teeth reach the ceiling, not when its floor does.
         let saturation = floor / (bytes - run.teeth.min(0.2 * bytes));
-        let base = run_base(run);
-        let growth = floor - base;
         let hours = age as f64 / 3.6e12;
         let long = seen.evaluation.hours >= 0.5 * hours;
         // Five days of steady growth by a quarter of the ceiling need no ceiling within the week.
@@ -262,12 +268,21 @@ impl SlotDetector {
             && long
             && growth >= 0.25 * bytes
             && seen.evaluation.shape.is_none_or(|shape| shape.slows().is_none());
+        let straight = seen.evaluation.hours >= self.config.hours(12.5) as f64 / 3.6e12
+            && long
+            && run.now.ceilings.v8.is_none()
+            && run.cpu_ns.is_some()
+            && seen.evaluation.shape.is_none_or(|shape| shape.slows().is_none());
         let needed = if slow || died {
             AFTER_DEATH
+        } else if straight {
+            PERHAPS_V8
         } else if age >= self.config.hours(24.0) && long {
             GROWN_UP
-        } else if late {
+        } else if sudden {
             LATE
+        } else if late {
+            LATE_AND_LONG
         } else if run.cpu_ns.is_none() && age < self.config.hours(30.0) {
             BLIND
         } else {
@@ -300,56 +315,6 @@ impl SlotDetector {
         };
         Some(self.enter(state, age, &seen.evaluation, seen.time_to_ceiling))
     }
-
-    /// Takes the accusation back where the growth has stopped, or the run has outlived what was foretold.
-    fn relent(&mut self, age: u64) -> Option<Verdict> {
-        if self.run.as_ref()?.holds.iter().any(|hold| hold.since_ns.is_some()) {
-            return None;
-        }
-        if let Some(resolved) = self.resolve(age) {
-            return Some(resolved);
-        }
-        let run = self.run.as_ref()?;
-        if !matches!(self.state, State::Suspected | State::Likely | State::Confirmed) {
-            return None;
-        }
-        let growth = self.growth?;
-        let (entered_run, entered_age) = self.entered;
-        if growth.run == run.number {
-            // In the run in which growth was last seen: it must have stopped, over a fifth of what it was seen over.
-            if self.state == State::Confirmed {
-                return None;
-            }
-            // Once a run died of it, a pause is less likely to be the end of it.
-            let died = self.deaths().next().is_some();
-            let span = (growth.hours * if died { 0.5 } else { 0.2 } * 3.6e12) as u64;
-            let back = span.max(self.config.minutes(45.0));
-            if age.saturating_sub(growth.age_ns) < back / 2 {
-                return None;
-            }
-            let (then, now) = floors(run, age, back)?;
-            let foretold = growth.slope * back as f64 / 3.6e12;
-            if now - then < if died { 0.1 } else { 0.2 } * foretold {
-                return Some(self.retract(age, "the floor stopped rising"));
-            }
-            return None;
-        }
-        let lived = match self.deaths().map(Record::lifetime_ns).max() {
-            Some(lifetime) => lifetime,
-            None if entered_run == run.number => return None,
-            None => entered_age.saturating_add((growth.time_to_ceiling_s.min(1e7) * 1e9) as u64),
-        };
-        let factor = if self.state == State::Confirmed { 3 } else { 2 };
-        let floor = if self.state == State::Confirmed {
-            self.config.hours(24.0)
-        } else {
-            self.config.hours(1.0)
-        };
-        if age > lived.saturating_mul(factor).max(floor) {
-            return Some(self.retract(age, "a later run lived on without growing"));
-        }
-        None
-    }
 }
 
 /// The run's level after its start, bytes.
@@ -367,23 +332,4 @@ pub(super) fn run_base(run: &Run) -> f64 {
 /// The run's highest floor, bytes.
 pub(super) fn highest_floor(run: &Run) -> f64 {
     run.span.buckets().map(|(_, wide)| wide.low.floor()).fold(0.0, f64::max)
-}
-
-/// The floor `back` nanoseconds ago and now, each over a sixth of that, bytes.
-fn floors(run: &Run, age: u64, back: u64) -> Option<(f64, f64)> {
-    let ring = run.rings.iter().find(|ring| back / ring.width_ns() <= 90)?;
-    let width = ring.width_ns();
-    let lowest = |from: u64, to: u64| {
-        ring.closed()
-            .filter(|(number, _)| number * width >= from && (number + 1) * width <= to)
-            .map(|(_, bucket)| bucket.floor())
-            .fold(f64::INFINITY, f64::min)
-    };
-    let part = (back / 6).max(2 * width);
-    let start = age.checked_sub(back)?;
-    let (then, now) = (
-        lowest(start, start + part),
-        lowest(age.saturating_sub(part + width), age),
-    );
-    (then.is_finite() && now.is_finite()).then_some((then, now))
 }

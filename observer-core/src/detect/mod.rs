@@ -32,6 +32,7 @@ pub mod gates;
 mod heir;
 mod judge;
 pub mod record;
+mod relent;
 pub mod replay;
 pub mod ring;
 pub mod shape;

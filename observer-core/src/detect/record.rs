@@ -52,7 +52,8 @@ pub struct Record {
 /// How a run rose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Climb {
-    /// Share of the profile's steps that rise.
+    /// Share of the profile's steps that rise, or of all its ups and downs the ups, whichever is more: the first steps of
+    /// a climb that quickens are lost in noise.
     pub rising: f32,
     /// Share of the growth that falls into the second half.
     pub second_half: f32,
@@ -66,6 +67,9 @@ pub struct Climb {
     pub by_load: f32,
     /// The profile: floors of equal stretches, 0 the lowest, 65535 the highest.
     pub profile: [u16; PROFILE],
+    /// Share of the run's life at which the profile begins: what was flat before it is left out.
+    #[serde(default)]
+    pub from: f32,
 }
 
 impl Record {
@@ -83,7 +87,10 @@ impl Record {
         let skip = all.len() / 20 + usize::from(all.len() > 4);
         let settled = all.get(skip..).unwrap_or_default();
         let base = settled.first().map_or(0.0, |bucket| bucket.1);
-        let (slope, climb) = climb(settled, span.width_ns(), &run.rings);
+        let (slope, mut climb) = climb(settled, span.width_ns(), &run.rings);
+        if let Some(climb) = &mut climb {
+            climb.from = from_share(settled, end.at.since(run.started), span.width_ns());
+        }
         Self {
             run: run.number,
             started: run.started,
@@ -152,6 +159,29 @@ impl Record {
             && (within(f64::from(self.peak), f64::from(other.peak), 1.3)
                 || within(self.saturation(), other.saturation(), 1.3))
             && correlation(&profile(a), &profile(b)) > 0.85
+    }
+
+    /// Its level over its life, bytes: the profile, and its peak at the end. Nothing where too little was seen of it.
+    pub fn levels(&self) -> Vec<(BootTime, u64)> {
+        let Some(climb) = &self.climb else { return Vec::new() };
+        let life = self.lifetime_ns() as f64;
+        let after = |share: f64| self.started.plus((life * share.clamp(0.0, 1.0)) as u64);
+        let (first, last) = (climb.profile[0], climb.profile[PROFILE - 1]);
+        let rise = f64::from(last.saturating_sub(first)).max(1.0);
+        let unit = f64::from(climb.growth).max(0.0) / rise * UNIT as f64;
+        let lowest = self.peak_bytes() as f64 - f64::from(climb.profile.iter().copied().max().unwrap_or(0)) * unit;
+        let at = |height: u16| (lowest + f64::from(height) * unit).max(0.0) as u64;
+        let from = f64::from(climb.from);
+        let mut levels = Vec::with_capacity(PROFILE + 2);
+        if from > 0.0 {
+            levels.push((self.started, at(first)));
+        }
+        levels.extend(climb.profile.iter().enumerate().map(|(step, height)| {
+            let share = (step as f64 + 0.5) / PROFILE as f64;
+            (after(from + share * (1.0 - from)), at(*height))
+        }));
+        levels.push((self.ended, self.peak_bytes()));
+        levels
     }
 
     /// As findings tell it.
@@ -227,14 +257,20 @@ fn climb_of(rising: &[Kept], buckets: &[Kept], width_ns: u64) -> (f64, Option<Cl
     let high = buckets.iter().fold(0.0f64, |high, bucket| high.max(bucket.1));
     let share = |part: f64| if growth > 0.0 { part / growth } else { 0.0 };
     let spread = (high - low).max(1.0);
+    let ups = steps.iter().filter(|step| **step > 0.0);
+    let (count, up) = (ups.clone().count() as f64, ups.sum::<f64>());
+    let moved: f64 = steps.iter().map(|step| step.abs()).sum();
+    // Ups that outweigh the downs seven to one, weighed like seven steps of ten.
+    let weighed = if moved > 0.0 { 0.8 * up / moved } else { 0.0 };
     let climb = Climb {
-        rising: (steps.iter().filter(|step| **step > 0.0).count() as f64 / steps.len() as f64) as f32,
+        rising: (count / steps.len() as f64).max(weighed) as f32,
         second_half: share(last - profile[PROFILE / 2]) as f32,
         spike: share(steps.last().copied().unwrap_or(0.0)) as f32,
         growth: (growth / UNIT as f64) as f32,
         net: (growth / spread) as f32,
         by_load: explained_by_load(rising, growth) as f32,
         profile: core::array::from_fn(|i| ((profile[i] - low) / spread * 65_535.0).clamp(0.0, 65_535.0) as u16),
+        from: 0.0,
     };
     (slope, Some(climb))
 }
@@ -250,6 +286,12 @@ fn onset(buckets: &[Kept]) -> usize {
     };
     let flat = buckets.iter().take(onset).all(|bucket| bucket.1 <= low + 0.25 * growth);
     if flat { onset } else { 0 }
+}
+
+/// Where the rising part of `settled` begins, as a share of a life of `life` nanoseconds.
+fn from_share(settled: &[Kept], life: u64, width_ns: u64) -> f32 {
+    let from = settled.get(onset(settled)).map_or(0, |bucket| bucket.0 * width_ns);
+    (from as f64 / life.max(1) as f64).clamp(0.0, 1.0) as f32
 }
 
 /// Floors of [`PROFILE`] equal stretches; a stretch in which nothing was seen takes its neighbour's.
@@ -299,7 +341,8 @@ fn explained_by_load(buckets: &[Kept], growth: f64) -> f64 {
     let (Some(plain), Some(both)) = (line(&x, &y), super::stats::plane(&x, &load, &y)) else {
         return 0.0;
     };
-    if plain.slope <= 0.0 {
+    // Nor can it explain more than there is at no load at all.
+    if plain.slope <= 0.0 || both.without < 0.0 {
         return 0.0;
     }
     (1.0 - both.slope / plain.slope).clamp(0.0, 1.0)

@@ -5,10 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Ceilings, DetectConfig, Point, RunEnd, SlotDetector, Verdict, ceiling::v8_ceiling, stats::median};
+use super::{
+    Ceilings, DetectConfig, Point, RunEnd, SlotDetector, Verdict,
+    ceiling::{misfit, v8_ceiling},
+    stats::median,
+};
 use crate::{
     exit::Cause,
-    finding::{Ceiling, CeilingKind},
+    finding::{Ceiling, CeilingKind, Misfit},
     identity::Version,
     time::{BootTime, SECOND},
 };
@@ -47,6 +51,15 @@ pub struct Row<'a> {
     pub heap_limit: Option<f64>,
 }
 
+/// What is said of a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Said<'a> {
+    /// A change of state.
+    Verdict(&'a Verdict),
+    /// Its ceilings contradict each other; once for each pair of them.
+    Misfit(BootTime, &'a Misfit),
+}
+
 /// What rows were not taken, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
@@ -80,6 +93,8 @@ struct Slot {
     version: Option<Box<str>>,
     /// CPU seconds since the series' start.
     work: f64,
+    /// The heap limit and the container's that were last looked at together.
+    limits: (u64, u64),
 }
 
 /// A row kept until the distance between samples is known.
@@ -109,7 +124,7 @@ impl Replay {
     }
 
     /// Takes a row; `hear` gets the series and each verdict.
-    pub fn row(&mut self, row: &Row<'_>, hear: &mut dyn FnMut(&str, &Verdict)) {
+    pub fn row(&mut self, row: &Row<'_>, hear: &mut dyn FnMut(&str, Said<'_>)) {
         let at = self.slot(row);
         self.last = at;
         let Some(slot) = self.slots.get_mut(at) else { return };
@@ -144,7 +159,7 @@ impl Replay {
     }
 
     /// The file ends: series of a few rows are judged too.
-    pub fn finish(&mut self, hear: &mut dyn FnMut(&str, &Verdict)) {
+    pub fn finish(&mut self, hear: &mut dyn FnMut(&str, Said<'_>)) {
         for slot in &mut self.slots {
             if !slot.judging {
                 slot.start(self.time_scale, hear);
@@ -195,6 +210,7 @@ impl Slot {
             run: None,
             version: None,
             work: 0.0,
+            limits: (0, 0),
         }
     }
 
@@ -211,7 +227,7 @@ impl Slot {
     }
 
     /// The distance between samples is known: judges what was kept.
-    fn start(&mut self, time_scale: Option<f64>, hear: &mut dyn FnMut(&str, &Verdict)) {
+    fn start(&mut self, time_scale: Option<f64>, hear: &mut dyn FnMut(&str, Said<'_>)) {
         let first = std::mem::take(&mut self.first);
         let mut distances: Vec<f64> = first
             .windows(2)
@@ -234,12 +250,12 @@ impl Slot {
         }
     }
 
-    fn take(&mut self, row: &Row<'_>, elapsed: f64, hear: &mut dyn FnMut(&str, &Verdict)) {
+    fn take(&mut self, row: &Row<'_>, elapsed: f64, hear: &mut dyn FnMut(&str, Said<'_>)) {
         let at = at_time(row.t);
         let name = &self.name;
         let mut tell = |verdict: Option<Verdict>| {
             if let Some(verdict) = verdict {
-                hear(name, &verdict);
+                hear(name, Said::Verdict(&verdict));
             }
         };
         if self.run != Some(row.run) || self.detector.current_run().is_none() {
@@ -276,6 +292,13 @@ impl Slot {
         if let Some(cause) = row.end {
             tell(self.detector.end_run(&RunEnd::new(at, cause)));
         }
+        let limits = (bytes(row.heap_limit).unwrap_or(0), bytes(row.limit).unwrap_or(0));
+        if limits != self.limits {
+            self.limits = limits;
+            if let Some(misfit) = misfit(limits.0, limits.1) {
+                hear(&self.name, Said::Misfit(at, &misfit));
+            }
+        }
     }
 }
 
@@ -301,8 +324,10 @@ mod tests {
                     ..Row::default()
                 };
                 change(&mut row);
-                replay.row(&row, &mut |series, verdict| {
-                    said.push((series.to_owned(), verdict.state));
+                replay.row(&row, &mut |series, heard| {
+                    if let Said::Verdict(verdict) = heard {
+                        said.push((series.to_owned(), verdict.state));
+                    }
                 });
             }
         }

@@ -324,6 +324,19 @@ impl SlotDetector {
             + accused
     }
 
+    /// Its level over time, bytes, as far as it is remembered: the profiles of ended runs and the floors of this one.
+    pub fn levels(&self) -> Vec<(BootTime, u64)> {
+        let mut levels: Vec<(BootTime, u64)> = self.records.iter().flat_map(Record::levels).collect();
+        if let Some(run) = &self.run {
+            let half = run.span.width_ns() / 2;
+            levels.extend(run.span.buckets().map(|(number, wide)| {
+                let age = number.saturating_mul(run.span.width_ns()).saturating_add(half);
+                (run.started.plus(age), wide.low.floor() as u64)
+            }));
+        }
+        levels
+    }
+
     /// Keeps a record, oldest out first.
     pub(super) fn keep(&mut self, record: Record) {
         if self.records.len() >= RECORDS {

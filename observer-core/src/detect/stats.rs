@@ -40,27 +40,30 @@ pub fn line(x: &[f64], y: &[f64]) -> Option<Line> {
     }
     let slope = sxy / sxx;
     let intercept = my - slope * mx;
-    let residual = |i: usize| y[i] - intercept - slope * x[i];
-    let mut rss = 0.0;
-    let mut lagged = 0.0;
-    for i in 0..n {
-        let r = residual(i);
-        rss += r * r;
-        if i > 0 {
-            lagged += r * residual(i - 1);
-        }
-    }
-    let rho = if rss > 0.0 {
-        (lagged / rss).clamp(0.0, 0.99)
-    } else {
-        0.0
-    };
+    let (rss, rho) = left_over(n, |i| y[i] - intercept - slope * x[i]);
     Some(Line {
         intercept,
         slope,
         rss,
         rho,
     })
+}
+
+/// Sum of squares of `n` residuals, and their lag-1 autocorrelation, 0 to 0.99.
+fn left_over(n: usize, residual: impl Fn(usize) -> f64) -> (f64, f64) {
+    let (mut rss, mut lagged, mut before) = (0.0, 0.0, 0.0);
+    for i in 0..n {
+        let r = residual(i);
+        rss += r * r;
+        lagged += r * before;
+        before = r;
+    }
+    let rho = if rss > 0.0 {
+        (lagged / rss).clamp(0.0, 0.99)
+    } else {
+        0.0
+    };
+    (rss, rho)
 }
 
 /// Factor by which lag-1 autocorrelation inflates a variance, at most [`MAX_INFLATION`].
@@ -151,6 +154,8 @@ pub struct Plane {
     pub t: f64,
     /// Coefficient of `z`.
     pub load: f64,
+    /// Lowest `y` over the range of `x` where `z` is 0.
+    pub without: f64,
     /// Sum of squared residuals.
     pub rss: f64,
 }
@@ -177,27 +182,20 @@ pub fn plane(x: &[f64], z: &[f64], y: &[f64]) -> Option<Plane> {
     }
     let slope = (sxy * szz - szy * sxz) / determinant;
     let load = (szy * sxx - sxy * sxz) / determinant;
-    let residual = |i: usize| y[i] - my - slope * (x[i] - mx) - load * (z[i] - mz);
-    let (mut rss, mut lagged) = (0.0, 0.0);
-    for i in 0..n {
-        let r = residual(i);
-        rss += r * r;
-        if i > 0 {
-            lagged += r * residual(i - 1);
-        }
-    }
-    let rho = if rss > 0.0 {
-        (lagged / rss).clamp(0.0, 0.99)
-    } else {
-        0.0
-    };
+    let (rss, rho) = left_over(n, |i| y[i] - my - slope * (x[i] - mx) - load * (z[i] - mz));
     let variance = rss / (n as f64 - 3.0) * szz / determinant * inflation(rho);
     let t = if variance > 0.0 {
         slope / variance.sqrt()
     } else {
         1e6 * slope.signum()
     };
-    Some(Plane { slope, t, load, rss })
+    Some(Plane {
+        slope,
+        t,
+        load,
+        without: my - load * mz + (slope * (x[0] - mx)).min(slope * (x[n - 1] - mx)),
+        rss,
+    })
 }
 
 /// Pearson's correlation; 0 where either does not vary.

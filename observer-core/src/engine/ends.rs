@@ -193,6 +193,10 @@ impl Engine {
             contradicted_by,
             out,
         );
+        let slot = self.registry.containers.get(id).map(|container| &container.slot);
+        if let Some(state) = slot.and_then(|slot| self.registry.slots.get_mut(slot)) {
+            state.said = out.findings.last().cloned().map(Box::new);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::Engine;
 use crate::{
     detect::State,
     exit::Cause,
-    finding::{Ceiling, RunSummary},
+    finding::{Ceiling, Finding, RunSummary},
     identity::{Resource, Slot, Version, Workload},
     process::ProcessKey,
     registry::{SlotId, SlotState, workload::WorkloadState},
@@ -76,6 +76,10 @@ pub struct SlotView {
     pub current: Option<RunView>,
     /// Ended runs, oldest first; the last eight.
     pub ended: Vec<RunSummary>,
+    /// What was last said of its memory.
+    pub said: Option<Box<Finding>>,
+    /// Its level over its runs, as far as it is remembered, bytes; only where something was said.
+    pub levels: Vec<(BootTime, u64)>,
 }
 
 /// A run in progress.
@@ -167,6 +171,8 @@ impl Engine {
             runs: state.runs,
             current: state.current.and_then(|id| self.run_view(id, state)),
             ended: state.ended.iter().cloned().collect(),
+            levels: state.said.as_ref().map_or_else(Vec::new, |_| state.detector.levels()),
+            said: state.said.clone(),
         }
     }
 

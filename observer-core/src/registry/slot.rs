@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{ContainerId, pairs};
 use crate::{
     detect::{DetectConfig, SlotDetector},
-    finding::{EndedRun, RunSummary},
+    finding::{EndedRun, Finding, RunSummary},
     identity::{Release, Slot, Workload},
     time::BootTime,
 };
@@ -47,6 +47,9 @@ pub(crate) struct SlotState {
     pub(crate) findings: u64,
     /// The pair of numbers last called a misfit: heap limit and cgroup limit.
     pub(crate) misfit: Option<(u64, u64)>,
+    /// What was last said of its memory.
+    #[serde(default)]
+    pub(crate) said: Option<Box<Finding>>,
     pub(crate) last_active: BootTime,
 }
 
@@ -64,6 +67,7 @@ impl SlotState {
             detector: SlotDetector::new(config),
             findings: 0,
             misfit: None,
+            said: None,
             last_active: at,
         }
     }

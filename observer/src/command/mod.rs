@@ -8,6 +8,7 @@ use crate::config::{self, Config, Problems, key};
 
 mod ask;
 mod doctor;
+mod explain;
 mod heap;
 mod ps;
 mod replay;
@@ -63,6 +64,8 @@ enum Command {
     Ps(ps::PsArgs),
     /// Ask the running agent how it is: hooks, losses, deliveries
     Status(status::StatusArgs),
+    /// Why something was said of a service: the evidence in sentences, and a chart
+    Explain(explain::ExplainArgs),
     /// Judge a recording again: the same findings as the run that made it
     Replay(replay::ReplayArgs),
 }
@@ -145,6 +148,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Heap(args) => heap::heap(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Explain(args) => explain::explain_command(&args),
         Command::Status(args) => status::status(&args),
         Command::Ps(args) => ps::ps(&args),
     };

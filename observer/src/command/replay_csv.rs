@@ -11,12 +11,11 @@ use crate::history::{self, HistoryError};
 
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let read = if args.format == Format::Prometheus {
-        history::prometheus::replay
-    } else {
-        history::csv::replay
+    let read = match args.format {
+        Format::Prometheus => history::prometheus::read,
+        Format::Csv | Format::Recording => history::csv::read,
     };
-    let summary = match read(&args.file, args.format_out, args.time_scale, &mut out) {
+    let summary = match history::replay(read, &args.file, args.format_out, args.time_scale, &mut out) {
         // The reader has seen enough (`observer replay FILE | head`).
         Err(HistoryError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Success),
         other => other?,

@@ -3,7 +3,7 @@
 //! Columns are found by name, in any order; unknown ones are ignored. The file is read once, front to back, and nothing
 //! of it is kept.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
 use csv::ByteRecord;
 use observer_core::{
@@ -11,7 +11,7 @@ use observer_core::{
     exit::Cause,
 };
 
-use super::{HistoryError, Output, Progress, Source, Summary, line};
+use super::{Ear, HistoryError, Progress, Source, Summary};
 
 /// Where each column is; `None` where the file has none.
 #[derive(Clone, Copy, Debug)]
@@ -119,13 +119,8 @@ fn number(bytes: &[u8]) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// Judges the history in `file`; findings go to `out`.
-pub fn replay(
-    file: &Path,
-    output: Output,
-    time_scale: Option<f64>,
-    out: &mut dyn Write,
-) -> Result<Summary, HistoryError> {
+/// Reads the history in `file` for one who listens to its rows and to what is said of them.
+pub fn read(file: &Path, time_scale: Option<f64>, ear: &mut dyn Ear) -> Result<Summary, HistoryError> {
     let source = Source::open(file)?;
     let mut progress = Progress::of(&source);
     let mut reader = csv::ReaderBuilder::new()
@@ -140,23 +135,11 @@ pub fn replay(
     let mut replay = Replay::new(time_scale);
     let mut summary = Summary::default();
     let mut record = ByteRecord::new();
-    let mut written = Ok(());
-    let mut findings = 0;
-    let mut hear = |series: &str, verdict: &observer_core::detect::Verdict| {
-        findings += 1;
-        if written.is_ok() {
-            written = out.write_all(line::of(series, verdict, output).as_bytes());
-        }
-    };
-    loop {
-        match reader.read_byte_record(&mut record) {
-            Ok(false) => break,
-            Ok(true) => {}
-            Err(error) => return Err(failed(error)),
-        }
+    while reader.read_byte_record(&mut record).map_err(failed)? {
         match columns.row(&record) {
             Ok(row) => {
-                replay.row(&row, &mut hear);
+                ear.row(&row);
+                replay.row(&row, &mut |series, said| ear.said(series, said));
                 summary.rows += 1;
                 if summary.rows.is_multiple_of(1 << 16) {
                     progress.tick(summary.rows);
@@ -165,22 +148,23 @@ pub fn replay(
             Err(why) => summary.malformed(record.position().map_or(0, csv::Position::line), why),
         }
     }
-    replay.finish(&mut hear);
-    written.and_then(|()| out.flush()).map_err(HistoryError::Write)?;
-    summary.findings = findings;
+    replay.finish(&mut |series, said| ear.said(series, said));
     summary.close(&replay);
     Ok(summary)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+    use crate::history::{Output, replay};
 
     fn judged(text: &str) -> (String, Summary) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         let mut out = Vec::new();
-        let summary = replay(file.path(), Output::Json, None, &mut out).unwrap();
+        let summary = replay(read, file.path(), Output::Json, None, &mut out).unwrap();
         (String::from_utf8(out).unwrap(), summary)
     }
 
@@ -243,7 +227,7 @@ mod tests {
         packed.write_all(incident().as_bytes()).unwrap();
         packed.finish().unwrap();
         let mut out = Vec::new();
-        replay(file.path(), Output::Json, None, &mut out).unwrap();
+        replay(read, file.path(), Output::Json, None, &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), judged(&incident()).0);
     }
 
@@ -251,7 +235,7 @@ mod tests {
     fn a_file_without_the_columns_says_which() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "series,time,anon\n").unwrap();
-        let error = replay(file.path(), Output::Json, None, &mut Vec::new()).unwrap_err();
+        let error = replay(read, file.path(), Output::Json, None, &mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains("no column \"t\""), "{error}");
     }
 }

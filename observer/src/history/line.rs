@@ -1,6 +1,10 @@
 //! A verdict as a line: reads a series' name and a verdict, produces JSON, or a sentence.
 
-use observer_core::detect::{Forecast, State, Verdict};
+use observer_core::{
+    detect::{Forecast, State, Verdict, replay::Said},
+    finding::Misfit,
+    time::BootTime,
+};
 use serde::Serialize;
 
 use super::Output;
@@ -42,12 +46,35 @@ struct Run<'a> {
     slope_bytes_per_hour: Option<f64>,
 }
 
-/// The line of a verdict, with its line break.
-pub fn of(series: &str, verdict: &Verdict, output: Output) -> String {
-    match output {
-        Output::Json => json(series, verdict),
-        Output::Human => sentence(series, verdict),
+/// The line of what is said, with its line break.
+pub fn of(series: &str, said: Said<'_>, output: Output) -> String {
+    match (said, output) {
+        (Said::Verdict(verdict), Output::Json) => json(series, verdict),
+        (Said::Verdict(verdict), Output::Human) => sentence(series, verdict),
+        (Said::Misfit(at, misfit), Output::Json) => misfit_json(series, at, misfit),
+        (Said::Misfit(at, misfit), Output::Human) => {
+            format!("{:>14.0} s  {series}: misfit: {}\n", seconds(at.0), misfit.advice)
+        }
     }
+}
+
+/// A misfit changes nothing of what is said of the growth: its state is `quiet`.
+fn misfit_json(series: &str, at: BootTime, misfit: &Misfit) -> String {
+    let line = serde_json::json!({
+        "series": series,
+        "t": seconds(at.0),
+        "event": "memory.misfit",
+        "state": State::Quiet,
+        "slope_bytes_per_hour": 0.0,
+        "time_to_ceiling_s": null,
+        "ceiling": null,
+        "evidence": {
+            "because": misfit.advice,
+            "heap_limit": misfit.heap_limit,
+            "cgroup_limit": misfit.cgroup_limit,
+        },
+    });
+    format!("{line}\n")
 }
 
 fn seconds(ns: u64) -> f64 {

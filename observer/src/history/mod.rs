@@ -15,7 +15,7 @@ pub mod csv;
 pub mod line;
 pub mod prometheus;
 
-use observer_core::detect::replay::{Refused, Replay};
+use observer_core::detect::replay::{Refused, Replay, Row, Said};
 
 /// Malformed rows that are named one by one; the rest is counted.
 const NAMED: u64 = 20;
@@ -110,6 +110,58 @@ impl Summary {
         notices.push(total);
         notices
     }
+}
+
+/// Who listens to a history that is judged.
+pub trait Ear {
+    /// A row, before it is judged.
+    fn row(&mut self, _row: &Row<'_>) {}
+
+    /// What is said of a series.
+    fn said(&mut self, series: &str, said: Said<'_>);
+}
+
+/// Writes what is said, one line each.
+struct Written<'a> {
+    out: &'a mut dyn Write,
+    output: Output,
+    findings: u64,
+    result: io::Result<()>,
+}
+
+impl Ear for Written<'_> {
+    fn said(&mut self, series: &str, said: Said<'_>) {
+        self.findings += 1;
+        if self.result.is_ok() {
+            self.result = self.out.write_all(line::of(series, said, self.output).as_bytes());
+        }
+    }
+}
+
+/// Reads a history of one format: its file and a time scale, for one who listens.
+pub type Reader = fn(&Path, Option<f64>, &mut dyn Ear) -> Result<Summary, HistoryError>;
+
+/// Judges the history in `file`; findings go to `out`.
+pub fn replay(
+    read: Reader,
+    file: &Path,
+    output: Output,
+    time_scale: Option<f64>,
+    out: &mut dyn Write,
+) -> Result<Summary, HistoryError> {
+    let mut written = Written {
+        out,
+        output,
+        findings: 0,
+        result: Ok(()),
+    };
+    let mut summary = read(file, time_scale, &mut written)?;
+    let Written {
+        out, findings, result, ..
+    } = written;
+    result.and_then(|()| out.flush()).map_err(HistoryError::Write)?;
+    summary.findings = findings;
+    Ok(summary)
 }
 
 /// A file with its progress, unpacked where its first bytes say it is gzip.

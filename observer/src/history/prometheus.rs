@@ -8,11 +8,7 @@
 //! `kube_pod_container_status_last_terminated_reason`, `kube_pod_info` (the owner's kind). A container's `image` label is
 //! its version. Others are counted and left out.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufReader, Write},
-    path::Path,
-};
+use std::{collections::BTreeMap, io::BufReader, path::Path};
 
 use observer_core::{
     detect::replay::{Replay, Row},
@@ -20,7 +16,7 @@ use observer_core::{
 };
 use serde::Deserialize;
 
-use super::{HistoryError, Output, Progress, Source, Summary, line};
+use super::{Ear, HistoryError, Progress, Source, Summary};
 
 #[derive(Deserialize)]
 struct Answer {
@@ -61,13 +57,8 @@ struct Container {
     image: Option<String>,
 }
 
-/// Judges the answers in `file`; findings go to `out`.
-pub fn replay(
-    file: &Path,
-    output: Output,
-    time_scale: Option<f64>,
-    out: &mut dyn Write,
-) -> Result<Summary, HistoryError> {
+/// Reads the answers in `file` for one who listens to their rows and to what is said of them.
+pub fn read(file: &Path, time_scale: Option<f64>, ear: &mut dyn Ear) -> Result<Summary, HistoryError> {
     let source = Source::open(file)?;
     let mut progress = Progress::of(&source);
     let refused = |why: String| HistoryError::Prometheus {
@@ -98,24 +89,12 @@ pub fn replay(
         }
     }
     let mut replay = Replay::new(time_scale);
-    let mut written = Ok(());
     for ((namespace, pod, container), metrics) in &containers {
         let name = format!("{namespace}/{pod}/{container}");
         let kind = kinds.get(&(namespace.clone(), pod.clone())).map(String::as_str);
-        judge(&name, kind, metrics, &mut replay, &mut |series, verdict| {
-            summary.findings += 1;
-            if written.is_ok() {
-                written = out.write_all(line::of(series, verdict, output).as_bytes());
-            }
-        });
+        judge(&name, kind, metrics, &mut replay, ear);
     }
-    replay.finish(&mut |series, verdict| {
-        summary.findings += 1;
-        if written.is_ok() {
-            written = out.write_all(line::of(series, verdict, output).as_bytes());
-        }
-    });
-    written.and_then(|()| out.flush()).map_err(HistoryError::Write)?;
+    replay.finish(&mut |series, said| ear.said(series, said));
     summary.close(&replay);
     Ok(summary)
 }
@@ -206,13 +185,7 @@ fn latest<V: Copy>(of: &BTreeMap<i64, V>, t: i64) -> Option<V> {
     of.range(..=t).next_back().map(|(_, value)| *value)
 }
 
-fn judge(
-    name: &str,
-    kind: Option<&str>,
-    metrics: &Container,
-    replay: &mut Replay,
-    hear: &mut dyn FnMut(&str, &observer_core::detect::Verdict),
-) {
+fn judge(name: &str, kind: Option<&str>, metrics: &Container, replay: &mut Replay, ear: &mut dyn Ear) {
     let levels = if metrics.rss.is_empty() {
         &metrics.working_set
     } else {
@@ -253,14 +226,17 @@ fn judge(
             kind,
             heap_limit: None,
         };
-        replay.row(&row, hear);
+        ear.row(&row);
+        replay.row(&row, &mut |series, said| ear.said(series, said));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
+    use crate::history::{Output, replay};
 
     fn series(name: &str, more: &[(&str, &str)], values: Vec<(i64, f64)>) -> serde_json::Value {
         let mut metric = json!({"__name__": name, "namespace": "shop", "pod": "cart-0", "container": "cart"});
@@ -290,7 +266,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), format!("{memory}\n{state}")).unwrap();
         let mut out = Vec::new();
-        let summary = replay(file.path(), Output::Json, None, &mut out).unwrap();
+        let summary = replay(read, file.path(), Output::Json, None, &mut out).unwrap();
         let lines: Vec<serde_json::Value> = String::from_utf8(out)
             .unwrap()
             .lines()
@@ -315,7 +291,7 @@ mod tests {
             r#"{"status":"error","errorType":"bad_data","error":"exceeded maximum resolution"}"#,
         )
         .unwrap();
-        let error = replay(file.path(), Output::Json, None, &mut Vec::new()).unwrap_err();
+        let error = replay(read, file.path(), Output::Json, None, &mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains("maximum resolution"), "{error}");
     }
 }

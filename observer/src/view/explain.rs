@@ -11,28 +11,118 @@ use super::sketch::{Chart, Mark, duration};
 
 const MIB: f64 = 1_048_576.0;
 
-/// The verdict in sentences, and a chart `width` columns wide.
-pub fn explain(whose: &str, verdict: &Verdict, width: usize, colour: bool) -> String {
-    let mut text = format!("{whose}: {}\n\n", headline(verdict));
-    let chart = sketch(verdict, width, colour);
+/// What is known of one container's memory, and what was said of it.
+#[derive(Clone, Debug, Default)]
+pub struct Case {
+    /// Its name.
+    pub whose: String,
+    /// What was said last, or what was asked for; `None` where nothing was said.
+    pub verdict: Option<Verdict>,
+    /// Everything that was said: seconds after the first level, and the state.
+    pub said: Vec<(f64, State)>,
+    /// (seconds, bytes), in order of time.
+    pub levels: Vec<(f64, f64)>,
+    /// Ends of runs.
+    pub ends: Vec<Mark>,
+    /// The ceiling last known, bytes.
+    pub ceiling: Option<f64>,
+    /// What grew in its heap, a sentence each, where it was read.
+    pub diagnosis: Vec<String>,
+}
+
+/// How it is drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Paper {
+    /// Columns.
+    pub width: usize,
+    /// With colours of the terminal.
+    pub colour: bool,
+    /// Nothing but ASCII.
+    pub plain: bool,
+}
+
+/// The case in sentences, with a chart.
+pub fn explain(case: &Case, paper: Paper) -> String {
+    let said = case.verdict.as_ref();
+    let mut text = format!("{}: {}\n\n", case.whose, said.map_or(NOTHING, headline));
+    let chart = sketch(case, paper);
     if !chart.is_empty() {
         let _ = writeln!(text, "{chart}");
     }
-    for sentence in sentences(verdict) {
-        let _ = writeln!(text, "{sentence}");
+    let mut sentences = said.map_or_else(|| quiet(case), sentences);
+    if case.said.len() > 1 {
+        let states = case
+            .said
+            .iter()
+            .map(|(t, state)| format!("{} after {}", state.name(), duration(*t)));
+        sentences.push(format!("Said so far: {}.", states.collect::<Vec<_>>().join(", ")));
     }
-    if !verdict.gates.is_empty() {
+    for sentence in sentences {
+        wrapped(&mut text, &sentence, "", paper.width);
+    }
+    if !case.diagnosis.is_empty() {
+        let _ = writeln!(text, "\nWhat grew in the heap:");
+        for sentence in &case.diagnosis {
+            wrapped(&mut text, sentence, "  ", paper.width);
+        }
+    }
+    let gates = said.map_or(&[][..], |verdict| &verdict.gates);
+    if !gates.is_empty() {
         let _ = writeln!(text, "\nWhat was asked, and what was measured:");
-        for gate in &verdict.gates {
+        for gate in gates {
             let _ = writeln!(text, "  {}", question(gate));
         }
     }
     text
 }
 
+const NOTHING: &str = "nothing is said of it";
+
+/// A sentence in lines of at most `width` columns, each begun with `indent`.
+fn wrapped(text: &mut String, sentence: &str, indent: &str, width: usize) {
+    let mut column = 0;
+    for word in sentence.split(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            text.push('\n');
+            column = 0;
+        }
+        if column == 0 {
+            text.push_str(indent);
+            column = indent.len();
+        } else {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += length;
+    }
+    text.push('\n');
+}
+
+/// What there is to say where nothing was said.
+fn quiet(case: &Case) -> Vec<String> {
+    let levels = case.levels.iter().map(|level| level.1);
+    let (low, high) = levels.fold((f64::INFINITY, 0.0f64), |(low, high), level| {
+        (low.min(level), high.max(level))
+    });
+    if high <= 0.0 {
+        return vec!["No level of it was seen.".to_owned()];
+    }
+    let mut said = vec![format!(
+        "Its memory lay between {} and {}; no growth of it passed all questions.",
+        size(low),
+        size(high)
+    )];
+    if let Some(ceiling) = case.ceiling {
+        said.push(format!("Its ceiling is {}.", size(ceiling)));
+    }
+    said
+}
+
 fn headline(verdict: &Verdict) -> &'static str {
     match verdict.state {
-        State::Quiet => "nothing is said of it",
+        State::Quiet => NOTHING,
         State::Suspected => "a leak is suspected: its memory grows, and the growth is no noise",
         State::Likely => "a leak is likely: its growth leads to the ceiling",
         State::Confirmed => "a leak is confirmed: run after run climbs alike",
@@ -42,16 +132,23 @@ fn headline(verdict: &Verdict) -> &'static str {
 }
 
 fn size(bytes: f64) -> String {
-    format!("{:.0} MB", bytes / MIB)
+    let megabytes = bytes / MIB;
+    match megabytes.abs() {
+        size if size >= 10_240.0 => format!("{:.1} GB", megabytes / 1_024.0),
+        size if size >= 10.0 => format!("{megabytes:.0} MB"),
+        _ => format!("{megabytes:.1} MB"),
+    }
 }
 
 /// What is known, a sentence each.
 fn sentences(verdict: &Verdict) -> Vec<String> {
     let mut said = vec![format!("Because {}.", verdict.because)];
+    let confirmed = verdict.state == State::Confirmed;
     if verdict.slope_bytes_per_hour != 0.0 {
         let (low, high) = verdict.slope_interval;
+        let what = if confirmed { "from run to run" } else { "99 % interval" };
         said.push(format!(
-            "The floor (what is left after garbage collection) rises by {} an hour (99 % interval {} to {}), seen over {}.",
+            "The floor (what is left after garbage collection) rises by {} an hour ({what} {} to {}), seen over {}.",
             size(verdict.slope_bytes_per_hour),
             size(low),
             size(high),
@@ -66,15 +163,24 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
             CeilingKind::Learned => "the level at which earlier runs died",
             CeilingKind::Host => "the host's memory",
         };
-        said.push(format!(
-            "It stands at {} of {}: {what}.",
-            size(verdict.floor as f64),
-            size(ceiling.bytes as f64)
-        ));
+        said.push(if confirmed {
+            format!("The ceiling is {}: {what}.", size(ceiling.bytes as f64))
+        } else {
+            format!(
+                "It stood at {} of {}: {what}.",
+                size(verdict.floor as f64),
+                size(ceiling.bytes as f64)
+            )
+        });
     }
     if let Some(forecast) = verdict.time_to_ceiling {
+        let what = if confirmed {
+            "The next run will live for"
+        } else {
+            "From then on it takes"
+        };
         said.push(format!(
-            "It will be there in {} (eight in ten: {} to {}).",
+            "{what} {} (eight in ten: {} to {}).",
             duration(forecast.p50),
             duration(forecast.p10),
             duration(forecast.p90)
@@ -90,6 +196,14 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
     }
     if let Some(version) = &verdict.first_version {
         said.push(format!("First version that shows it: {}.", version.0));
+    }
+    if let Some(blame) = &verdict.blame {
+        if let Some(version) = &blame.introduced_by {
+            said.push(format!("It came with version {}.", version.0));
+        }
+        if let Some(version) = &blame.last_clean {
+            said.push(format!("The last version without it was {}.", version.0));
+        }
     }
     for run in &verdict.runs {
         said.push(run_in_words(run));
@@ -121,58 +235,64 @@ fn run_in_words(run: &RunSummary) -> String {
     )
 }
 
-/// The runs as straight climbs to their peaks: a verdict keeps their slopes and peaks, not their samples.
-fn sketch(verdict: &Verdict, width: usize, colour: bool) -> String {
-    let mut levels = Vec::new();
-    let mut marks = Vec::new();
-    let Some(zero) = verdict.runs.first().map(|run| run.started) else {
-        return String::new();
-    };
-    for run in &verdict.runs {
-        let (start, length) = (run.started.since(zero) as f64 / 1e9, run.duration_ns() as f64 / 1e9);
-        let climbed = run.slope_bytes_per_hour.unwrap_or(0.0) * length / 3_600.0;
-        let base = (run.peak as f64 - climbed).max(0.0);
-        levels.extend((0..=40).map(|step| {
-            let share = f64::from(step) / 40.0;
-            (start + share * length, base + share * (run.peak as f64 - base))
-        }));
-        marks.push(Mark {
-            at: start + length,
-            died: run.cause().at_ceiling(),
-        });
-    }
+/// The levels as they were seen, with the ends of runs.
+fn sketch(case: &Case, paper: Paper) -> String {
+    let ceiling = case.verdict.as_ref().and_then(|verdict| verdict.ceiling);
+    let highest = case.levels.iter().fold(0.0f64, |high, level| high.max(level.1));
+    // A ceiling far above everything would press the plot flat; it is told in words.
+    let ceiling = ceiling
+        .map(|ceiling| ceiling.bytes as f64)
+        .or(case.ceiling)
+        .filter(|ceiling| *ceiling <= 8.0 * highest);
     Chart {
-        levels,
-        ceiling: verdict.ceiling.map(|ceiling| ceiling.bytes as f64),
-        marks,
-        width,
-        height: 8,
-        colour,
+        levels: case.levels.clone(),
+        ceiling,
+        marks: case.ends.clone(),
+        width: paper.width,
+        height: 10,
+        colour: paper.colour,
+        plain: paper.plain,
     }
     .draw()
 }
 
 /// A gate as a question with its answer.
 fn question(gate: &Gate) -> String {
-    let asked = match gate.name.as_str() {
-        "size" => "grown by enough (bytes)",
-        "high_water" => "above everything this run held before (bytes)",
-        "history" => "above what bounded runs reached (bytes)",
-        "monotone_floor" => "steps between eight floors that rise",
-        "drift" => "mean step over its standard error",
-        "significance" => "lower end of the slope's 99 % interval (bytes an hour)",
-        "not_saturating" => "last third's slope over the whole's",
-        "load_adjusted" => "share of the slope that load does not explain",
-        "load_adjusted_t" => "and its t",
-        "model" => "how directly the best curve leads to the ceiling",
-        "alike" => "runs that climbed alike",
-        other => other,
+    let bytes = |value: f64| size(value);
+    let rate = |value: f64| format!("{} an hour", size(value));
+    let number = |value: f64| {
+        if value >= 1e6 {
+            "more than can be told".to_owned()
+        } else {
+            format!("{value:.3}")
+                .trim_end_matches('0')
+                .trim_end_matches('.')
+                .to_owned()
+        }
+    };
+    let (asked, unit): (&str, &dyn Fn(f64) -> String) = match gate.name.as_str() {
+        "size" => ("grown by enough", &bytes),
+        "high_water" => ("above everything this run held before", &bytes),
+        "history" => ("above what bounded runs reached", &bytes),
+        "monotone_floor" => ("steps between eight floors that rise", &number),
+        "drift" => ("mean step over its standard error", &number),
+        "significance" => ("lower end of the slope's 99 % interval above 0", &rate),
+        "not_saturating" => ("last third's slope over the whole's", &number),
+        "load_adjusted" => ("share of the slope that load does not explain", &number),
+        "load_adjusted_t" => ("and how far that lies above chance", &number),
+        "model" => ("how directly the best curve leads to the ceiling", &number),
+        "alike" => ("runs that climbed alike", &number),
+        other => (other, &number),
+    };
+    let needed = if gate.threshold > 1e-300 {
+        format!(" (at least {})", unit(gate.threshold))
+    } else {
+        String::new()
     };
     format!(
-        "{} {asked}: {} (at least {})",
+        "{} {asked}: {}{needed}",
         if gate.held { "yes" } else { "no " },
-        gate.value,
-        gate.threshold
+        unit(gate.value)
     )
 }
 
@@ -190,7 +310,10 @@ mod tests {
     #[test]
     fn a_confirmed_leak_is_told_with_its_runs_and_drawn() {
         let mut detector = SlotDetector::new(DetectConfig::default());
-        let mut verdict = None;
+        let mut case = Case {
+            whose: "shop/cart".to_owned(),
+            ..Case::default()
+        };
         for run in 0..2u64 {
             let start = run * 22_000;
             detector.begin_run(run, BootTime(start * SECOND), None);
@@ -209,9 +332,27 @@ mod tests {
                 };
                 detector.observe(&point);
             }
-            verdict = detector.end_run(&RunEnd::new(BootTime((start + 21_600) * SECOND), Cause::KernelOom));
+            case.verdict = detector.end_run(&RunEnd::new(BootTime((start + 21_600) * SECOND), Cause::KernelOom));
+            case.ends.push(Mark {
+                at: (start + 21_600) as f64,
+                died: true,
+            });
         }
-        let text = explain("shop/cart", &verdict.unwrap(), 80, false);
+        let seconds = |at: BootTime| at.0 as f64 / SECOND as f64;
+        let seen = detector.levels();
+        case.levels = seen.iter().map(|(at, level)| (seconds(*at), *level as f64)).collect();
+        let paper = |plain| Paper {
+            width: 80,
+            colour: false,
+            plain,
+        };
+        let text = explain(&case, paper(false));
+        assert!(
+            explain(&case, paper(true)).is_ascii(),
+            "{}",
+            explain(&case, paper(true))
+        );
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         for part in [
             "a leak is confirmed",
             "512 MB",

@@ -1,5 +1,6 @@
 //! Views for people: read what was recorded, produce text for a terminal.
 
+pub mod case;
 pub mod chart;
 pub mod explain;
 pub mod history;

@@ -33,6 +33,8 @@ pub struct Chart {
     pub height: usize,
     /// With colours of the terminal.
     pub colour: bool,
+    /// Nothing but ASCII: one character where there are eight dots otherwise.
+    pub plain: bool,
 }
 
 impl Chart {
@@ -62,11 +64,17 @@ impl Chart {
             } else {
                 String::new()
             };
-            let _ = write!(text, "{label:>7} {}", if label.is_empty() { '│' } else { '┤' });
+            let edge = if label.is_empty() {
+                self.either('│', '|')
+            } else {
+                self.either('┤', '+')
+            };
+            let _ = write!(text, "{label:>7} {edge}");
             for cell in cells {
                 let dots = char::from_u32(0x2800 + u32::from(*cell)).unwrap_or(' ');
+                let dots = self.either(dots, '*');
                 match (*cell, ceiling_row == Some(row)) {
-                    (0, true) => self.push(&mut text, '┄', "31"),
+                    (0, true) => self.push(&mut text, self.either('┄', '-'), "31"),
                     (0, false) => text.push(' '),
                     (_, _) => self.push(&mut text, dots, "36"),
                 }
@@ -76,6 +84,10 @@ impl Chart {
         }
         self.axis(&mut text, columns, first.0, span);
         text
+    }
+
+    const fn either(&self, fine: char, plain: char) -> char {
+        if self.plain { plain } else { fine }
     }
 
     fn push(&self, text: &mut String, character: char, colour: &str) {
@@ -117,18 +129,20 @@ impl Chart {
 
     /// The axis of time, with the ends of runs on it.
     fn axis(&self, text: &mut String, columns: usize, start: f64, span: f64) {
-        let mut line = vec!['─'; columns];
+        let (rule, cross, again) = (self.either('─', '-'), self.either('✗', 'x'), self.either('↻', 'o'));
+        let mut line = vec![rule; columns];
         for mark in &self.marks {
             let at = (((mark.at - start) / span * columns as f64) as usize).min(columns - 1);
             if let Some(cell) = line.get_mut(at) {
-                *cell = if mark.died { '✗' } else { '↻' };
+                *cell = if mark.died { cross } else { again };
             }
         }
-        let _ = write!(text, "{:>8}└", "");
+        let _ = write!(text, "{:>8}{}", "", self.either('└', '+'));
         for character in line {
-            match character {
-                '─' => text.push(character),
-                other => self.push(text, other, "31"),
+            if character == rule {
+                text.push(character);
+            } else {
+                self.push(text, character, "31");
             }
         }
         let end = duration(span);
@@ -138,13 +152,13 @@ impl Chart {
         let restarted = self.marks.len() - died;
         let mut legend = Vec::new();
         if died > 0 {
-            legend.push(format!("✗ died at the ceiling ({died})"));
+            legend.push(format!("{cross} died at the ceiling ({died})"));
         }
         if restarted > 0 {
-            legend.push(format!("↻ restarted ({restarted})"));
+            legend.push(format!("{again} restarted ({restarted})"));
         }
         if self.ceiling.is_some() {
-            legend.push("┄ ceiling".to_owned());
+            legend.push(format!("{} ceiling", self.either('┄', '-')));
         }
         if !legend.is_empty() {
             let _ = writeln!(text, "{:>9}{}", "", legend.join("   "));
@@ -189,6 +203,7 @@ mod tests {
             width,
             height: 8,
             colour: false,
+            plain: false,
         }
     }
 

@@ -10,6 +10,7 @@ mod score;
 mod simulate;
 mod spec;
 mod table;
+mod variety;
 
 use std::{
     fs,
@@ -34,6 +35,9 @@ pub(crate) struct Options {
     /// Only these kinds (L1, N22, ..)
     #[arg(long, value_delimiter = ',')]
     kind: Vec<String>,
+    /// The catalogue as another author may have drawn it: other sizes, sampling, noise, and less that is told
+    #[arg(long)]
+    varied: bool,
     /// Say every verdict
     #[arg(long)]
     verbose: bool,
@@ -71,8 +75,8 @@ impl Set {
     const fn first_seed(self) -> u64 {
         match self {
             Self::Tuning => 1,
-            Self::Validation => 1_000_001,
-            Self::Test => 2_000_001,
+            Self::Validation => 3_000_001,
+            Self::Test => 4_000_001,
         }
     }
 }
@@ -88,7 +92,11 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
             continue;
         }
         for seed in 0..options.seeds {
-            let spec = catalogue::spec(kind, options.set.first_seed() + seed);
+            let seed_of_set = options.set.first_seed() + seed;
+            let mut spec = catalogue::spec(kind, seed_of_set);
+            if options.varied {
+                spec = variety::vary(spec, seed_of_set);
+            }
             let series = simulate::play(&spec);
             let said = judge::ours(&series, |verdict| {
                 if options.verbose {

@@ -133,6 +133,8 @@ pub(crate) struct Spec {
     pub(crate) owner: &'static str,
     /// Versions are reported.
     pub(crate) versions: bool,
+    /// What is not told.
+    pub(crate) untold: super::variety::Untold,
 }
 
 impl Spec {

@@ -1,0 +1,115 @@
+//! `observer explain`: reads a history, a recording, or the running agent's answer; prints why something was said.
+
+use std::{
+    env,
+    io::{self, IsTerminal as _, Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+
+use super::{Exit, replay::Format};
+use crate::{
+    config::key,
+    history,
+    view::{
+        case,
+        explain::{Paper, explain},
+    },
+};
+
+/// Arguments of `observer explain`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ExplainArgs {
+    /// A service, a workload, a slot, a series of a history, or the id of a finding
+    name: String,
+    /// Explain from this file instead of asking the running agent
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// What the file is
+    #[arg(long, value_enum, default_value_t, requires = "from")]
+    format: Format,
+    /// Factor on every duration of detection, for a history [default: by the distance between samples]
+    #[arg(long, requires = "from")]
+    time_scale: Option<f64>,
+    /// The running agent's socket
+    #[arg(long, value_name = "FILE", env = "OBSERVER_STATUS_SOCKET", default_value = key::STATUS_SOCKET)]
+    status_socket: PathBuf,
+    /// Columns [default: the terminal's, 60 to 120]
+    #[arg(long)]
+    width: Option<usize>,
+    /// Nothing but ASCII; chosen by itself where the locale is not UTF-8
+    #[arg(long)]
+    plain: bool,
+}
+
+pub(super) fn explain_command(args: &ExplainArgs) -> anyhow::Result<Exit> {
+    let name = args.name.as_str();
+    let found = match (&args.from, args.format) {
+        (None, _) => case::of_status(&ask(args)?, name).context("the agent's answer is of another version")?,
+        (Some(file), Format::Recording) => case::of_recording(file, name)?,
+        (Some(file), Format::Csv) => case::of_history(history::csv::read, file, args.time_scale, name)?,
+        (Some(file), Format::Prometheus) => case::of_history(history::prometheus::read, file, args.time_scale, name)?,
+    };
+    let case = match found {
+        Ok(case) => case,
+        Err(others) => bail!("{}", unknown(name, &others)),
+    };
+    // `observer explain NAME | head` closes early.
+    let _ = io::stdout().lock().write_all(explain(&case, paper(args)).as_bytes());
+    Ok(Exit::Success)
+}
+
+fn unknown(name: &str, others: &[String]) -> String {
+    if others.is_empty() {
+        return format!("nothing is known of {name:?}, and nothing was said of any other");
+    }
+    let mut near: Vec<&String> = others.iter().collect();
+    near.sort_by(|a, b| strsim::jaro_winkler(name, b).total_cmp(&strsim::jaro_winkler(name, a)));
+    let shown: Vec<String> = near.iter().take(10).map(|other| format!("  {other}")).collect();
+    format!(
+        "nothing is known of {name:?}; there are, among {}:\n{}",
+        others.len(),
+        shown.join("\n")
+    )
+}
+
+fn ask(args: &ExplainArgs) -> anyhow::Result<serde_json::Value> {
+    let path = args.status_socket.display();
+    let mut stream = UnixStream::connect(&args.status_socket).with_context(|| {
+        format!("no observer answers at {path}; is `observer run` running, with this --status-socket? A file is explained with --from FILE")
+    })?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut text = String::new();
+    stream
+        .read_to_string(&mut text)
+        .with_context(|| format!("no answer from {path} within 10 s"))?;
+    if text.is_empty() {
+        bail!("the observer at {path} does not answer: its loop is stalled, or it is stopping");
+    }
+    serde_json::from_str(&text).with_context(|| format!("what answers at {path} is no observer"))
+}
+
+fn paper(args: &ExplainArgs) -> Paper {
+    let terminal = io::stdout().is_terminal();
+    let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    let width = args.width.unwrap_or(if columns == 0 { 100 } else { columns });
+    Paper {
+        width: width.clamp(60, 120),
+        colour: terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        plain: args.plain || !utf8(),
+    }
+}
+
+/// Whether the locale's characters are UTF-8: the first of the three that is set decides. Where none is, most terminals'.
+fn utf8() -> bool {
+    ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()))
+        .is_none_or(|locale| {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        })
+}

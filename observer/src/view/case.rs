@@ -1,0 +1,284 @@
+//! Cases: read a history, a recording or the running agent's answer, produce what is explained of one container.
+
+use std::{collections::BTreeMap, path::Path};
+
+use observer_core::{
+    Engine, Finding, What,
+    detect::{
+        State,
+        replay::{Row, Said},
+    },
+    finding::Event,
+    identity::Subject,
+    time::{BootTime, SECOND},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{explain::Case, sketch::Mark};
+use crate::{
+    history::{self, Ear, HistoryError},
+    record::{RecordError, Recording},
+};
+
+/// Levels kept of a container: beyond it every other one is left out, and from there on.
+const MOST: usize = 8_192;
+
+/// A case that is being collected.
+#[derive(Debug, Default)]
+struct Track {
+    case: Case,
+    /// One in so many levels is kept.
+    every: usize,
+    passed: usize,
+    began: Option<f64>,
+    run: Option<u64>,
+    last: f64,
+}
+
+impl Track {
+    fn level(&mut self, t: f64, bytes: f64) {
+        let since = t - *self.began.get_or_insert(t);
+        self.last = since;
+        self.passed += 1;
+        if self.passed >= self.every.max(1) {
+            self.passed = 0;
+            self.case.levels.push((since, bytes));
+        }
+        if self.case.levels.len() >= MOST {
+            let mut keep = false;
+            self.case.levels.retain(|_| {
+                keep = !keep;
+                keep
+            });
+            self.every = self.every.max(1) * 2;
+        }
+    }
+
+    fn end(&mut self, died: bool) {
+        let at = self.last;
+        self.case.ends.push(Mark { at, died });
+    }
+
+    fn since(&self, t: f64) -> f64 {
+        (t - self.began.unwrap_or(t)).max(0.0)
+    }
+}
+
+fn seconds(at: BootTime) -> f64 {
+    at.0 as f64 / SECOND as f64
+}
+
+/// Collects one series of a history.
+struct Listener<'a> {
+    name: &'a str,
+    track: Track,
+    others: BTreeMap<String, State>,
+}
+
+impl Ear for Listener<'_> {
+    fn row(&mut self, row: &Row<'_>) {
+        if row.series != self.name {
+            return;
+        }
+        let track = &mut self.track;
+        if track.run.is_some_and(|run| run != row.run) && track.case.ends.last().is_none_or(|end| end.at < track.last) {
+            track.end(false);
+        }
+        track.run = Some(row.run);
+        track.level(row.t, row.anon);
+        track.case.ceiling = row.limit.filter(|limit| *limit > 0.0).or(track.case.ceiling);
+        if let Some(cause) = row.end {
+            track.end(cause.at_ceiling());
+        }
+    }
+
+    fn said(&mut self, series: &str, said: Said<'_>) {
+        let Said::Verdict(verdict) = said else { return };
+        if series == self.name {
+            let since = self.track.since(seconds(verdict.at));
+            self.track.case.said.push((since, verdict.state));
+            self.track.case.verdict = Some(verdict.clone());
+        } else {
+            self.others.insert(series.to_owned(), verdict.state);
+        }
+    }
+}
+
+/// The case of the series `name` in a history, or the names of others of which something was said.
+pub fn of_history(
+    read: history::Reader,
+    file: &Path,
+    time_scale: Option<f64>,
+    name: &str,
+) -> Result<Result<Case, Vec<String>>, HistoryError> {
+    let mut listener = Listener {
+        name,
+        track: Track::default(),
+        others: BTreeMap::new(),
+    };
+    read(file, time_scale, &mut listener)?;
+    if listener.track.began.is_none() {
+        let mut others: Vec<(State, String)> = listener.others.into_iter().map(|(name, state)| (state, name)).collect();
+        others.sort_by(|a, b| b.cmp(a));
+        return Ok(Err(others.into_iter().map(|(_, name)| name).collect()));
+    }
+    listener.track.case.whose = name.to_owned();
+    Ok(Ok(listener.track.case))
+}
+
+/// Whether `name` is this subject's: its service, its workload, or its slot.
+fn is(subject: &Subject, name: &str) -> bool {
+    subject.service() == name || subject.workload.name == name || subject.slot.to_string() == name
+}
+
+/// The case of the finding, service, workload or slot `name` in a recording; or the services that are in it. Of several
+/// slots the one of which most was said.
+pub fn of_recording(file: &Path, name: &str) -> Result<Result<Case, Vec<String>>, RecordError> {
+    let mut engine = Engine::new();
+    let mut tracks: BTreeMap<(String, u32), (String, Track)> = BTreeMap::new();
+    let mut asked = None;
+    for input in Recording::open(file)? {
+        let findings = engine.step(&input).findings;
+        if let What::Sample(sample) = &input.what
+            && let Some(subject) = engine.subject(sample.process)
+        {
+            let track = track(&mut tracks, subject);
+            let level = sample.cgroup.as_ref().map(|cgroup| cgroup.trend()).or(sample.rss_anon);
+            if let Some(level) = level {
+                track.level(seconds(input.at), level as f64);
+            }
+            let limit = sample.cgroup.as_ref().and_then(|cgroup| cgroup.limit.as_ref());
+            track.case.ceiling = limit.map(|limit| limit.bytes as f64).or(track.case.ceiling);
+        }
+        for finding in findings {
+            let Some(subject) = finding.subject.as_deref() else {
+                continue;
+            };
+            if finding.id == name {
+                asked = Some(key(subject));
+            }
+            hear(
+                track(&mut tracks, subject),
+                &finding,
+                asked.is_some() && finding.id != name,
+            );
+        }
+    }
+    let named = tracks
+        .iter()
+        .filter(|(of, (names, _))| {
+            asked
+                .as_ref()
+                .map_or_else(|| names.split('\n').any(|one| one == name), |asked| asked == *of)
+        })
+        .max_by_key(|(_, (_, track))| track.case.said.iter().map(|said| said.1).max());
+    let Some((_, (names, track))) = named else {
+        let mut services: Vec<String> = tracks
+            .values()
+            .filter_map(|(names, _)| names.split('\n').next().map(str::to_owned))
+            .collect();
+        services.dedup();
+        return Ok(Err(services));
+    };
+    let mut case = track.case.clone();
+    case.whose = names.split('\n').next().unwrap_or(name).to_owned();
+    Ok(Ok(case))
+}
+
+fn key(subject: &Subject) -> (String, u32) {
+    (subject.slot.to_string(), subject.instance)
+}
+
+/// The track of a subject's slot, under all its names.
+fn track<'a>(tracks: &'a mut BTreeMap<(String, u32), (String, Track)>, subject: &Subject) -> &'a mut Track {
+    let entry = tracks.entry(key(subject)).or_default();
+    if !entry.0.split('\n').any(|name| name == subject.service()) {
+        entry.0 = format!("{}\n{}\n{}", subject.service(), subject.workload.name, subject.slot);
+    }
+    &mut entry.1
+}
+
+/// Takes a finding in; `frozen` where the verdict asked for was an earlier one.
+fn hear(track: &mut Track, finding: &Finding, frozen: bool) {
+    match &finding.event {
+        Event::Leak(verdict) => {
+            let since = track.since(seconds(verdict.at));
+            track.case.said.push((since, verdict.state));
+            if !frozen {
+                track.case.verdict = Some((**verdict).clone());
+            }
+        }
+        Event::Restart(restart) => {
+            let at = track.since(seconds(restart.previous.ended));
+            let died = restart.previous.cause().at_ceiling();
+            track.case.ends.push(Mark { at, died });
+        }
+        _ => {}
+    }
+}
+
+/// What the agent's status socket says of a slot, as far as it is needed here.
+#[derive(Deserialize)]
+struct Slot {
+    #[serde(default)]
+    said: Option<Box<Finding>>,
+    #[serde(default)]
+    levels: Vec<(BootTime, u64)>,
+    #[serde(default)]
+    ended: Vec<observer_core::finding::RunSummary>,
+}
+
+/// The case of `name` in the running agent's answer; or the services that it observes.
+pub fn of_status(snapshot: &Value, name: &str) -> serde_json::Result<Result<Case, Vec<String>>> {
+    let mut best: Option<(State, Case)> = None;
+    let mut services = Vec::new();
+    let empty = Vec::new();
+    for workload in snapshot["workloads"].as_array().unwrap_or(&empty) {
+        let service = workload["service"].as_str().unwrap_or("?");
+        services.push(service.to_owned());
+        let named = service == name || workload["workload"]["name"] == name;
+        for slot in workload["slots"].as_array().unwrap_or(&empty) {
+            let slot = Slot::deserialize(slot)?;
+            let subject = slot.said.as_ref().and_then(|said| said.subject.as_deref());
+            let asked = slot.said.as_ref().is_some_and(|said| said.id == name);
+            if !(named || asked || subject.is_some_and(|subject| is(subject, name))) {
+                continue;
+            }
+            let case = of_slot(service, &slot);
+            let state = case.verdict.as_ref().map_or(State::Quiet, |verdict| verdict.state);
+            if best.as_ref().is_none_or(|best| state > best.0) {
+                best = Some((state, case));
+            }
+        }
+    }
+    services.dedup();
+    Ok(best.map(|best| best.1).ok_or(services))
+}
+
+fn of_slot(service: &str, slot: &Slot) -> Case {
+    let began = slot.levels.first().map_or(BootTime::default(), |level| level.0);
+    let since = |at: BootTime| at.since(began) as f64 / SECOND as f64;
+    Case {
+        whose: service.to_owned(),
+        verdict: slot.said.as_ref().and_then(|said| match &said.event {
+            Event::Leak(verdict) => Some((**verdict).clone()),
+            _ => None,
+        }),
+        levels: slot
+            .levels
+            .iter()
+            .map(|(at, level)| (since(*at), *level as f64))
+            .collect(),
+        ends: slot
+            .ended
+            .iter()
+            .filter(|run| run.ended >= began)
+            .map(|run| Mark {
+                at: since(run.ended),
+                died: run.cause().at_ceiling(),
+            })
+            .collect(),
+        ..Case::default()
+    }
+}

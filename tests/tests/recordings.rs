@@ -1,0 +1,96 @@
+//! Recordings of real programs, judged again: those that leak are accused and their growth is put where it was, those
+//! that do not are left alone. `cargo xtask recordings` makes them anew.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use observer::record::Recording;
+use observer_core::{
+    Engine,
+    detect::{State, Verdict},
+    finding::{Confidence, Event},
+};
+use observer_tests::places;
+use serde::Deserialize;
+
+/// A program of programs.json, and what must be found of it.
+#[derive(Deserialize)]
+struct Program {
+    name: String,
+    leaks: bool,
+    /// Where it grows, as telemetry names it.
+    place: Option<String>,
+}
+
+fn directory() -> PathBuf {
+    places::workspace().join("tests").join("recordings")
+}
+
+fn programs() -> Vec<Program> {
+    serde_json::from_slice(&fs::read(directory().join("programs.json")).unwrap()).unwrap()
+}
+
+/// What is said of the program's service.
+fn verdicts(program: &Program) -> Vec<Verdict> {
+    let file = directory().join(format!("{}.jsonl.gz", program.name));
+    let mut recording = Recording::open(&file).unwrap();
+    let mut engine = Engine::new();
+    let mut verdicts = Vec::new();
+    for input in recording.by_ref() {
+        for finding in engine.step(&input).findings {
+            if let (Event::Leak(verdict), Some(subject)) = (finding.event, finding.subject)
+                && subject.service() == program.name
+            {
+                verdicts.push(*verdict);
+            }
+        }
+    }
+    assert_eq!(recording.damage().lines, 0, "{}", file.display());
+    verdicts
+}
+
+#[test]
+fn leaks_are_accused_in_the_right_place_and_the_healthy_are_not() {
+    let mut wrong = Vec::new();
+    for program in programs() {
+        let verdicts = verdicts(&program);
+        let states: Vec<State> = verdicts.iter().map(|verdict| verdict.state).collect();
+        let accused = states
+            .iter()
+            .any(|state| matches!(state, State::Likely | State::Confirmed));
+        if accused != program.leaks {
+            wrong.push(format!("{}: {states:?}", program.name));
+        }
+        let observed = verdicts
+            .iter()
+            .filter(|verdict| verdict.state >= State::Likely)
+            .filter_map(|verdict| verdict.attribution)
+            .filter(|attribution| attribution.confidence == Confidence::Observed);
+        let places: BTreeSet<&str> = observed.map(|attribution| attribution.largest().0).collect();
+        if let Some(place) = &program.place
+            && places != BTreeSet::from([place.as_str()])
+        {
+            wrong.push(format!("{}: grows in {place}, told as {places:?}", program.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_recording_has_its_expectation_and_every_expectation_its_recording() {
+    let recorded: BTreeSet<String> = fs::read_dir(directory())
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".jsonl.gz").map(str::to_owned))
+        .collect();
+    let expected: BTreeSet<String> = programs().into_iter().map(|program| program.name).collect();
+    assert_eq!(recorded, expected);
+    let places = ["v8_heap", "malloc", "large_buffer", "file", "other"];
+    assert!(
+        programs()
+            .iter()
+            .filter_map(|program| program.place.as_deref())
+            .all(|place| places.contains(&place))
+    );
+}
