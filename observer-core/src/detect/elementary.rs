@@ -5,6 +5,32 @@
 
 const LN2: f64 = core::f64::consts::LN_2;
 
+/// 1 / i!, from 14 down to 0. Products by constants: divisions would take most of the time of a fit.
+const FACTORIALS: [f64; 15] = inverse_factorials();
+/// 1 / (2 i + 1), from 11 down to 0.
+const ODDS: [f64; 12] = inverse_odds();
+
+const fn inverse_factorials() -> [f64; 15] {
+    let mut inverse = [1.0; 15];
+    let (mut i, mut factorial) = (1, 1.0);
+    while i < 15 {
+        factorial *= i as f64;
+        inverse[14 - i] = 1.0 / factorial;
+        i += 1;
+    }
+    inverse
+}
+
+const fn inverse_odds() -> [f64; 12] {
+    let mut inverse = [1.0; 12];
+    let mut i = 0;
+    while i < 12 {
+        inverse[11 - i] = 1.0 / (2 * i + 1) as f64;
+        i += 1;
+    }
+    inverse
+}
+
 /// e to the power `x`; 0 below -700, and its value at 700 above.
 pub fn exp(x: f64) -> f64 {
     if x.is_nan() {
@@ -14,16 +40,11 @@ pub fn exp(x: f64) -> f64 {
         return 0.0;
     }
     let x = x.min(700.0);
-    let k = (x / LN2).round();
-    let r = x - k * LN2;
+    let k = (x * core::f64::consts::LOG2_E + 0.5f64.copysign(x)) as i64;
+    let r = x - k as f64 * LN2;
     // |r| <= 0.35: the Taylor series to the 14th term is below 1e-17 there.
-    let mut term = 1.0;
-    let mut sum = 1.0;
-    for i in 1..=14 {
-        term *= r / f64::from(i);
-        sum += term;
-    }
-    sum * f64::from_bits(((1023 + k as i64) as u64) << 52)
+    let sum = FACTORIALS.iter().fold(0.0, |sum, inverse| sum * r + inverse);
+    sum * f64::from_bits(((1023 + k) as u64) << 52)
 }
 
 /// Natural logarithm of a positive, normal `x`; negative infinity at or below 0.
@@ -44,12 +65,7 @@ pub fn ln(x: f64) -> f64 {
     // ln m = 2 atanh((m - 1) / (m + 1)), |s| <= 0.172.
     let s = (mantissa - 1.0) / (mantissa + 1.0);
     let square = s * s;
-    let mut power = s;
-    let mut sum = 0.0;
-    for i in 0..12 {
-        sum += power / f64::from(2 * i + 1);
-        power *= square;
-    }
+    let sum = s * ODDS.iter().fold(0.0, |sum, inverse| sum * square + inverse);
     exponent as f64 * LN2 + 2.0 * sum
 }
 

@@ -28,6 +28,8 @@ pub const DRIFT_T: f64 = 3.0;
 pub const BESIDE_LOAD: f64 = 0.5;
 /// And its t.
 pub const BESIDE_LOAD_T: f64 = 4.0;
+/// Points by which memory may follow the load.
+const LAGS: [f64; 4] = [0.0, 2.0, 6.0, 16.0];
 /// Factor by which the floor must exceed what was bounded before.
 pub const HIGH_WATER: f64 = 1.03;
 
@@ -332,7 +334,7 @@ struct BesideLoad {
     best: Option<Plane>,
 }
 
-/// Takes the load in as it is and with two lags: memory follows load late (queues, caches, collection).
+/// Takes the load in as it is and with lags: memory follows load late (queues, caches, collection).
 fn beside_load(axis: &[f64], load: &[f64], spread: f64, floor: &[f64], plain: f64) -> BesideLoad {
     let mut beside = BesideLoad {
         share: 1.0,
@@ -342,7 +344,7 @@ fn beside_load(axis: &[f64], load: &[f64], spread: f64, floor: &[f64], plain: f6
     if load.len() != axis.len() || spread < 0.05 || plain <= 0.0 {
         return beside;
     }
-    for lag in [0.0, 2.0, 6.0] {
+    for lag in LAGS {
         let mut smooth = load.first().copied().unwrap_or_default();
         let lagged: Vec<f64> = load
             .iter()

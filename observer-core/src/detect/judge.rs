@@ -20,6 +20,8 @@ const AFTER_DEATH: f64 = 0.4;
 const GROWN_UP: f64 = 0.6;
 /// Saturation from which a younger one without history is `likely`: ramps that level off mostly do below it.
 const YOUNG: f64 = 0.67;
+/// The same in a run's first three hours: jobs and caches fill within them.
+const NEW: f64 = 0.75;
 /// The same where growth began late in the run and is no longer than a nightly job's, some two hours.
 const LATE: f64 = 0.78;
 /// The same where it began late and has lasted longer.
@@ -283,6 +285,8 @@ impl SlotDetector {
             LATE
         } else if late {
             LATE_AND_LONG
+        } else if age < self.config.hours(3.0) {
+            NEW
         } else if run.cpu_ns.is_none() && age < self.config.hours(30.0) {
             BLIND
         } else {

@@ -191,7 +191,7 @@ impl Replay {
 }
 
 fn at_time(t: f64) -> BootTime {
-    BootTime((t.max(0.0) * 1_000.0).round() as u64 * (SECOND / 1_000))
+    BootTime((t.max(0.0) * 1_000.0 + 0.5) as u64 * (SECOND / 1_000))
 }
 
 impl Slot {
