@@ -57,7 +57,8 @@ fn states(rows: &[Row<'_>]) -> (Vec<State>, u64) {
 }
 
 fn accused(said: &[State]) -> bool {
-    said.iter().any(|state| matches!(state, State::Likely | State::Confirmed))
+    said.iter()
+        .any(|state| matches!(state, State::Likely | State::Confirmed))
 }
 
 /// A flat service of 100 MB under 512 MB, a sample a minute, with noise.

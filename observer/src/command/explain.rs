@@ -2,16 +2,15 @@
 
 use std::{
     env,
-    io::{self, IsTerminal as _, Read as _, Write as _},
-    os::unix::net::UnixStream,
+    io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
-    time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
-use super::{Exit, replay::Format};
+use super::{Exit, ask, replay::Format};
 use crate::{
+    agent::{Question, Snapshot},
     config::key,
     history,
     view::{
@@ -48,7 +47,10 @@ pub(super) struct ExplainArgs {
 pub(super) fn explain_command(args: &ExplainArgs) -> anyhow::Result<Exit> {
     let name = args.name.as_str();
     let found = match (&args.from, args.format) {
-        (None, _) => case::of_status(&ask(args)?, name).context("the agent's answer is of another version")?,
+        (None, _) => {
+            let answer = ask::ask(&args.status_socket, &Question::Status)?;
+            case::of_workloads(&ask::read::<Snapshot>(&answer)?.workloads, name)
+        }
         (Some(file), Format::Recording) => case::of_recording(file, name)?,
         (Some(file), Format::Csv) => case::of_history(history::csv::read, file, args.time_scale, name)?,
         (Some(file), Format::Prometheus) => case::of_history(history::prometheus::read, file, args.time_scale, name)?,
@@ -74,22 +76,6 @@ fn unknown(name: &str, others: &[String]) -> String {
         others.len(),
         shown.join("\n")
     )
-}
-
-fn ask(args: &ExplainArgs) -> anyhow::Result<serde_json::Value> {
-    let path = args.status_socket.display();
-    let mut stream = UnixStream::connect(&args.status_socket).with_context(|| {
-        format!("no observer answers at {path}; is `observer run` running, with this --status-socket? A file is explained with --from FILE")
-    })?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut text = String::new();
-    stream
-        .read_to_string(&mut text)
-        .with_context(|| format!("no answer from {path} within 10 s"))?;
-    if text.is_empty() {
-        bail!("the observer at {path} does not answer: its loop is stalled, or it is stopping");
-    }
-    serde_json::from_str(&text).with_context(|| format!("what answers at {path} is no observer"))
 }
 
 fn paper(args: &ExplainArgs) -> Paper {

@@ -90,7 +90,7 @@ impl Sampler {
         let statm = self.procfs.statm(process)?;
         self.unwatch(process);
         if let Some(reader) = self.readers.get_mut(cgroup) {
-            reader.users += 1
+            reader.users += 1;
         } else {
             let reader = Reader {
                 reader: self.cgroups.open(cgroup),

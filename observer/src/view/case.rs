@@ -8,12 +8,12 @@ use observer_core::{
         State,
         replay::{Row, Said},
     },
+    engine::view::{SlotView, WorkloadView},
     finding::Event,
     identity::Subject,
+    sample::CgroupLevel,
     time::{BootTime, SECOND},
 };
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::{explain::Case, sketch::Mark};
 use crate::{
@@ -123,13 +123,8 @@ pub fn of_history(
         others.sort_by(|a, b| b.cmp(a));
         return Ok(Err(others.into_iter().map(|(_, name)| name).collect()));
     }
-    listener.track.case.whose = name.to_owned();
+    name.clone_into(&mut listener.track.case.whose);
     Ok(Ok(listener.track.case))
-}
-
-/// Whether `name` is this subject's: its service, its workload, or its slot.
-fn is(subject: &Subject, name: &str) -> bool {
-    subject.service() == name || subject.workload.name == name || subject.slot.to_string() == name
 }
 
 /// The case of the finding, service, workload or slot `name` in a recording; or the services that are in it. Of several
@@ -144,7 +139,7 @@ pub fn of_recording(file: &Path, name: &str) -> Result<Result<Case, Vec<String>>
             && let Some(subject) = engine.subject(sample.process)
         {
             let track = track(&mut tracks, subject);
-            let level = sample.cgroup.as_ref().map(|cgroup| cgroup.trend()).or(sample.rss_anon);
+            let level = sample.cgroup.as_ref().map(CgroupLevel::trend).or(sample.rss_anon);
             if let Some(level) = level {
                 track.level(seconds(input.at), level as f64);
             }
@@ -182,7 +177,7 @@ pub fn of_recording(file: &Path, name: &str) -> Result<Result<Case, Vec<String>>
         return Ok(Err(services));
     };
     let mut case = track.case.clone();
-    case.whose = names.split('\n').next().unwrap_or(name).to_owned();
+    names.split('\n').next().unwrap_or(name).clone_into(&mut case.whose);
     Ok(Ok(case))
 }
 
@@ -218,45 +213,23 @@ fn hear(track: &mut Track, finding: &Finding, frozen: bool) {
     }
 }
 
-/// What the agent's status socket says of a slot, as far as it is needed here.
-#[derive(Deserialize)]
-struct Slot {
-    #[serde(default)]
-    said: Option<Box<Finding>>,
-    #[serde(default)]
-    levels: Vec<(BootTime, u64)>,
-    #[serde(default)]
-    ended: Vec<observer_core::finding::RunSummary>,
+/// The case of the finding, service, workload or slot `name` among what the running agent observes; or its services. Of
+/// several slots the one of which most is said.
+pub fn of_workloads(workloads: &[WorkloadView], name: &str) -> Result<Case, Vec<String>> {
+    let named = |workload: &&WorkloadView, slot: &&SlotView| {
+        let said = slot.said.as_ref();
+        workload.is_called(name) || slot.slot.to_string() == name || said.is_some_and(|said| said.id == name)
+    };
+    workloads
+        .iter()
+        .flat_map(|workload| workload.slots.iter().map(move |slot| (workload, slot)))
+        .filter(|(workload, slot)| named(workload, slot))
+        .max_by_key(|(_, slot)| slot.state)
+        .map(|(workload, slot)| of_slot(&workload.service, slot))
+        .ok_or_else(|| workloads.iter().map(|workload| workload.service.clone()).collect())
 }
 
-/// The case of `name` in the running agent's answer; or the services that it observes.
-pub fn of_status(snapshot: &Value, name: &str) -> serde_json::Result<Result<Case, Vec<String>>> {
-    let mut best: Option<(State, Case)> = None;
-    let mut services = Vec::new();
-    let empty = Vec::new();
-    for workload in snapshot["workloads"].as_array().unwrap_or(&empty) {
-        let service = workload["service"].as_str().unwrap_or("?");
-        services.push(service.to_owned());
-        let named = service == name || workload["workload"]["name"] == name;
-        for slot in workload["slots"].as_array().unwrap_or(&empty) {
-            let slot = Slot::deserialize(slot)?;
-            let subject = slot.said.as_ref().and_then(|said| said.subject.as_deref());
-            let asked = slot.said.as_ref().is_some_and(|said| said.id == name);
-            if !(named || asked || subject.is_some_and(|subject| is(subject, name))) {
-                continue;
-            }
-            let case = of_slot(service, &slot);
-            let state = case.verdict.as_ref().map_or(State::Quiet, |verdict| verdict.state);
-            if best.as_ref().is_none_or(|best| state > best.0) {
-                best = Some((state, case));
-            }
-        }
-    }
-    services.dedup();
-    Ok(best.map(|best| best.1).ok_or(services))
-}
-
-fn of_slot(service: &str, slot: &Slot) -> Case {
+fn of_slot(service: &str, slot: &SlotView) -> Case {
     let began = slot.levels.first().map_or(BootTime::default(), |level| level.0);
     let since = |at: BootTime| at.since(began) as f64 / SECOND as f64;
     Case {
@@ -279,6 +252,11 @@ fn of_slot(service: &str, slot: &Slot) -> Case {
                 died: run.cause().at_ceiling(),
             })
             .collect(),
+        ceiling: slot
+            .current
+            .as_ref()
+            .and_then(|run| run.ceiling)
+            .map(|ceiling| ceiling.bytes as f64),
         ..Case::default()
     }
 }

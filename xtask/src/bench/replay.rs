@@ -34,7 +34,10 @@ pub(crate) struct Options {
 const INTERVAL: u64 = 10;
 
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {
-    if !shell::cargo(["build", "--release", "--package", "observer"]).status()?.success() {
+    if !shell::cargo(["build", "--release", "--package", "observer"])
+        .status()?
+        .success()
+    {
         bail!("the agent does not build");
     }
     let agent = places::target().join("release").join("observer");
@@ -107,7 +110,9 @@ fn parse(file: &Path) -> Result<u64> {
     while reader.read_byte_record(&mut record)? {
         for at in [1, 2, 3, 4, 5, 6] {
             let field = record.get(at).unwrap_or_default();
-            let number = std::str::from_utf8(field).ok().and_then(|text| text.parse::<f64>().ok());
+            let number = std::str::from_utf8(field)
+                .ok()
+                .and_then(|text| text.parse::<f64>().ok());
             numbers += u64::from(number.is_some());
         }
     }
@@ -139,6 +144,13 @@ fn peak(child: &Child) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
         .map_or(0, |kib| kib << 10)
 }
