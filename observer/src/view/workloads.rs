@@ -234,6 +234,8 @@ mod tests {
             runs: 3,
             current: Some(run),
             ended: Vec::new(),
+            said: None,
+            levels: Vec::new(),
         };
         WorkloadView {
             workload: Workload {
