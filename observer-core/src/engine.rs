@@ -43,7 +43,7 @@ use crate::{
     kernel::KernelEvent,
     process::ProcessKey,
     registry::Registry,
-    time::{Anchor, BootTime, SECOND},
+    time::{Anchor, BootTime, SECOND, WallTime},
 };
 
 /// Nanoseconds a death waits for late records (the other ring, kill counters) before it is decided.
@@ -62,6 +62,8 @@ pub struct Engine {
     /// The latest time seen before this Input.
     last: BootTime,
     begun: BootTime,
+    /// Since when runs and kills of workloads are counted: a restored engine goes on counting.
+    counting_since: WallTime,
     boot_id: String,
     host: String,
     host_memory: u64,
@@ -137,6 +139,11 @@ impl Engine {
         self.now
     }
 
+    /// Since when runs and kills of workloads are counted.
+    pub const fn counting_since(&self) -> WallTime {
+        self.counting_since
+    }
+
     /// Whose run a process belongs to, while that run is remembered.
     pub fn subject(&self, process: ProcessKey) -> Option<&Subject> {
         let container = self.registry.processes.get(&process)?.container?;
@@ -158,6 +165,7 @@ impl Engine {
     /// The agent starts.
     fn begin(&mut self, at: BootTime, begin: &Begin) {
         self.begun = at;
+        self.counting_since = begin.clock.wall(at);
         self.boot_id.clone_from(&begin.boot_id);
         self.host.clone_from(&begin.host);
         self.host_memory = begin.host_memory;

@@ -122,3 +122,8 @@ pub type Names = &'static [(&'static str, &'static str)];
 pub fn reference() -> (Names, Names) {
     (event::ALL, semconv::ALL)
 }
+
+/// The same of metrics and their attributes.
+pub fn metrics_reference() -> (Names, Names) {
+    (semconv::metric::ALL, semconv::metric::attribute::ALL)
+}

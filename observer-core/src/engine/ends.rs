@@ -153,11 +153,19 @@ impl Engine {
                 "the former process found alive; it was not",
                 out,
             );
+            self.count_restart(id);
             self.succeeded(slot_id, rollout, out);
         }
         self.enter_release(id, out);
         for verdict in verdicts {
             self.verdict(id, verdict, out);
+        }
+    }
+
+    fn count_restart(&mut self, id: ContainerId) {
+        let workload = self.registry.containers.get(id).map(|c| &c.run.subject.workload);
+        if let Some(state) = workload.and_then(|workload| self.registry.workloads.get_mut(workload)) {
+            state.restarts += 1;
         }
     }
 

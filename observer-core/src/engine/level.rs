@@ -116,6 +116,8 @@ impl Engine {
         run.ceilings.v8 = run
             .heap_limit
             .map(|limit| ceiling::v8_ceiling(limit).saturating_add(beside));
+        let growth = sample.growth.as_deref().map(net);
+        run.growth = growth.or(run.growth);
         let level = sample.cgroup.as_ref().filter(|_| !tree);
         let point = Point {
             at,
@@ -124,7 +126,7 @@ impl Engine {
             shmem: level.map_or(0, |c| c.shmem),
             slab: level.map_or(0, |c| c.slab_unreclaimable),
             cpu_ns: level.and_then(|c| c.cpu_ns),
-            growth: sample.growth.as_deref().map(net),
+            growth,
             ceilings: run.ceilings,
         };
         let slot = container.slot.clone();

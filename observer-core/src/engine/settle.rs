@@ -197,6 +197,9 @@ impl Engine {
             co_victims: victims.len().saturating_sub(1) as u32,
         });
         let at = mark.map(|m| m.at).or(victim.death.map(|d| d.at)).unwrap_or(self.now);
+        if let Some(workload) = self.registry.workloads.get_mut(&run.subject.workload) {
+            workload.oom_kills += victims.len() as u64;
+        }
         let contradicted_by = "an exit by another signal or by a code; none was seen";
         self.find(id, at, event, end.confidence, contradicted_by, out);
         for key in victims {

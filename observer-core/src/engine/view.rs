@@ -1,5 +1,6 @@
 //! The view: reads the registry, produces what `observer ps` and `observer history` show. Plain data, no wording.
 
+use observer_common::growth::PLACES;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
@@ -22,6 +23,10 @@ pub struct WorkloadView {
     pub service: String,
     /// What was seen of each version, in the order they were first seen.
     pub releases: Vec<ReleaseView>,
+    /// Processes killed for memory.
+    pub oom_kills: u64,
+    /// Slots that got a new run.
+    pub restarts: u64,
     /// Its slots, idle ones included.
     pub slots: Vec<SlotView>,
 }
@@ -43,6 +48,8 @@ pub struct ReleaseView {
     pub first_seen: WallTime,
     /// It was running before observation began.
     pub found: bool,
+    /// Last end of a run, while none is in progress; else now.
+    pub last_seen: WallTime,
     /// Runs begun.
     pub runs: u64,
     /// Runs in progress.
@@ -68,6 +75,8 @@ pub struct SlotView {
     pub state: State,
     /// Slope of the floor, bytes per hour, while growth holds.
     pub slope_bytes_per_hour: Option<f64>,
+    /// Standard error of that slope.
+    pub slope_standard_error: Option<f64>,
     /// Seconds to the ceiling, while growth holds.
     pub time_to_ceiling_s: Option<f64>,
     /// Runs begun.
@@ -113,6 +122,10 @@ pub struct RunView {
     pub heap_limit: Option<u64>,
     /// The cgroup's limit, bytes.
     pub cgroup_limit: Option<u64>,
+    /// Net growth by place since it is traced, bytes, in the order of [`observer_common::growth::Place::ALL`].
+    pub growth: Option<[i64; PLACES]>,
+    /// Restarts that Kubernetes or the engine counts.
+    pub restart_count: Option<u32>,
     /// Growth is being traced.
     pub traced: bool,
     /// The Resource under which its telemetry goes out.
@@ -142,6 +155,8 @@ impl Engine {
         WorkloadView {
             service: subject.map_or_else(|| workload.name.clone(), |s| s.service().to_owned()),
             workload: workload.clone(),
+            oom_kills: state.oom_kills,
+            restarts: state.restarts,
             releases: state.releases.iter().map(|r| self.release_view(r)).collect(),
             slots: slots.into_iter().map(|(id, slot)| self.slot_view(id, slot)).collect(),
         }
@@ -151,6 +166,9 @@ impl Engine {
         ReleaseView {
             version: release.release.name(),
             first_seen: self.clock.wall(release.first_seen),
+            last_seen: self
+                .clock
+                .wall(if release.live > 0 { self.now } else { release.last_seen }),
             found: release.found,
             runs: release.runs,
             live: release.live,
@@ -167,7 +185,9 @@ impl Engine {
             instance: id.instance,
             state: state.detector.state(),
             slope_bytes_per_hour: state.detector.slope().map(|(slope, _)| slope),
-            time_to_ceiling_s: state.detector.time_to_ceiling_s(),
+            slope_standard_error: state.detector.slope().map(|(_, error)| error),
+            // Growth away from every ceiling has none.
+            time_to_ceiling_s: state.detector.time_to_ceiling_s().filter(|s| *s < f64::MAX),
             runs: state.runs,
             current: state.current.and_then(|id| self.run_view(id, state)),
             ended: state.ended.iter().cloned().collect(),
@@ -194,6 +214,8 @@ impl Engine {
             ceiling: state.detector.ceiling().or_else(|| run.ceiling()),
             heap_limit: run.heap_limit,
             cgroup_limit: run.limit.as_ref().map(|l| l.bytes),
+            growth: run.growth,
+            restart_count: container.named.as_ref().and_then(|named| named.restart_count),
             traced: run.tracing,
             resource: run.subject.resource.clone(),
         })

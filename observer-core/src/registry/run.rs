@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use observer_common::growth::PLACES;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -44,6 +45,8 @@ pub(crate) struct Run {
     /// Last trend, bytes.
     pub(crate) trend: Option<u64>,
     pub(crate) sampled: BootTime,
+    /// Net growth by place since it is traced, bytes.
+    pub(crate) growth: Option<[i64; PLACES]>,
     /// Samples taken.
     pub(crate) samples: u64,
     /// Lowest trend since growth was last ruled out, bytes.
@@ -81,6 +84,7 @@ impl Run {
             usage: None,
             trend: None,
             sampled: started,
+            growth: None,
             samples: 0,
             baseline: None,
             high: 0,

@@ -64,6 +64,10 @@ pub(crate) struct WorkloadState {
     pub(crate) current: Option<Release>,
     /// Release of which `resolved` was said last: replicas say it again.
     pub(crate) resolved: Option<Release>,
+    /// Processes killed for memory.
+    pub(crate) oom_kills: u64,
+    /// Slots that got a new run.
+    pub(crate) restarts: u64,
 }
 
 /// What the beginning of a run says of its release.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use expect_test::expect_file;
 
-use super::{Names, reference};
+use super::{Names, metrics_reference, reference};
 
 /// What stands before the tables.
 const HEAD: &str = "\
@@ -43,12 +43,38 @@ Of a process's environment only `OTEL_*` and `NODE_OPTIONS` are read. Its comman
 
 ";
 
+/// What stands before the tables of metrics.
+const METRICS: &str = "\
+A run's series stand under that run's Resource and end with it; counts stand under the service's and go on over
+replacements of containers, as long as a run is in progress and for a quarter of an hour after. The agent's own series
+stand under the agent's Resource. `/metrics` serves the same under the names that Prometheus gives them when they come
+over OTLP: `_total` on counters, units spelled out, `job` from the service's namespace and name, `instance` from
+`service.instance.id`, every other attribute of a Resource in `target_info`.
+
+";
+
+const SPANS: &str = "\
+## Spans
+
+One closed span per ended run, when nothing more can be learnt of it: as soon as its slot's next run has begun, and a
+minute after its end at the latest. It is named after the container, begins and ends with the run, stands under that
+run's own Resource, and carries the attributes of its end above; its status is an error with the cause unless the run
+ended as it was meant to. Trace ids are hashes of cluster, workload and version, so that one rollout's runs stand in one
+trace, from whichever host they come; span ids are hashes of the run, so that a second delivery is the same span. Where
+the pod carries a `traceparent` annotation, the span has a link to that trace.
+";
+
 #[test]
 fn the_page_is_what_the_code_says() {
     let (events, attributes) = reference();
     let mut page = HEAD.to_owned();
     table(&mut page, "Events", events);
     table(&mut page, "Attributes", attributes);
+    page.push_str(METRICS);
+    let (metrics, attributes) = metrics_reference();
+    table(&mut page, "Metrics", metrics);
+    table(&mut page, "Attributes of metrics", attributes);
+    page.push_str(SPANS);
     page.truncate(page.trim_end().len());
     page.push('\n');
     expect_file!["../../../docs/telemetry.md"].assert_eq(&page);

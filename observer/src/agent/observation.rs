@@ -129,6 +129,9 @@ impl Observation {
             keeper.tick(&self.engine);
         }
         self.watch(now);
+        if self.exporters.wants_metrics() {
+            self.exporters.tell_own(metrics::own(&self.agent()));
+        }
     }
 
     /// Names readers that have stalled, once, and again when they go on.
@@ -154,11 +157,22 @@ impl Observation {
 
     /// The state now.
     pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            agent: self.agent(),
+            began: self.began.wall,
+            now: clock::anchor().wall,
+            counting_since: self.engine.counting_since(),
+            workloads: self.engine.workloads(),
+        }
+    }
+
+    /// The agent itself, now.
+    fn agent(&self) -> AgentView {
         let counts = self.engine.counts();
         let (memory, cpu_s) = snapshot::own_use();
         let now = clock::boot();
         let evicted = counts.evictions;
-        let agent = AgentView {
+        AgentView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: self.host.clone(),
             uptime_s: now.since(self.began.boot) as f64 / SECOND as f64,
@@ -196,10 +210,6 @@ impl Observation {
             stalled: self.stalled.iter().map(|name| (*name).to_owned()).collect(),
             memory,
             cpu_s,
-        };
-        Snapshot {
-            agent,
-            workloads: self.engine.workloads(),
         }
     }
 
@@ -214,6 +224,7 @@ impl Observation {
             resumed: self.resumed,
             records: counts.records.load(Relaxed),
             bytes: counts.bytes.load(Relaxed),
+            states: counts.states.load(Relaxed),
             state_bytes: counts.state_bytes.load(Relaxed),
             dropped: counts.dropped.load(Relaxed),
             lost: counts.lost.load(Relaxed),
@@ -227,9 +238,8 @@ impl Observation {
     /// Sends the metrics of this instant, where they are wanted.
     pub(super) fn export_metrics(&self) {
         if self.exporters.wants_metrics() {
-            let groups = metrics::groups(&self.snapshot());
-            self.exporters
-                .send_metrics(&groups, self.began.wall.0, clock::anchor().wall.0);
+            let groups = metrics::workloads(&self.snapshot());
+            self.exporters.send_metrics(&groups, clock::anchor().wall.0);
         }
     }
 

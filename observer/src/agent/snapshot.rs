@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use observer_core::{engine::view::WorkloadView, input::Lost};
+use observer_core::{engine::view::WorkloadView, input::Lost, time::WallTime};
 use serde::{Deserialize, Serialize};
 
 /// Everything, at one instant.
@@ -10,6 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct Snapshot {
     /// The agent itself.
     pub agent: AgentView,
+    /// When it began.
+    pub began: WallTime,
+    /// The time it shows.
+    pub now: WallTime,
+    /// Since when runs and kills of workloads are counted: over restarts of the agent, where it has a store.
+    pub counting_since: WallTime,
     /// What it observes.
     pub workloads: Vec<WorkloadView>,
 }
@@ -64,6 +70,8 @@ pub struct StoreView {
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Times that the engine's state was put away.
+    pub states: u64,
     /// Bytes of the engine's state put away last.
     pub state_bytes: u64,
     /// Records of the history that made room for newer ones.
@@ -85,7 +93,7 @@ pub struct StoreView {
 pub struct LaneView {
     /// What goes where.
     pub name: String,
-    /// `logs`, `traces` or `metrics`.
+    /// `logs`, `traces`, `metrics`, or `own_metrics`: the agent's own.
     pub signal: String,
     /// Seconds the oldest record has waited.
     pub oldest_s: f64,

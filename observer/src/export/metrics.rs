@@ -1,14 +1,16 @@
 //! Metrics: read a snapshot of the agent, produce points that OTLP and Prometheus carry alike.
 
+use observer_common::growth::Place;
 use observer_core::{
     detect::State,
     engine::view::{SlotView, WorkloadView},
-    identity::Resource,
-    semconv::{self, metric},
+    identity::{Resource, Slot},
+    semconv::{self, metric, metric::attribute},
     telemetry::ceiling_kind,
+    time::SECOND,
 };
 
-use crate::agent::Snapshot;
+use crate::agent::{AgentView, Snapshot};
 
 /// How points of a metric add up over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct Point {
 pub struct Group {
     /// The Resource.
     pub resource: Resource,
+    /// Since when its counters count, nanoseconds since 1970.
+    pub since: u64,
     /// Its points.
     pub points: Vec<Point>,
 }
@@ -78,16 +82,33 @@ fn point(metric: Metric, attributes: &[(&'static str, &str)], value: f64) -> Poi
     }
 }
 
-/// All points: each run in progress under its own Resource, each workload's counts under the service's, the agent's
-/// under the agent's. Only what lives has series: ten thousand dead containers leave none.
+/// Nanoseconds for which a workload without a run in progress keeps its counts: long enough that the last end is seen
+/// by every scraper.
+const LINGER: u64 = 900 * SECOND;
+
+/// All points: the agent's under the agent's Resource first, each run in progress under its own, each workload's counts
+/// under the service's. What has ended keeps no series: ten thousand dead containers leave none.
 pub fn groups(snapshot: &Snapshot) -> Vec<Group> {
     let mut groups = vec![Group {
         resource: agent_resource(&snapshot.agent.host),
-        points: agent(snapshot),
+        since: snapshot.began.0,
+        points: own(&snapshot.agent),
     }];
-    for workload in &snapshot.workloads {
+    groups.extend(workloads(snapshot));
+    groups
+}
+
+/// Those of the observed.
+pub fn workloads(snapshot: &Snapshot) -> Vec<Group> {
+    let mut groups = Vec::new();
+    let recent = |workload: &&WorkloadView| {
+        let seen = workload.releases.iter().map(|release| release.last_seen.0).max();
+        seen.is_some_and(|seen| snapshot.now.0.saturating_sub(seen) < LINGER)
+    };
+    for workload in snapshot.workloads.iter().filter(recent) {
         groups.push(Group {
             resource: service(workload),
+            since: snapshot.counting_since.0,
             points: counts(workload),
         });
         groups.extend(workload.slots.iter().filter_map(run));
@@ -123,7 +144,11 @@ fn counts(workload: &WorkloadView) -> Vec<Point> {
         *ends.entry(*cause).or_insert(0) += count;
     }
     let runs: u64 = workload.releases.iter().map(|release| release.runs).sum();
-    let mut points = vec![point(counter(metric::RUNS, "{run}"), &[], runs as f64)];
+    let mut points = vec![
+        point(counter(metric::RUNS, "{run}"), &[], runs as f64),
+        point(counter(metric::RESTARTS, "{restart}"), &[], workload.restarts as f64),
+        point(counter(metric::OOM_KILLS, "{process}"), &[], workload.oom_kills as f64),
+    ];
     points.extend(ends.into_iter().map(|(cause, count)| {
         let cause = [(semconv::EXIT_CAUSE, cause.name())];
         point(counter(metric::CONTAINER_EXITS, "{run}"), &cause, count as f64)
@@ -145,6 +170,20 @@ fn run(slot: &SlotView) -> Option<Group> {
         add(gauge(metric::MEMORY_CEILING, "By"), &kind, bytes(Some(ceiling.bytes)));
     }
     add(gauge(metric::MEMORY_SLOPE, "By/h"), &[], slot.slope_bytes_per_hour);
+    add(
+        gauge(metric::MEMORY_SLOPE_STANDARD_ERROR, "By/h"),
+        &[],
+        slot.slope_standard_error,
+    );
+    for (place, net) in Place::ALL.into_iter().zip(run.growth.iter().flatten()) {
+        let told = [(attribute::WHERE, place_name(place))];
+        add(gauge(metric::MEMORY_GROWTH, "By"), &told, Some(*net as f64));
+    }
+    if matches!(slot.slot, Slot::Pod { .. }) {
+        add(gauge(metric::K8S_MEMORY_LIMIT, "By"), &[], bytes(run.cgroup_limit));
+        let restarts = run.restart_count.map(f64::from);
+        add(gauge(metric::K8S_RESTART_COUNT, "{restart}"), &[], restarts);
+    }
     add(gauge(metric::MEMORY_TIME_TO_CEILING, "s"), &[], slot.time_to_ceiling_s);
     add(gauge(metric::LEAK_STATE, ""), &[], Some(state_number(slot.state)));
     let mut resource = run.resource.clone();
@@ -152,7 +191,21 @@ fn run(slot: &SlotView) -> Option<Group> {
     resource
         .entry(semconv::SERVICE_INSTANCE_ID.to_owned())
         .or_insert_with(|| format!("{}#{}", slot.slot, slot.instance));
-    Some(Group { resource, points })
+    Some(Group {
+        resource,
+        since: run.started.0,
+        points,
+    })
+}
+
+const fn place_name(place: Place) -> &'static str {
+    match place {
+        Place::V8Heap => "v8_heap",
+        Place::Malloc => "malloc",
+        Place::LargeBuffer => "large_buffer",
+        Place::File => "file",
+        Place::Other => "other",
+    }
 }
 
 fn state_number(state: State) -> f64 {
@@ -166,8 +219,32 @@ fn state_number(state: State) -> f64 {
     }
 }
 
-fn agent(snapshot: &Snapshot) -> Vec<Point> {
-    let agent = &snapshot.agent;
+/// All metrics of the agent itself.
+pub const OWN: &[Metric] = &[
+    gauge(metric::AGENT_PROCESSES, "{process}"),
+    gauge(metric::AGENT_CONTAINERS, "{container}"),
+    counter(metric::AGENT_INPUTS, "{input}"),
+    counter(metric::AGENT_LATE, "{input}"),
+    counter(metric::AGENT_FINDINGS, "{finding}"),
+    gauge(metric::AGENT_SWEEP, "s"),
+    gauge(metric::PROCESS_MEMORY_USAGE, "By"),
+    counter(metric::PROCESS_CPU_TIME, "s"),
+    counter(metric::AGENT_LOST, "{record}"),
+    counter(metric::AGENT_EVICTED, "{entry}"),
+    gauge(metric::AGENT_HOOK, ""),
+    gauge(metric::EXPORT_WAITING, "{record}"),
+    gauge(metric::EXPORT_BYTES, "By"),
+    gauge(metric::EXPORT_OLDEST, "s"),
+    counter(metric::EXPORT_RETRIES, "{request}"),
+    counter(metric::EXPORT_RECORDS, "{record}"),
+    gauge(metric::STORE_RECORDS, "{record}"),
+    gauge(metric::STORE_BYTES, "By"),
+    gauge(metric::STORE_STATE, "By"),
+    counter(metric::STORE_TROUBLE, "{record}"),
+];
+
+/// Those of the agent itself.
+pub fn own(agent: &AgentView) -> Vec<Point> {
     let mut points = vec![
         point(gauge(metric::AGENT_PROCESSES, "{process}"), &[], agent.processes as f64),
         point(
@@ -183,29 +260,43 @@ fn agent(snapshot: &Snapshot) -> Vec<Point> {
         point(counter(metric::PROCESS_CPU_TIME, "s"), &[], agent.cpu_s),
     ];
     for lost in &agent.lost {
-        let told = [(metric::STAGE, lost.stage.as_str()), (metric::KIND, lost.kind.as_str())];
+        let told = [
+            (attribute::STAGE, lost.stage.as_str()),
+            (attribute::KIND, lost.kind.as_str()),
+        ];
         points.push(point(counter(metric::AGENT_LOST, "{record}"), &told, lost.count as f64));
     }
     for (kind, count) in &agent.evicted {
         points.push(point(
             counter(metric::AGENT_EVICTED, "{entry}"),
-            &[(metric::KIND, kind)],
+            &[(attribute::KIND, kind)],
             *count as f64,
         ));
     }
     for (hook, rung) in &agent.hooks {
         points.push(point(
             gauge(metric::AGENT_HOOK, ""),
-            &[(metric::HOOK, hook), (metric::RUNG, rung)],
+            &[(attribute::HOOK, hook), (attribute::RUNG, rung)],
             1.0,
         ));
     }
     for lane in &agent.export {
-        let signal = (metric::SIGNAL, lane.signal.as_str());
+        let signal = (attribute::SIGNAL, lane.signal.as_str());
         points.push(point(
             gauge(metric::EXPORT_WAITING, "{record}"),
             &[signal],
             lane.waiting as f64,
+        ));
+        points.push(point(
+            gauge(metric::EXPORT_BYTES, "By"),
+            &[signal],
+            lane.waiting_bytes as f64,
+        ));
+        points.push(point(gauge(metric::EXPORT_OLDEST, "s"), &[signal], lane.oldest_s));
+        points.push(point(
+            counter(metric::EXPORT_RETRIES, "{request}"),
+            &[signal],
+            lane.retries as f64,
         ));
         for (fate, count) in [
             ("delivered", lane.delivered),
@@ -215,10 +306,33 @@ fn agent(snapshot: &Snapshot) -> Vec<Point> {
         ] {
             points.push(point(
                 counter(metric::EXPORT_RECORDS, "{record}"),
-                &[signal, (metric::FATE, fate)],
+                &[signal, (attribute::FATE, fate)],
+                count as f64,
+            ));
+        }
+    }
+    if let Some(store) = &agent.store {
+        points.extend([
+            point(gauge(metric::STORE_RECORDS, "{record}"), &[], store.records as f64),
+            point(gauge(metric::STORE_BYTES, "By"), &[], store.bytes as f64),
+            point(gauge(metric::STORE_STATE, "By"), &[], store.state_bytes as f64),
+        ]);
+        for (kind, count) in [
+            ("dropped", store.dropped),
+            ("lost", store.lost),
+            ("damaged", store.damaged),
+            ("foreign", store.foreign),
+            ("failed", store.failed),
+        ] {
+            points.push(point(
+                counter(metric::STORE_TROUBLE, "{record}"),
+                &[(attribute::KIND, kind)],
                 count as f64,
             ));
         }
     }
     points
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,9 +74,14 @@ impl Exporters {
         self.otlp.wants_metrics()
     }
 
-    /// Sends points, taken at `now` and counted since `start`, nanoseconds since 1970. Never waits.
-    pub fn send_metrics(&self, groups: &[metrics::Group], start: u64, now: u64) {
-        self.otlp.send_metrics(groups, start, now);
+    /// Sends points, taken at `now`, nanoseconds since 1970. Never waits.
+    pub fn send_metrics(&self, groups: &[metrics::Group], now: u64) {
+        self.otlp.send_metrics(groups, now);
+    }
+
+    /// The agent's own points, of which the newest go out at the next export.
+    pub fn tell_own(&self, points: Vec<metrics::Point>) {
+        self.otlp.tell_own(points);
     }
 
     /// Delivers what is queued until the deadline.

@@ -140,6 +140,7 @@ mod tests {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let group = Group {
+            since: 0,
             resource: Resource::from(resource),
             points: vec![
                 point(metric("a.memory.usage", "By", Kind::Gauge), vec![], 1.5),

@@ -85,6 +85,8 @@ pub struct HistoryCounts {
     pub foreign: AtomicU64,
     /// Syncs that failed.
     pub failed: AtomicU64,
+    /// States put away.
+    pub states: AtomicU64,
     /// Bytes of the state put away last.
     pub state_bytes: AtomicU64,
 }
@@ -317,7 +319,9 @@ impl Writer {
         counts.dropped.fetch_add(dropped, Relaxed);
         self.next = next;
         self.unwritten.clear();
-        self.state = None;
+        if self.state.take().is_some() {
+            counts.states.fetch_add(1, Relaxed);
+        }
         self.database = Some(database);
         Ok(())
     }

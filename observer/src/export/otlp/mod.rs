@@ -1,13 +1,14 @@
 //! OTLP: reads findings, produces export requests under each workload's own Resource, delivered or counted: events as
 //! logs, ended runs as spans.
 //!
-//! Not the OpenTelemetry SDK, which knows one Resource per provider and gives up after some retries
-//! (docs/adr/0010-otlp-without-the-sdk.md).
+//! Not through the OpenTelemetry SDK, which knows one Resource per provider and gives up after some retries
+//! (docs/adr/0010-otlp-without-the-sdk.md); what the agent measures of itself has one Resource and does ([`own`]).
 
 mod batch;
 mod codec;
 mod delivery;
 mod logs;
+mod own;
 mod points;
 mod queue;
 mod resample;
@@ -35,10 +36,11 @@ use crate::{
         Config,
         otlp::{Signal, Target},
     },
-    export::metrics::{Group, agent_resource},
+    export::metrics::{Group, Point, agent_resource},
     store::{Spool, SpoolCounts},
 };
 use delivery::Delivery;
+use own::Own;
 use resample::Resampled;
 use transport::Transport;
 
@@ -48,6 +50,7 @@ pub struct Otlp {
     logs: Option<Lane>,
     traces: Option<Lane>,
     metrics: Option<Resampled>,
+    own: Option<Own>,
     spool: Option<Spool>,
     agent: Resource,
     stop: watch::Sender<Option<Instant>>,
@@ -94,6 +97,11 @@ impl Otlp {
             logs: start(&config.logs, logs)?,
             traces: start(&config.traces, traces)?,
             metrics: config.metrics.as_ref().map(Resampled::start).transpose()?,
+            own: config
+                .metrics
+                .as_ref()
+                .map(|target| Own::start(target, config.metrics_interval))
+                .transpose()?,
             spool,
             agent: agent(config),
             stop,
@@ -124,18 +132,28 @@ impl Otlp {
         self.metrics.is_some()
     }
 
-    /// Sends points, taken at `now` and counted since `start`, nanoseconds since 1970. Never waits: while a request is
-    /// on its way, newer points take the place of older ones.
-    pub fn send_metrics(&self, groups: &[Group], start: u64, now: u64) {
+    /// Sends points, taken at `now`, nanoseconds since 1970. Never waits: while a request is on its way, newer points
+    /// take the place of older ones.
+    pub fn send_metrics(&self, groups: &[Group], now: u64) {
         if let Some(metrics) = &self.metrics {
-            metrics.send(points::request(groups, start, now));
+            metrics.send(points::request(groups, now));
+        }
+    }
+
+    /// The agent's own points, of which the newest go out at the next export.
+    pub fn tell_own(&self, points: Vec<Point>) {
+        if let Some(own) = &self.own {
+            own.tell(points);
         }
     }
 
     /// Each signal's delivery.
     pub fn lanes(&self) -> Vec<LaneView> {
         let lanes = [&self.logs, &self.traces].into_iter().flatten().map(Lane::view);
-        lanes.chain(self.metrics.as_ref().map(Resampled::view)).collect()
+        lanes
+            .chain(self.metrics.as_ref().map(Resampled::view))
+            .chain(self.own.as_ref().map(Own::view))
+            .collect()
     }
 
     /// Delivers what waits until the deadline, keeps the rest in the store, and says what became of it.
@@ -143,11 +161,15 @@ impl Otlp {
         let Self {
             logs,
             traces,
+            own,
             spool,
             stop,
             ..
         } = self;
         stop.send_replace(Some(deadline));
+        if let Some(own) = own {
+            own.finish(deadline).await;
+        }
         let kept = spool.is_some();
         for lane in [logs, traces].into_iter().flatten() {
             lane.finish(kept).await;

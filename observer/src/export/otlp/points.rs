@@ -19,8 +19,8 @@ use super::{
 };
 use crate::export::metrics::{Group, Kind, Point};
 
-/// The request. `start` is when counting began and `now` when the points were taken, nanoseconds since 1970.
-pub(super) fn request(groups: &[Group], start: u64, now: u64) -> Bytes {
+/// The request. `now` is when the points were taken, nanoseconds since 1970.
+pub(super) fn request(groups: &[Group], now: u64) -> Bytes {
     let resource_metrics = groups
         .iter()
         .map(|group| ResourceMetrics {
@@ -32,7 +32,7 @@ pub(super) fn request(groups: &[Group], start: u64, now: u64) -> Bytes {
             )),
             scope_metrics: vec![ScopeMetrics {
                 scope: Some(scope()),
-                metrics: metrics(&group.points, start, now),
+                metrics: metrics(&group.points, group.since, now),
                 schema_url: SCHEMA_URL.to_owned(),
             }],
             schema_url: SCHEMA_URL.to_owned(),

@@ -83,16 +83,14 @@ enum Way {
 impl Transport {
     /// Prepares a connection. Certificates are checked here; the network is not touched.
     pub(super) fn new(target: &Target) -> Result<Self, TransportError> {
-        let error = |why: String| TransportError {
-            signal: target.signal,
-            endpoint: target.endpoint.to_string(),
-            why,
-        };
-        // A second call finds it installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let way = match target.protocol {
-            Protocol::Grpc => grpc(target).map_err(|e| error(chain(&e)))?,
-            Protocol::HttpProtobuf => http(target).map_err(|e| error(chain(&e)))?,
+            Protocol::Grpc => grpc(target)?,
+            Protocol::HttpProtobuf => Way::Http {
+                client: client(target)?,
+                url: target.endpoint.to_string(),
+                headers: target.headers.clone(),
+                gzip: target.gzip,
+            },
         };
         Ok(Self {
             signal: target.signal,
@@ -147,7 +145,34 @@ impl Transport {
     }
 }
 
-fn grpc(target: &Target) -> Result<Way, tonic::transport::Error> {
+/// Why this target cannot be used.
+pub(super) fn error(target: &Target, why: &dyn std::error::Error) -> TransportError {
+    TransportError {
+        signal: target.signal,
+        endpoint: target.endpoint.to_string(),
+        why: chain(why),
+    }
+}
+
+/// The provider of cryptography, for tonic and reqwest alike.
+fn install_cryptography() {
+    // A second call finds it installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// A channel that connects when it is first used.
+pub(super) fn channel(target: &Target) -> Result<Channel, TransportError> {
+    install_cryptography();
+    lazy_channel(target).map_err(|why| error(target, &why))
+}
+
+/// An HTTP client with the target's certificates and timeout.
+pub(super) fn client(target: &Target) -> Result<reqwest::Client, TransportError> {
+    install_cryptography();
+    http_client(target).map_err(|why| error(target, &why))
+}
+
+fn lazy_channel(target: &Target) -> Result<Channel, tonic::transport::Error> {
     let mut endpoint = Endpoint::from(target.endpoint.clone())
         .user_agent(USER_AGENT)?
         .connect_timeout(target.timeout)
@@ -165,7 +190,11 @@ fn grpc(target: &Target) -> Result<Way, tonic::transport::Error> {
         }
         endpoint = endpoint.tls_config(tls)?;
     }
-    let mut client = tonic::client::Grpc::new(endpoint.connect_lazy());
+    Ok(endpoint.connect_lazy())
+}
+
+fn grpc(target: &Target) -> Result<Way, TransportError> {
+    let mut client = tonic::client::Grpc::new(channel(target)?);
     client = client
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(LONGEST_RESPONSE);
@@ -179,7 +208,7 @@ fn grpc(target: &Target) -> Result<Way, tonic::transport::Error> {
     })
 }
 
-fn http(target: &Target) -> Result<Way, reqwest::Error> {
+fn http_client(target: &Target) -> Result<reqwest::Client, reqwest::Error> {
     let mut builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .timeout(target.timeout)
@@ -195,12 +224,7 @@ fn http(target: &Target) -> Result<Way, reqwest::Error> {
         let both = [certificate.as_slice(), b"\n", key.as_slice()].concat();
         builder = builder.identity(reqwest::Identity::from_pem(&both)?);
     }
-    Ok(Way::Http {
-        client: builder.build()?,
-        url: target.endpoint.to_string(),
-        headers: target.headers.clone(),
-        gzip: target.gzip,
-    })
+    builder.build()
 }
 
 const USER_AGENT: &str = concat!("observer/", env!("CARGO_PKG_VERSION"));
