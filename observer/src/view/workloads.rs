@@ -222,6 +222,8 @@ mod tests {
             ceiling: Some(ceiling),
             heap_limit: None,
             cgroup_limit: None,
+            growth: None,
+            restart_count: None,
             traced: false,
             resource: Resource::from([(semconv::K8S_POD_NAME.to_owned(), pod.to_owned())]),
         };
@@ -230,6 +232,7 @@ mod tests {
             instance: 0,
             state,
             slope_bytes_per_hour: None,
+            slope_standard_error: None,
             time_to_ceiling_s: None,
             runs: 3,
             current: Some(run),
@@ -246,6 +249,8 @@ mod tests {
             },
             service: name.into(),
             releases: Vec::new(),
+            oom_kills: 0,
+            restarts: 0,
             slots: vec![slot],
         }
     }
