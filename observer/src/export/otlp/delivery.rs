@@ -17,8 +17,9 @@ use tokio::{
 
 use super::{
     batch,
+    outcome::Outcome,
     queue::{Batch, Queue},
-    transport::{Outcome, Transport},
+    transport::Transport,
 };
 use crate::{agent::LaneView, command::say, config::otlp::Signal};
 

@@ -8,6 +8,7 @@ mod batch;
 mod codec;
 mod delivery;
 mod logs;
+mod outcome;
 mod own;
 mod points;
 mod queue;

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use super::{
     delivery::Counts,
     name,
-    transport::{Outcome, Transport, TransportError},
+    outcome::Outcome,
+    transport::{Transport, TransportError},
 };
 use crate::{
     agent::LaneView,
