@@ -30,6 +30,11 @@ impl Memcg {
         Self::at(&path, limit)
     }
 
+    /// At this very path below the cgroup of this process's stage: `system.slice/api.service`.
+    pub fn exactly(path: &str, limit: Option<u64>) -> Result<Self> {
+        Self::at(&format!("/{}/{path}", stage::name()), limit)
+    }
+
     /// A child of this one.
     pub fn child(&self, name: &str, limit: Option<u64>) -> Result<Self> {
         Self::at(&format!("{}/{name}", self.path), limit)
@@ -84,9 +89,12 @@ impl Drop for Memcg {
     fn drop(&mut self) {
         // A cgroup that does not get empty is left to the next sweep.
         let _ = clear(&self.directory, EMPTYING);
-        if let Some(parent) = self.directory.parent() {
-            // The stage's own, once its last child has gone.
-            let _ = fs::remove_dir(parent);
+        // Those above it, up to the stage's own, once their last child has gone.
+        let depth = self.path.trim_matches('/').split('/').count();
+        for parent in self.directory.ancestors().skip(1).take(depth.saturating_sub(1)) {
+            if fs::remove_dir(parent).is_err() {
+                break;
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
         mpsc::{Sender, channel},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -104,6 +104,20 @@ impl Container {
     /// Waits for the next end that `wanted` accepts.
     pub fn ended(&mut self, within: Duration) -> Result<i32> {
         self.ends.wait("the container's end", within, |line| line.parse().ok())
+    }
+
+    /// Stops it as who has another to put in its place does: SIGTERM, and no further life.
+    pub fn retire(mut self, within: Duration) -> Result<()> {
+        self.stop.store(true, Ordering::SeqCst);
+        let supervisor = self.supervisor.take().context("it has no supervisor")?;
+        let deadline = Instant::now() + within;
+        // Again and again: between two lives there is nobody to tell.
+        while !supervisor.is_finished() {
+            anyhow::ensure!(Instant::now() < deadline, "{} does not leave on SIGTERM", self.id);
+            let _ = self.signal("TERM");
+            thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
     }
 
     /// Sends a signal to its process 1, as an orchestrator does.

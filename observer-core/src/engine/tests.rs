@@ -2,6 +2,7 @@
 
 mod exits;
 mod lives;
+mod many;
 mod names;
 mod order;
 mod random;

@@ -10,6 +10,7 @@ mod ask;
 mod doctor;
 mod explain;
 mod heap;
+mod history;
 mod ps;
 mod replay;
 mod replay_csv;
@@ -62,6 +63,8 @@ enum Command {
     Heap(heap::HeapArgs),
     /// What the running agent watches: services, versions, ceilings, and what is said of them
     Ps(ps::PsArgs),
+    /// A workload's versions, ended runs and findings, in the order they happened
+    History(history::HistoryArgs),
     /// Ask the running agent how it is: hooks, losses, deliveries
     Status(status::StatusArgs),
     /// Why something was said of a service: the evidence in sentences, and a chart
@@ -151,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain_command(&args),
         Command::Status(args) => status::status(&args),
         Command::Ps(args) => ps::ps(&args),
+        Command::History(args) => history::history(&args),
     };
     match ended {
         Ok(exit) => exit.into(),

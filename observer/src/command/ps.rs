@@ -43,7 +43,7 @@ pub(super) fn ps(args: &PsArgs) -> anyhow::Result<Exit> {
 }
 
 /// The terminal's, at least [`WIDTH`].
-fn width() -> usize {
+pub(super) fn width() -> usize {
     let stdout = std::io::stdout();
     let columns = stdout
         .is_terminal()

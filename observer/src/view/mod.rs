@@ -5,4 +5,5 @@ pub mod chart;
 pub mod explain;
 pub mod history;
 pub mod sketch;
+pub mod timeline;
 pub mod workloads;

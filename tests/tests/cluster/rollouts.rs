@@ -1,22 +1,19 @@
 //! The agent as a DaemonSet, its image and manifest as they are; three rollouts of a Deployment by the real kubelet, one
 //! of which brings a leak and one of which ends it.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use observer_tests::{
     cluster::{Cluster, DEADLINE},
     counterpart::KUBERNETES,
     need, places,
     receiver::Receiver,
-    rollouts::{self, CLEAN, FIXED, LEAKING, LIMIT, SERVICE, TIME_SCALE, argument, said},
+    rollouts::{self, CLEAN, CLEAN_FOR, FIXED, LEAKING, LIMIT, SERVICE, TIME_SCALE, argument, said},
     stage::Scratch,
 };
 use serde_json::{Value, json};
 
 use super::{NODE, manifest};
-
-/// Longer than the leaking version takes to be confirmed, halved: what ran for a shorter time is not called clean.
-const CLEAN_FOR: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {

@@ -183,6 +183,58 @@ fn ten_thousand_changes_leave_no_more_than_the_pods_that_live() {
     assert_eq!(known.refused, 10_000 - 3096);
 }
 
+/// A node's thousand pods through the real watcher, list and watch, while ten thousand changes pass: restarts, deletions and
+/// pods in their place, with the line cut after each thousand.
+#[tokio::test]
+async fn ten_thousand_changes_on_a_node_of_a_thousand_pods() {
+    let live = |n: usize, container: usize| pod(&format!("p{n}"), &format!("u{n}"), &format!("c{container}"), 0);
+    let first: Vec<Value> = (0..1000).map(|n| live(n, n)).collect();
+    let mut script = vec![list("10", &first)];
+    let (mut pods, mut containers): (Vec<usize>, Vec<usize>) = ((0..1000).collect(), (0..1000).collect());
+    let (mut next, mut told_of, mut gone) = (1000, 1000, 0);
+    for thousand in 0..10 {
+        let mut events = Vec::new();
+        for n in 0..1000 {
+            let place = (n * 7) % 1000;
+            if n % 2 == 0 {
+                events.push(told("MODIFIED", &live(pods[place], next)));
+            } else {
+                events.push(told("DELETED", &live(pods[place], containers[place])));
+                pods[place] = next;
+                events.push(told("ADDED", &live(next, next)));
+            }
+            containers[place] = next;
+            next += 1;
+            told_of += 1;
+            gone += 1;
+        }
+        events.push(bookmark(&(20 + thousand).to_string()));
+        script.push((200, events));
+    }
+    let (client, asked) = api_server(script).await;
+    let ear = listen(client, told_of + gone).await;
+    let (deleted, new): (Vec<&String>, Vec<&String>) = ear.told.iter().partition(|told| told.starts_with('-'));
+    assert_eq!((new.len(), deleted.len()), (told_of, gone));
+    let mut left: std::collections::BTreeSet<&str> = new.iter().map(|told| &told[1..]).collect();
+    assert_eq!(left.len(), new.len(), "each container is told of once");
+    for told in deleted {
+        assert!(left.remove(&told[1..]), "{told} goes once, and after it came");
+    }
+    assert_eq!(
+        left,
+        containers
+            .iter()
+            .map(|n| format!("c{n}"))
+            .collect::<Vec<_>>()
+            .iter()
+            .map(String::as_str)
+            .collect()
+    );
+    let asked = asked.lock().unwrap();
+    let lists = asked.iter().filter(|line| !line.contains("watch=true")).count();
+    assert_eq!((lists, asked.len()), (1, 11), "{asked:?}");
+}
+
 /// One answer of the scripted server: status, and lines of its body, which ends with the connection.
 type Answer = (u16, Vec<Value>);
 
