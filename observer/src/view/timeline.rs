@@ -205,6 +205,7 @@ mod tests {
         let release = |version: &str, ends: &[(Cause, u64)], state: State| ReleaseView {
             version: Some(Version(version.into())),
             first_seen: WallTime(1_777_626_725 * SECOND),
+            last_seen: WallTime(1_777_626_725 * SECOND),
             found: version == "1.9",
             runs: 1,
             live: 0,
@@ -218,9 +219,12 @@ mod tests {
             instance: 0,
             state: State::Quiet,
             slope_bytes_per_hour: None,
+            slope_standard_error: None,
             time_to_ceiling_s: None,
             runs: 2,
             current: None,
+            said: None,
+            levels: Vec::new(),
             ended: vec![ended(1, "1.9", Cause::Rollout), ended(2, "1.10", Cause::KernelOom)],
         };
         let view = HistoryView {
@@ -237,6 +241,8 @@ mod tests {
                     release("1.10", &[(Cause::KernelOom, 1)], State::Confirmed),
                 ],
                 slots: vec![slot],
+                oom_kills: 1,
+                restarts: 1,
             }],
             records: Vec::new(),
             kept: false,
