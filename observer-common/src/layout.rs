@@ -58,6 +58,9 @@ table! {
     SignalGroupExitCode => ("signal_struct", "group_exit_code"),
     /// `unsigned int`
     SignalFlags => ("signal_struct", "flags"),
+    /// `unsigned long`, pages: the largest resident set of every image the process has run, that of its parent before the
+    /// first exec among them; set when the last thread begins to exit (kernel/exit.c, `do_exit`)
+    SignalMaxRss => ("signal_struct", "maxrss"),
     /// `short`
     SignalOomScoreAdj => ("signal_struct", "oom_score_adj"),
     /// `struct cgroup *` of the unified hierarchy
@@ -76,6 +79,8 @@ table! {
     MmTotalVm => ("mm_struct", "total_vm"),
     /// `unsigned long`, pages: private writable mappings
     MmDataVm => ("mm_struct", "data_vm"),
+    /// `unsigned long`, pages: the largest resident set, as of the last time it shrank
+    MmHiwaterRss => ("mm_struct", "hiwater_rss"),
     /// `atomic_long_t`, bytes
     MmPgtablesBytes => ("mm_struct", "pgtables_bytes"),
     /// `s64`, pages: `atomic_long_t` inside `struct mm_rss_stat` up to 6.1, the sum in a `percpu_counter` after it

@@ -10,7 +10,7 @@ pub mod name;
 pub mod record;
 
 /// Changes with every change of a layout or of a meaning in this crate.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Length of `task_struct.comm`, the terminating NUL included (`TASK_COMM_LEN`, include/linux/sched.h).
 pub const COMM_LEN: usize = 16;

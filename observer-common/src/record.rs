@@ -125,6 +125,11 @@ pub struct Exit {
     pub start_ns: u64,
     /// Id of the process's cgroup in the unified hierarchy, or 0.
     pub cgroup_id: u64,
+    /// Largest resident set of its last image, bytes; 0 where the kernel has let go of it by then (up to 6.15).
+    pub peak_rss: u64,
+    /// Largest resident set of every image it ran and of its parent's when it was forked, bytes: a bound from above; 0
+    /// where the kernel's layout gave no offset for it.
+    pub max_rss: u64,
     /// Thread-group id.
     pub pid: u32,
     /// Thread-group id of the parent.
@@ -223,7 +228,7 @@ const _: () = {
     assert!(size_of::<Header>() == 16);
     assert!(size_of::<Exec>() == 56);
     assert!(size_of::<Fork>() == 32);
-    assert!(size_of::<Exit>() == 64);
+    assert!(size_of::<Exit>() == 80);
     assert!(size_of::<OomVictim>() == 104);
     assert!(size_of::<Signal>() == 64);
     assert!(size_of::<Cgroup>() == 552);

@@ -134,10 +134,13 @@ fn fork(record: Record<'_>) -> KernelEvent {
 
 fn exit(record: Record<'_>) -> KernelEvent {
     let known = record.u32(offset_of!(Exit, status_known)) == 1;
+    let bytes = |at| Some(record.u64(at)).filter(|&bytes| bytes != 0);
     KernelEvent::Exit {
         process: record.process(offset_of!(Exit, pid), offset_of!(Exit, start_ns)),
         status: known.then(|| ExitStatus::from_wait(record.u32(offset_of!(Exit, status)))),
         comm: record.comm(offset_of!(Exit, comm)),
+        peak_rss: bytes(offset_of!(Exit, peak_rss)),
+        max_rss: bytes(offset_of!(Exit, max_rss)),
     }
 }
 

@@ -20,6 +20,12 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 fn exit_record(status: u32, known: u32, comm: &[u8]) -> Vec<u8> {
     let mut bytes = header(Kind::Exit, 77);
     put(&mut bytes, offset_of!(Exit, start_ns), &1_230_000_000_u64.to_ne_bytes());
+    put(
+        &mut bytes,
+        offset_of!(Exit, peak_rss),
+        &(u64::from(known) << 20).to_ne_bytes(),
+    );
+    put(&mut bytes, offset_of!(Exit, max_rss), &(2_u64 << 20).to_ne_bytes());
     put(&mut bytes, offset_of!(Exit, pid), &42_u32.to_ne_bytes());
     put(&mut bytes, offset_of!(Exit, status), &status.to_ne_bytes());
     put(&mut bytes, offset_of!(Exit, status_known), &known.to_ne_bytes());
@@ -42,6 +48,8 @@ fn an_exit_carries_its_time_its_process_and_its_status() {
             process,
             status: expected,
             comm: "node".into(),
+            peak_rss: (known == 1).then_some(1 << 20),
+            max_rss: Some(2 << 20),
         };
         assert_eq!(decoded, Ok((BootTime(77), event)));
     }

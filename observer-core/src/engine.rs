@@ -42,7 +42,7 @@ use crate::{
     input::{Begin, Lost, Settings},
     kernel::KernelEvent,
     process::ProcessKey,
-    registry::Registry,
+    registry::{Death, Registry},
     time::{Anchor, BootTime, SECOND, WallTime},
 };
 
@@ -178,7 +178,20 @@ impl Engine {
         match event {
             KernelEvent::Exec { process, ppid, comm } => self.exec(at, *process, *ppid, comm, out),
             KernelEvent::Fork { process, ppid } => self.fork(*process, *ppid),
-            KernelEvent::Exit { process, status, comm } => self.exit(at, *process, *status, comm, out),
+            KernelEvent::Exit {
+                process,
+                status,
+                comm,
+                peak_rss,
+                max_rss,
+            } => {
+                let death = Death {
+                    peak_rss: *peak_rss,
+                    max_rss: *max_rss,
+                    ..Death::seen(at, *status)
+                };
+                self.exit(*process, death, comm, out);
+            }
             KernelEvent::OomVictim(victim) => self.oom_victim(at, victim),
             KernelEvent::Signal(signal) => self.signal(at, signal),
             KernelEvent::CgroupMkdir { root, id, path } => self.cgroup_made(*root, *id, path),

@@ -1,12 +1,14 @@
 //! How a run ended, and why: reads what was seen of a death, produces its [`End`].
 
 mod decide;
+mod senders;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use decide::{Evidence, Victim, decide, signal_name};
+pub use decide::{Evidence, Victim, decide};
+pub use senders::signal_name;
 
 use crate::{finding::Confidence, kernel::ExitStatus, time::BootTime};
 

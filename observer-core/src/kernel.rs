@@ -32,6 +32,12 @@ pub enum KernelEvent {
         status: Option<ExitStatus>,
         /// Name of the main thread.
         comm: String,
+        /// Largest resident set of its last image, bytes; `None` where the kernel does not tell (up to 6.15).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peak_rss: Option<u64>,
+        /// A bound of that from above: images it ran before, and its parent's memory when it was forked, count too.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_rss: Option<u64>,
     },
     /// The kernel chose a victim.
     OomVictim(OomVictim),

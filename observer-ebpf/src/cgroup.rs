@@ -6,6 +6,7 @@ use aya_ebpf::{
     macros::{btf_tracepoint, tracepoint},
     programs::{BtfTracePointContext, TracePointContext},
 };
+use aya_log_ebpf::{debug, info};
 use observer_common::{
     layout::{ABSENT, Field, Format, Setting},
     record::{CGROUP_PATH_LEN, Cgroup, Kind},
@@ -75,8 +76,13 @@ fn try_cgroup(kind: Kind, id: u64, root: u32, level: u32, path: *const u8) -> i3
     let wanted = settings::setting(Setting::CgroupHierarchy);
     // A v1 host makes a container's cgroup once per controller: one of them is enough.
     if wanted != ABSENT && wanted != root {
+        debug!(
+            (),
+            "cgroup {} of hierarchy {}, which does not account for memory", id, root
+        );
         return 0;
     }
+    info!((), "cgroup {} at depth {}, record {}", id, level, kind as u32);
     emit_in_place::<Cgroup>(kind, |slot, header| {
         // SAFETY: `slot` points to reserved memory of this type, which nobody else writes; the helper checks `path`
         // and writes CGROUP_PATH_LEN bytes at most, its NUL included.

@@ -5,6 +5,7 @@ use aya_ebpf::{
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
+use aya_log_ebpf::warn;
 use observer_common::record::{DROP_SLOTS, Header, Kind};
 
 /// Default sizes; the loader may set others.
@@ -57,6 +58,7 @@ pub(crate) fn emit_in_place<T: 'static>(kind: Kind, fill: impl FnOnce(*mut T, He
 
 #[inline(always)]
 fn count_drop(kind: Kind) {
+    warn!((), "no room for a record of kind {}", kind as u32);
     if let Some(count) = DROPS.get_ptr_mut(kind as u32) {
         // SAFETY: this CPU's slot of a per-CPU map. A program that interrupts this one may make it lose a count.
         unsafe { *count += 1 };

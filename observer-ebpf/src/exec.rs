@@ -1,11 +1,12 @@
 //! A process replaced its image.
 
 use aya_ebpf::{
-    EbpfContext as _,
+    EbpfContext,
     helpers::bpf_get_current_comm,
     macros::{btf_tracepoint, tracepoint},
     programs::{BtfTracePointContext, TracePointContext},
 };
+use aya_log_ebpf::info;
 use observer_common::{
     COMM_LEN,
     record::{Exec, Kind},
@@ -20,18 +21,20 @@ use crate::{
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`, 5.10 to 7.2
 #[btf_tracepoint(function = "sched_process_exec")]
 fn exec_btf(ctx: BtfTracePointContext) -> i32 {
-    try_exec(&Task::<Direct>::new(ctx.arg(0)), ctx.tgid())
+    try_exec(&ctx, &Task::<Direct>::new(ctx.arg(0)))
 }
 
 /// `sched:sched_process_exec`: nothing of its record is needed, the process is the running one.
 #[tracepoint]
 fn exec_tp(ctx: TracePointContext) -> i32 {
-    try_exec(&Task::current(), ctx.tgid())
+    try_exec(&ctx, &Task::current())
 }
 
 /// The kernel has made the running thread the leader by now, whichever called `execve`.
 #[inline(always)]
-fn try_exec<M: Memory>(task: &Task<M>, pid: u32) -> i32 {
+fn try_exec<M: Memory>(ctx: &impl EbpfContext, task: &Task<M>) -> i32 {
+    let pid = ctx.tgid();
+    info!(ctx, "exec by {}", pid);
     emit(Kind::Exec, |header| Exec {
         header,
         start_ns: task.start_ns(),

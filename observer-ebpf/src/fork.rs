@@ -1,10 +1,11 @@
 //! A watched process forked another (a process, not a thread).
 
 use aya_ebpf::{
-    EbpfContext as _,
+    EbpfContext,
     macros::{btf_tracepoint, tracepoint},
     programs::{BtfTracePointContext, TracePointContext},
 };
+use aya_log_ebpf::{debug, info};
 use observer_common::{
     layout::{ABSENT, Format},
     record::{Fork, Kind},
@@ -22,7 +23,7 @@ fn fork_btf(ctx: BtfTracePointContext) -> i32 {
     if tid != pid {
         return 0;
     }
-    try_fork(ctx.tgid(), pid, child.start_ns())
+    try_fork(&ctx, pid, child.start_ns())
 }
 
 /// `sched:sched_process_fork`, field `child_pid`. A new thread cannot be told from a new process here: the agent
@@ -37,18 +38,22 @@ fn fork_tp(ctx: TracePointContext) -> i32 {
     let Ok(child) = (unsafe { ctx.read_at::<u32>(offset as usize) }) else {
         return 0;
     };
-    try_fork(ctx.tgid(), child, 0)
+    try_fork(&ctx, child, 0)
 }
 
 #[inline(always)]
-fn try_fork(parent: u32, pid: u32, start_ns: u64) -> i32 {
+fn try_fork(ctx: &impl EbpfContext, pid: u32, start_ns: u64) -> i32 {
+    let parent = ctx.tgid();
     if is_watched(parent) {
+        info!(ctx, "fork of {} by {}", pid, parent);
         emit(Kind::Fork, |header| Fork {
             header,
             start_ns,
             pid,
             ppid: parent,
         });
+    } else {
+        debug!(ctx, "fork of {} by {}, which is not watched", pid, parent);
     }
     0
 }

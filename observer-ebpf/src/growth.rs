@@ -12,6 +12,7 @@ use aya_ebpf::{
     maps::HashMap,
     programs::BtfTracePointContext,
 };
+use aya_log_ebpf::debug;
 use observer_common::{
     growth::{Growth, GrowthCount, Place, Syscall},
     layout::{Field, Setting},
@@ -79,6 +80,7 @@ fn growth_btf(ctx: BtfTracePointContext) -> i32 {
             other => other,
         },
     };
+    debug!(&ctx, "call {} of {} grows place {}", called, ctx.tgid(), place as u32);
     // SAFETY: the map's value stays valid for the run of this program, in memory only the kernel maps.
     unsafe { count(growth, place) };
     0

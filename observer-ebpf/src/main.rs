@@ -1,7 +1,8 @@
 //! The kernel programs: one file per hook family, each with one body shared by its rungs.
 //!
 //! Reads what the kernel passes to a tracepoint and the task structures behind it; produces records of
-//! `observer-common` in two ring buffers, counters of growth, and counts of what was lost.
+//! `observer-common` in two ring buffers, counters of growth, and counts of what was lost. Where the loader sets the level
+//! of aya's log, they also say in a third ring what they do; else the verifier sees a constant and prunes all of that.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)] // one instruction of growth.rs; aya-ebpf needs the feature as well

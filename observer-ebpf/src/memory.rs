@@ -5,14 +5,17 @@
 //! `bpf_probe_read_kernel` is refused. Loading through a stale or null pointer gives 0, never a fault. Programs of
 //! plain tracepoints get untyped pointers and go through the helper.
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use observer_common::layout::{ABSENT, Field};
 
 use crate::settings;
 
 /// How a program may read kernel memory.
 pub(crate) trait Memory {
-    /// Reads a `T` at `offset` bytes behind `base`; `None` where that failed.
+    /// Reads a `T`, for which all bits may be zero, at `offset` bytes behind `base`; `None` where `offset` is
+    /// [`ABSENT`] or the reading failed.
     fn load<T: Copy>(base: *const u8, offset: u32) -> Option<T>;
 }
 
@@ -22,6 +25,9 @@ pub(crate) struct Direct;
 impl Memory for Direct {
     #[inline(always)]
     fn load<T: Copy>(base: *const u8, offset: u32) -> Option<T> {
+        if offset == ABSENT {
+            return None;
+        }
         // SAFETY: the verifier admits the load only where the kernel's BTF has a member of this size at this offset
         // of the pointer's type; a pointer that went stale is handled by the kernel's exception table.
         Some(unsafe { base.wrapping_add(offset as usize).cast::<T>().read_volatile() })
@@ -34,19 +40,27 @@ pub(crate) struct Probed;
 impl Memory for Probed {
     #[inline(always)]
     fn load<T: Copy>(base: *const u8, offset: u32) -> Option<T> {
-        // SAFETY: the helper checks the address and fails on one that cannot be read.
-        unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast::<T>()) }.ok()
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the pointer is to this function's own variable, which `T: Copy` lets hold anything.
+        // Volatile, so that it is written before anything is decided: the compiler may read the variable on a path
+        // that discards what it read, and verifiers before 6.3 refuse to see unwritten stack read at all.
+        unsafe { value.as_mut_ptr().write_volatile(MaybeUninit::zeroed().assume_init()) };
+        if offset == ABSENT {
+            return None;
+        }
+        let from = base.wrapping_add(offset as usize);
+        // SAFETY: the helper checks the address and fails on one that cannot be read; it writes the size of `T`.
+        unsafe {
+            let failed = bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from.cast()) != 0;
+            if failed { None } else { Some(value.assume_init()) }
+        }
     }
 }
 
 /// Reads a field, unless this kernel lacks it.
 #[inline(always)]
 pub(crate) fn field<M: Memory, T: Copy>(base: *const u8, field: Field) -> Option<T> {
-    let offset = settings::offset(field);
-    if offset == ABSENT {
-        return None;
-    }
-    M::load(base, offset)
+    M::load(base, settings::offset(field))
 }
 
 /// Follows a pointer field; `None` where it is null.

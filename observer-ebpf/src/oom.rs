@@ -9,6 +9,7 @@ use aya_ebpf::{
     macros::{btf_tracepoint, tracepoint},
     programs::{BtfTracePointContext, TracePointContext},
 };
+use aya_log_ebpf::info;
 use observer_common::{
     COMM_LEN,
     layout::{ABSENT, Field, Format, Setting},
@@ -30,6 +31,7 @@ const UNKNOWN: u64 = u64::MAX;
 fn oom_btf_task(ctx: BtfTracePointContext) -> i32 {
     let task = Task::<Direct>::new(ctx.arg(0));
     let tid = task.tid().unwrap_or(0);
+    info!(&ctx, "victim {}", tid);
     let mm = task.follow(Field::TaskMm);
     let counter = |mm: *const u8, of: Field| {
         if settings::setting(Setting::RssByHelper) == 1 {
@@ -70,6 +72,7 @@ fn oom_btf_task(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "mark_victim")]
 fn oom_btf_pid(ctx: BtfTracePointContext) -> i32 {
     let tid = ctx.arg::<i32>(0) as u32;
+    info!(&ctx, "victim {}", tid);
     emit(Kind::OomVictim, |header| only_pid(header, tid));
     0
 }
@@ -80,6 +83,7 @@ fn oom_tp(ctx: TracePointContext) -> i32 {
     let Some(tid) = read::<i32>(&ctx, Format::VictimPid) else {
         return 0;
     };
+    info!(&ctx, "victim {}", tid);
     emit(Kind::OomVictim, |header| {
         let bytes = |of| read::<u64>(&ctx, of).map_or(UNKNOWN, |kib| kib.saturating_mul(1024));
         OomVictim {

@@ -5,6 +5,7 @@ use aya_ebpf::{
     macros::{btf_tracepoint, tracepoint},
     programs::{BtfTracePointContext, TracePointContext},
 };
+use aya_log_ebpf::{debug, info};
 use observer_common::{
     COMM_LEN,
     layout::{ABSENT, Field, Format},
@@ -73,6 +74,7 @@ fn signal_tp(ctx: TracePointContext) -> i32 {
 #[inline(always)]
 fn try_signal(ctx: &impl EbpfContext, signal: u32, pid: u32, start_ns: u64, code: i32, result: i32) -> i32 {
     if is_watched(pid) {
+        info!(ctx, "signal {} to {} by {}", signal, pid, ctx.tgid());
         emit(Kind::Signal, |header| Signal {
             header,
             start_ns,
@@ -84,6 +86,8 @@ fn try_signal(ctx: &impl EbpfContext, signal: u32, pid: u32, start_ns: u64, code
             pad: 0,
             sender_comm: ctx.command().unwrap_or([0; COMM_LEN]),
         });
+    } else {
+        debug!(ctx, "signal {} to {}, which is not watched", signal, pid);
     }
     0
 }

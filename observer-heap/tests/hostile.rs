@@ -91,7 +91,7 @@ fn image(words: &[u64]) -> Image {
         if page == 0 {
             // Map of maps: its own map, ten words large, of the type of maps.
             content[0x200] = base + 0x1001;
-            content[0x201] = 10 | 255 << 32;
+            content[0x201] = 10 | 0xff << 32;
         }
         let bytes = content.iter().flat_map(|word| word.to_le_bytes()).collect();
         image.insert(
@@ -157,7 +157,7 @@ fn an_empty_heap_is_explained() {
 #[test]
 fn pages_full_of_maps_of_maps_are_bounded() {
     // Every second word says "I am a map": tables must not grow with them.
-    let words = [BASE + 0x1001, 10 | 255 << 32];
+    let words = [BASE + 0x1001, 10 | 0xff << 32];
     let _ = exhaust(&image(&words), &metadata());
 }
 

@@ -189,6 +189,8 @@ pub fn command(arguments: &[&str]) -> Command {
             command.env_remove(name.as_ref());
         }
     }
+    // One socket cannot serve several agents, and tests run side by side; a flag names one where a test asks it.
+    command.env("OBSERVER_STATUS_SOCKET", "off");
     command.args(arguments);
     command
 }

@@ -1,7 +1,7 @@
 //! Harness of the end-to-end tests and the stage of the demo: real Node programs in real containers, and the agent
 //! that watches them.
 //!
-//! Reads what this machine can do ([`need`]), produces processes, containers and cgroups that clean up after
+//! Reads what this machine can do ([`mod@need`]), produces processes, containers and cgroups that clean up after
 //! themselves ([`stage`]), and what the agent says as it comes ([`agent`]). Nothing here waits by sleeping: a wait is
 //! on the event itself, with a generous deadline.
 
@@ -22,3 +22,4 @@ pub mod receiver;
 pub mod rollouts;
 pub mod stage;
 pub mod tls;
+pub mod tracefs;

@@ -10,58 +10,67 @@ use anyhow::{Result, bail};
 use clap::Args;
 use observer_tests::places;
 
-use crate::{setup, shell, test, tidy};
+use crate::{kernels, setup, shell, test, tidy};
 
 /// How much to check.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// Also licences and sources of dependencies, and tests that take minutes (builds cargo-deny and counterparts)
+    /// Also what takes long or fetches much: dependencies (builds cargo-deny where it is missing), the kernel matrix,
+    /// tests that take minutes and the counterparts they need
     #[arg(long)]
     full: bool,
+    /// Only steps whose name contains this, and no tests
+    #[arg(long, value_name = "PART")]
+    only: Option<String>,
     /// Everything but the tests
     #[arg(long)]
     no_tests: bool,
 }
 
 /// How a step ended.
-enum Outcome {
+pub(crate) enum Outcome {
     Passed,
     Skipped(String),
 }
 
-type Step = (&'static str, Box<dyn Fn() -> Result<Outcome>>);
+/// Its name, and what it does.
+type Step = (&'static str, fn() -> Result<Outcome>);
+
+/// Steps of every run.
+const STEPS: &[Step] = &[
+    ("formatting", formatting),
+    ("tidy", tidiness),
+    ("clippy, host", clippy_host),
+    ("clippy, kernel programs", clippy_kernel),
+    ("documentation", documentation),
+];
+
+/// Steps of `--full`, after the tests: slow ones, and those that fetch or build something large. Another one is one
+/// more line here; where it cannot run it is `Skipped` with the reason.
+const FULL: &[Step] = &[
+    ("dependencies: licences, bans, sources", dependencies),
+    ("dependencies: advisories", advisories),
+    ("kernel matrix", kernels::step),
+];
 
 /// `cargo xtask ci`
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {
-    let mut steps: Vec<Step> = vec![
-        ("formatting", Box::new(formatting)),
-        ("tidy", Box::new(tidiness)),
-        ("clippy, host", Box::new(clippy_host)),
-        ("clippy, kernel programs", Box::new(clippy_kernel)),
-        ("documentation", Box::new(documentation)),
-    ];
-    let full = options.full;
-    steps.push(("dependencies", Box::new(move || dependencies(full))));
-    let mut results: Vec<(&str, Duration, Result<Outcome>)> = Vec::new();
-    for (name, step) in steps {
-        println!("ci: {name}");
-        let started = Instant::now();
-        let result = step();
-        if let Err(error) = &result {
-            println!("{error:#}");
-        }
-        results.push((name, started.elapsed(), result));
-    }
-    let mut passed = true;
-    let tally = if options.no_tests {
+    let wanted = |(name, _): &&Step| options.only.as_ref().is_none_or(|part| name.contains(part.as_str()));
+    let mut results = Vec::new();
+    STEPS.iter().filter(wanted).for_each(|step| results.push(take(*step)));
+    let tally = if options.no_tests || options.only.is_some() {
         None
     } else {
         let options = test::Options {
-            full,
+            full: options.full,
             ..test::Options::default()
         };
         Some(test::run(&options)?)
     };
+    if options.full {
+        FULL.iter().filter(wanted).for_each(|step| results.push(take(*step)));
+    }
+    let mut passed = true;
     for (name, took, result) in &results {
         let outcome = match result {
             Ok(Outcome::Passed) => "passed".to_owned(),
@@ -78,6 +87,17 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
         println!("{}", tally.report());
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Takes one step: its name, how long it took, how it ended.
+fn take((name, step): Step) -> (&'static str, Duration, Result<Outcome>) {
+    println!("ci: {name}");
+    let started = Instant::now();
+    let result = step();
+    if let Err(error) = &result {
+        println!("{error:#}");
+    }
+    (name, started.elapsed(), result)
 }
 
 fn formatting() -> Result<Outcome> {
@@ -104,7 +124,10 @@ fn clippy_host() -> Result<Outcome> {
         "-D",
         "warnings",
     ];
-    shell::run(shell::cargo(fixed)).map(|()| Outcome::Passed)
+    let mut command = shell::cargo(fixed);
+    // A wrapper that caches compilations does not know that clippy's arguments make another outcome.
+    command.env("RUSTC_WRAPPER", "");
+    shell::run(command).map(|()| Outcome::Passed)
 }
 
 /// A pass of its own: in one with the host's crates two panic handlers would collide.
@@ -143,6 +166,7 @@ fn clippy_kernel() -> Result<Outcome> {
         .env("RUSTC_BOOTSTRAP", "1")
         // Cargo's proxy hands its own toolchain down to everything it starts.
         .env_remove("RUSTUP_TOOLCHAIN")
+        .env("RUSTC_WRAPPER", "")
         .env_remove("RUSTC")
         .env("CARGO_ENCODED_RUSTFLAGS", "--cfg=bpf_target_arch=\"x86_64\"")
         .env("CARGO_TARGET_DIR", places::target().join("clippy-kernel"));
@@ -157,14 +181,41 @@ fn documentation() -> Result<Outcome> {
     shell::run(command).map(|()| Outcome::Passed)
 }
 
-/// Licences, duplicates and sources. Advisories need a database that cargo-deny fetches itself: `deny.toml` has the
-/// section, and who can fetch runs `cargo deny check`.
-fn dependencies(install: bool) -> Result<Outcome> {
+/// Licences, duplicates and sources, by deny.toml.
+fn dependencies() -> Result<Outcome> {
+    provide_deny()?;
+    shell::run(shell::cargo([
+        "deny",
+        "--offline",
+        "check",
+        "licenses",
+        "bans",
+        "sources",
+    ]))
+    .map(|()| Outcome::Passed)
+}
+
+/// Known vulnerabilities: the database is fetched from its own repository, which not every network reaches.
+fn advisories() -> Result<Outcome> {
+    provide_deny()?;
+    if !shell::succeeds(shell::cargo(["deny", "fetch", "db"])) {
+        return Ok(Outcome::Skipped(
+            "the advisory database cannot be fetched: `cargo deny check advisories` where it can".into(),
+        ));
+    }
+    shell::run(shell::cargo([
+        "deny",
+        "--offline",
+        "check",
+        "--disable-fetch",
+        "advisories",
+    ]))
+    .map(|()| Outcome::Passed)
+}
+
+fn provide_deny() -> Result<()> {
     if places::program("cargo-deny").is_none() {
-        if !install {
-            return Ok(Outcome::Skipped("no cargo-deny; `--full` builds it".into()));
-        }
         shell::run(shell::cargo(["install", "cargo-deny", "--locked"]))?;
     }
-    shell::run(shell::cargo(["deny", "check", "licenses", "bans", "sources"])).map(|()| Outcome::Passed)
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod cluster;
 mod counterpart;
 mod demo;
 mod image;
+mod kernels;
 mod recordings;
 mod setup;
 mod shell;
@@ -42,6 +43,8 @@ enum Command {
     Demo(demo::Options),
     /// Record the programs of tests/recordings anew: real Node.js in limited containers, leaking and not
     Recordings(recordings::Options),
+    /// Boot the kernels of Debian's releases under emulation and run the end-to-end tests there, on cgroup v2 and v1
+    Kernels(kernels::Options),
     /// Everything CI checks: formatting, lints, house rules, documentation, tests
     Ci(ci::Options),
     /// The house rules that no compiler checks
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Image(options) => image::command(&options),
         Command::Demo(options) => demo::command(&options),
         Command::Recordings(options) => recordings::command(&options),
+        Command::Kernels(options) => kernels::command(&options),
         Command::Ci(options) => ci::command(&options),
         Command::Tidy => tidy::command(),
         Command::Bench(subject) => bench::command(&subject),

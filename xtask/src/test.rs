@@ -84,10 +84,7 @@ pub(crate) fn run(options: &Options) -> Result<Tally> {
     let _ = fs::remove_file(&skips);
     if !succeeded && tally.failed == 0 {
         // A program that was killed, or did not compile, has no result line of its own.
-        tally.failed = 1;
-        tally
-            .failures
-            .push("cargo test itself (see above): a test program did not build or did not finish".into());
+        tally.fail("cargo test itself (see above): a test program did not build or did not finish");
     }
     println!("test: {} s", started.elapsed().as_secs());
     Ok(tally)
@@ -116,7 +113,7 @@ fn build_agent(with_kernel_programs: bool) -> Result<()> {
 /// Outcomes summed over every test program.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    passed: u64,
+    pub(crate) passed: u64,
     pub(crate) failed: u64,
     skipped: u64,
     failures: Vec<String>,
@@ -126,7 +123,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// One line of libtest's output.
-    fn line(&mut self, line: &str) {
+    pub(crate) fn line(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             let count = |what: &str| {
                 result
@@ -151,7 +148,7 @@ impl Tally {
     }
 
     /// Tests that returned early because the machine lacks something: libtest counted them as passed.
-    fn skipped_at_run_time(&mut self, lines: &str) {
+    pub(crate) fn skipped_at_run_time(&mut self, lines: &str) {
         for (name, reason) in lines.lines().filter_map(|line| line.split_once('\t')) {
             if self.skips.insert(name.to_owned(), reason.to_owned()).is_none() {
                 self.passed = self.passed.saturating_sub(1);
@@ -167,11 +164,21 @@ impl Tally {
             .skips
             .iter()
             .map(|(name, reason)| format!("skipped: {name}: {reason}\n"));
-        let closing = format!(
+        failures.chain(skips).chain([self.closing()]).collect()
+    }
+
+    /// The closing line alone.
+    pub(crate) fn closing(&self) -> String {
+        format!(
             "{} passed, {} failed, {} skipped",
             self.passed, self.failed, self.skipped
-        );
-        failures.chain(skips).chain([closing]).collect()
+        )
+    }
+
+    /// A failure that no test's own line tells.
+    pub(crate) fn fail(&mut self, what: &str) {
+        self.failed += 1;
+        self.failures.push(what.to_owned());
     }
 }
 

@@ -59,21 +59,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn exit(
-        &mut self,
-        at: BootTime,
-        key: ProcessKey,
-        status: Option<ExitStatus>,
-        comm: &str,
-        out: &mut Output,
-    ) {
+    pub(super) fn exit(&mut self, key: ProcessKey, death: Death, comm: &str, out: &mut Output) {
         let key = self.registry.processes.resolve(key).unwrap_or(key);
         if let Some(process) = self.registry.processes.get_mut(&key)
             && process.comm.is_empty()
         {
             comm.clone_into(&mut process.comm);
         }
-        self.gone(key, Death::seen(at, status), out);
+        self.gone(key, death, out);
     }
 
     pub(super) fn vanished(&mut self, at: BootTime, key: ProcessKey, out: &mut Output) {

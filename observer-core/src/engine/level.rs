@@ -41,6 +41,7 @@ impl Engine {
             }
         }
         process.rss = sample.rss.or(process.rss);
+        process.rss_seen = process.rss_seen.max(sample.rss);
         process.rss_anon = sample.rss_anon.or(process.rss_anon);
         process.sampled = at;
         let Some(id) = process.container else { return };

@@ -138,6 +138,9 @@ impl Engine {
             signals: process.signals.iter().collect(),
             rss: process.rss,
             rss_projected: projected,
+            rss_seen: process.rss_seen,
+            peak_rss: death.peak_rss,
+            max_rss: death.max_rss,
             heap_limit: container.run.heap_limit,
             saturation,
             rollout: pod.is_some_and(|pod| pod.terminating) && self.is_superseded(container),
@@ -218,7 +221,7 @@ impl Engine {
         let event = Event::HeapOom(HeapOom {
             heap_limit: container.run.heap_limit,
             predicted: true,
-            rss: process.and_then(|p| p.rss),
+            rss: process.and_then(|p| p.death.and_then(|d| d.peak_rss).or(p.rss)),
             cgroup_limit: container.run.limit.as_ref().map(|l| l.bytes),
             end: end.clone(),
         });

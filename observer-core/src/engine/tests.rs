@@ -152,6 +152,8 @@ impl World {
             process: key,
             status,
             comm: "node".into(),
+            peak_rss: None,
+            max_rss: None,
         }));
         self
     }

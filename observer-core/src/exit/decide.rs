@@ -5,7 +5,10 @@
 //! the kernel ignores SIGABRT for a container's init, so V8's abort ends there in glibc's trap (SIGSEGV on x86-64,
 //! SIGTRAP or SIGILL elsewhere); and `process.abort()` looks the same as V8's abort, so only the level tells them apart.
 
-use super::{Cause, End, Sender, SignalSeen};
+use super::{
+    Cause, End, Sender, SignalSeen,
+    senders::{is_container_runtime, is_oom_daemon, signal_name},
+};
 use crate::{
     finding::Confidence,
     kernel::ExitStatus,
@@ -13,14 +16,14 @@ use crate::{
     time::{BootTime, SECOND},
 };
 
-const SIGHUP: u8 = 1;
-const SIGINT: u8 = 2;
-const SIGILL: u8 = 4;
-const SIGTRAP: u8 = 5;
-const SIGABRT: u8 = 6;
-const SIGKILL: u8 = 9;
-const SIGSEGV: u8 = 11;
-const SIGTERM: u8 = 15;
+pub(super) const SIGHUP: u8 = 1;
+pub(super) const SIGINT: u8 = 2;
+pub(super) const SIGILL: u8 = 4;
+pub(super) const SIGTRAP: u8 = 5;
+pub(super) const SIGABRT: u8 = 6;
+pub(super) const SIGKILL: u8 = 9;
+pub(super) const SIGSEGV: u8 = 11;
+pub(super) const SIGTERM: u8 = 15;
 
 /// Share of V8's heap limit that the resident set must have reached for an abort to be put down to the heap limit.
 /// Measured deaths stood at 1.08-1.13 of it; samples lag behind.
@@ -28,6 +31,9 @@ const HEAP_SHARE: f64 = 0.8;
 /// Resident bytes below which an abort is not a heap limit's where the limit is not known: the smallest default
 /// heap limit of Node 20-26 is 259 MB.
 const SMALLEST_HEAP: u64 = 220_000_000;
+/// A peak so many times the largest sample was not reached before that sample: statm lags behind by some pages per thread
+/// (docs/kernel.md), and a process that keeps its level is sampled within a few per cent of its peak.
+const PEAK_IS_NEWER: f64 = 1.1;
 /// A stop signal explains an exit for as long as the longest usual grace period (systemd's 90 s) and some.
 const STOP_GRACE: u64 = 120 * SECOND;
 
@@ -72,6 +78,12 @@ pub struct Evidence<'a> {
     pub rss: Option<u64>,
     /// The same, carried on at its last pace to the moment of death.
     pub rss_projected: Option<u64>,
+    /// The largest of all samples.
+    pub rss_seen: Option<u64>,
+    /// The largest of its last image by the kernel's own count, told with its exit.
+    pub peak_rss: Option<u64>,
+    /// A bound of that from above, told by older kernels as well.
+    pub max_rss: Option<u64>,
     /// V8's heap limit, predicted, bytes.
     pub heap_limit: Option<u64>,
     /// Trend of the cgroup from its last sample over its limit.
@@ -282,7 +294,22 @@ fn crashed(e: &Evidence<'_>, signal: u8) -> End {
     } else {
         format!("it ended by {name}, as an abort does for init of a container")
     };
-    let rss = e.rss_projected.max(e.rss);
+    let sampled = e.rss_projected.max(e.rss);
+    if let (Some(peak), Some(limit)) = (e.peak_rss.or(e.max_rss), e.heap_limit)
+        && (peak as f64) < HEAP_SHARE * limit as f64
+    {
+        let because = format!(
+            "{how} and never had more than {} resident, far below the predicted heap limit of {}",
+            bytes(peak),
+            bytes(limit)
+        );
+        return e.end(Cause::Crash, Confidence::Observed, None, because);
+    }
+    // A peak above every sample was reached since the last one, at the end as far as anyone can tell.
+    let rss = sampled.max(
+        e.peak_rss
+            .filter(|&peak| e.rss_seen.is_none_or(|seen| peak as f64 > PEAK_IS_NEWER * seen as f64)),
+    );
     match (rss, e.heap_limit) {
         (Some(rss), Some(limit)) if rss as f64 >= HEAP_SHARE * limit as f64 => e.end(
             Cause::V8HeapOom,
@@ -344,42 +371,4 @@ fn exited(e: &Evidence<'_>, code: u8) -> End {
 
 const fn is_stop(signal: u8) -> bool {
     matches!(signal, SIGHUP | SIGINT | SIGTERM)
-}
-
-/// Daemons that kill for memory, by the name of their main thread (cut at 15 bytes by the kernel).
-pub(crate) fn is_oom_daemon(comm: &str) -> bool {
-    matches!(
-        comm,
-        "systemd-oomd" | "oomd" | "earlyoom" | "nohang" | "low-memory-moni" | "lmkd"
-    )
-}
-
-/// Programs through which a kubelet stops a container (cut at 15 bytes by the kernel).
-fn is_container_runtime(comm: &str) -> bool {
-    comm.starts_with("runc")
-        || comm.starts_with("crun")
-        || comm.starts_with("containerd")
-        || comm.starts_with("conmon")
-        || comm.starts_with("crio")
-        || comm.starts_with("dockerd")
-        || comm.starts_with("youki")
-}
-
-/// A signal's name as `kill -l` and people spell it.
-pub fn signal_name(signal: u8) -> String {
-    match signal {
-        SIGHUP => "SIGHUP".into(),
-        SIGINT => "SIGINT".into(),
-        3 => "SIGQUIT".into(),
-        SIGILL => "SIGILL".into(),
-        SIGTRAP => "SIGTRAP".into(),
-        SIGABRT => "SIGABRT".into(),
-        7 => "SIGBUS".into(),
-        8 => "SIGFPE".into(),
-        SIGKILL => "SIGKILL".into(),
-        SIGSEGV => "SIGSEGV".into(),
-        13 => "SIGPIPE".into(),
-        SIGTERM => "SIGTERM".into(),
-        other => format!("signal {other}"),
-    }
 }

@@ -1,5 +1,7 @@
 //! The table of ends: what is seen, and what is concluded from it.
 
+mod peaks;
+
 use super::{Cause, Evidence, SignalSeen, Victim, decide};
 use crate::{
     finding::Confidence::{self, Inferred, Observed},
@@ -255,27 +257,6 @@ fn v8_heap() {
     assert_eq!(decided(&buffers).0, Cause::KernelOom);
     // A stranger that aborts at any level has no V8.
     assert_eq!(decided(&Evidence { node: false, ..full }).0, Cause::Crash);
-}
-
-#[test]
-fn an_abort_without_a_known_heap_limit() {
-    let abort = node(Some(Signal(6)));
-    assert_eq!(
-        decided(&Evidence {
-            rss: Some(2_000 * MB),
-            ..abort.clone()
-        }),
-        (Cause::V8HeapOom, Inferred)
-    );
-    assert_eq!(
-        decided(&Evidence {
-            rss: Some(50 * MB),
-            ..abort.clone()
-        })
-        .0,
-        Cause::Crash
-    );
-    assert_eq!(decided(&abort).0, Cause::Crash);
 }
 
 #[test]

@@ -45,6 +45,9 @@ pub(crate) struct Process {
     pub(crate) unasked: bool,
     pub(crate) rss: Option<u64>,
     pub(crate) rss_anon: Option<u64>,
+    /// Largest resident set of any sample.
+    #[serde(default)]
+    pub(crate) rss_seen: Option<u64>,
     /// Bytes per second between its last two samples.
     pub(crate) pace: f64,
     pub(crate) sampled: BootTime,
@@ -67,6 +70,12 @@ pub(crate) struct Mark {
 pub(crate) struct Death {
     pub(crate) at: BootTime,
     pub(crate) status: Option<ExitStatus>,
+    /// Largest resident set of its last image, bytes, by the kernel's own count.
+    #[serde(default)]
+    pub(crate) peak_rss: Option<u64>,
+    /// A bound of that from above.
+    #[serde(default)]
+    pub(crate) max_rss: Option<u64>,
     /// An exit was seen; false where the process was only found missing.
     pub(crate) seen: bool,
     /// Already told as a victim of an OOM incident.
@@ -80,6 +89,8 @@ impl Death {
         Self {
             at,
             status,
+            peak_rss: None,
+            max_rss: None,
             seen: true,
             told: false,
             decided: false,
@@ -90,6 +101,8 @@ impl Death {
         Self {
             at,
             status: None,
+            peak_rss: None,
+            max_rss: None,
             seen: false,
             told: false,
             decided: false,

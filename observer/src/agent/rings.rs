@@ -3,7 +3,10 @@
 use std::{thread, time::Duration};
 
 use super::{clock, intake::Intake, pulse::Pulse};
-use crate::{command::say, kernel::Rings};
+use crate::{
+    command::say,
+    kernel::{Rings, log::Log},
+};
 
 /// How long a wait for records lasts before the thread looks whether the agent has stopped.
 pub(super) const PATIENCE: Duration = Duration::from_millis(200);
@@ -18,6 +21,25 @@ pub(super) fn start(mut rings: Rings, pulse: Pulse, intake: Intake) -> std::io::
                 Err(error) => {
                     say(format_args!(
                         "the kernel's records cannot be read any more ({error}); files are read on"
+                    ));
+                    return;
+                }
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Starts the thread that says what the kernel programs say of themselves; it ends like the reader's. Slow as standard
+/// error may be, records do not wait for it.
+pub(super) fn start_log(mut log: Log, intake: Intake) -> std::io::Result<()> {
+    thread::Builder::new().name("kernel-log".into()).spawn(move || {
+        while !intake.is_closed() {
+            match log.wait(PATIENCE) {
+                Ok(lines) => lines.iter().for_each(|line| say(format_args!("kernel: {line}"))),
+                Err(error) => {
+                    say(format_args!(
+                        "the kernel programs' log cannot be read any more ({error})"
                     ));
                     return;
                 }

@@ -67,9 +67,15 @@ pub(super) type Ask = mpsc::Sender<oneshot::Sender<Snapshot>>;
 /// Serves the unix socket; an agent that cannot goes on without.
 pub(super) async fn unix(path: &Path, ask: Ask, history: Option<History>) {
     // A socket left by an agent that was killed is in the way of its successor; a live one is not touched.
-    if UnixStream::connect(path).await.is_err() {
-        let _ = fs::remove_file(path);
+    if UnixStream::connect(path).await.is_ok() {
+        say(format_args!(
+            "another agent runs here and answers at {}; this one observes too, without `observer status`: \
+             name a socket of its own with --status-socket",
+            path.display()
+        ));
+        return;
     }
+    let _ = fs::remove_file(path);
     let listener = match UnixListener::bind(path) {
         Ok(listener) => listener,
         Err(error) => {

@@ -95,10 +95,11 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         Cgroups::new(Arc::clone(&hierarchy)),
         config.max_processes,
     );
-    let (kernel, kernel_rings, report) = Kernel::load(&Options::of(config));
-    for line in report.unavailable.iter().cloned().chain(report.degradations()) {
+    let (mut kernel, kernel_rings, report) = Kernel::load(&Options::of(config));
+    if let Some(line) = report.shortfall() {
         say(line);
     }
+    let kernel_log = kernel.take_log();
     // Without these two, processes that come and go are found by looking for them.
     let blind = [Hook::Exec, Hook::Exit]
         .into_iter()
@@ -154,6 +155,9 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     observation.record(Recorder::flush);
     pods::start(config, intake.clone());
     rings::start(kernel_rings, pulses[0].clone(), intake.clone()).map_err(system("start a thread"))?;
+    if let Some(log) = kernel_log {
+        rings::start_log(log, intake.clone()).map_err(system("start a thread"))?;
+    }
     let scanner =
         Scanner::start(procfs, blind.then_some(config.sample_interval), intake).map_err(system("start a thread"))?;
 

@@ -2,27 +2,52 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{ConfigArgs, Exit};
+use super::{ConfigArgs, Exit, doctor_json};
 use crate::{
     kernel::{Kernel, Options, Report, Rung, probe::Host},
     source::cgroup::Hierarchy,
 };
 
-pub(super) fn doctor(args: &ConfigArgs) -> anyhow::Result<Exit> {
-    let config = args.load()?;
+/// The page, or the same as JSON; the configuration says what would be used.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct DoctorArgs {
+    /// One JSON object instead of a page
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
+    let config = args.config.load()?;
     let memory = Hierarchy::discover(&config.procfs, Some(&config.cgroupfs))
-        .map(|found| format!("cgroup v{} at {}", found.version(), found.mount().display()))
+        .map(|found| Memory {
+            version: found.version(),
+            mount: found.mount().display().to_string(),
+        })
         .map_err(|error| error.to_string());
     // Loaded and attached for real, then let go: nothing else tells what this kernel accepts.
     let (kernel, _, report) = Kernel::load(&Options::of(&config));
     drop(kernel);
-    let (page, exit) = render(&Host::probe(), &memory, &report);
-    print(&page)?;
+    let host = Host::probe();
+    let (page, exit) = render(&host, &memory, &report);
+    if args.json {
+        print(&doctor_json::render(&host, &memory, &report))?;
+    } else {
+        print(&page)?;
+    }
     Ok(exit)
 }
 
+/// The hierarchy that accounts for memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Memory {
+    pub(super) version: u8,
+    pub(super) mount: String,
+}
+
 /// What the page says, and whether everything the agent wants is possible.
-fn render(host: &Host, memory: &Result<String, String>, report: &Report) -> (String, Exit) {
+fn render(host: &Host, memory: &Result<Memory, String>, report: &Report) -> (String, Exit) {
     let mut page = Page::default();
     page.host(host, memory);
     page.capabilities(host);
@@ -38,7 +63,7 @@ struct Page {
 }
 
 impl Page {
-    fn host(&mut self, host: &Host, memory: &Result<String, String>) {
+    fn host(&mut self, host: &Host, memory: &Result<Memory, String>) {
         self.row("kernel", format_args!("{} {}", host.release, host.machine));
         match &host.btf {
             Ok(types) => self.row("types", format_args!("BTF with {types} types")),
@@ -56,7 +81,7 @@ impl Page {
             ),
         }
         match memory {
-            Ok(found) => self.row("memory", format_args!("{found}")),
+            Ok(found) => self.row("memory", format_args!("cgroup v{} at {}", found.version, found.mount)),
             Err(reason) => self.limit("memory", format_args!("{reason}")),
         }
         if host.in_host_pid_namespace {

@@ -37,7 +37,10 @@ fn report(rung: Rung, failed: &[(Rung, &str)]) -> Report {
 
 #[test]
 fn a_host_that_allows_everything() {
-    let memory = Ok("cgroup v2 at /sys/fs/cgroup".into());
+    let memory = Ok(Memory {
+        version: 2,
+        mount: "/sys/fs/cgroup".into(),
+    });
     let (page, exit) = render(&host(), &memory, &report(Rung::TpBtf, &[]));
     expect![[r"
         kernel               6.12.9 x86_64

@@ -8,6 +8,7 @@ use crate::config::{self, Config, Problems, key};
 
 mod ask;
 mod doctor;
+mod doctor_json;
 mod explain;
 mod heap;
 mod history;
@@ -58,7 +59,7 @@ enum Command {
     #[command(after_help = PLACES)]
     Run(ConfigArgs),
     /// What of this host can be observed, by which hook, and what is lost where one is missing
-    Doctor(ConfigArgs),
+    Doctor(doctor::DoctorArgs),
     /// What a Node.js process holds, by name and place in its source; read from outside, without touching it
     Heap(heap::HeapArgs),
     /// What the running agent watches: services, versions, ceilings, and what is said of them

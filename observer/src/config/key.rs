@@ -50,6 +50,11 @@ pub const KEYS: &[Key] = &[
         "Highest rung of kernel hooks to use; off observes through files only [default: auto]",
     ),
     key(
+        "kernel-log",
+        "off|info|debug",
+        "What the kernel programs say of themselves, on standard error: nothing, each edge, or also what they pass over [default: off]",
+    ),
+    key(
         "max-processes",
         "COUNT",
         "Processes watched at most; further ones are counted, not watched [default: 4096]",

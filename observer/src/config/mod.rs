@@ -47,6 +47,18 @@ pub enum Hooks {
     Off,
 }
 
+/// What the kernel programs say of themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KernelLog {
+    /// Nothing: the verifier prunes what would say it.
+    #[default]
+    Off,
+    /// Each edge, and each record without room.
+    Info,
+    /// Also what they pass over.
+    Debug,
+}
+
 /// How findings appear on standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OutputFormat {
@@ -79,6 +91,8 @@ pub struct Config {
     pub growth_tracing: GrowthTracing,
     /// Highest rung of kernel hooks.
     pub hooks: Hooks,
+    /// What the kernel programs say of themselves.
+    pub kernel_log: KernelLog,
     /// Processes watched at most.
     pub max_processes: usize,
     /// Settings that shape findings: they stand in the recording.
@@ -186,6 +200,10 @@ fn validate(
                     ("off", Hooks::Off),
                 ],
             )
+        }),
+        kernel_log: reader.read("kernel-log", KernelLog::Off, |text| {
+            use KernelLog::{Debug, Info, Off};
+            value::choice(text, &[("off", Off), ("info", Info), ("debug", Debug)])
         }),
         max_processes: reader.read("max-processes", 4096, |text| value::count(text, 1..=1_000_000)),
         settings: Settings {

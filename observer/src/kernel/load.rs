@@ -17,7 +17,8 @@ use super::{
     btf::{Btf, Parameter},
     hook::{Hook, Rung},
     layout::{self, VMLINUX},
-    object,
+    log, object,
+    probe::{Capability, Host},
     report::{HookReport, Report},
 };
 
@@ -52,8 +53,9 @@ pub(super) fn load(options: &Options) -> Result<(Ebpf, Report), String> {
     let object = object::checked().map_err(|error| error.to_string())?;
     raise_memlock();
     let kernel = Kernel::read();
-    let mut ebpf = create(object, &kernel, options)
-        .map_err(|error| format!("the kernel refused the maps or the object: {}", chain(&error)))?;
+    let mut ebpf = create(object, &kernel, options).map_err(|error| {
+        unprivileged().unwrap_or_else(|| format!("the kernel refused the maps or the object: {}", chain(&error)))
+    })?;
     let hooks = Hook::ALL
         .into_iter()
         .map(|hook| serve(&mut ebpf, &kernel, options, hook))
@@ -117,10 +119,22 @@ impl Kernel {
     }
 }
 
+/// What this process would have to be given, where that is why it may not load anything.
+fn unprivileged() -> Option<String> {
+    let lacking: Vec<&str> = Host::probe()
+        .capabilities
+        .into_iter()
+        .filter(|(capability, held)| matches!(capability, Capability::Bpf | Capability::Perfmon) && !held)
+        .map(|(capability, _)| capability.name())
+        .collect();
+    (!lacking.is_empty()).then(|| format!("{} not held, run as root or grant them", lacking.join(" and ")))
+}
+
 /// Sets globals and map sizes, creates the maps. Nothing is verified or attached yet.
 fn create(object: &[u8], kernel: &Kernel, options: &Options) -> Result<Ebpf, aya::EbpfError> {
     let settings = kernel.settings();
     let syscalls = syscalls();
+    let level = log::level(options.log);
     let mut loader = EbpfLoader::new();
     loader
         .btf(kernel.btf.as_ref().ok())
@@ -128,6 +142,8 @@ fn create(object: &[u8], kernel: &Kernel, options: &Options) -> Result<Ebpf, aya
         .override_global(name::FORMATS, &kernel.formats, true)
         .override_global(name::SYSCALLS, &syscalls, true)
         .override_global(name::SETTINGS, &settings, true)
+        .override_global(aya_log::LEVEL, &level, true)
+        .map_max_entries(log::RING, log::room(options.log))
         .map_max_entries(name::EVENTS, options.events_bytes)
         .map_max_entries(name::DEATHS, options.deaths_bytes)
         .map_max_entries(name::WATCHED, options.watched_max)
@@ -180,10 +196,10 @@ fn attach_btf(ebpf: &mut Ebpf, kernel: &Kernel, hook: Hook) -> Result<(), String
         return Err(format!("the kernel's BTF has no {structure}.{member}"));
     }
     let program: &mut BtfTracePoint = program(ebpf, hook.btf_program(kernel.passes_pointer(hook)))?;
-    program.load(hook.tracepoint(), btf).map_err(|error| reason(&error))?;
+    persist(|| program.load(hook.tracepoint(), btf)).map_err(|error| reason(&error))?;
     // Growth is only verified here: it is attached while a process is traced.
     if hook != Hook::Growth {
-        program.attach().map_err(|error| reason(&error))?;
+        persist(|| program.attach()).map_err(|error| reason(&error))?;
     }
     Ok(())
 }
@@ -203,11 +219,34 @@ fn attach_plain(ebpf: &mut Ebpf, kernel: &Kernel, hook: Hook) -> Result<(), Stri
         ));
     }
     let program: &mut TracePoint = program(ebpf, plain.program)?;
-    program.load().map_err(|error| reason(&error))?;
-    program
-        .attach(plain.category, hook.tracepoint())
+    persist(|| program.load()).map_err(|error| reason(&error))?;
+    persist(|| program.attach(plain.category, hook.tracepoint()))
         .map(drop)
         .map_err(|error| reason(&error))
+}
+
+/// Times a call is made that failed for a reason which passes by itself.
+const ATTEMPTS: usize = 8;
+
+/// Makes a call again that a signal to this thread broke off: the verifier gives up with EAGAIN where one is pending, on
+/// a busy host more often than on others. Other failures stay.
+fn persist<T>(mut call: impl FnMut() -> Result<T, ProgramError>) -> Result<T, ProgramError> {
+    for _ in 1..ATTEMPTS {
+        match call() {
+            Err(error) if is_passing(&error) => std::thread::yield_now(),
+            outcome => return outcome,
+        }
+    }
+    call()
+}
+
+fn is_passing(error: &ProgramError) -> bool {
+    let io = match error {
+        ProgramError::LoadError { io_error, .. } | ProgramError::IOError(io_error) => io_error,
+        ProgramError::SyscallError(call) => &call.io_error,
+        _ => return false,
+    };
+    matches!(io.raw_os_error(), Some(libc::EAGAIN | libc::EINTR | libc::EBUSY))
 }
 
 fn program<'e, P>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut P, String>
@@ -291,5 +330,31 @@ fn reason(error: &ProgramError) -> String {
     match verdict {
         Some(verdict) => format!("the kernel refused the program: {io_error}: {verdict}"),
         None => format!("the kernel refused the program: {io_error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn failing(errno: i32, until: usize) -> (usize, bool) {
+        let mut calls = 0;
+        let outcome = persist(|| {
+            calls += 1;
+            if calls < until {
+                return Err(ProgramError::IOError(io::Error::from_raw_os_error(errno)));
+            }
+            Ok(())
+        });
+        (calls, outcome.is_ok())
+    }
+
+    #[test]
+    fn a_call_that_a_signal_broke_off_is_made_again_and_no_other() {
+        assert_eq!(failing(libc::EAGAIN, 3), (3, true));
+        assert_eq!(failing(libc::EINTR, usize::MAX), (ATTEMPTS, false));
+        assert_eq!(failing(libc::EPERM, 3), (1, false));
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! # fn main() -> std::io::Result<()> {
 //! let (mut kernel, mut rings, report) = Kernel::load(&Options::default());
-//! for line in report.degradations() {
+//! if let Some(line) = report.shortfall() {
 //!     println!("{line}");
 //! }
 //! // On a thread of its own; the engine's requests come back to `kernel.watch`, `kernel.trace`.
@@ -25,6 +25,7 @@ mod growth;
 pub mod hook;
 pub mod layout;
 mod load;
+pub mod log;
 mod object;
 pub mod probe;
 pub mod report;
@@ -42,8 +43,8 @@ pub use self::{
     ring::Rings,
     watch::MapError,
 };
-pub use crate::config::GrowthTracing;
 use crate::config::{Config, Hooks};
+pub use crate::config::{GrowthTracing, KernelLog};
 
 /// What the loader may be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub struct Options {
     pub traced_max: u32,
     /// When growth is traced.
     pub growth: GrowthTracing,
+    /// What the programs say of themselves.
+    pub log: KernelLog,
 }
 
 impl Default for Options {
@@ -71,6 +74,7 @@ impl Default for Options {
             watched_max: 8192,
             traced_max: 1024,
             growth: GrowthTracing::Auto,
+            log: KernelLog::Off,
         }
     }
 }
@@ -86,6 +90,7 @@ impl Options {
             },
             watched_max: config.max_processes.try_into().unwrap_or(u32::MAX),
             growth: config.growth_tracing,
+            log: config.kernel_log,
             ..Self::default()
         }
     }
@@ -102,6 +107,7 @@ struct Loaded {
     watched: watch::Watched,
     growth: growth::Tracer,
     drops: watch::Drops,
+    log: Option<log::Log>,
 }
 
 impl Kernel {
@@ -126,6 +132,10 @@ impl Kernel {
         let rings = Rings::new(ring(name::DEATHS)?, ring(name::EVENTS)?);
         let watched = watch::Watched::open(&mut ebpf)?;
         let drops = watch::Drops::open(&mut ebpf)?;
+        let log = match options.log {
+            KernelLog::Off => None,
+            KernelLog::Info | KernelLog::Debug => Some(log::Log::open(&mut ebpf)?),
+        };
         let growth = growth::Tracer::open(&mut ebpf, options.growth, report.rung(Hook::Growth) != Rung::Files)?;
         Ok((
             Self {
@@ -134,6 +144,7 @@ impl Kernel {
                     watched,
                     growth,
                     drops,
+                    log,
                 }),
             },
             rings,
@@ -191,6 +202,11 @@ impl Kernel {
             .as_mut()
             .map(|loaded| loaded.drops.since_last())
             .unwrap_or_default()
+    }
+
+    /// What the programs say of themselves, once; `None` where they were not told to.
+    pub fn take_log(&mut self) -> Option<log::Log> {
+        self.loaded.as_mut()?.log.take()
     }
 
     /// How many processes are watched.

@@ -50,28 +50,99 @@ impl Report {
             .map_or(Rung::Files, |report| report.rung)
     }
 
-    /// One line for each hook that is not served by the best rung: what is lost, and why.
-    pub fn degradations(&self) -> impl Iterator<Item = String> + '_ {
-        self.hooks
-            .iter()
-            .filter(|report| report.rung != Rung::TpBtf)
-            .map(|report| {
-                let reasons: Vec<String> = report
-                    .failed
+    /// One line on what is not served by the best rung, with the first reason met; `None` where everything is. What each
+    /// rung costs stands in `observer doctor`.
+    pub fn shortfall(&self) -> Option<String> {
+        if let Some(reason) = &self.unavailable {
+            return Some(format!(
+                "no kernel programs, observing through files only: {reason}; `observer doctor` tells what is lost"
+            ));
+        }
+        let fallen = |rung: Rung| {
+            let names: Vec<&str> = self
+                .hooks
+                .iter()
+                .filter(|hook| hook.rung == rung)
+                .map(|hook| hook.hook.name())
+                .collect();
+            (!names.is_empty()).then(|| format!("{} by {}", names.join(", "), rung.name()))
+        };
+        let fallen: Vec<String> = [Rung::Tracepoint, Rung::Files].into_iter().filter_map(fallen).collect();
+        if fallen.is_empty() {
+            return None;
+        }
+        let mut reasons: Vec<&str> = Vec::new();
+        for (_, reason) in self.hooks.iter().flat_map(|hook| &hook.failed) {
+            if !reasons.contains(&reason.as_str()) {
+                reasons.push(reason);
+            }
+        }
+        let because = match reasons.as_slice() {
+            [] => "as configured".to_owned(),
+            [only] => (*only).to_owned(),
+            [first, rest @ ..] => format!("{first}; and {} more", rest.len()),
+        };
+        Some(format!(
+            "hooks below their best rung: {} ({because}); `observer doctor` tells what is lost",
+            fallen.join("; ")
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(of: &[(Rung, &[&str])]) -> Report {
+        let hooks = Hook::ALL
+            .into_iter()
+            .zip(of)
+            .map(|(hook, (rung, reasons))| HookReport {
+                hook,
+                rung: *rung,
+                failed: reasons
                     .iter()
-                    .map(|(rung, reason)| format!("{}: {reason}", rung.name()))
-                    .collect();
-                let because = if reasons.is_empty() {
-                    String::new()
-                } else {
-                    format!(" ({})", reasons.join("; "))
-                };
-                format!(
-                    "{} by {}, lost: {}{because}",
-                    report.hook.name(),
-                    report.rung.name(),
-                    report.lost
-                )
+                    .map(|reason| (Rung::TpBtf, (*reason).to_owned()))
+                    .collect(),
+                lost: hook.lost(*rung, true),
             })
+            .collect();
+        Report {
+            unavailable: None,
+            hooks,
+        }
+    }
+
+    #[test]
+    fn a_shortfall_is_one_line_whatever_has_fallen() {
+        let check = |report: &Report, expected: expect_test::Expect| {
+            expected.assert_eq(&report.shortfall().unwrap_or_default());
+        };
+        check(
+            &report(&[(Rung::TpBtf, &[]), (Rung::TpBtf, &[])]),
+            expect_test::expect![""],
+        );
+        check(
+            &report(&[
+                (Rung::Tracepoint, &["no BTF"]),
+                (Rung::TpBtf, &[]),
+                (Rung::Files, &["no BTF", "no tracefs"]),
+            ]),
+            expect_test::expect![
+                "hooks below their best rung: exec by tracepoint; oom_victim by files only (no BTF; and 1 more); `observer doctor` tells what is lost"
+            ],
+        );
+        check(
+            &report(&[(Rung::Tracepoint, &[])]),
+            expect_test::expect![
+                "hooks below their best rung: exec by tracepoint (as configured); `observer doctor` tells what is lost"
+            ],
+        );
+        check(
+            &Report::unavailable("not root".into()),
+            expect_test::expect![
+                "no kernel programs, observing through files only: not root; `observer doctor` tells what is lost"
+            ],
+        );
     }
 }

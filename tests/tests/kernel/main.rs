@@ -9,6 +9,7 @@
 
 mod cgroup;
 mod growth;
+mod log;
 mod loss;
 mod memory;
 mod process;

@@ -6,7 +6,10 @@ use std::{
 };
 
 use observer::kernel::{Hook, Rung};
-use observer_core::kernel::{ExitStatus, KernelEvent};
+use observer_core::{
+    kernel::{ExitStatus, KernelEvent},
+    process::ProcessKey,
+};
 use observer_tests::{
     app::{App, READY},
     need,
@@ -23,6 +26,41 @@ on_each_rung! {
     main_thread_first needs Program("python3");
     exec_by_another_thread needs Program("python3");
     forks needs Program("python3");
+}
+
+/// An exit of a shell with this code, which carries the largest resident set of its life.
+fn ended(exit: KernelEvent, shell: ProcessKey, code: u8) {
+    let KernelEvent::Exit {
+        process,
+        status,
+        comm,
+        peak_rss,
+        max_rss,
+    } = exit
+    else {
+        panic!("{exit:?}");
+    };
+    assert_eq!(
+        (process, status, comm.as_str()),
+        (shell, Some(ExitStatus::Code(code)), "sh")
+    );
+    // Older kernels tell only a bound, which this program's own memory raises: the shell was forked from it.
+    assert!(max_rss.is_some_and(|bytes| bytes > 64 << 10), "{max_rss:?}");
+    assert_eq!(peak_rss.is_some(), tells_peak(), "{peak_rss:?}");
+    // A shell's: more than a page, less than any Node.js's.
+    assert!(
+        peak_rss.is_none_or(|bytes| (64 << 10..64 << 20).contains(&bytes)),
+        "{peak_rss:?}"
+    );
+}
+
+/// From 6.16 on a process still has its memory when its exit is told.
+fn tells_peak() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release
+        .split(['.', '-', '+'])
+        .map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(16))
 }
 
 fn exec_and_exit(rung: Rung) {
@@ -46,12 +84,7 @@ fn exec_and_exit(rung: Rung) {
         _ => None,
     });
     assert_eq!((ppid, comm.as_str()), (std::process::id(), "sh"));
-    let expected = KernelEvent::Exit {
-        process,
-        status: Some(ExitStatus::Code(7)),
-        comm: "sh".into(),
-    };
-    assert_eq!(tap.exit(process.pid), expected);
+    ended(tap.exit(process.pid), process, 7);
     let at: Vec<_> = tap.seen.iter().map(|input| input.at).collect();
     assert!(at.is_sorted(), "one batch at a time is in order");
 }
@@ -136,12 +169,7 @@ signal.pause()
     child.wait().unwrap();
     tap.barrier();
     assert_eq!(tap.exits(process.pid), 1);
-    let expected = KernelEvent::Exit {
-        process,
-        status: Some(ExitStatus::Code(5)),
-        comm: "sh".into(),
-    };
-    assert_eq!(tap.exit(process.pid), expected);
+    ended(tap.exit(process.pid), process, 5);
 }
 
 /// Forks of a watched process are told, and only those; the first rung leaves threads out.

@@ -1,18 +1,13 @@
 //! A loaded kernel half to ask for edges: waits on the edge itself, with a generous deadline.
 
 use std::{
-    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use observer::kernel::{Kernel, Options, Report, Rings, Rung};
 use observer_core::{Input, What, kernel::KernelEvent, process::ProcessKey};
-use observer_tests::{app::dies_with_us, stage};
-use rustix::{
-    mount::{MountFlags, MountPropagationFlags, mount, mount_change},
-    thread::{UnshareFlags, unshare_unsafe},
-};
+use observer_tests::{app::dies_with_us, stage, tracefs};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -34,7 +29,7 @@ impl Tap {
 
     pub(crate) fn with(options: &Options) -> Self {
         if options.best_rung == Rung::Tracepoint {
-            own_tracefs();
+            tracefs::mounted_here().unwrap();
         }
         let (kernel, rings, report) = Kernel::load(options);
         assert_eq!(report.unavailable, None);
@@ -100,18 +95,6 @@ impl Tap {
             .filter(|event| matches!(event, KernelEvent::Exit { process, .. } if process.pid == pid))
             .count()
     }
-}
-
-/// Where tracefs is not mounted: a mount in a namespace of this thread's own. Hosts without it keep being without.
-fn own_tracefs() {
-    if Path::new("/sys/kernel/tracing/events").is_dir() {
-        return;
-    }
-    // SAFETY: only the mount namespace is left, and it shares no memory; this thread's file-system context is its own
-    // from here on, which nothing in these tests relies on.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
-    mount("tracefs", "/sys/kernel/tracing", "tracefs", MountFlags::empty(), None).unwrap();
 }
 
 /// A process that exists, by its pid, as /proc tells it.

@@ -111,10 +111,12 @@ fn edge() -> impl Strategy<Value = What> {
             comm: comm()
         }),
         (key(), 0..6_u32).prop_map(|(process, ppid)| KernelEvent::Fork { process, ppid }),
-        (key(), status()).prop_map(move |(process, status)| KernelEvent::Exit {
+        (key(), status(), option::of(bytes())).prop_map(move |(process, status, peak_rss)| KernelEvent::Exit {
             process,
             status,
-            comm: comm()
+            comm: comm(),
+            peak_rss,
+            max_rss: peak_rss,
         }),
         (key(), 0..9_u32, option::of(bytes())).prop_map(move |(process, tid, anon)| KernelEvent::OomVictim(
             OomVictim {

@@ -1,0 +1,167 @@
+//! One boot: reads a kernel and a root, produces what the guest said of its hooks and of its tests.
+
+use std::{path::Path, process::Command, time::Instant};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::{Outcome, fetch::Image, root::Disk};
+use crate::shell;
+
+/// Longest a guest may take, in seconds: emulation is some twenty times slower than the processor.
+const PATIENCE: &str = "2400";
+/// What the guest's memory holds: its root twice while it is unpacked, and what tests fill.
+const MEMORY: &str = "4G";
+/// Lines of the guest's kernel shown where it did not finish.
+const LAST_WORDS: usize = 15;
+
+/// Boots, runs the tests, waits for the end.
+pub(super) fn boot(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool) -> Result<Outcome> {
+    let started = Instant::now();
+    let console = disk.beside(&format!("console-{}-v{cgroup}.log", kernel.release));
+    let mut outcome = Outcome::default();
+    let mut heard = Heard::default();
+    shell::each_line(emulator(kernel, disk, cgroup, kvm, &console), |line| {
+        heard.line(line.trim_end(), &mut outcome);
+    })?;
+    outcome.tally.skipped_at_run_time(&heard.skips);
+    outcome.seconds = started.elapsed().as_secs();
+    if !outcome.finished {
+        let said = std::fs::read(&console).with_context(|| format!("cannot read {}", console.display()))?;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let lines: Vec<&str> = said.lines().collect();
+        for line in &lines[lines.len().saturating_sub(LAST_WORDS)..] {
+            println!("  {line}");
+        }
+    }
+    Ok(outcome)
+}
+
+fn emulator(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool, console: &Path) -> Command {
+    let mut command = shell::command("timeout", ["--kill-after=10", PATIENCE, "qemu-system-x86_64"]);
+    command.args(if kvm {
+        ["-accel", "kvm", "-cpu", "host"]
+    } else {
+        // QEMU 7.2 emulates cmpxchg16b wrongly on two processors: the guest's slab allocator panics.
+        ["-accel", "tcg,thread=multi", "-cpu", "max,-cx16"]
+    });
+    command
+        .args([
+            "-smp",
+            "2",
+            "-m",
+            MEMORY,
+            "-display",
+            "none",
+            "-no-reboot",
+            "-nodefaults",
+        ])
+        .arg("-kernel")
+        .arg(&kernel.file)
+        .arg("-initrd")
+        .arg(disk.file())
+        .arg("-serial")
+        .arg(format!("file:{}", console.display()))
+        .args(["-serial", "stdio", "-append"])
+        .arg(format!("console=ttyS0 loglevel=4 panic=-1 cgroup={cgroup}"));
+    command
+}
+
+/// What is kept between two lines of the guest's.
+#[derive(Default)]
+struct Heard {
+    /// Tests that were skipped, as need.rs writes them.
+    skips: String,
+    /// The next line is a panic's message.
+    message: bool,
+}
+
+impl Heard {
+    fn line(&mut self, line: &str, outcome: &mut Outcome) {
+        if let Some(ours) = line.strip_prefix("guest: ") {
+            ours_told(ours, outcome, &mut self.skips);
+            return;
+        }
+        let panicked = line.contains("panicked at");
+        if self.message || panicked || line.contains(" ... FAILED") || line.starts_with("test result") {
+            println!("  {line}");
+        }
+        self.message = panicked;
+        outcome.tally.line(line);
+    }
+}
+
+/// A line of the guest's `/init`.
+fn ours_told(ours: &str, outcome: &mut Outcome, skips: &mut String) {
+    if let Some(skip) = ours.strip_prefix("skipped ") {
+        skips.push_str(skip);
+        skips.push('\n');
+    } else if let Some((asked, told)) = ours.strip_prefix("doctor ").and_then(|rest| rest.split_once(' ')) {
+        match serde_json::from_str(told) {
+            Ok(told) => outcome.fallen.extend(fallen(asked, &told)),
+            Err(error) => outcome
+                .tally
+                .fail(&format!("doctor's answer cannot be read ({error}): {told}")),
+        }
+    } else if ours == "finished" {
+        outcome.finished = true;
+    } else if let Some((test, code)) = ours.strip_prefix("ended ").and_then(|rest| rest.split_once(' '))
+        && !["0", "101"].contains(&code)
+    {
+        outcome.tally.fail(&format!("{test} was killed ({code})"));
+    }
+}
+
+/// Hooks that stand lower than was asked for.
+fn fallen(asked: &str, told: &Value) -> Vec<String> {
+    let wanted = if asked == "auto" { "tp_btf" } else { "tracepoint" };
+    if let Some(reason) = told["unavailable"].as_str() {
+        return vec![format!("everything: {reason}")];
+    }
+    let hooks = told["hooks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    hooks
+        .iter()
+        // Growth has one rung only.
+        .filter(|hook| hook["rung"] != wanted && !(hook["hook"] == "growth" && asked != "auto"))
+        .map(|hook| {
+            let reason = hook["failed"][0]["reason"].as_str().unwrap_or("no reason");
+            let text = |of: &Value| of.as_str().unwrap_or("?").to_owned();
+            format!(
+                "{} below {wanted}: {} ({reason})",
+                text(&hook["hook"]),
+                text(&hook["rung"])
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guests_lines_add_up() {
+        let (mut outcome, mut heard) = (Outcome::default(), Heard::default());
+        for line in [
+            r#"guest: doctor auto {"hooks":[{"hook":"exit","rung":"tracepoint","failed":[{"reason":"no"}]}]}"#,
+            r#"guest: doctor tracepoint {"hooks":[{"hook":"growth","rung":"files only","failed":[]}]}"#,
+            "test a::b ... ok",
+            "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
+            "guest: ended kernel 0",
+            "guest: skipped kernel::a::b\tno Node.js",
+            "guest: finished",
+        ] {
+            heard.line(line, &mut outcome);
+        }
+        outcome.tally.skipped_at_run_time(&heard.skips);
+        assert_eq!(outcome.fallen, ["exit below tp_btf: tracepoint (no)"]);
+        assert!(outcome.passed());
+        assert!(
+            outcome.line().contains("1 passed, 0 failed, 1 skipped"),
+            "{}",
+            outcome.line()
+        );
+        heard.line("guest: ended source 139", &mut outcome);
+        assert!(!outcome.passed());
+    }
+}

@@ -1,0 +1,35 @@
+#!/bin/busybox sh
+# The guest's first process: mounts what an agent finds on a host, tells how hooks load, runs the tests, powers off.
+export PATH=/usr/bin:/bin:/sbin HOME=/tmp OBSERVER_BIN=/usr/bin/observer OBSERVER_SKIPS=/tmp/skips RUST_BACKTRACE=0
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /tmp
+mount -t tracefs tracefs /sys/kernel/tracing
+exec </dev/null >/dev/ttyS1 2>&1
+case "$(cat /proc/cmdline)" in
+*cgroup=1*)
+    mount -t tmpfs tmpfs /sys/fs/cgroup
+    mkdir /sys/fs/cgroup/memory /sys/fs/cgroup/unified
+    mount -t cgroup -o memory memory /sys/fs/cgroup/memory
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+    ;;
+*)
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    ;;
+esac
+ip link set lo up
+echo "guest: doctor auto $(observer doctor --json)"
+echo "guest: doctor tracepoint $(observer doctor --json --hooks tracepoint)"
+cd /tmp || exit
+for test in /tests/*; do
+    "$test" --test-threads=2 @FILTER@
+    echo "guest: ended ${test##*/} $?"
+done
+while read -r line; do
+    echo "guest: skipped $line"
+done </tmp/skips
+echo "guest: finished"
+sync
+poweroff -f
