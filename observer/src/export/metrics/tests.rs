@@ -87,6 +87,8 @@ fn born_and_dead(cgroup: impl Fn(u64) -> String, mut look: impl FnMut(&Engine)) 
                 process: facts(old, String::new()).key,
                 status: Some(ExitStatus::Code(0)),
                 comm: "node".into(),
+                peak_rss: None,
+                max_rss: None,
             };
             step(&mut engine, nth, What::Kernel(exit));
         }
