@@ -12,7 +12,7 @@ const Z80: f64 = 1.282;
 /// Relative standard deviation no forecast goes below: the ceiling and the floor are themselves estimates.
 const LEAST_ERROR: f64 = 0.1;
 /// What is added where the load varies and the leak follows it, as a share of the load's own variation.
-const LOAD_ERROR: f64 = 1.0;
+const LOAD_ERROR: f64 = 1.4;
 
 /// What a forecast takes into account beside the evaluation of a window.
 #[derive(Clone, Debug, Default)]
@@ -60,13 +60,14 @@ pub fn forecast(evaluation: &Evaluation, circumstances: &Circumstances) -> Optio
     if evaluation.axis == Axis::Work && evaluation.work_per_hour > 0.0 && circumstances.work_per_hour > 0.0 {
         hours *= (evaluation.work_per_hour / circumstances.work_per_hour).clamp(0.3, 3.0);
     }
-    let bursts = (evaluation.burst / rise.max(1.0)).sqrt().min(1.0);
+    // Bursts that come are as many as chance has it, and their own mean is known no better.
+    let bursts = (2.0 * evaluation.burst / rise.max(1.0)).sqrt().min(1.0);
     // The slope's interval in relative terms; a wide one says little about its upper side.
     let (low, high) = evaluation.slope.interval80;
     let from_slope = ((high - low) / (2.0 * Z80) / slope).clamp(0.0, 1.0);
     let from_load = match evaluation.axis {
         Axis::Work => LOAD_ERROR * evaluation.load_spread,
-        Axis::Time => 0.3 * LOAD_ERROR * evaluation.load_spread,
+        Axis::Time => 0.5 * LOAD_ERROR * evaluation.load_spread,
     };
     // What lies farther away than what was seen is less certain.
     let reach = 0.1 * (hours / evaluation.hours.max(1e-9)).min(4.0);
@@ -76,10 +77,10 @@ pub fn forecast(evaluation: &Evaluation, circumstances: &Circumstances) -> Optio
         .hypot(LEAST_ERROR)
         .hypot(bursts);
     let mut middle = hours * 3_600.0;
-    // Half an hour in a day of observation, and never less than the sampling can tell.
+    // Three quarters of an hour in a day of observation, and never less than the sampling can tell.
     let mut deviation = (middle * relative)
         .hypot(bend * 3_600.0)
-        .hypot(0.01 * evaluation.hours * 3_600.0);
+        .hypot(0.03 * evaluation.hours * 3_600.0);
     if let Some((life, spread)) = earlier(lifetimes) {
         let left = (life - age_s).max(0.0);
         let (a, b) = (1.0 / (deviation * deviation).max(1.0), 1.0 / (spread * spread).max(1.0));

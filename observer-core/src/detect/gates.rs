@@ -28,6 +28,9 @@ pub const DRIFT_T: f64 = 3.0;
 pub const BESIDE_LOAD: f64 = 0.5;
 /// And its t.
 pub const BESIDE_LOAD_T: f64 = 4.0;
+/// A load that explains so much that a service without any would hold less than nothing rose by chance as well. Not 0:
+/// memory that follows load late looks as if it began below it.
+pub const NOTHING_LEFT: f64 = -0.4;
 /// Points by which memory may follow the load.
 const LAGS: [f64; 4] = [0.0, 2.0, 6.0, 16.0];
 /// Factor by which the floor must exceed what was bounded before.
@@ -361,9 +364,7 @@ fn beside_load(axis: &[f64], load: &[f64], spread: f64, floor: &[f64], plain: f6
                 best: None,
             };
         };
-        // A load that explains this much would leave less than nothing to a service without any: it is chance that it rose
-        // as well.
-        if plane.without < 0.0 {
+        if plane.without < NOTHING_LEFT {
             continue;
         }
         beside.share = beside.share.min(plane.slope / plain);

@@ -342,7 +342,7 @@ fn explained_by_load(buckets: &[Kept], growth: f64) -> f64 {
         return 0.0;
     };
     // Nor can it explain more than there is at no load at all.
-    if plain.slope <= 0.0 || both.without < 0.0 {
+    if plain.slope <= 0.0 || both.without < super::gates::NOTHING_LEFT {
         return 0.0;
     }
     (1.0 - both.slope / plain.slope).clamp(0.0, 1.0)

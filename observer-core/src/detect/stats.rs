@@ -154,7 +154,7 @@ pub struct Plane {
     pub t: f64,
     /// Coefficient of `z`.
     pub load: f64,
-    /// Lowest `y` over the range of `x` where `z` is 0.
+    /// Lowest `y` over the range of `x` where `z` is 0, as a share of its mean.
     pub without: f64,
     /// Sum of squared residuals.
     pub rss: f64,
@@ -193,7 +193,11 @@ pub fn plane(x: &[f64], z: &[f64], y: &[f64]) -> Option<Plane> {
         slope,
         t,
         load,
-        without: my - load * mz + (slope * (x[0] - mx)).min(slope * (x[n - 1] - mx)),
+        without: if my > 0.0 {
+            (my - load * mz + (slope * (x[0] - mx)).min(slope * (x[n - 1] - mx))) / my
+        } else {
+            0.0
+        },
         rss,
     })
 }

@@ -48,7 +48,7 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     let bytes = fs::metadata(&file)?.len();
     let megabytes = bytes as f64 / 1e6;
     println!("{} series x {rows} rows, {megabytes:.0} MB", options.series);
-    let mut ratios = Vec::new();
+    let (mut ratios, mut added) = (Vec::new(), Vec::new());
     let mut memory = 0;
     for _ in 0..options.pairs {
         let started = Instant::now();
@@ -58,6 +58,7 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
         memory = replay(&agent, &file)?;
         let judged = started.elapsed().as_secs_f64();
         ratios.push(judged / plain);
+        added.push((judged - plain) / (options.series * rows) as f64);
         println!(
             "plain {:.0} MB/s ({parsed} numbers), replay {:.0} MB/s: {:.2} times as long",
             megabytes / plain,
@@ -65,16 +66,26 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
             judged / plain
         );
     }
-    ratios.sort_by(f64::total_cmp);
     write(&long, options.series, 4 * rows)?;
     let four = replay(&agent, &long)?;
     println!(
         "median {:.2} times as long as reading and parsing; peak memory {:.1} MB, with four times the rows {:.1} MB",
-        ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN),
+        median(&mut ratios),
         memory as f64 / 1e6,
         four as f64 / 1e6
     );
+    let each = median(&mut added);
+    println!(
+        "judging takes {:.0} ns a sample: 1,000 series sampled every {INTERVAL} s take {:.4} % of a core",
+        each * 1e9,
+        each * 1_000.0 / INTERVAL as f64 * 100.0
+    );
     Ok(ExitCode::SUCCESS)
+}
+
+fn median(of: &mut [f64]) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of.get(of.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Rows as a metrics store gives them: all series at one instant, then all at the next.

@@ -1,0 +1,113 @@
+//! `observer explain`: of a history, of a recording, and of the running agent.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test's helpers fail as the test does"
+)]
+
+use std::{fmt::Write as _, fs, time::Duration};
+
+use observer_tests::{
+    agent::{self, Agent},
+    bundle::Spec,
+    container::{Container, Restart},
+    need, places,
+};
+
+/// Standard output where it succeeds, standard error where it does not.
+fn explain(arguments: &[&str]) -> Result<String, String> {
+    let output = agent::command(&["explain"]).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    if output.status.success() {
+        Ok(text(output.stdout))
+    } else {
+        Err(text(output.stderr))
+    }
+}
+
+fn all(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in\n{text}");
+    }
+}
+
+/// 64 to 512 MB in six hours, twice.
+fn incident() -> String {
+    let mut text = "series,t,anon,limit,run,end\n".to_owned();
+    for i in 0..720u64 {
+        let level = (64 << 20) + (i % 360) * (448 << 20) / 360;
+        let end = if i % 360 == 359 { "kernel_oom" } else { "" };
+        writeln!(text, "shop/cart,{},{level},536870912,{},{end}", i * 60, i / 360).unwrap();
+        writeln!(text, "shop/quiet,{},67108864,536870912,0,", i * 60).unwrap();
+    }
+    text
+}
+
+#[test]
+fn a_history_is_explained_in_sentences_and_drawn() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("history.csv");
+    fs::write(&file, incident()).unwrap();
+    let from = ["--from", file.to_str().unwrap(), "--format", "csv", "--width", "80"];
+    let of = |name: &str, more: &[&str]| explain(&[&[name], &from[..], more].concat());
+    let text = of("shop/cart", &[]).unwrap();
+    let parts = [
+        "a leak is confirmed",
+        "511 MB",
+        "Run 1: lived 6.0 h",
+        "died at the ceiling (2)",
+        "suspected after",
+        "likely after",
+    ];
+    all(&text, &parts);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let plain = of("shop/cart", &["--plain"]).unwrap();
+    assert!(plain.is_ascii(), "{plain}");
+    all(&of("shop/quiet", &[]).unwrap(), &["nothing is said of it", "64 MB"]);
+    all(
+        &of("shop/crat", &[]).unwrap_err(),
+        &["nothing is known of \"shop/crat\"", "shop/cart"],
+    );
+}
+
+#[test]
+fn a_recording_of_a_real_leak_is_explained() {
+    let file = places::workspace().join("tests/recordings/listener.jsonl.gz");
+    let text = explain(&["listener", "--from", file.to_str().unwrap()]).unwrap();
+    all(
+        &text,
+        &["a leak is confirmed", "kernel_oom", "runs that climbed alike: 2"],
+    );
+}
+
+#[test]
+fn the_running_agent_explains_what_it_said() {
+    need!(Root, Bpf, Runc, Node);
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("status.sock");
+    let socket = socket.to_str().unwrap();
+    let mut agent = Agent::start(&["--time-scale", "0.001", "--status-socket", socket]).unwrap();
+    let fixture = ["--what", "buffer", "--mb", "8", "--wait", "no"];
+    let spec = Spec::fixture("explained", Some(160 << 20), "leak.js", &fixture).with("OTEL_SERVICE_NAME", "explained");
+    let _container = Container::start(spec, Restart::After(Duration::from_millis(300))).unwrap();
+    let id = agent
+        .wait_finding("an accusation", |finding| {
+            let event = finding["event"].as_str()?;
+            let told = event.ends_with("leak_likely") || event.ends_with("leak_confirmed");
+            (told && finding["resource"]["service.name"] == "explained")
+                .then(|| finding["attributes"]["observer.finding.id"].as_str().map(str::to_owned))?
+        })
+        .unwrap();
+    for name in ["explained", id.as_str()] {
+        let text = explain(&[name, "--status-socket", socket, "--plain"]).unwrap();
+        all(&text, &["explained: a leak is", "The floor", "Because"]);
+        // Drawn from what the agent remembers.
+        assert!(text.matches('*').count() > 10, "{text}");
+    }
+    all(
+        &explain(&["nobody", "--status-socket", socket]).unwrap_err(),
+        &["explained"],
+    );
+}
