@@ -289,6 +289,24 @@ mod tests {
                 "pod/containerd",
             ),
             ("/../cri-containerd-{id}.scope", "containerd"),
+            // k3s and k0s run as units; so may any kubelet, with a cgroup root of its own.
+            ("/system.slice/k3s.service/kubepods/burstable/pod{uid}/{id}", "pod/?"),
+            (
+                "/machine.slice/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{uid_}.slice/cri-containerd-{id}.scope",
+                "pod/containerd",
+            ),
+            // kind by podman, and by Docker with cgroupfs.
+            (
+                "/machine.slice/libpod-{node}.scope/container/kubelet.slice/kubelet-kubepods.slice/\
+                 kubelet-kubepods-pod{uid_}.slice/cri-containerd-{id}.scope",
+                "pod/containerd",
+            ),
+            // What a container makes below its own cgroup is its own.
+            ("/kubepods/burstable/pod{uid}/{id}/workers/1", "pod/?"),
+            (
+                "/kubepods.slice/kubepods-pod{uid_}.slice/cri-containerd-{id}.scope/system.slice/x.service",
+                "pod/containerd",
+            ),
             // A container made inside a pod's.
             ("/kubepods/pod{uid}/{node}/docker/{id}", "docker"),
             // Docker, podman, containerd, CRI-O, LXC without Kubernetes.
@@ -320,6 +338,15 @@ mod tests {
             ("/system.slice/api.service/payload", "api.service"),
             ("/system.slice/system-web.slice/web@1.service", "web@1.service"),
             (r"/system.slice/my\x2dapi.service", r"my\x2dapi.service"),
+            (
+                r"/system.slice/system-web\x2dworker.slice/web-worker@eu\x2d1.service",
+                r"web-worker@eu\x2d1.service",
+            ),
+            (
+                "/apps.slice/apps-shop.slice/apps-shop-eu.slice/api.service",
+                "api.service",
+            ),
+            ("/system.slice/outer.service/inner.service", "inner.service"),
             ("/system.slice/_cpu.service", "cpu.service"),
             (
                 "/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service",
@@ -327,6 +354,10 @@ mod tests {
             ),
             ("/user.slice/user-1000.slice/user@1000.service/init.scope", "-"),
             ("/user.slice/user-1000.slice/session-3.scope", "-"),
+            (
+                "/user.slice/user-1000.slice/user@1000.service/app.slice/app-api@1.service",
+                "app-api@1.service of 1000",
+            ),
             ("/system.slice/run-r12.scope", "-"),
             ("/init.scope", "-"),
             ("/", "-"),

@@ -26,15 +26,7 @@ const RIGHT: [bool; 8] = [false, false, false, false, true, true, true, true];
 pub fn table(workloads: &[WorkloadView], now_s: f64, width: usize) -> String {
     let mut rows: Vec<(Reverse<State>, [String; 8])> = Vec::new();
     for workload in workloads {
-        let live = workload.slots.iter().filter(|slot| slot.current.is_some());
-        let before = rows.len();
-        rows.extend(live.map(|slot| (Reverse(rank(slot.state)), row(workload, slot, now_s))));
-        if rows.len() == before {
-            // Nothing of it runs: one line says how its last life ended.
-            let last = workload.slots.iter().filter(|slot| !slot.ended.is_empty());
-            let last = last.max_by_key(|slot| slot.ended.last().map(|run| run.ended));
-            rows.extend(last.map(|slot| (Reverse(rank(slot.state)), row(workload, slot, now_s))));
-        }
+        rows.extend(shown(workload).map(|slot| (Reverse(rank(slot.state)), row(workload, slot, now_s))));
     }
     // Within a state in the order they were given: by name.
     rows.sort_by_key(|(state, _)| *state);
@@ -45,6 +37,14 @@ pub fn table(workloads: &[WorkloadView], now_s: f64, width: usize) -> String {
         page += &line(row, &widths);
     }
     page + &summary(workloads)
+}
+
+/// Slots with a life in progress; of a workload of which nothing runs, the one that ran last.
+fn shown(workload: &WorkloadView) -> impl Iterator<Item = &SlotView> {
+    let live = || workload.slots.iter().filter(|slot| slot.current.is_some());
+    let ended = workload.slots.iter().filter(|slot| !slot.ended.is_empty());
+    let last = ended.max_by_key(|slot| slot.ended.last().map(|run| run.ended));
+    live().chain(last.filter(|_| live().next().is_none()))
 }
 
 /// What needs looking at first; `resolved` and `retracted` need none.
@@ -180,10 +180,8 @@ fn summary(workloads: &[WorkloadView]) -> String {
         .sum();
     let leaking = workloads.iter().filter(|workload| {
         let accused = |slot: &SlotView| matches!(slot.state, State::Likely | State::Confirmed);
-        workload
-            .slots
-            .iter()
-            .any(|slot| slot.current.is_some() && accused(slot))
+        // Between two lives it leaks no less.
+        shown(workload).any(accused)
     });
     let leaking = leaking.count();
     let s = |count: usize| if count == 1 { "" } else { "s" };

@@ -13,7 +13,7 @@ use observer_tests::{
 use super::{account, agent_as};
 
 /// The API server sends one about a minute after a watch began, and then each minute.
-const BOOKMARK: Duration = Duration::from_secs(75);
+const BOOKMARK: Duration = Duration::from_secs(90);
 
 #[test]
 fn a_watch_of_a_quiet_node_is_resumed_at_a_bookmark() {

@@ -104,6 +104,8 @@ fn every_owner() {
     assert_eq!(owned("DaemonSet", "agent", ""), "DaemonSet/agent");
     assert_eq!(owned("Job", "report-29063520", ""), "CronJob/report");
     assert_eq!(owned("Job", "migrate-2", ""), "Job/migrate-2");
+    assert_eq!(owned("Node", "node-1", ""), "Node/node-1", "a static pod");
+    assert_eq!(owned("Rollout", "argo", ""), "Rollout/argo", "a kind of somebody's own");
     let mut bare = pod("bare", UID, "c1", 0);
     bare["metadata"]["ownerReferences"] = json!(null);
     assert_eq!(facts(&bare)[0].pod.as_ref().unwrap().workload(), ("Pod", "bare"));
