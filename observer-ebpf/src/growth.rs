@@ -101,7 +101,7 @@ fn recognise(called: u32) -> Option<Syscall> {
 
 #[inline(always)]
 fn place(start: u64, length: u64, may_be_v8: bool) -> Place {
-    if V8_REGION.contains(&start) || (may_be_v8 && start % V8_PAGE == 0 && length >= V8_PAGE) {
+    if V8_REGION.contains(&start) || (may_be_v8 && start.is_multiple_of(V8_PAGE) && length >= V8_PAGE) {
         Place::V8Heap
     } else if length >= LARGE && length != INSTEAD_OF_BRK {
         Place::LargeBuffer
