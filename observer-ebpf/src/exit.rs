@@ -102,6 +102,10 @@ fn try_exit<M: Memory>(ctx: &impl aya_ebpf::EbpfContext, task: &Task<M>, group_d
 /// was let go of before this hook: from 6.16 on it is called first.
 #[inline(always)]
 fn peak_pages<M: Memory>(task: &Task<M>) -> u64 {
+    // Those kernels have let go of it, and their verifier refuses the loads below.
+    if settings::setting(Setting::RssByHelper) == 1 {
+        return 0;
+    }
     let Some(mm) = task.follow(Field::TaskMm) else {
         return 0;
     };

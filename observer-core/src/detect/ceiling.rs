@@ -84,7 +84,7 @@ pub fn misfit(heap_limit: u64, cgroup_limit: u64) -> Option<Misfit> {
     let fits = cgroup_limit.saturating_sub(outside) / MB * 15 / 16;
     if heap_limit > cgroup_limit.saturating_sub(OUTSIDE_HEAP) {
         let advice = format!(
-            "V8 may grow its heap to {} MB, but the container is killed at {} MB: set --max-old-space-size={fits}, or raise the container's limit to {} MB",
+            "V8 may grow its heap to {} MiB, but the container is killed at {} MiB: set --max-old-space-size={fits}, or raise the container's limit to {} MiB",
             heap_limit / MB,
             cgroup_limit / MB,
             (heap_limit + heap_limit / 10 + OUTSIDE_HEAP) / MB,
@@ -97,7 +97,7 @@ pub fn misfit(heap_limit: u64, cgroup_limit: u64) -> Option<Misfit> {
     }
     if heap_limit.saturating_mul(4) < cgroup_limit && cgroup_limit - heap_limit > 512 * MB {
         let advice = format!(
-            "V8 ends the process at a heap of {} MB, a quarter of the container's {} MB or less: set --max-old-space-size={fits} where the heap should use it, or lower the container's limit",
+            "V8 ends the process at a heap of {} MiB, a quarter of the container's {} MiB or less: set --max-old-space-size={fits} where the heap should use it, or lower the container's limit",
             heap_limit / MB,
             cgroup_limit / MB,
         );
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_misfit_is_told_both_ways() {
-        assert!(misfit(512 * MB, 512 * MB).is_some_and(|m| m.advice.contains("killed at 512 MB")));
+        assert!(misfit(512 * MB, 512 * MB).is_some_and(|m| m.advice.contains("killed at 512 MiB")));
         assert!(misfit(259 * MB, 2048 * MB).is_some_and(|m| m.advice.contains("a quarter")));
         assert_eq!(misfit(259 * MB, 512 * MB), None);
         assert_eq!(misfit(0, 512 * MB), None);
