@@ -99,7 +99,8 @@ pub struct PodFacts {
     pub owners: Vec<OwnerRef>,
     /// Labels of identity: `app.kubernetes.io/*`, `app`, `version` and the like; never all of them.
     pub labels: BTreeMap<String, String>,
-    /// Annotations of identity and origin: `resource.opentelemetry.io/*`, `traceparent`.
+    /// Annotations of identity and origin (`resource.opentelemetry.io/*`, `traceparent`) and of consent
+    /// ([`crate::heap::ANNOTATION`]).
     pub annotations: BTreeMap<String, String>,
     /// `pod-template-hash`, or for StatefulSets and DaemonSets `controller-revision-hash`: changes with the template.
     pub template_hash: Option<String>,

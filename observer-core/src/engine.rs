@@ -21,6 +21,7 @@ mod edge;
 mod emit;
 mod ends;
 mod facts;
+mod heap;
 mod level;
 mod naming;
 mod release;
@@ -120,6 +121,7 @@ impl Engine {
             What::Container(facts) => self.container_facts(facts, &mut out),
             What::Vanished(key) => self.vanished(input.at, *key, &mut out),
             What::Sample(sample) => self.sample(input.at, sample, &mut out),
+            What::Heap(answer) => self.heap(input.at, answer, &mut out),
             What::OomKills { cgroup, count } => self.oom_kills(cgroup, *count),
             What::Lost(lost) => self.lost(input.at, lost, &mut out),
             What::Gap { from, reason } => self.gap(input.at, *from, reason, &mut out),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     detect::Verdict,
     exit::{Cause, End, OomKiller},
+    heap::Diagnosis,
     identity::{Subject, Version},
     time::{BootTime, WallTime},
 };
@@ -58,6 +59,10 @@ pub enum Event {
     Misfit(Misfit),
     /// `observer.rollout.observed`
     Rollout(Rollout),
+    /// `observer.memory.diagnosis`
+    Diagnosis(Box<Diagnosis>),
+    /// `observer.memory.heap_read`
+    HeapRead(HeapRead),
     /// `observer.gap`
     Gap(Gap),
 }
@@ -73,6 +78,8 @@ impl Event {
             Self::Leak(_) => "leak",
             Self::Misfit(_) => "misfit",
             Self::Rollout(_) => "rollout",
+            Self::Diagnosis(_) => "diagnosis",
+            Self::HeapRead(_) => "heap_read",
             Self::Gap(_) => "gap",
         }
     }
@@ -264,6 +271,19 @@ pub struct Rollout {
     pub to: Version,
     /// What changed, in words: image digest, template hash, package version.
     pub changed: String,
+}
+
+/// The agent read a heap from outside, or tried to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeapRead {
+    /// Whose, on the host.
+    pub pid: u32,
+    /// How long it took, nanoseconds.
+    pub took_ns: u64,
+    /// Bytes of the process's memory that were read.
+    pub bytes: u64,
+    /// Why it was not read, or not yet.
+    pub not_read: Option<String>,
 }
 
 /// The agent could not see.

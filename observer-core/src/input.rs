@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Engine,
     container_facts::ContainerFacts,
+    heap::{HeapAnswer, HeapSettings, ReadHeap},
     kernel::KernelEvent,
     process::{ProcessFacts, ProcessKey},
     sample::Sample,
@@ -41,6 +42,8 @@ pub enum What {
     Container(Box<ContainerFacts>),
     /// A level.
     Sample(Box<Sample>),
+    /// The answer to [`Request::ReadHeap`].
+    Heap(Box<HeapAnswer>),
     /// What a cgroup's own events file and its ancestors' said after a death: kills counted at `cgroup`.
     OomKills {
         /// Path of the cgroup in the memory hierarchy.
@@ -93,6 +96,9 @@ pub struct Settings {
     pub near_ceiling_ratio: f64,
     /// Time scale of detection: 1 for real services; below 1 where a leak is compressed in time (the demo).
     pub time_scale: f64,
+    /// Readings of heaps.
+    #[serde(default)]
+    pub heap: HeapSettings,
 }
 
 impl Default for Settings {
@@ -100,6 +106,7 @@ impl Default for Settings {
         Self {
             near_ceiling_ratio: 0.8,
             time_scale: 1.0,
+            heap: HeapSettings::default(),
         }
     }
 }
@@ -137,6 +144,8 @@ pub enum Request {
         /// On or off.
         on: bool,
     },
+    /// Read this process's heap from outside: its operator opted in.
+    ReadHeap(ReadHeap),
     /// Read the kill counters of a cgroup's ancestors once more: somebody died there.
     OomKills {
         /// Path of the cgroup in the memory hierarchy.

@@ -11,6 +11,7 @@ pub mod detect;
 pub mod engine;
 pub mod exit;
 pub mod finding;
+pub mod heap;
 pub mod identity;
 pub mod input;
 pub mod kernel;

@@ -35,6 +35,10 @@ pub mod event {
         LEAK_RESOLVED = "observer.memory.leak_resolved";
         /// V8's heap limit and the container's limit contradict each other. No convention.
         MISFIT = "observer.memory.misfit";
+        /// A heap was read from outside and compared: what grew, by name. No convention.
+        DIAGNOSIS = "observer.memory.diagnosis";
+        /// A heap was read from outside, or refused. No convention.
+        HEAP_READ = "observer.memory.heap_read";
         /// First run of a new version. No convention exists for deployments on a host.
         ROLLOUT = "observer.rollout.observed";
         /// The agent could not see. No convention.
@@ -283,6 +287,38 @@ names! {
     BLAME_EVIDENCE = "observer.leak.blame.evidence";
     /// What changed, in words. No convention.
     ROLLOUT_CHANGED = "observer.rollout.changed";
+    /// What most likely leaks, by its name in the code. No convention.
+    HEAP_CULPRIT = "observer.heap.culprit";
+    /// File and line of it. No convention: `code.*` describe where a record was made.
+    HEAP_CULPRIT_PLACE = "observer.heap.culprit.place";
+    /// How many there were at the first reading. No convention.
+    HEAP_CULPRIT_BEFORE = "observer.heap.culprit.count_before";
+    /// How many there are. No convention.
+    HEAP_CULPRIT_COUNT = "observer.heap.culprit.count";
+    /// Bytes they became more by, By. No convention.
+    HEAP_CULPRIT_BYTES = "observer.heap.culprit.bytes_grown";
+    /// The way most of them are held, from a variable or global down. No convention.
+    HEAP_CULPRIT_HELD_BY = "observer.heap.culprit.held_by";
+    /// What grew most, one sentence each. No convention.
+    HEAP_GROWERS = "observer.heap.growers";
+    /// Growth of all that grew, By. No convention.
+    HEAP_GROWN = "observer.heap.grown";
+    /// Share of it under names of the application and its dependencies, 0 to 1. No convention.
+    HEAP_EXPLAINED = "observer.heap.explained";
+    /// Whether dead objects were told apart; otherwise counts are upper bounds. No convention.
+    HEAP_EXACT = "observer.heap.exact";
+    /// Time between the two readings, s. No convention.
+    HEAP_APART = "observer.heap.apart";
+    /// The version compared with. No convention.
+    HEAP_VERSION_FROM = "observer.heap.version.from";
+    /// The version that runs. No convention.
+    HEAP_VERSION_TO = "observer.heap.version.to";
+    /// How long the reading took, s. No convention.
+    HEAP_READ_DURATION = "observer.heap.read.duration";
+    /// Bytes of the process's memory read, By. No convention.
+    HEAP_READ_BYTES = "observer.heap.read.bytes";
+    /// Why it was not read. No convention.
+    HEAP_NOT_READ = "observer.heap.read.refused";
     /// How long nothing could be seen, s; the record's time is its end. No convention.
     GAP_DURATION = "observer.gap.duration";
     /// Why. No convention.
@@ -291,97 +327,4 @@ names! {
     GAP_LOST = "observer.gap.lost";
 }
 
-/// Metrics. Units in their texts; `By/h` is bytes per hour.
-pub mod metric {
-    names! {
-        /// Memory usage of the container, By (release candidate).
-        CONTAINER_MEMORY_USAGE = "container.memory.usage";
-        /// Anonymous, swapped, shared and unreclaimable memory, By: what detection follows. No convention.
-        MEMORY_LEVEL = "observer.memory.level";
-        /// The ceiling at which the run would die, By. No convention.
-        MEMORY_CEILING = "observer.memory.ceiling";
-        /// Slope of the memory's floor while growth holds, By/h. No convention.
-        MEMORY_SLOPE = "observer.memory.slope";
-        /// Standard error of that slope, By/h: replicas' slopes can be pooled by it. No convention.
-        MEMORY_SLOPE_STANDARD_ERROR = "observer.memory.slope.standard_error";
-        /// Net growth of a traced run by place, By. No convention.
-        MEMORY_GROWTH = "observer.memory.growth";
-        /// Time until the ceiling while growth holds, s. No convention.
-        MEMORY_TIME_TO_CEILING = "observer.memory.time_to_ceiling";
-        /// What is said of the slot: 0 quiet, 1 suspected, 2 likely, 3 confirmed, 4 retracted, 5 resolved. No convention.
-        LEAK_STATE = "observer.leak.state";
-        /// Ended runs by cause; survives the replacement of containers. No convention.
-        CONTAINER_EXITS = "observer.container.exits";
-        /// Processes killed for memory; survives the replacement of containers. No convention.
-        OOM_KILLS = "observer.oom_kills";
-        /// Slots that got a new run; survives the replacement of containers. No convention.
-        RESTARTS = "observer.restarts";
-        /// Runs begun; survives the replacement of containers. No convention.
-        RUNS = "observer.runs";
-        /// Memory limit of the container, By (development).
-        K8S_MEMORY_LIMIT = "k8s.container.memory.limit";
-        /// Restarts as Kubernetes counts them (development).
-        K8S_RESTART_COUNT = "k8s.container.restart.count";
-
-        /// Processes the agent knows. No convention.
-        AGENT_PROCESSES = "observer.agent.processes";
-        /// Containers the agent knows. No convention.
-        AGENT_CONTAINERS = "observer.agent.containers";
-        /// Inputs stepped. No convention.
-        AGENT_INPUTS = "observer.agent.inputs";
-        /// Inputs that came too late for their place in the order of time. No convention.
-        AGENT_LATE = "observer.agent.inputs.late";
-        /// Findings made. No convention.
-        AGENT_FINDINGS = "observer.agent.findings";
-        /// Records lost, by stage and kind. No convention.
-        AGENT_LOST = "observer.agent.lost";
-        /// Put out of the registry to keep memory bounded. No convention.
-        AGENT_EVICTED = "observer.agent.evicted";
-        /// Records of a signal by what became of them. No convention.
-        EXPORT_RECORDS = "observer.agent.export.records";
-        /// Records of a signal that wait. No convention.
-        EXPORT_WAITING = "observer.agent.export.waiting";
-        /// Seconds that the oldest waiting record of a signal has waited. No convention.
-        EXPORT_OLDEST = "observer.agent.export.oldest";
-        /// Bytes that wait, of a signal. No convention.
-        EXPORT_BYTES = "observer.agent.export.waiting.bytes";
-        /// Requests of a signal sent again. No convention.
-        EXPORT_RETRIES = "observer.agent.export.retries";
-        /// Records in the store's history. No convention.
-        STORE_RECORDS = "observer.agent.store.records";
-        /// Bytes of the store's history. No convention.
-        STORE_BYTES = "observer.agent.store.bytes";
-        /// Bytes of the engine's state as last put away. No convention.
-        STORE_STATE = "observer.agent.store.state";
-        /// Trouble with the store, by kind: dropped, lost, damaged, foreign, failed. No convention.
-        STORE_TROUBLE = "observer.agent.store.trouble";
-        /// Resident memory of the agent, By (release candidate).
-        PROCESS_MEMORY_USAGE = "process.memory.usage";
-        /// CPU time of the agent, s (release candidate).
-        PROCESS_CPU_TIME = "process.cpu.time";
-        /// Duration of the last sweep over all watched processes, s. No convention.
-        AGENT_SWEEP = "observer.agent.sweep.duration";
-        /// 1 where a hook is served by this rung. No convention.
-        AGENT_HOOK = "observer.agent.hook";
-    }
-
-    /// Attributes of metrics; `observer.exit.cause` and `observer.memory.ceiling.kind` are those of events.
-    pub mod attribute {
-        names! {
-            /// Stage at which records were lost. No convention.
-            STAGE = "observer.agent.stage";
-            /// Kind of what was lost or put out. No convention.
-            KIND = "observer.agent.kind";
-            /// What became of records: delivered, rejected, refused, dropped. No convention.
-            FATE = "observer.agent.fate";
-            /// The signal. No convention.
-            SIGNAL = "observer.agent.signal";
-            /// Name of a hook. No convention.
-            HOOK = "observer.agent.hook.name";
-            /// How a hook is served. No convention.
-            RUNG = "observer.agent.hook.rung";
-            /// Where memory was asked for: `v8_heap`, `malloc`, `large_buffer`, `file`, `other`. No convention.
-            WHERE = "observer.memory.growth.where";
-        }
-    }
-}
+pub mod metric;

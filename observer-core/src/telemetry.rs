@@ -104,6 +104,8 @@ fn name_and_severity(what: &What) -> (&'static str, Severity) {
         },
         What::Misfit(_) => (event::MISFIT, Severity::Info),
         What::Rollout(_) => (event::ROLLOUT, Severity::Info),
+        What::Diagnosis(_) => (event::DIAGNOSIS, Severity::Info),
+        What::HeapRead(_) => (event::HEAP_READ, Severity::Info),
         What::Gap(_) => (event::GAP, Severity::Info),
     }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::BinaryHeap;
 
+use crate::live::{self, Live};
 use crate::maps::{ByAddress, MapId, Maps};
-use crate::memory::Memory;
-use crate::pages::Space;
+use crate::pages::{Page, Pages, Space};
 use crate::peek::{smi, strong};
 use crate::reader::{Reader, Tables};
 use crate::refusal::Refusal;
@@ -17,6 +17,8 @@ const MOST_FUNCTIONS: usize = 1 << 18;
 const LARGEST: usize = 24;
 /// Bytes from which a collection is worth keeping.
 const LARGE: u64 = 16 << 10;
+/// Times the heap is read before a reading that collections disturb is taken as it is.
+const ATTEMPTS: u32 = 4;
 
 /// How many and how much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub(crate) struct Isolate {
     /// Old pages' bytes, by what became of them.
     pub(crate) coverage: Coverage,
     pub(crate) free: u64,
+    /// Bytes of old objects that nothing holds, when they were told apart.
+    pub(crate) dead: Option<u64>,
     pub(crate) code: u64,
     /// The young generation: bytes of pages (both halves), and of what was reachable of it.
     pub(crate) young_pages: u64,
@@ -73,24 +77,47 @@ pub(crate) struct Isolate {
     pub(crate) torn: u64,
 }
 
-impl<M: Memory + ?Sized> Reader<'_, M> {
+impl Reader<'_> {
     /// Counts every isolate. `progress` is told bytes read so far and in all.
-    pub(crate) fn count(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<Isolate>, Refusal> {
+    pub(crate) fn count(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<Isolate>, Refusal> {
+        self.live = None;
+        for attempt in 1.. {
+            self.maps.peek.forget();
+            self.maps.pages = Pages::find(&self.maps.peek)?;
+            let old = self.maps.pages.pages.iter().filter(|page| page.space == Space::Old);
+            let all: u64 = old.map(Page::area).sum();
+            let mut live = (live::cost(&self.maps.pages) <= self.marking).then(|| Live::new(&self.maps.pages));
+            let mut done = 0;
+            let isolates = self.isolates(live.as_mut(), &mut |bytes| {
+                done += bytes;
+                progress(done.min(all), all);
+            })?;
+            // Until no collection moved what was about to be looked at.
+            let disturbed = match &live {
+                Some(live) => live.disturbed(&Pages::find(&self.maps.peek)?),
+                None => false,
+            };
+            self.disturbed = disturbed;
+            if !disturbed || attempt == ATTEMPTS {
+                self.live = live;
+                return Ok(isolates);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn isolates(&self, mut live: Option<&mut Live>, step: &mut dyn FnMut(u64)) -> Result<Vec<Isolate>, Refusal> {
         let pages = &self.maps.pages;
-        let all: u64 = pages
-            .pages
-            .iter()
-            .filter(|p| p.space == Space::Old)
-            .map(crate::pages::Page::area)
-            .sum();
-        let mut done = 0;
         let mut isolates = Vec::new();
+        if let Some(live) = &mut live {
+            live.roots(&self.maps.peek, pages)?;
+        }
         for heap in pages.heaps() {
             let mut count = Count::new(&self.maps, self.tables);
-            let walked = self.walk(heap, &mut count, &mut |bytes| {
-                done += bytes;
-                progress(done, all);
-            })?;
+            let walked = match &mut live {
+                Some(live) => self.walk_held(heap, live, &mut count, step)?,
+                None => self.walk(heap, &mut count, step)?,
+            };
             let code = pages
                 .pages
                 .iter()
@@ -99,15 +126,24 @@ impl<M: Memory + ?Sized> Reader<'_, M> {
             count.isolate.young_pages = walked.young_pages;
             count.isolate.torn = walked.torn;
             count.isolate.young_live = count.bytes - count.old_bytes;
-            count.isolate.code = code.map(crate::pages::Page::area).sum();
+            if live.is_some() {
+                let old = pages
+                    .pages
+                    .iter()
+                    .filter(|page| page.heap == heap && page.space == Space::Old);
+                let allocated = old.clone().map(|page| page.allocated).sum::<u64>();
+                count.isolate.dead = Some(allocated.saturating_sub(count.old_bytes));
+                count.isolate.free = old.map(|page| page.area() - page.allocated).sum();
+            }
+            count.isolate.code = code.map(Page::area).sum();
             isolates.push(count.finish());
         }
         Ok(isolates)
     }
 }
 
-struct Count<'c, 'm, M: Memory + ?Sized> {
-    maps: &'c Maps<'m, M>,
+struct Count<'c, 'm> {
+    maps: &'c Maps<'m>,
     tables: Tables,
     isolate: Isolate,
     largest: BinaryHeap<std::cmp::Reverse<Large>>,
@@ -117,8 +153,8 @@ struct Count<'c, 'm, M: Memory + ?Sized> {
     old_bytes: u64,
 }
 
-impl<'c, 'm, M: Memory + ?Sized> Count<'c, 'm, M> {
-    fn new(maps: &'c Maps<'m, M>, tables: Tables) -> Self {
+impl<'c, 'm> Count<'c, 'm> {
+    fn new(maps: &'c Maps<'m>, tables: Tables) -> Self {
         Self {
             maps,
             tables,
@@ -184,7 +220,7 @@ impl<'c, 'm, M: Memory + ?Sized> Count<'c, 'm, M> {
     }
 }
 
-impl<M: Memory + ?Sized> Visit for Count<'_, '_, M> {
+impl Visit for Count<'_, '_> {
     fn young_begins(&mut self) {
         self.old_bytes = self.bytes;
     }

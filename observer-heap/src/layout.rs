@@ -22,6 +22,8 @@ pub(crate) struct Layout {
     pub(crate) type_names: BTreeMap<u16, String>,
     /// By instance type: whether such objects can hold others of the program's.
     pub(crate) holders: Vec<bool>,
+    /// Instance types whose pointers keep nothing.
+    pub(crate) weak_types: Vec<u16>,
     /// Bytes before the first element of a FixedArray.
     pub(crate) array_data: u32,
     /// JSObject: property array or dictionary, and where its own fields begin.
@@ -138,6 +140,10 @@ impl Layout {
             .map(|(value, class)| (value, class.to_owned()))
             .collect();
         let holders = crate::owners::holders(&type_names);
+        let weak_types = ["WeakCell", "JSWeakRef"]
+            .iter()
+            .filter_map(|class| metadata.instance_type(class))
+            .collect();
         Ok(Self {
             map: MapLayout {
                 size_in_words: m.field("Map", "instance_size_in_words", "Map.instance_size_in_words")?,
@@ -183,6 +189,7 @@ impl Layout {
             types,
             type_names,
             holders,
+            weak_types,
             array_data: m.field("FixedArray", "data", "FixedArray.data")?,
             properties: m.field(
                 "JSReceiver",

@@ -3,10 +3,12 @@
 //! [`Metadata`] comes from the executable's symbols, [`Reader::open`] proves the layout against the memory, and a
 //! [`Reading`] counts what is there. Contents are never read out: only names from code, counts and bytes.
 
+mod c_heap;
 mod growth;
 mod histogram;
 mod layout;
 mod lines;
+mod live;
 mod maps;
 mod memory;
 mod metadata;
@@ -23,6 +25,7 @@ mod scope_info;
 mod scopes;
 mod sizes;
 mod walk;
+mod wording;
 mod young;
 
 pub use growth::{Grown, Growth};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::maps::Maps;
-use crate::memory::Memory;
 use crate::peek::strong;
 use crate::reader::Reader;
 use crate::reading::Row;
@@ -22,7 +21,7 @@ struct Source {
     length: u64,
 }
 
-impl<M: Memory + ?Sized> Reader<'_, M> {
+impl Reader<'_> {
     /// Looks up in which line each row's function or class starts. Rows whose source is not in the heap keep none.
     pub fn lines<'r>(&self, rows: impl IntoIterator<Item = &'r mut Row>) -> Result<(), Refusal> {
         let mut by_script = BTreeMap::<u64, Vec<&mut Row>>::new();
@@ -69,7 +68,7 @@ impl<M: Memory + ?Sized> Reader<'_, M> {
     }
 }
 
-impl<M: Memory + ?Sized> Maps<'_, M> {
+impl Maps<'_> {
     /// The characters of a script's source, if they stand in the heap.
     fn source(&self, word: u64) -> Result<Option<Source>, Refusal> {
         let s = &self.layout.string;

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::layout::Layout;
-use crate::memory::Memory;
 use crate::pages::{Pages, Space};
 use crate::peek::{Peek, strong};
 use crate::refusal::Refusal;
@@ -53,8 +52,8 @@ impl Hasher for AddressHasher {
 pub(crate) type ByAddress<T> = HashMap<u64, T, BuildHasherDefault<AddressHasher>>;
 
 /// The maps seen so far.
-pub(crate) struct Maps<'m, M: Memory + ?Sized> {
-    pub(crate) peek: Peek<'m, M>,
+pub(crate) struct Maps<'m> {
+    pub(crate) peek: Peek<'m>,
     pub(crate) layout: Layout,
     pub(crate) pages: Pages,
     metas: RefCell<Vec<u64>>,
@@ -64,9 +63,9 @@ pub(crate) struct Maps<'m, M: Memory + ?Sized> {
     overflowed: Cell<u64>,
 }
 
-impl<'m, M: Memory + ?Sized> Maps<'m, M> {
+impl<'m> Maps<'m> {
     /// Finds the map of maps: a word that is its own tagged address, with the instance type of maps.
-    pub(crate) fn find(peek: Peek<'m, M>, layout: Layout, pages: Pages) -> Result<Self, Refusal> {
+    pub(crate) fn find(peek: Peek<'m>, layout: Layout, pages: Pages) -> Result<Self, Refusal> {
         let maps = Self {
             peek,
             layout,

@@ -39,6 +39,12 @@ pub trait Memory {
     /// Regions that may hold V8 pages, in ascending order and without overlaps.
     fn regions(&self) -> Result<Vec<Region>, MemoryError>;
 
+    /// Regions that may hold pointers into V8 pages, those pages included: everything private and writable, the C heap,
+    /// stacks and the programs' data among it.
+    fn writable(&self) -> Result<Vec<Region>, MemoryError> {
+        self.regions()
+    }
+
     /// Fills `buffer` with the memory at `address` and returns how many bytes of it were present.
     ///
     /// What is absent (never touched, swapped out, unmapped) reads as zero and is neither brought in nor waited for.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use object::read::elf::{ElfFile64, FileHeader};
-use object::{Object, ObjectSection, ObjectSymbol, ReadRef, elf};
+use object::{Object, ObjectSection, ObjectSymbol, ReadCache, ReadRef, elf};
 use thiserror::Error;
 
 /// Why a file offers no metadata.
@@ -60,6 +60,11 @@ impl Metadata {
         } else {
             Ok(Self { values })
         }
+    }
+
+    /// Parses an ELF file without reading more of it than its symbols.
+    pub fn of_file(file: std::fs::File) -> Result<Self, MetadataError> {
+        Self::parse(&ReadCache::new(file))
     }
 
     /// Builds metadata from `(name, value)` pairs, names without the `v8dbg_` prefix.

@@ -2,7 +2,6 @@
 //! here; a name is cut at 80 characters, and one that is no identifier is not shown as a property's.
 
 use crate::maps::{MapInfo, Maps};
-use crate::memory::Memory;
 use crate::peek::{TAG_MASK, smi, strong};
 use crate::refusal::Refusal;
 
@@ -26,7 +25,7 @@ pub(crate) struct Function {
     pub(crate) position: Option<u32>,
 }
 
-impl<M: Memory + ?Sized> Maps<'_, M> {
+impl Maps<'_> {
     /// The characters of a string, as far as they stand in the heap.
     pub(crate) fn text(&self, word: u64) -> Result<Option<String>, Refusal> {
         let mut out = Vec::new();

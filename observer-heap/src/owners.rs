@@ -2,7 +2,6 @@
 //! of collections. Backing stores (property arrays, elements, tables) are merged into the object they belong to.
 
 use crate::maps::{MapInfo, Maps};
-use crate::memory::Memory;
 use crate::peek::{smi, strong};
 use crate::reader::Reader;
 use crate::reading::Kind;
@@ -50,7 +49,7 @@ enum Pending {
     Element(&'static str),
 }
 
-impl<M: Memory + ?Sized> Maps<'_, M> {
+impl Maps<'_> {
     /// Whether objects of this type can be what holds another.
     pub(crate) fn holds(&self, instance_type: u16) -> bool {
         self.layout
@@ -58,6 +57,11 @@ impl<M: Memory + ?Sized> Maps<'_, M> {
             .get(usize::from(instance_type))
             .copied()
             .unwrap_or(true)
+    }
+
+    /// Whether what objects of this type point at is not kept by that.
+    pub(crate) fn is_weak(&self, instance_type: u16) -> bool {
+        self.layout.weak_types.contains(&instance_type)
     }
 
     /// The context around a context.
@@ -84,7 +88,7 @@ pub(crate) fn holders(type_names: &std::collections::BTreeMap<u16, String>) -> V
         .collect()
 }
 
-impl<M: Memory + ?Sized> Reader<'_, M> {
+impl Reader<'_> {
     /// Whether a path ends here: a module's scope, a global's cell, the global object, a module's record.
     pub(crate) fn is_root(&self, address: u64, map: MapInfo) -> Result<bool, Refusal> {
         let types = &self.maps.layout.types;

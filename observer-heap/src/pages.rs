@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::memory::{Memory, Region};
+use crate::memory::Region;
 use crate::peek::Peek;
 use crate::refusal::Refusal;
 
@@ -46,6 +46,8 @@ pub(crate) struct Page {
     pub(crate) space: Space,
     /// Identifies the isolate; 0 for read-only pages.
     pub(crate) heap: u64,
+    /// Bytes that V8 counts as allocated; of old pages: since the last major collection, dead ones included.
+    pub(crate) allocated: u64,
 }
 
 impl Page {
@@ -107,7 +109,7 @@ const HEADERS: [Header; 3] = [
 const HEADER_WORDS: usize = 12;
 
 impl Header {
-    fn parse<M: Memory + ?Sized>(self, peek: &Peek<'_, M>, base: u64, region: Region) -> Result<Option<Page>, Refusal> {
+    fn parse(self, peek: &Peek<'_>, base: u64, region: Region) -> Result<Option<Page>, Refusal> {
         let page = words(peek, base)?;
         let fields = match self.metadata {
             None => page,
@@ -123,11 +125,12 @@ impl Header {
             && end % 8 == 0
             && size <= LARGEST
             && end - base <= size.max(PAGE)
-            && fields[self.allocated] <= end - start
+            && (fields[self.allocated] <= end - start || (size != PAGE && fields[self.allocated] <= LARGEST))
             && heap % 8 == 0
             && owner % 8 == 0
             && (heap == 0 || owner != 0)
             && page[self.flags] < 1 << 40;
+        // A large page shrinks with its only object, and goes on counting as allocated what the object once was.
         // Parts of a page may have been made inaccessible (free memory of read-only pages, from V8 14 on).
         if !plausible || end > region.end.max(base + PAGE) {
             return Ok(None);
@@ -146,11 +149,12 @@ impl Header {
             end,
             space,
             heap,
+            allocated: fields[self.allocated].min(end - start),
         }))
     }
 }
 
-fn words<M: Memory + ?Sized>(peek: &Peek<'_, M>, address: u64) -> Result<[u64; HEADER_WORDS], Refusal> {
+fn words(peek: &Peek<'_>, address: u64) -> Result<[u64; HEADER_WORDS], Refusal> {
     let mut bytes = [0; HEADER_WORDS * 8];
     peek.bytes(address, &mut bytes)?;
     let mut words = [0; HEADER_WORDS];
@@ -171,7 +175,7 @@ pub(crate) struct Pages {
 
 impl Pages {
     /// Finds the pages: the arrangement that fits most candidates, and of that only pages whose heap and owner recur.
-    pub(crate) fn find<M: Memory + ?Sized>(peek: &Peek<'_, M>) -> Result<Self, Refusal> {
+    pub(crate) fn find(peek: &Peek<'_>) -> Result<Self, Refusal> {
         let regions = peek.memory.regions()?;
         let mut best = Self::default();
         for header in HEADERS {
@@ -191,7 +195,7 @@ impl Pages {
         }
     }
 
-    fn scan<M: Memory + ?Sized>(&mut self, peek: &Peek<'_, M>, header: Header, region: Region) -> Result<(), Refusal> {
+    fn scan(&mut self, peek: &Peek<'_>, header: Header, region: Region) -> Result<(), Refusal> {
         let mut base = region.start.next_multiple_of(PAGE);
         while base < region.end {
             match header.parse(peek, base, region)? {

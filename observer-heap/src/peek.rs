@@ -31,13 +31,13 @@ struct Cache {
 }
 
 /// Cached reads of a [`Memory`].
-pub(crate) struct Peek<'m, M: Memory + ?Sized> {
-    pub(crate) memory: &'m M,
+pub(crate) struct Peek<'m> {
+    pub(crate) memory: &'m dyn Memory,
     cache: RefCell<Cache>,
 }
 
-impl<'m, M: Memory + ?Sized> Peek<'m, M> {
-    pub(crate) fn new(memory: &'m M) -> Self {
+impl<'m> Peek<'m> {
+    pub(crate) fn new(memory: &'m dyn Memory) -> Self {
         let cache = Cache {
             keys: [u64::MAX; BLOCKS],
             bytes: vec![0; BLOCKS * BLOCK as usize],

@@ -2,6 +2,7 @@
 //! be checked is checked here; what comes out can be walked.
 
 use crate::layout::Layout;
+use crate::live::Live;
 use crate::maps::Maps;
 use crate::memory::Memory;
 use crate::metadata::Metadata;
@@ -14,6 +15,11 @@ use crate::walk::{Object, Visit, Walker};
 
 /// Pages walked to learn sizes: 32 MiB, spread evenly.
 const CALIBRATION_PAGES: usize = 128;
+/// Bytes spent on marks unless told otherwise: enough for a heap of 4 GiB.
+const MARKING: usize = 128 << 20;
+/// Times a heap is looked at before it is refused, and the share of bytes explained from which on it is worth it.
+const ATTEMPTS: u32 = 5;
+const MOVING_PERCENT: u32 = 80;
 /// The share of bytes that must be explained as objects.
 const REQUIRED_PERCENT: u32 = 95;
 
@@ -29,16 +35,31 @@ pub(crate) struct Tables {
 }
 
 /// The heaps of one process, ready to be walked.
-pub struct Reader<'m, M: Memory + ?Sized> {
-    pub(crate) maps: Maps<'m, M>,
+pub struct Reader<'m> {
+    pub(crate) maps: Maps<'m>,
     pub(crate) sizes: Sizes,
     pub(crate) tables: Tables,
     pub(crate) scopes: Scopes,
+    /// The old objects that the last reading found held.
+    pub(crate) live: Option<Live>,
+    /// A collection came between in every attempt.
+    pub(crate) disturbed: bool,
+    pub(crate) marking: usize,
 }
 
-impl<'m, M: Memory + ?Sized> Reader<'m, M> {
-    /// Finds and checks; refuses what it cannot prove.
-    pub fn open(memory: &'m M, metadata: &Metadata) -> Result<Self, Refusal> {
+impl<'m> Reader<'m> {
+    /// Finds and checks; refuses what it cannot prove. A heap that a collection was moving meanwhile is looked at again.
+    pub fn open(memory: &'m dyn Memory, metadata: &Metadata) -> Result<Self, Refusal> {
+        for _ in 1..ATTEMPTS {
+            match Self::attempt(memory, metadata) {
+                Err(Refusal::Unexplained { percent }) if percent >= MOVING_PERCENT => {}
+                opened => return opened,
+            }
+        }
+        Self::attempt(memory, metadata)
+    }
+
+    fn attempt(memory: &'m dyn Memory, metadata: &Metadata) -> Result<Self, Refusal> {
         let layout = Layout::published(metadata)?;
         let peek = Peek::new(memory);
         let pages = Pages::find(&peek)?;
@@ -49,9 +70,20 @@ impl<'m, M: Memory + ?Sized> Reader<'m, M> {
             sizes,
             tables: Tables::default(),
             scopes: Scopes::default(),
+            live: None,
+            disturbed: false,
+            marking: MARKING,
         };
         reader.calibrate()?;
         Ok(reader)
+    }
+
+    /// Sets how many bytes may be spent on telling what is held from what is dead (3 % of the heap's size). A larger heap
+    /// is counted with what died since its last major collection.
+    #[must_use]
+    pub const fn with_marking(mut self, bytes: usize) -> Self {
+        self.marking = bytes;
+        self
     }
 
     /// Pages of one isolate that are walked whole.
@@ -94,6 +126,7 @@ impl<'m, M: Memory + ?Sized> Reader<'m, M> {
         {
             learned.presume(instance_type, self.maps.layout.types.fixed_array);
         }
+        learned.set_tables(tables.map, tables.set);
         self.sizes = learned;
         self.tables = tables;
         self.tables.free = self.sizes.free_type();
@@ -116,14 +149,14 @@ impl Visit for Nothing {
     }
 }
 
-struct Calibrate<'c, 'm, M: Memory + ?Sized> {
-    maps: &'c Maps<'m, M>,
+struct Calibrate<'c, 'm> {
+    maps: &'c Maps<'m>,
     sizes: &'c Sizes,
     learned: &'c mut Sizes,
     tables: Tables,
 }
 
-impl<M: Memory + ?Sized> Calibrate<'_, '_, M> {
+impl Calibrate<'_, '_> {
     /// The type of a dictionary-mode object's properties; those of the global object are another's.
     fn dictionary_of(&self, object: &Object<'_>) -> Result<Option<u16>, Refusal> {
         if object.info.instance_type != self.maps.layout.types.js_object {
@@ -151,7 +184,7 @@ impl<M: Memory + ?Sized> Calibrate<'_, '_, M> {
     }
 }
 
-impl<M: Memory + ?Sized> Visit for Calibrate<'_, '_, M> {
+impl Visit for Calibrate<'_, '_> {
     fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
         let types = &self.maps.layout.types;
         let instance_type = object.info.instance_type;

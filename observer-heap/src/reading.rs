@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::histogram::{Isolate, Tally};
 use crate::maps::{MapId, MapInfo};
-use crate::memory::Memory;
 use crate::names::Function;
 use crate::reader::Reader;
 use crate::refusal::Refusal;
@@ -147,6 +146,9 @@ pub struct Summary {
     pub pending_promises: u64,
     /// Free bytes inside old pages, left out.
     pub free_bytes: u64,
+    /// Bytes of old objects that nothing holds: they wait for a major collection and are left out. `None` when they were
+    /// not told apart; then they are counted, and every number is an upper bound.
+    pub dead_bytes: Option<u64>,
     /// Code pages' bytes.
     pub code_bytes: u64,
     /// Bytes of the young generation's pages in use, and the share of them that was reachable and counted.
@@ -166,18 +168,23 @@ pub struct Reading {
     pub rows: Vec<Row>,
     /// One for each isolate.
     pub isolates: Vec<Summary>,
+    /// Collections moved objects in every attempt to read: some may be missing, or counted twice.
+    pub disturbed: bool,
     /// The largest collections, by bytes.
     pub collections: Vec<Collection>,
 }
 
 type Key = (Kind, String, Option<String>, Option<u32>);
 
-impl<M: Memory + ?Sized> Reader<'_, M> {
+impl Reader<'_> {
     /// Reads and counts everything once.
-    pub fn read(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Reading, Refusal> {
+    pub fn read(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Reading, Refusal> {
         let mut counted = self.count(progress)?;
-        counted.sort_by_key(|isolate| std::cmp::Reverse(isolate.coverage.explained));
-        let mut reading = Reading::default();
+        counted.sort_by_key(|isolate| std::cmp::Reverse(isolate.by_map.iter().map(|tally| tally.bytes).sum::<u64>()));
+        let mut reading = Reading {
+            disturbed: self.disturbed,
+            ..Reading::default()
+        };
         for (index, isolate) in counted.iter().enumerate() {
             reading.isolates.push(summary(isolate));
             self.rows(index, isolate, &mut reading.rows)?;
@@ -342,6 +349,7 @@ fn summary(isolate: &Isolate) -> Summary {
         set_entries: isolate.set_entries,
         pending_promises: isolate.pending_promises,
         free_bytes: isolate.free,
+        dead_bytes: isolate.dead,
         code_bytes: isolate.code,
         young_page_bytes: isolate.young_pages,
         young_live_bytes: isolate.young_live,

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::maps::{ByAddress, MapInfo, Maps};
-use crate::memory::Memory;
 use crate::pages::Pages;
 use crate::peek::{STRONG, TAG_MASK};
 use crate::reader::{Reader, Tables};
@@ -61,8 +60,8 @@ struct Node {
 }
 
 /// The objects of the level below, and what was found to own them.
-struct Level<'l, 'm, M: Memory + ?Sized> {
-    maps: &'l Maps<'m, M>,
+struct Level<'l, 'm> {
+    maps: &'l Maps<'m>,
     tables: Tables,
     filter: Vec<u64>,
     nodes: &'l mut ByAddress<Node>,
@@ -75,7 +74,7 @@ fn filter_bit(address: u64) -> (usize, u64) {
     ((bit / 64) as usize, 1 << (bit % 64))
 }
 
-impl<M: Memory + ?Sized> Reader<'_, M> {
+impl Reader<'_> {
     /// How the objects of these rows are held: up to `each` of each row are followed. The rows must be of a reading by
     /// this reader. `progress` is told levels searched.
     pub fn holders(
@@ -218,7 +217,7 @@ fn route(from: u64, nodes: &ByAddress<Node>) -> (Vec<Edge>, bool) {
     (edges, rooted)
 }
 
-impl<M: Memory + ?Sized> Level<'_, '_, M> {
+impl Level<'_, '_> {
     #[inline]
     fn scan(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) {
         let weak_keys = Some(object.info.instance_type) == self.tables.weak;
@@ -252,7 +251,7 @@ impl<M: Memory + ?Sized> Level<'_, '_, M> {
     }
 }
 
-impl<M: Memory + ?Sized> Visit for Level<'_, '_, M> {
+impl Visit for Level<'_, '_> {
     fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
         if object.slots && self.maps.holds(object.info.instance_type) {
             self.scan(object, 0, object.words);

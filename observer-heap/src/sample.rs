@@ -1,8 +1,8 @@
 //! Walks the heap, produces addresses of some objects of each row, spread evenly over its bytes, so that one large array
 //! weighs as much as the many small ones beside it.
 
+use crate::live::Live;
 use crate::maps::{ByAddress, Maps};
-use crate::memory::Memory;
 use crate::peek::strong;
 use crate::reader::Reader;
 use crate::reading::Row;
@@ -29,11 +29,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn of_rows<M: Memory + ?Sized>(
-        reader: &Reader<'_, M>,
-        rows: &[&Row],
-        each: usize,
-    ) -> Result<Self, Refusal> {
+    pub(crate) fn of_rows(reader: &Reader<'_>, rows: &[&Row], each: usize) -> Result<Self, Refusal> {
         let mut sample = Self {
             groups: vec![Vec::new(); rows.len()],
             each: each.max(1),
@@ -57,12 +53,14 @@ impl Sample {
                 sample.by_suspended.insert(function, group as u32);
             }
         }
+        let live = reader.live.as_ref();
         for heap in reader.maps.pages.heaps() {
             sample.young = false;
             reader.walk(
                 heap,
                 &mut Sorting {
                     maps: &reader.maps,
+                    live,
                     sample: &mut sample,
                 },
                 &mut |_| {},
@@ -100,12 +98,14 @@ impl Sample {
 }
 
 /// Sorts objects into the groups of a sample.
-struct Sorting<'s, 'm, M: Memory + ?Sized> {
-    maps: &'s Maps<'m, M>,
+struct Sorting<'s, 'm> {
+    maps: &'s Maps<'m>,
+    /// Dead objects, which nothing holds, are not followed.
+    live: Option<&'s Live>,
     sample: &'s mut Sample,
 }
 
-impl<M: Memory + ?Sized> Visit for Sorting<'_, '_, M> {
+impl Visit for Sorting<'_, '_> {
     fn young_begins(&mut self) {
         self.sample.young = true;
         self.sample.old = self.sample.groups.iter().map(Vec::len).collect();
@@ -127,7 +127,9 @@ impl<M: Memory + ?Sized> Visit for Sorting<'_, '_, M> {
         } else {
             None
         };
-        if let Some(group) = group {
+        if let Some(group) = group
+            && (self.sample.young || self.live.is_none_or(|live| live.holds(object.address)))
+        {
             self.sample.take(group, object.address, object.size);
         }
         Ok(())

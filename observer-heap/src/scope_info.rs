@@ -6,7 +6,6 @@
 //! long as they do not stand before the names), the outer ScopeInfo.
 
 use crate::maps::Maps;
-use crate::memory::Memory;
 use crate::peek::{smi, strong};
 use crate::refusal::Refusal;
 
@@ -35,7 +34,7 @@ enum Word {
     Other,
 }
 
-impl<M: Memory + ?Sized> Maps<'_, M> {
+impl Maps<'_> {
     pub(crate) fn scope_info(&self, address: u64) -> Result<ScopeInfo, Refusal> {
         let first = u64::from(self.layout.scope_first_vars);
         let Some(locals) = self.scope_locals(address)? else {

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 
 use crate::maps::ByAddress;
-use crate::memory::Memory;
 use crate::names::Function;
 use crate::peek::strong;
 use crate::reader::Reader;
@@ -27,7 +26,7 @@ impl Scopes {
     }
 }
 
-impl<M: Memory + ?Sized> Reader<'_, M> {
+impl Reader<'_> {
     /// The file a scope stands in, and its function's name when that is known.
     pub(crate) fn scope_of(&self, scope: u64) -> Result<(Option<String>, Option<String>), Refusal> {
         if self.scopes.inside.borrow().is_empty() {

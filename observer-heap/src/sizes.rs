@@ -67,6 +67,8 @@ pub(crate) struct Sizes {
     rules: BTreeMap<u16, Rule>,
     candidates: Vec<Rule>,
     votes: BTreeMap<u16, (u32, Vec<u32>)>,
+    /// Tables of Maps and Sets, once they are known.
+    tables: [Option<u16>; 2],
     /// By instance type, for the walk: BTreeMap lookups are too slow there.
     table: Vec<Option<Rule>>,
 }
@@ -105,6 +107,7 @@ impl Sizes {
             rules,
             candidates,
             votes: BTreeMap::new(),
+            tables: [None; 2],
             table: Vec::new(),
         };
         sizes.add_strings(layout);
@@ -139,6 +142,17 @@ impl Sizes {
 
     pub(crate) fn rule(&self, instance_type: u16) -> Option<Rule> {
         self.table.get(usize::from(instance_type)).copied().flatten()
+    }
+
+    /// Names the tables of Maps and of Sets.
+    pub(crate) const fn set_tables(&mut self, map: Option<u16>, set: Option<u16>) {
+        self.tables = [map, set];
+    }
+
+    /// Whether this is a Map's or Set's table that was replaced by a larger or tidier one: its first element is then no
+    /// number but the next table, and its entries are history (src/objects/ordered-hash-table.h).
+    pub(crate) fn is_obsolete(&self, instance_type: u16, words: &[[u8; 8]]) -> bool {
+        self.tables.contains(&Some(instance_type)) && words.get(2).is_some_and(|word| word[0] & 1 == 1)
     }
 
     /// Sizes a type like another unless its own rule was learned.

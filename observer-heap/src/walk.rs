@@ -2,11 +2,9 @@
 //! or not understood. Steps over an object's body, so that a map pointer inside of it is not taken for an object.
 
 use crate::maps::{MapId, MapInfo, Maps};
-use crate::memory::Memory;
 use crate::pages::{PAGE, Page};
 use crate::refusal::Refusal;
 use crate::sizes::Sizes;
-use crate::young::Step;
 
 /// One object, as far as it was read.
 pub(crate) struct Object<'b> {
@@ -47,6 +45,14 @@ pub(crate) trait Visit {
     fn young_begins(&mut self) {}
 }
 
+/// Chooses objects of one page, and is told about them.
+pub(crate) trait Choose: Visit {
+    /// The next object's word index from the area's start.
+    fn next(&mut self) -> Option<usize>;
+    /// Where the last one should begin, no object does: it moved, or never was one.
+    fn torn(&mut self);
+}
+
 /// Bytes of the pages walked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Coverage {
@@ -71,15 +77,15 @@ impl Coverage {
 }
 
 /// Walks pages through one window, reused.
-pub(crate) struct Walker<'w, 'm, M: Memory + ?Sized> {
-    pub(crate) maps: &'w Maps<'m, M>,
+pub(crate) struct Walker<'w, 'm> {
+    pub(crate) maps: &'w Maps<'m>,
     pub(crate) sizes: &'w Sizes,
     window: Vec<u8>,
     pub(crate) coverage: Coverage,
 }
 
-impl<'w, 'm, M: Memory + ?Sized> Walker<'w, 'm, M> {
-    pub(crate) fn new(maps: &'w Maps<'m, M>, sizes: &'w Sizes) -> Self {
+impl<'w, 'm> Walker<'w, 'm> {
+    pub(crate) fn new(maps: &'w Maps<'m>, sizes: &'w Sizes) -> Self {
         Self {
             maps,
             sizes,
@@ -103,7 +109,7 @@ impl<'w, 'm, M: Memory + ?Sized> Walker<'w, 'm, M> {
     }
 
     /// Visits only the objects that `step` chooses, until it chooses none.
-    pub(crate) fn chosen<V: Visit>(&mut self, page: &Page, step: &mut Step<'_, V>) -> Result<(), Refusal> {
+    pub(crate) fn chosen(&mut self, page: &Page, step: &mut impl Choose) -> Result<(), Refusal> {
         let length = page.area().min(PAGE) as usize;
         let mut window = std::mem::take(&mut self.window);
         self.maps.peek.memory.read(page.start, &mut window[..length])?;
@@ -189,7 +195,10 @@ impl<'w, 'm, M: Memory + ?Sized> Walker<'w, 'm, M> {
         if let Some(rule) = self.sizes.rule(info.instance_type)
             && let Some(size) = rule.size(words).filter(|&size| size <= room)
         {
-            return Ok((size, rule.has_slots()));
+            return Ok((
+                size,
+                rule.has_slots() && !self.sizes.is_obsolete(info.instance_type, words),
+            ));
         }
         let mut length = 1;
         while length < words.len() && self.maps.lookup(u64::from_le_bytes(words[length]))?.is_none() {

@@ -4,14 +4,14 @@
 //! Roots that are not in the heap (the stack, handles) are not followed: what only they hold is about to be dropped or
 //! promoted, and counted then.
 
+use crate::live::Live;
 use crate::maps::{ByAddress, Maps};
-use crate::memory::Memory;
 use crate::pages::{PAGE, Page, Space};
 use crate::peek::{STRONG, TAG_MASK};
 use crate::reader::Reader;
 use crate::refusal::Refusal;
 use crate::sizes::Sizes;
-use crate::walk::{Coverage, Object, Visit, Walker};
+use crate::walk::{Choose, Coverage, Object, Visit, Walker};
 
 /// Slots of the filter that tells most pointers apart from young ones by one load.
 const FILTER: usize = 1 << 12;
@@ -116,7 +116,7 @@ impl Young {
 
     /// Finds what the noted slots reach, as they are now: since they were noted a minor collection may have moved it.
     /// Returns whether nothing moved meanwhile.
-    fn trace<M: Memory + ?Sized>(&mut self, maps: &Maps<'_, M>, sizes: &Sizes) -> Result<bool, Refusal> {
+    fn trace(&mut self, maps: &Maps<'_>, sizes: &Sizes) -> Result<bool, Refusal> {
         for marks in &mut self.marks {
             marks.reached.fill(0);
             marks.visited.fill(0);
@@ -145,6 +145,7 @@ impl Young {
                         &mut Step {
                             young: self,
                             index,
+                            word: 0,
                             visit: &mut Nothing,
                         },
                     )?;
@@ -163,12 +164,7 @@ impl Young {
     }
 
     /// Visits every reachable object once; when a minor collection intervenes, everything is found anew.
-    fn visit<M: Memory + ?Sized>(
-        &mut self,
-        maps: &Maps<'_, M>,
-        sizes: &Sizes,
-        visit: &mut impl Visit,
-    ) -> Result<(), Refusal> {
+    fn visit(&mut self, maps: &Maps<'_>, sizes: &Sizes, visit: &mut impl Visit) -> Result<(), Refusal> {
         for _ in 0..ATTEMPTS {
             if self.trace(maps, sizes)? {
                 break;
@@ -183,6 +179,7 @@ impl Young {
                 &mut Step {
                     young: self,
                     index,
+                    word: 0,
                     visit,
                 },
             )?;
@@ -195,27 +192,37 @@ impl Young {
 pub(crate) struct Step<'y, V: Visit> {
     young: &'y mut Young,
     index: usize,
+    /// Word of the bit map from which on the next is looked for.
+    word: usize,
     visit: &'y mut V,
 }
 
-impl<V: Visit> Step<'_, V> {
-    /// The next object reached and not yet visited, as a word index from the area's start; marks it visited.
-    pub(crate) fn next(&mut self) -> Option<usize> {
+impl<V: Visit> Choose for Step<'_, V> {
+    /// The next object reached and not yet visited; marks it visited.
+    fn next(&mut self) -> Option<usize> {
         let marks = &mut self.young.marks[self.index];
-        let (word, open) = marks
-            .reached
-            .iter()
-            .zip(marks.visited.iter())
-            .map(|(r, v)| r & !v)
-            .enumerate()
-            .find(|(_, open)| *open != 0)?;
-        let bit = open.trailing_zeros();
-        marks.visited[word] |= 1 << bit;
-        let start = ((marks.page.start - marks.page.base) / 8) as usize;
-        (word * 64 + bit as usize).checked_sub(start)
+        loop {
+            while let (Some(reached), Some(visited)) = (marks.reached.get(self.word), marks.visited.get_mut(self.word))
+            {
+                let open = reached & !*visited;
+                if open != 0 {
+                    let bit = open.trailing_zeros();
+                    *visited |= 1 << bit;
+                    let start = ((marks.page.start - marks.page.base) / 8) as usize;
+                    return (self.word * 64 + bit as usize).checked_sub(start);
+                }
+                self.word += 1;
+            }
+            if !marks.pending {
+                return None;
+            }
+            // Objects before this one were reached meanwhile.
+            marks.pending = false;
+            self.word = 0;
+        }
     }
 
-    pub(crate) fn torn(&mut self) {
+    fn torn(&mut self) {
         self.young.torn += 1;
     }
 }
@@ -262,6 +269,26 @@ impl<V: Visit> Visit for Old<'_, V> {
     }
 }
 
+/// Visits young objects and notes what they reach among the old.
+struct Back<'b, V: Visit> {
+    live: &'b mut Live,
+    visit: &'b mut V,
+}
+
+impl<V: Visit> Visit for Back<'_, V> {
+    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        if object.slots {
+            self.live.reach(object.words);
+        }
+        self.visit.object(object)
+    }
+
+    fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
+        self.live.reach(words);
+        self.visit.more(object, first, words)
+    }
+}
+
 /// What a walk through one isolate saw besides objects.
 pub(crate) struct Walked {
     pub(crate) coverage: Coverage,
@@ -270,9 +297,51 @@ pub(crate) struct Walked {
     pub(crate) torn: u64,
 }
 
-impl<M: Memory + ?Sized> Reader<'_, M> {
-    /// Visits every object of an isolate that counts: old ones first, then the young ones they reach. `step` is told the
-    /// bytes of each old page.
+impl Reader<'_> {
+    /// Visits every object of an isolate that is held: old ones first, then the young ones they reach. `step` is told
+    /// the bytes of old objects visited.
+    pub(crate) fn walk_held(
+        &self,
+        heap: u64,
+        live: &mut Live,
+        visit: &mut impl Visit,
+        step: &mut dyn FnMut(u64),
+    ) -> Result<Walked, Refusal> {
+        let mut young = Young::new(self.maps.pages.pages.iter().filter(|page| page.heap == heap));
+        let mut walker = Walker::new(&self.maps, &self.sizes);
+        live.follow(
+            heap,
+            &mut walker,
+            self.tables,
+            &mut Old {
+                young: &mut young,
+                visit,
+            },
+            step,
+        )?;
+        visit.young_begins();
+        young.visit(&self.maps, &self.sizes, &mut Back { live, visit })?;
+        // What only young objects hold.
+        live.follow(
+            heap,
+            &mut walker,
+            self.tables,
+            &mut Old {
+                young: &mut young,
+                visit,
+            },
+            step,
+        )?;
+        let young_pages = young.marks.iter().map(|marks| marks.page.area()).sum();
+        Ok(Walked {
+            coverage: Coverage::default(),
+            young_pages,
+            torn: young.torn + live.torn(),
+        })
+    }
+
+    /// Visits every object of an isolate, dead ones too: old ones first, then the young ones they reach. `step` is told
+    /// the bytes of each old page.
     pub(crate) fn walk(&self, heap: u64, visit: &mut impl Visit, step: &mut dyn FnMut(u64)) -> Result<Walked, Refusal> {
         let mut young = Young::new(self.maps.pages.pages.iter().filter(|page| page.heap == heap));
         let mut walker = Walker::new(&self.maps, &self.sizes);

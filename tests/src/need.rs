@@ -29,6 +29,8 @@ pub enum Need {
     Node,
     /// A Node.js of this major version in the cache.
     NodeMajor(u32),
+    /// Debian's build of Node.js, V8 in a shared library, in the cache.
+    DebianNode,
     /// A Bun in the cache.
     Bun,
     /// The official OpenTelemetry protobuf classes.
@@ -63,6 +65,8 @@ pub fn missing(need: Need) -> Option<String> {
         Need::NodeMajor(major) => places::cached_node(major)
             .is_none()
             .then(|| format!("no Node.js {major} in the cache: `cargo xtask setup --node {major}`")),
+        Need::DebianNode => (!places::debian_node().join("usr/bin/node").is_file())
+            .then(|| "no Debian build of Node.js in the cache: docs/development.md says how".into()),
         Need::Bun => places::cached_bun()
             .is_none()
             .then(|| "no Bun in the cache: `cargo xtask setup --bun`".into()),

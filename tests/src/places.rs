@@ -62,6 +62,11 @@ pub fn cached_node(major: u32) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
+/// Where Debian's build of Node.js 18, with its libraries, is unpacked.
+pub fn debian_node() -> PathBuf {
+    cache().join("debian-18/root")
+}
+
 /// Bun, which is no Node.js, where it is in the cache.
 pub fn cached_bun() -> Option<PathBuf> {
     let path = cache().join("bun/node_modules/bun/bin/bun.exe");

@@ -114,6 +114,7 @@ fn thin(from: &Path, cgroup: &str, to: &Path) -> Result<(u64, u64)> {
             What::Process(facts) => within(&facts.cgroup),
             What::Vanished(process) => processes.contains(process),
             What::Sample(sample) => processes.contains(&sample.process),
+            What::Heap(answer) => processes.contains(&answer.process),
             What::OomKills { cgroup, .. } => within(cgroup),
             What::Kernel(event) => match event {
                 KernelEvent::Exec { process, .. }

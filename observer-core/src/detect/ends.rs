@@ -103,6 +103,7 @@ impl SlotDetector {
             attribution: None,
             comparison: None,
             blame: None,
+            diagnosis: None,
             gates: gates.iter().map(Outcome::gate).collect(),
             because: format!("{} {because}", runs.len()),
             runs: runs.iter().map(|run| run.summary(self.version.as_ref())).collect(),

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     exit::Cause,
     finding::{Ceiling, Confidence, RunSummary},
+    heap::Diagnosis,
     identity::Version,
     time::{BootTime, WallTime},
 };
@@ -141,6 +142,9 @@ pub struct Verdict {
     /// Which version introduced it; the engine adds it, which knows all slots of the workload.
     #[serde(default)]
     pub blame: Option<Blame>,
+    /// What grew in the heap by name, where it was read; the engine adds it.
+    #[serde(default)]
+    pub diagnosis: Option<Box<Diagnosis>>,
     /// Which gates decided, in the order they were evaluated.
     pub gates: Vec<Gate>,
     /// The reason in words.

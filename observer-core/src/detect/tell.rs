@@ -89,6 +89,7 @@ impl SlotDetector {
             attribution: None,
             comparison: None,
             blame: None,
+            diagnosis: None,
             gates: Vec::new(),
             because: because.to_owned(),
         }

@@ -188,6 +188,11 @@ impl Engine {
                     };
                 }
             }
+            let version = &container.run.subject.version;
+            verdict.diagnosis = match &state.heap.diagnosis {
+                Some((of, diagnosis)) if of == version => Some(Box::new(diagnosis.clone())),
+                _ => None,
+            };
         }
         verdict.because.push_str(&seen_with_gaps(container.run.away));
         let at = verdict.at;

@@ -135,6 +135,7 @@ impl Engine {
         self.point(id, &slot, point, out);
         self.near_ceiling(at, id, trend, out);
         self.trace(at, id, trend, out);
+        self.watch_heap(at, id, trend, out);
     }
 
     /// To the detector, or kept for it while the run before is being settled.

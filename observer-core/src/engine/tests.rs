@@ -1,6 +1,7 @@
 //! A small world for the engine: processes with cgroups that live and die by Inputs.
 
 mod exits;
+mod heaps;
 mod lives;
 mod many;
 mod names;
@@ -235,7 +236,7 @@ impl World {
                     Event::Gap(g) => g.reason.clone(),
                     Event::NearCeiling(n) => format!("{:.2}", n.ratio),
                     Event::Rollout(r) => r.to.0.clone(),
-                    Event::Leak(_) | Event::Misfit(_) => String::new(),
+                    Event::Leak(_) | Event::Misfit(_) | Event::Diagnosis(_) | Event::HeapRead(_) => String::new(),
                 };
                 format!("{} {what}", f.event.kind())
             })

@@ -8,6 +8,7 @@ use super::{ContainerId, pairs};
 use crate::{
     detect::{DetectConfig, SlotDetector},
     finding::{EndedRun, Finding, RunSummary},
+    heap::HeapWatch,
     identity::{Release, Slot, Workload},
     time::BootTime,
 };
@@ -50,6 +51,9 @@ pub(crate) struct SlotState {
     /// What was last said of its memory.
     #[serde(default)]
     pub(crate) said: Option<Box<Finding>>,
+    /// Readings of the current process's heap.
+    #[serde(default)]
+    pub(crate) heap: HeapWatch,
     pub(crate) last_active: BootTime,
 }
 
@@ -68,6 +72,7 @@ impl SlotState {
             findings: 0,
             misfit: None,
             said: None,
+            heap: HeapWatch::default(),
             last_active: at,
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     detect::{Forecast, Side, Verdict},
     exit::{End, OomKiller, signal_name},
     finding::{Ceiling, CeilingKind, Confidence, EndedRun, Event, OomScope, Restart},
+    heap::{Compared, Diagnosis},
     kernel::ExitStatus,
     semconv as name,
     time::SECOND,
@@ -65,6 +66,13 @@ pub(super) fn of(finding: &Finding) -> Attributes {
             list.maybe_text(name::ROLLOUT_FROM, rollout.from.as_ref().map(|v| v.0.as_str()));
             list.text(name::ROLLOUT_TO, &rollout.to.0);
             list.text(name::ROLLOUT_CHANGED, &rollout.changed);
+        }
+        Event::Diagnosis(diagnosis) => list.diagnosis(diagnosis),
+        Event::HeapRead(read) => {
+            list.bytes(name::PROCESS_PID, Some(u64::from(read.pid)));
+            list.float(name::HEAP_READ_DURATION, read.took_ns as f64 / SECOND as f64);
+            list.bytes(name::HEAP_READ_BYTES, Some(read.bytes));
+            list.maybe_text(name::HEAP_NOT_READ, read.not_read.as_deref());
         }
         Event::Gap(gap) => {
             list.float(name::GAP_DURATION, gap.to.since(gap.from) as f64 / SECOND as f64);
@@ -231,6 +239,9 @@ impl List {
             ];
             self.side(&comparison.after, after, name::AFTER_LIFETIME);
         }
+        if let Some(diagnosis) = &verdict.diagnosis {
+            self.diagnosis(diagnosis);
+        }
         let gates = verdict.gates.iter().map(|gate| {
             let held = if gate.held { "held" } else { "failed" };
             Value::Text(format!(
@@ -240,6 +251,31 @@ impl List {
         });
         self.list(name::LEAK_GATES, gates.collect());
         self.text(name::LEAK_REASON, &verdict.because);
+    }
+
+    fn diagnosis(&mut self, diagnosis: &Diagnosis) {
+        if let Some(culprit) = diagnosis.culprit() {
+            self.text(name::HEAP_CULPRIT, &culprit.what);
+            self.maybe_text(name::HEAP_CULPRIT_PLACE, culprit.place.as_deref());
+            self.bytes(name::HEAP_CULPRIT_BEFORE, Some(culprit.count.0));
+            self.bytes(name::HEAP_CULPRIT_COUNT, Some(culprit.count.1));
+            self.bytes(name::HEAP_CULPRIT_BYTES, Some(culprit.bytes));
+            if !culprit.held_by.is_empty() {
+                self.text(name::HEAP_CULPRIT_HELD_BY, &culprit.held_by.join(" -> "));
+            }
+        }
+        let growers = diagnosis.growers.iter().map(|grower| Value::Text(grower.sentence()));
+        self.list(name::HEAP_GROWERS, growers.collect());
+        self.bytes(name::HEAP_GROWN, Some(diagnosis.grown));
+        self.float(name::HEAP_EXPLAINED, diagnosis.explained);
+        self.bool(name::HEAP_EXACT, diagnosis.exact);
+        match &diagnosis.compared {
+            Compared::Times(seconds) => self.float(name::HEAP_APART, *seconds),
+            Compared::Versions(from, to) => {
+                self.maybe_text(name::HEAP_VERSION_FROM, from.as_ref().map(|v| v.0.as_str()));
+                self.maybe_text(name::HEAP_VERSION_TO, to.as_ref().map(|v| v.0.as_str()));
+            }
+        }
     }
 
     fn runs(&mut self, verdict: &Verdict) {

@@ -8,6 +8,7 @@ use crate::{
     detect::{State, Verdict},
     exit::Cause,
     finding::{Ceiling, CeilingKind, Confidence, Event, HeapOom, NearCeiling, OomKill, OomScope, Restart},
+    heap::{Compared, Diagnosis},
     time::SECOND,
 };
 
@@ -32,6 +33,16 @@ pub(super) fn of(finding: &Finding) -> String {
                 .map_or_else(String::new, |from| format!(" after {}", from.0));
             format!("{who} runs version {}{from} ({})", rollout.to.0, rollout.changed)
         }
+        Event::Diagnosis(diagnosis) => diagnosed(who, &version, diagnosis),
+        Event::HeapRead(read) => match &read.not_read {
+            None => format!(
+                "the heap of {who} (pid {}) was read from outside: {} in {}",
+                read.pid,
+                units::bytes(read.bytes),
+                units::seconds(read.took_ns as f64 / SECOND as f64)
+            ),
+            Some(reason) => format!("the heap of {who} (pid {}) was not read: {reason}", read.pid),
+        },
         Event::Gap(gap) => {
             let lasted = units::seconds(gap.to.since(gap.from) as f64 / SECOND as f64);
             let lost = if gap.lost > 0 {
@@ -198,6 +209,9 @@ fn leak(who: &str, version: &str, verdict: &Verdict) -> String {
         }
         _ => {}
     }
+    if let Some(culprit) = verdict.diagnosis.as_ref().and_then(|diagnosis| diagnosis.culprit()) {
+        let _ = write!(text, "; what grows: {}", culprit.sentence());
+    }
     if verdict.state != State::Confirmed
         && let Some(ceiling) = verdict.ceiling
     {
@@ -216,6 +230,30 @@ fn leak(who: &str, version: &str, verdict: &Verdict) -> String {
             units::seconds(forecast.p10),
             units::seconds(forecast.p90)
         );
+    }
+    text
+}
+
+fn diagnosed(who: &str, version: &str, diagnosis: &Diagnosis) -> String {
+    let upper = if diagnosis.exact { "" } else { " (upper bounds)" };
+    let mut text = match &diagnosis.compared {
+        Compared::Times(seconds) => format!("{who}{version} holds more than {} ago{upper}", units::seconds(*seconds)),
+        Compared::Versions(from, _) => {
+            let from = from.as_ref().map_or("an earlier version", |from| from.0.as_str());
+            format!("{who}{version} holds what {from} did not{upper}")
+        }
+    };
+    match diagnosis.culprit().or(diagnosis.growers.first()) {
+        Some(grower) => {
+            let _ = write!(
+                text,
+                ": {}; {} of the growth by {} is under the application's own names",
+                grower.sentence(),
+                units::percent(diagnosis.explained),
+                units::bytes(diagnosis.grown)
+            );
+        }
+        None => text.push_str(": nothing that has a name"),
     }
     text
 }

@@ -2,6 +2,7 @@
 //! with them, answers its wishes, and hands its findings to the exporters.
 
 mod clock;
+mod heaps;
 mod inspector;
 mod intake;
 mod keep;

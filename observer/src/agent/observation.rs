@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     clock,
+    heaps::Heaps,
     inspector::{Inspector, Wish},
     intake::Outlet,
     keep::Keeper,
@@ -41,6 +42,7 @@ pub(super) struct Observation {
     pub(super) sampling: Sampling,
     /// The host's name.
     pub(super) host: String,
+    pub(super) heaps: Heaps,
     /// The start, on both clocks.
     pub(super) began: Anchor,
     /// Each hook's rung.
@@ -99,6 +101,7 @@ impl Observation {
         match request {
             Request::Inspect(key) => self.inspector.ask(Wish::Inspect(key)),
             Request::OomKills { cgroup } => self.inspector.ask(Wish::OomKills(cgroup)),
+            Request::ReadHeap(wish) => self.heaps.ask(wish),
             watching @ (Request::Watch { .. } | Request::Unwatch(_) | Request::Trace { .. }) => {
                 self.sampling.ask(watching);
             }

@@ -96,8 +96,8 @@ impl Thread {
                     self.intake.losses().add("watch", "growth", 1);
                 }
             }
-            // Answered by the inspector.
-            Request::Inspect(_) | Request::OomKills { .. } => {}
+            // Answered by others.
+            Request::Inspect(_) | Request::OomKills { .. } | Request::ReadHeap(_) => {}
         }
     }
 

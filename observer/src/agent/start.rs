@@ -10,8 +10,8 @@ use tokio::{
 };
 
 use super::{
-    clock, inspector::Inspector, intake, keep::Keeper, observation::Observation, order::Order, pods, pulse::Pulse,
-    rings, sampling::Sampling, scan::Scanner, serve,
+    clock, heaps::Heaps, inspector::Inspector, intake, keep::Keeper, observation::Observation, order::Order, pods,
+    pulse::Pulse, rings, sampling::Sampling, scan::Scanner, serve,
 };
 use crate::{
     command::say,
@@ -133,6 +133,8 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
             intake.clone(),
         )
         .map_err(system("start a thread"))?,
+        heaps: Heaps::start(Arc::clone(&procfs), config.heap_bandwidth, intake.clone())
+            .map_err(system("start a thread"))?,
         sampling: Sampling::start(
             sampler,
             kernel,

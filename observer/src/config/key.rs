@@ -70,6 +70,21 @@ pub const KEYS: &[Key] = &[
         "Shrinks detection's time spans, for a leak compressed in time such as the demo's: 0.0001 to 1 [default: 1]",
     ),
     key(
+        "heap-workloads",
+        "NAME,...",
+        "Services whose heap may be read from outside when they grow (names and counts only); * is all [default: none]",
+    ),
+    key(
+        "heap-interval",
+        "DURATION",
+        "The least time between two readings of one container's heap: 1s to 168h [default: 1h]",
+    ),
+    key(
+        "heap-bandwidth",
+        "BYTES",
+        "Bytes of a heap read in a second at most, such as 256MiB [default: 256MiB]",
+    ),
+    key(
         "record",
         "FILE",
         "Write every input of the engine to FILE, gzipped where it ends in .gz, for `observer replay`",

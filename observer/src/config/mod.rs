@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use observer_core::input::Settings;
+use observer_core::{heap::HeapSettings, input::Settings};
 
 pub mod key;
 mod layer;
@@ -97,6 +97,8 @@ pub struct Config {
     pub max_processes: usize,
     /// Settings that shape findings: they stand in the recording.
     pub settings: Settings,
+    /// Bytes of a process's heap read in a second at most.
+    pub heap_bandwidth: u64,
     /// Recording file.
     pub record: Option<PathBuf>,
     /// Findings on standard output.
@@ -209,7 +211,21 @@ fn validate(
         settings: Settings {
             near_ceiling_ratio: reader.read("near-ceiling", 0.8, |text| value::number(text, 0.1..=0.99)),
             time_scale: reader.read("time-scale", 1.0, |text| value::number(text, 0.0001..=1.0)),
+            heap: HeapSettings {
+                workloads: reader.read("heap-workloads", Vec::new(), |text| {
+                    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+                    Ok(names.map(str::to_owned).collect())
+                }),
+                interval_s: reader
+                    .read("heap-interval", seconds(3600), |text| {
+                        value::duration(text, seconds(1)..=seconds(7 * 86_400))
+                    })
+                    .as_secs_f64(),
+            },
         },
+        heap_bandwidth: reader.read("heap-bandwidth", 256 << 20, |text| {
+            value::bytes(text, 1 << 20..=1 << 36)
+        }) as u64,
         record: reader.read("record", None, |text| path(text).map(Some)),
         output: reader.read("output", OutputFormat::Auto, |text| {
             use OutputFormat::{Auto, Human, Json};

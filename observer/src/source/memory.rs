@@ -9,7 +9,6 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 
-use object::read::ReadCache;
 use observer_heap::{Memory, MemoryError, Metadata, MetadataError, Refusal, Region};
 
 const PAGE: u64 = 4096;
@@ -127,19 +126,11 @@ impl LiveMemory {
 
 impl Memory for LiveMemory {
     fn regions(&self) -> Result<Vec<Region>, MemoryError> {
-        let maps =
-            File::open(format!("/proc/{}/maps", self.pid)).map_err(|e| refused(self.pid, "/proc/PID/maps", e))?;
-        let mut regions: Vec<Region> = Vec::new();
-        for line in BufReader::new(maps).lines() {
-            let line = line.map_err(|e| refused(self.pid, "/proc/PID/maps", e))?;
-            let Some(region) = anonymous(&line) else { continue };
-            match regions.last_mut() {
-                // A guard page or a change of permission splits what V8 reserved as one.
-                Some(last) if last.end == region.start && last.executable == region.executable => last.end = region.end,
-                _ => regions.push(region),
-            }
-        }
-        Ok(regions)
+        self.mapped(anonymous)
+    }
+
+    fn writable(&self) -> Result<Vec<Region>, MemoryError> {
+        self.mapped(writable)
     }
 
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize, MemoryError> {
@@ -161,10 +152,29 @@ impl Memory for LiveMemory {
     }
 }
 
+impl LiveMemory {
+    /// The mappings that `choose` makes regions of.
+    fn mapped(&self, choose: fn(&str) -> Option<Region>) -> Result<Vec<Region>, MemoryError> {
+        let maps =
+            File::open(format!("/proc/{}/maps", self.pid)).map_err(|e| refused(self.pid, "/proc/PID/maps", e))?;
+        let mut regions: Vec<Region> = Vec::new();
+        for line in BufReader::new(maps).lines() {
+            let line = line.map_err(|e| refused(self.pid, "/proc/PID/maps", e))?;
+            let Some(region) = choose(&line) else { continue };
+            match regions.last_mut() {
+                // A guard page or a change of permission splits what V8 reserved as one.
+                Some(last) if last.end == region.start && last.executable == region.executable => last.end = region.end,
+                _ => regions.push(region),
+            }
+        }
+        Ok(regions)
+    }
+}
+
 /// What the process's V8 publishes about itself: from its executable, or from the libnode it has mapped.
 pub fn metadata(pid: u32) -> Result<Metadata, Refusal> {
     let exe = File::open(format!("/proc/{pid}/exe")).map_err(|e| refused(pid, "/proc/PID/exe", e))?;
-    match Metadata::parse(&ReadCache::new(exe)) {
+    match Metadata::of_file(exe) {
         Err(MetadataError::NotPublished) => {}
         parsed => return Ok(parsed?),
     }
@@ -179,7 +189,7 @@ pub fn metadata(pid: u32) -> Result<Metadata, Refusal> {
         {
             // The path is that of the process's own root, which may be a container's.
             let library = File::open(format!("/proc/{pid}/root{path}")).map_err(|e| refused(pid, "libnode.so", e))?;
-            return Ok(Metadata::parse(&ReadCache::new(library))?);
+            return Ok(Metadata::of_file(library)?);
         }
     }
     Err(MetadataError::NotPublished.into())
@@ -202,6 +212,22 @@ fn anonymous(line: &str) -> Option<Region> {
         end: u64::from_str_radix(end, 16).ok()?,
         executable: permissions.get(2) == Some(&b'x'),
     })
+}
+
+/// The region of a line of /proc/PID/maps, if it is private and can be written: with C's heap, stacks and programs' data.
+fn writable(line: &str) -> Option<Region> {
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let permissions = fields.next()?.as_bytes();
+    (permissions.starts_with(b"rw") && permissions.get(3) == Some(&b'p'))
+        .then(|| {
+            Some(Region {
+                start: u64::from_str_radix(start, 16).ok()?,
+                end: u64::from_str_radix(end, 16).ok()?,
+                executable: false,
+            })
+        })
+        .flatten()
 }
 
 fn refused(pid: u32, what: &'static str, source: io::Error) -> MemoryError {

@@ -11,6 +11,11 @@ use super::{screen::Screen, stage::SERVICES};
 pub(super) const CONFIRMED: &str = "observer.memory.leak_confirmed";
 /// Events that accuse somebody: `suspected` is a note, not an accusation.
 const ACCUSATIONS: [&str; 2] = ["observer.memory.leak_likely", CONFIRMED];
+const DIAGNOSIS: &str = "observer.memory.diagnosis";
+const GROWERS: &str = "observer.heap.growers";
+/// What leaks, by its name in the fixture's source, and what holds it.
+const CULPRIT: &str = "onUserMessage()";
+const HOLDER: &str = "EventEmitter._events";
 const OOM_KILL: &str = "observer.process.oom_kill";
 
 /// The service a finding or a record is about.
@@ -76,6 +81,14 @@ pub(super) fn rule(findings: &[Value], delivered: &[Value], replayed: &[String],
             ));
         }
     }
+    let named = culprit(findings);
+    lines.push((
+        named.is_some(),
+        match &named {
+            Some(_) => format!("the leak has a name: {CULPRIT}, read from the heap of a process that went on running"),
+            None => format!("no diagnosis named {CULPRIT} and what holds it"),
+        },
+    ));
     let ids = |values: &[Value]| -> BTreeSet<String> {
         values
             .iter()
@@ -93,6 +106,20 @@ pub(super) fn rule(findings: &[Value], delivered: &[Value], replayed: &[String],
         "replaying the recording gives the same findings, byte for byte".to_owned(),
     ));
     Ruling(lines)
+}
+
+/// The sentence of the diagnosis that names the leaking function and its holder, the last one made.
+pub(super) fn culprit(findings: &[Value]) -> Option<String> {
+    let diagnoses = findings
+        .iter()
+        .filter(|finding| service(finding) == SERVICES[0].name && finding["event"] == DIAGNOSIS);
+    let named = diagnoses
+        .filter_map(|finding| finding["attributes"][GROWERS].as_array())
+        .flatten();
+    named
+        .filter_map(Value::as_str)
+        .rfind(|grower| grower.starts_with(CULPRIT) && grower.contains(HOLDER))
+        .map(str::to_owned)
 }
 
 /// One line per event and service, as the receiver has them.

@@ -2,6 +2,7 @@
 //! it, its verdict, and a failure if the verdict is missing or falls on somebody innocent.
 
 mod court;
+mod report;
 mod screen;
 mod seen;
 mod stage;
@@ -18,6 +19,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use observer_core::Input;
 use observer_tests::{
     agent::{self, Tail},
     app, need,
@@ -26,6 +28,7 @@ use serde_json::Value;
 
 use self::{
     court::{Ruling, is_accusation, service},
+    report::Report,
     screen::Screen,
     seen::Everything,
     stage::{SERVICES, Stage},
@@ -179,6 +182,18 @@ fn conclude(stage: Stage, screen: &mut Screen, options: &Options) -> Result<Ruli
     let delivered = receiver.logs(findings.len());
     court::show_delivery(screen, &delivered);
 
+    screen.heading("The incident's report: before the fix, and after");
+    let text = std::fs::read_to_string(&stopped.recording).context("cannot read the recording")?;
+    let inputs: Vec<Input> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let column = |name| Report::of(inputs.iter(), name);
+    let (before, after) = (SERVICES[0].name, SERVICES[1].name);
+    for line in report::table((before, &column(before)), (after, &column(after))) {
+        screen.say(&line);
+    }
+
     let ruling = court::rule(&findings, &delivered, &replayed(&recording)?, &stopped.findings);
     screen.heading("Verdict");
     for (passed, line) in ruling.lines() {
@@ -187,7 +202,11 @@ fn conclude(stage: Stage, screen: &mut Screen, options: &Options) -> Result<Ruli
         } else {
             screen.paint("1;31", "✗")
         };
-        screen.say(&format!("  {mark} {line}"));
+        screen.verdict(&mark, line);
+    }
+    if let Some(culprit) = court::culprit(&findings) {
+        screen.heading("What leaks");
+        screen.verdict("", &culprit);
     }
     screen.say("");
     if let Some(keep) = &options.keep {

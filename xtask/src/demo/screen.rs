@@ -79,6 +79,14 @@ impl Screen {
         }
     }
 
+    /// A line of the verdict, behind its mark.
+    pub(super) fn verdict(&mut self, mark: &str, text: &str) {
+        for (index, line) in wrap(text, self.width - 6).into_iter().enumerate() {
+            let mark = if index == 0 && !mark.is_empty() { mark } else { " " };
+            self.say(&format!("  {mark} {line}"));
+        }
+    }
+
     /// The table of services, in place of the last one.
     pub(super) fn table(&mut self, seen: &Everything, waiting_for: &str) {
         if !self.terminal {

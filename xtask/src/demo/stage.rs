@@ -79,6 +79,8 @@ impl Stage {
         let mut command = agent::command(&["run", "--output", "json", "--sample-interval", "1s"]);
         command
             .args(["--time-scale", TIME_SCALE])
+            // Consent to have the heaps read from outside, and an hour's budget in this time scale.
+            .args(["--heap-workloads", "chat,chat-fixed,catalogue", "--heap-interval", "3s"])
             .args(["--otlp-endpoint", &receiver.endpoint()]);
         let agent = Agent::spawn(&mut command).context("the agent")?;
         Ok(Self {

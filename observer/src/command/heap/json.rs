@@ -25,7 +25,7 @@ pub(super) fn reading(out: &mut impl Write, pid: u32, reading: &Reading, held: &
         .collect();
     write(
         out,
-        &json!({ "pid": pid, "isolates": isolates, "rows": rows, "largest_collections": collections }),
+        &json!({ "pid": pid, "disturbed": reading.disturbed, "isolates": isolates, "rows": rows, "largest_collections": collections }),
     )
 }
 
@@ -115,6 +115,7 @@ fn summary(s: &Summary) -> Value {
         "set_entries": s.set_entries,
         "pending_promises": s.pending_promises,
         "free_bytes": s.free_bytes,
+        "dead_bytes": s.dead_bytes,
         "code_bytes": s.code_bytes,
         "young_page_bytes": s.young_page_bytes,
         "young_live_bytes": s.young_live_bytes,

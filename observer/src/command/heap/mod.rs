@@ -62,7 +62,7 @@ struct Process {
 
 impl Process {
     /// Pages come and go: each reading finds them anew.
-    fn open(&self) -> anyhow::Result<Reader<'_, LiveMemory>> {
+    fn open(&self) -> anyhow::Result<Reader<'_>> {
         Reader::open(&self.live, &self.metadata)
             .with_context(|| format!("the heap of process {} is not read", self.pid))
     }
@@ -70,7 +70,7 @@ impl Process {
 
 fn table(out: &mut impl Write, args: &HeapArgs, process: &Process) -> anyhow::Result<Exit> {
     let mut reader = process.open()?;
-    let mut reading = read(&reader)?;
+    let mut reading = read(&mut reader)?;
     let shown = args.top.min(reading.rows.len());
     table::order(&mut reading.rows);
     reader.lines(reading.rows.iter_mut().take(shown))?;
@@ -86,7 +86,7 @@ fn table(out: &mut impl Write, args: &HeapArgs, process: &Process) -> anyhow::Re
 
 fn retainers(out: &mut impl Write, args: &HeapArgs, process: &Process, what: &str) -> anyhow::Result<Exit> {
     let mut reader = process.open()?;
-    let mut reading = read(&reader)?;
+    let mut reading = read(&mut reader)?;
     let wanted = what.strip_suffix("()").unwrap_or(what);
     table::order(&mut reading.rows);
     let mut rows: Vec<Row> = reading
@@ -113,17 +113,17 @@ fn retainers(out: &mut impl Write, args: &HeapArgs, process: &Process, what: &st
 }
 
 fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duration) -> anyhow::Result<Exit> {
-    let before = read(&process.open()?)?;
+    let before = read(&mut process.open()?)?;
     say(format_args!(
         "reading again in {0} s and {1} s",
         apart.as_secs_f32() / 2.0,
         apart.as_secs_f32()
     ));
     wait(process.pid, apart / 2)?;
-    let middle = read(&process.open()?)?;
+    let middle = read(&mut process.open()?)?;
     wait(process.pid, apart / 2)?;
     let mut reader = process.open()?;
-    let after = read(&reader)?;
+    let after = read(&mut reader)?;
     let mut growth = Growth::between(&before, Some(&middle), &after);
     growth.grown.truncate(args.top);
     reader.lines(growth.grown.iter_mut().map(|grown| &mut grown.row))?;
@@ -152,7 +152,7 @@ fn progress(level: usize) {
 }
 
 /// One reading; on a terminal, heaps that take longer than a moment tell how far it is.
-fn read(reader: &Reader<'_, LiveMemory>) -> anyhow::Result<Reading> {
+fn read(reader: &mut Reader<'_>) -> anyhow::Result<Reading> {
     let terminal = std::io::stderr().is_terminal();
     let mut next = Instant::now() + Duration::from_millis(500);
     let mut told = false;
@@ -209,14 +209,6 @@ fn duration(text: &str) -> Result<Duration, String> {
         .checked_mul(milliseconds)
         .map(Duration::from_millis)
         .ok_or_else(|| "too long".to_owned())
-}
-
-/// Where a row's function or class stands, as an editor would open it.
-fn place(row: &Row) -> String {
-    let Some(file) = &row.file else { return String::new() };
-    let file = file.strip_prefix("file://").unwrap_or(file);
-    row.line
-        .map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"))
 }
 
 #[cfg(test)]

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use observer_heap::{Growth, Holders, Kind, Origin, Reading, Row, Summary};
 
-use super::place;
-
 /// Sorts the rows for the table: the application's names first, V8's own last.
 pub(super) fn order(rows: &mut [Row]) {
     rows.sort_by(|a, b| {
@@ -36,8 +34,8 @@ pub(super) fn reading(out: &mut impl Write, reading: &Reading, held: &[Holders],
             "{:>10} {:>12}  {:<38} {}",
             row.tally.count,
             row.tally.bytes,
-            title(row),
-            place(row)
+            row.title(),
+            row.place().unwrap_or_default()
         )?;
     }
     if shown < reading.rows.len() {
@@ -69,8 +67,8 @@ pub(super) fn retainers(out: &mut impl Write, rows: &[Row], held: &[Holders]) ->
             "{:>10} {:>12}  {:<38} {}",
             row.tally.count,
             row.tally.bytes,
-            title(row),
-            place(row)
+            row.title(),
+            row.place().unwrap_or_default()
         )?;
         paths(out, held, 10)?;
     }
@@ -110,7 +108,7 @@ pub(super) fn growth(out: &mut impl Write, apart: Duration, growth: &Growth, hel
         Some(grown) => writeln!(
             out,
             "likely culprit: {}; {share} % of the growth is under names of the application's own",
-            title(&grown.row)
+            grown.row.title()
         )?,
         None if !growth.leaking => writeln!(
             out,
@@ -134,8 +132,8 @@ pub(super) fn growth(out: &mut impl Write, apart: Duration, growth: &Growth, hel
             "{:>+10} {:>+12} {counts:>21}  {:<38} {}",
             grown.count,
             grown.bytes.cast_signed(),
-            title(row),
-            place(row)
+            row.title(),
+            row.place().unwrap_or_default()
         )?;
         if let Some(held) = held.get(index).filter(|_| growth.net > 0) {
             paths(out, held, 1)?;
@@ -167,20 +165,6 @@ fn headline(index: usize, isolates: usize, s: &Summary) -> String {
         size(s.code_bytes)
     ));
     line
-}
-
-/// What a row counts, as one would say it.
-pub(super) fn title(row: &Row) -> String {
-    let isolate = if row.isolate > 0 {
-        format!(" [isolate {}]", row.isolate)
-    } else {
-        String::new()
-    };
-    match row.kind {
-        Kind::Suspended => format!("{}() suspended{isolate}", row.what),
-        Kind::Closure => format!("{}(){isolate}", row.what),
-        _ => format!("{}{isolate}", row.what),
-    }
 }
 
 fn size(bytes: u64) -> String {

@@ -76,7 +76,7 @@ fn pod_facts(pod: &Pod) -> Option<PodFacts> {
         owners: owners(pod, all.get("pod-template-hash")),
         labels: kept(all, |name| LABELS.contains(&name)),
         annotations: kept(meta.annotations.clone().unwrap_or_default(), |name| {
-            name == TRACEPARENT || name.starts_with(RESOURCE)
+            name == TRACEPARENT || name == observer_core::heap::ANNOTATION || name.starts_with(RESOURCE)
         }),
         template_hash,
         started: pod.status.as_ref().and_then(|status| wall(status.start_time.as_ref())),

@@ -1,0 +1,127 @@
+//! Readings of heaps: asked for where the operator opted in and growth is suspected, stated, and attached to what is said
+//! of the leak.
+
+use super::*;
+use crate::{
+    heap::{Compared, Diagnosis, Grower, HeapAnswer, Outcome},
+    input::Request,
+};
+
+fn answer(process: ProcessKey, outcome: Outcome) -> What {
+    What::Heap(Box::new(HeapAnswer {
+        process,
+        took_ns: SECOND / 10,
+        bytes: 40 * MB,
+        outcome,
+    }))
+}
+
+fn diagnosis() -> Diagnosis {
+    Diagnosis {
+        compared: Compared::Times(600.0),
+        growers: vec![Grower {
+            what: "onUserMessage()".into(),
+            place: Some("/app/server.js:42".into()),
+            count: (8432, 16891),
+            bytes: 541_376,
+            held_by: vec![
+                "bus in /app/server.js".into(),
+                "EventEmitter._events".into(),
+                "Object.message".into(),
+            ],
+            culprit: true,
+        }],
+        grown: 1_000_000,
+        explained: 0.71,
+        exact: true,
+    }
+}
+
+/// A service that leaks until it is killed, three times; its heap is answered as it is asked for.
+fn story(opted_in: bool) -> World {
+    let mut world = World::new();
+    if opted_in {
+        world.engine.settings.heap.workloads = vec!["leaky".into()];
+        world.engine.settings.heap.interval_s = 300.0;
+    }
+    for life in 0..3_u64 {
+        let pid = key(10 + life as u32, 100 + life * 3_600);
+        world.at(100 + life * 3_600).start(node(pid, LEAKY));
+        for step in 1..60 {
+            let before = world.requests.len();
+            world
+                .at(100 + life * 3_600 + step * 60)
+                .sample(pid, LEAKY, 60 + step * 7, 512);
+            let asked: Vec<_> = world.requests[before..].to_vec();
+            for request in asked {
+                if let Request::ReadHeap(wish) = request {
+                    let outcome = if wish.compare {
+                        Outcome::Compared(Box::new(diagnosis()))
+                    } else {
+                        Outcome::First {
+                            held: 1,
+                            newcomers: None,
+                        }
+                    };
+                    world.feed(answer(wish.process, outcome));
+                }
+            }
+        }
+        world.mark(pid).exit(pid, KILLED);
+    }
+    world.at(20_000);
+    world
+}
+
+#[test]
+fn nobody_s_heap_is_read_without_consent() {
+    let world = story(false);
+    assert!(!world.requests.iter().any(|r| matches!(r, Request::ReadHeap(_))));
+}
+
+#[test]
+fn a_leak_is_named_in_the_diagnosis_and_in_what_is_said_of_it() {
+    let world = story(true);
+    let told: Vec<String> = world
+        .findings
+        .iter()
+        .filter(|finding| matches!(finding.event, Event::Diagnosis(_)))
+        .map(|finding| crate::telemetry::event(finding).body)
+        .collect();
+    assert!(told[0].contains(
+        "onUserMessage() (/app/server.js:42): 8432 -> 16891, held by bus in /app/server.js -> EventEmitter._events -> Object.message"
+    ));
+    let confirmed = world.findings.iter().find_map(|finding| match &finding.event {
+        Event::Leak(verdict) if verdict.state == crate::detect::State::Confirmed => Some((verdict, finding)),
+        _ => None,
+    });
+    let (verdict, finding) = confirmed.unwrap();
+    assert_eq!(verdict.diagnosis.as_deref(), Some(&diagnosis()));
+    assert!(
+        crate::telemetry::event(finding)
+            .body
+            .contains("what grows: onUserMessage()")
+    );
+    // Each reading is an event of its own.
+    let asked = world
+        .requests
+        .iter()
+        .filter(|r| matches!(r, Request::ReadHeap(_)))
+        .count();
+    let read = world
+        .findings
+        .iter()
+        .filter(|f| matches!(f.event, Event::HeapRead(_)))
+        .count();
+    assert_eq!((asked > 1, read), (true, asked));
+    // What arrived as an Input is all a replay needs.
+    let replayed: Vec<Finding> = {
+        let mut engine = Engine::new();
+        let mut inputs = world.inputs.clone();
+        if let What::Begin(begin) = &mut inputs[0].what {
+            begin.settings = world.engine.settings.clone();
+        }
+        inputs.iter().flat_map(|input| engine.step(input).findings).collect()
+    };
+    assert_eq!(replayed, world.findings);
+}

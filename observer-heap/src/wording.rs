@@ -1,0 +1,62 @@
+//! Reads rows, produces what a person calls them: `onUserMessage()`, `/app/server.js:42`.
+
+use crate::reading::{Kind, Origin, Reading, Row};
+
+/// Rows of fewer objects and fewer bytes are not kept for a later comparison.
+const WORTH_COUNT: u64 = 8;
+const WORTH_BYTES: u64 = 4096;
+
+impl Row {
+    /// What it counts, as one would say it.
+    pub fn title(&self) -> String {
+        let isolate = if self.isolate > 0 {
+            format!(" [isolate {}]", self.isolate)
+        } else {
+            String::new()
+        };
+        match self.kind {
+            Kind::Suspended => format!("{}() suspended{isolate}", self.what),
+            Kind::Closure => format!("{}(){isolate}", self.what),
+            _ => format!("{}{isolate}", self.what),
+        }
+    }
+
+    /// Where its function or class stands, as an editor would open it.
+    pub fn place(&self) -> Option<String> {
+        let file = self.file.as_deref()?;
+        let file = file.strip_prefix("file://").unwrap_or(file);
+        Some(
+            self.line
+                .map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")),
+        )
+    }
+
+    /// Whether the application or one of its dependencies named it.
+    pub fn is_named(&self) -> bool {
+        self.origin <= Origin::Dependency
+    }
+}
+
+impl Reading {
+    /// What a later reading is compared with, in less memory: without rows that count next to nothing.
+    #[must_use]
+    pub fn kept(mut self) -> Self {
+        self.collections = Vec::new();
+        self.rows
+            .retain(|row| row.tally.count >= WORTH_COUNT || row.tally.bytes >= WORTH_BYTES);
+        for row in &mut self.rows {
+            row.members = crate::reading::Members::default();
+        }
+        self.rows.shrink_to_fit();
+        self
+    }
+
+    /// Of that, what the application and its dependencies named: comparable with another process's.
+    #[must_use]
+    pub fn named(&self) -> Self {
+        let mut named = self.clone();
+        named.rows.retain(Row::is_named);
+        named.rows.shrink_to_fit();
+        named
+    }
+}

@@ -1,0 +1,179 @@
+//! Readings of heaps: takes the engine's wishes, reads the heaps of processes from outside within a budget, produces
+//! Inputs that say what grew.
+//!
+//! A thread of its own, one reading at a time. The engine sees to it that a container is read at most once an hour; here
+//! the bandwidth and the agent's own memory are held, and nothing is read while the host is short of memory.
+
+mod budget;
+mod diagnose;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+    time::Instant,
+};
+
+use observer_core::{
+    Input, What,
+    heap::{HeapAnswer, Outcome, ReadHeap},
+    identity::Version,
+    process::ProcessKey,
+};
+use observer_heap::{Reader, Reading};
+
+use self::budget::Paced;
+use super::{clock, intake::Intake};
+use crate::source::{
+    Procfs,
+    memory::{self, LiveMemory},
+};
+
+/// Wishes waiting at most; what comes then is put off.
+const WAITING: usize = 16;
+/// First readings kept for comparison, oldest out first: some hundred kB each.
+const KEPT: usize = 16;
+/// Workloads of which the last reading of a version is kept.
+const WORKLOADS: usize = 32;
+/// Bytes for telling what is held from what is dead: enough for a heap of some 600 MB. Larger ones are counted whole.
+const MARKING: usize = 20 << 20;
+
+/// The engine's end.
+#[derive(Clone, Debug)]
+pub(super) struct Heaps {
+    wishes: SyncSender<ReadHeap>,
+    intake: Intake,
+}
+
+impl Heaps {
+    /// Starts the thread; it ends when every [`Heaps`] is dropped.
+    pub(super) fn start(procfs: Arc<Procfs>, bytes_per_second: u64, intake: Intake) -> std::io::Result<Self> {
+        let (wishes, receiver) = sync_channel(WAITING);
+        let answers = intake.clone();
+        let mut reading = Readings {
+            procfs,
+            bytes_per_second,
+            first: VecDeque::new(),
+            versions: BTreeMap::new(),
+        };
+        thread::Builder::new()
+            .name("heaps".into())
+            .spawn(move || reading.run(&receiver, &answers))?;
+        Ok(Self { wishes, intake })
+    }
+
+    /// Asks.
+    pub(super) fn ask(&self, wish: ReadHeap) {
+        if let Err(TrySendError::Full(wish)) = self.wishes.try_send(wish) {
+            let reason = "too many readings wait".to_owned();
+            self.intake
+                .answer(answer(wish.process, 0, 0, Outcome::Postponed(reason)));
+        }
+    }
+}
+
+/// A first reading, to compare with.
+struct First {
+    process: ProcessKey,
+    at: Instant,
+    reading: Reading,
+}
+
+struct Readings {
+    procfs: Arc<Procfs>,
+    bytes_per_second: u64,
+    first: VecDeque<First>,
+    /// By workload: a version, and what of it stood in the heap under names of its own.
+    versions: BTreeMap<String, (Option<Version>, Reading)>,
+}
+
+impl Readings {
+    fn run(&mut self, wishes: &Receiver<ReadHeap>, intake: &Intake) {
+        for wish in wishes {
+            let began = Instant::now();
+            let mut bytes = 0;
+            let outcome = match budget::shortage(self.procfs.root()) {
+                Some(shortage) => Outcome::Postponed(shortage),
+                None => self
+                    .read(&wish, &mut bytes)
+                    .unwrap_or_else(|error| Outcome::Refused(format!("{error:#}"))),
+            };
+            if !intake.answer(answer(wish.process, began.elapsed().as_nanos() as u64, bytes, outcome)) {
+                return;
+            }
+        }
+    }
+
+    fn read(&mut self, wish: &ReadHeap, bytes: &mut u64) -> anyhow::Result<Outcome> {
+        let pid = wish.process.pid;
+        let metadata = memory::metadata(pid)?;
+        let live = LiveMemory::open(pid)?;
+        // Checked after the files were opened: they stay this process's, whoever gets its pid.
+        anyhow::ensure!(self.procfs.key(pid) == Some(wish.process), "process {pid} has gone");
+        let paced = Paced::new(&live, self.bytes_per_second);
+        let mut reader = Reader::open(&paced, &metadata)?.with_marking(MARKING);
+        let reading = reader.read(&mut |_, _| {})?;
+        let outcome = if let Some(first) = self.first.iter().find(|f| f.process == wish.process && wish.compare) {
+            Outcome::Compared(Box::new(diagnose::in_time(
+                &mut reader,
+                first.at,
+                &first.reading,
+                &reading,
+            )?))
+        } else {
+            self.first_of(wish, &mut reader, reading)?
+        };
+        *bytes = paced.bytes();
+        Ok(outcome)
+    }
+
+    /// The first reading of a process is kept, and compared with that of another version.
+    fn first_of(&mut self, wish: &ReadHeap, reader: &mut Reader<'_>, reading: Reading) -> anyhow::Result<Outcome> {
+        let held = reading
+            .isolates
+            .iter()
+            .map(|isolate| isolate.heap_bytes + isolate.array_buffer_bytes);
+        let held = held.sum();
+        let newcomers = match self.versions.get(&wish.workload) {
+            Some((version, before)) if *version != wish.version => {
+                let versions = (version.clone(), wish.version.clone());
+                diagnose::in_version(reader, versions, before, &reading)?
+            }
+            _ => None,
+        };
+        let kept = reading.kept();
+        if self.versions.len() >= WORKLOADS && !self.versions.contains_key(&wish.workload) {
+            self.versions.pop_first();
+        }
+        self.versions
+            .insert(wish.workload.clone(), (wish.version.clone(), kept.named()));
+        self.first.retain(|first| first.process != wish.process);
+        if self.first.len() >= KEPT {
+            self.first.pop_front();
+        }
+        self.first.push_back(First {
+            process: wish.process,
+            at: Instant::now(),
+            reading: kept,
+        });
+        Ok(Outcome::First {
+            held,
+            newcomers: newcomers.map(Box::new),
+        })
+    }
+}
+
+fn answer(process: ProcessKey, took_ns: u64, bytes: u64, outcome: Outcome) -> Input {
+    Input {
+        at: clock::boot(),
+        what: What::Heap(Box::new(HeapAnswer {
+            process,
+            took_ns,
+            bytes,
+            outcome,
+        })),
+    }
+}

@@ -1,0 +1,81 @@
+//! Heaps read from outside, on every Node.js version in the cache: counts against the process's own heap snapshot, the
+//! leak catalogue, and what a reading costs the process (nothing).
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test's helpers fail as the test does"
+)]
+
+mod catalogue;
+mod exact;
+mod snapshot;
+mod untouched;
+
+use std::{path::Path, process::Command};
+
+use observer::source::memory::{self, LiveMemory};
+use observer_heap::{Metadata, Reader, Reading};
+use observer_tests::{
+    app::{self, App},
+    need, places,
+};
+
+/// The versions of the support matrix.
+const MAJORS: [u32; 5] = [18, 20, 22, 24, 26];
+
+/// Starts one of the heap fixtures with a major collection every 400 ms.
+fn start(node: &Path, script: &str) -> App {
+    let fixtures = places::fixtures().join("heap");
+    let mut command = Command::new(node);
+    command
+        .arg("--expose-gc")
+        .arg("-r")
+        .arg(fixtures.join("major.js"))
+        .arg(fixtures.join(script));
+    let mut app = App::start(&mut command).unwrap();
+    app.output
+        .wait("readiness", app::READY, |line| line.contains("\"ready\"").then_some(()))
+        .unwrap();
+    app
+}
+
+/// Two versions, or in the long form of the tests the whole matrix: starting each of them takes its time.
+fn some_nodes() -> Vec<(u32, std::path::PathBuf)> {
+    let mut nodes = nodes();
+    if std::env::var_os(observer_tests::need::FULL).is_none_or(|full| full != "1") {
+        nodes.retain(|(major, _)| matches!(major, 20 | 24));
+    }
+    nodes
+}
+
+/// The Node.js versions of the matrix that are in the cache.
+fn nodes() -> Vec<(u32, std::path::PathBuf)> {
+    MAJORS
+        .into_iter()
+        .filter_map(|major| Some((major, places::cached_node(major)?)))
+        .collect()
+}
+
+/// Reads the heap of a process.
+fn read(pid: u32) -> Reading {
+    let metadata = memory::metadata(pid).unwrap();
+    read_with(&LiveMemory::open(pid).unwrap(), &metadata).1
+}
+
+/// A reading that falls into a collection is refused and repeated, as the command's user would.
+fn read_with<'m>(live: &'m LiveMemory, metadata: &Metadata) -> (Reader<'m>, Reading) {
+    let mut last = None;
+    for _ in 0..5 {
+        let attempt = Reader::open(live, metadata).and_then(|mut reader| {
+            let reading = reader.read(&mut |_, _| {})?;
+            Ok((reader, reading))
+        });
+        match attempt {
+            Ok(read) => return read,
+            Err(refusal) => last = Some(refusal),
+        }
+    }
+    panic!("refused five times: {}", last.unwrap());
+}

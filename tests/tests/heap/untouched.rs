@@ -1,0 +1,55 @@
+//! What a reading costs the process it reads: no page table, no page brought in, nothing written.
+
+use std::fs;
+
+use super::*;
+
+/// Fields of /proc/PID/status in kB.
+fn status(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with(field))
+        .unwrap_or_else(|| panic!("no {field}"));
+    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn no_page_of_the_process_is_touched() {
+    need!(Root, Node);
+    for (major, node) in nodes() {
+        // Stopped, so that every difference is the reading's: the reader does not need it to run.
+        let mut app = start(&node, "known-contents.js");
+        let pid = rustix::process::Pid::from_raw(app.pid().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        let facts = |app: &App| ["VmPTE:", "VmRSS:", "VmSwap:", "VmSize:"].map(|field| status(app.pid(), field));
+        let before = facts(&app);
+        let reading = read(app.pid());
+        assert!(!reading.rows.is_empty());
+        assert_eq!(
+            facts(&app),
+            before,
+            "Node {major}: VmPTE, VmRSS, VmSwap, VmSize changed by a reading"
+        );
+        app.kill();
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_in_mid_reading_ends_the_reading() {
+    need!(Root, Node);
+    let node = places::node().unwrap();
+    let mut app = start(&node, "known-contents.js");
+    let pid = app.pid();
+    let metadata = memory::metadata(pid).unwrap();
+    let live = LiveMemory::open(pid).unwrap();
+    let mut reader = Reader::open(&live, &metadata).unwrap();
+    let mut pages = 0;
+    let ended = reader.read(&mut |_, _| {
+        pages += 1;
+        if pages == 3 {
+            app.kill();
+        }
+    });
+    assert!(ended.is_err(), "a dead process was read to the end");
+}
