@@ -5,7 +5,7 @@
 use std::{
     fs::{self, File},
     io::{BufWriter, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
     thread,
     time::{Duration, Instant},
@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Days of each, at 10 s; 14 make a file of 10 GB
     #[arg(long, default_value_t = 0.1)]
     days: f64,
+    /// The agent to measure, instead of building one
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
     /// Pairs of runs: plain reading, then replay
     #[arg(long, default_value_t = 3)]
     pairs: u32,
@@ -34,13 +37,12 @@ pub(crate) struct Options {
 const INTERVAL: u64 = 10;
 
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {
-    if !shell::cargo(["build", "--release", "--package", "observer"])
-        .status()?
-        .success()
-    {
-        bail!("the agent does not build");
+    if cfg!(debug_assertions) {
+        bail!(
+            "what it is compared with must be optimised as well: cargo run --release --package xtask -- bench replay"
+        );
     }
-    let agent = places::target().join("release").join("observer");
+    let agent = options.agent.clone().map_or_else(build, Ok)?;
     let scratch = Scratch::new("replay")?;
     let rows = (options.days * 86_400.0) as u64 / INTERVAL;
     let (file, long) = (scratch.file("rows.csv"), scratch.file("rows4.csv"));
@@ -81,6 +83,16 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
         each * 1_000.0 / INTERVAL as f64 * 100.0
     );
     Ok(ExitCode::SUCCESS)
+}
+
+fn build() -> Result<PathBuf> {
+    if !shell::cargo(["build", "--release", "--package", "observer"])
+        .status()?
+        .success()
+    {
+        bail!("the agent does not build");
+    }
+    Ok(places::target().join("release").join("observer"))
 }
 
 fn median(of: &mut [f64]) -> f64 {
