@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod app;
+pub mod backend;
 pub mod bundle;
 pub mod cgroup;
 pub mod cluster;

@@ -37,6 +37,8 @@ pub enum Need {
     OtlpPython,
     /// A real counterpart, built.
     Counterpart(&'static counterpart::Counterpart),
+    /// Debian's Prometheus.
+    DebianPrometheus,
     /// A program in `PATH`.
     Program(&'static str),
     /// The time that `cargo xtask ci --full` takes.
@@ -81,6 +83,9 @@ pub fn missing(need: Need) -> Option<String> {
         Need::Full => env::var_os(FULL)
             .is_none_or(|full| full != "1")
             .then(|| "takes minutes: `cargo xtask ci --full`".into()),
+        Need::DebianPrometheus => crate::backend::debian_prometheus()
+            .is_none()
+            .then(|| "no Prometheus: `cargo xtask counterpart debian-prometheus`".into()),
         Need::Program(name) => places::program(name).is_none().then(|| format!("no `{name}` in PATH")),
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, env, fs, process::ExitCode, time::Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use observer_tests::{
-    counterpart::{COLLECTOR, KUBERNETES},
+    counterpart::{COLLECTOR, JAEGER, KUBERNETES, PROMETHEUS},
     need,
 };
 
@@ -92,10 +92,13 @@ pub(crate) fn run(options: &Options) -> Result<Tally> {
 
 /// Those that tests use; a test of one that cannot be had is skipped by name.
 fn counterparts() {
-    for counterpart in [&COLLECTOR, &KUBERNETES] {
+    for counterpart in [&COLLECTOR, &KUBERNETES, &JAEGER, &PROMETHEUS] {
         if let Err(error) = counterpart::provide(counterpart) {
             println!("test: {}: {error:#}", counterpart.name);
         }
+    }
+    if let Err(error) = counterpart::debian_program("prometheus", "usr/bin/prometheus") {
+        println!("test: Debian's Prometheus: {error:#}");
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     finding::{Confidence, Event, Rollout},
     identity::{Release, Version},
     registry::ContainerId,
+    semconv::SERVICE_NAMESPACE,
     telemetry::units,
     time::{BootTime, SECOND},
 };
@@ -25,6 +26,8 @@ impl Engine {
         let run = &container.run;
         let (release, started, found) = (run.release.clone(), run.started, run.found);
         let workload = run.subject.workload.clone();
+        let namespace = run.subject.resource.get(SERVICE_NAMESPACE).cloned();
+        let service = (run.subject.service().to_owned(), namespace);
         let in_place = self.registry.slots.get(&container.slot).and_then(|s| s.release.clone());
         container.run.before.clone_from(&in_place);
         if let Some(state) = self.registry.slots.get_mut(&container.slot) {
@@ -35,6 +38,9 @@ impl Engine {
             .registry
             .workloads
             .enter(&workload, &release, (started, found), in_place.as_ref(), evicted);
+        if let Some(state) = self.registry.workloads.get_mut(&workload) {
+            state.service = Some(service);
+        }
         let Some(before) = entered
             .replaces
             .filter(|before| before.is_known() && release.is_known())

@@ -21,6 +21,8 @@ pub struct WorkloadView {
     pub workload: Workload,
     /// The service's name, as a backend shows it.
     pub service: String,
+    /// The service's namespace, where it has one.
+    pub service_namespace: Option<String>,
     /// What was seen of each version, in the order they were first seen.
     pub releases: Vec<ReleaseView>,
     /// Processes killed for memory.
@@ -148,12 +150,13 @@ impl Engine {
             .iter()
             .filter(|(_, slot)| slot.workload == *workload);
         let slots: Vec<(&SlotId, &SlotState)> = slots.collect();
-        let subject = slots.iter().find_map(|(_, slot)| {
-            let id = slot.current.or_else(|| slot.waiting.front().copied())?;
-            self.registry.containers.get(id).map(|c| &c.run.subject)
-        });
+        let (service, service_namespace) = state
+            .service
+            .clone()
+            .unwrap_or_else(|| (workload.name.clone(), workload.namespace.clone()));
         WorkloadView {
-            service: subject.map_or_else(|| workload.name.clone(), |s| s.service().to_owned()),
+            service,
+            service_namespace,
             workload: workload.clone(),
             oom_kills: state.oom_kills,
             restarts: state.restarts,

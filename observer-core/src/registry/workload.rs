@@ -64,6 +64,8 @@ pub(crate) struct WorkloadState {
     pub(crate) current: Option<Release>,
     /// Release of which `resolved` was said last: replicas say it again.
     pub(crate) resolved: Option<Release>,
+    /// Name and namespace of its service, as its last run's Resource had them.
+    pub(crate) service: Option<(String, Option<String>)>,
     /// Processes killed for memory.
     pub(crate) oom_kills: u64,
     /// Slots that got a new run.

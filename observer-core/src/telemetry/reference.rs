@@ -45,7 +45,7 @@ Of a process's environment only `OTEL_*` and `NODE_OPTIONS` are read. Its comman
 
 /// What stands before the tables of metrics.
 const METRICS: &str = "\
-A run's series stand under that run's Resource and end with it; counts stand under the service's and go on over
+A run's series stand under that run's Resource and end with it; counts stand under the service's, with the host as its instance, and go on over
 replacements of containers, as long as a run is in progress and for a quarter of an hour after. The agent's own series
 stand under the agent's Resource. `/metrics` serves the same under the names that Prometheus gives them when they come
 over OTLP: `_total` on counters, units spelled out, `job` from the service's namespace and name, `instance` from

@@ -107,7 +107,7 @@ pub fn workloads(snapshot: &Snapshot) -> Vec<Group> {
     };
     for workload in snapshot.workloads.iter().filter(recent) {
         groups.push(Group {
-            resource: service(workload),
+            resource: service(workload, &snapshot.agent.host),
             since: snapshot.counting_since.0,
             points: counts(workload),
         });
@@ -130,9 +130,14 @@ pub fn agent_resource(host: &str) -> Resource {
     .collect()
 }
 
-fn service(workload: &WorkloadView) -> Resource {
-    let mut resource = Resource::from([(semconv::SERVICE_NAME.to_owned(), workload.service.clone())]);
-    if let Some(namespace) = &workload.workload.namespace {
+/// The service as this host sees it: hosts count side by side, so each has an instance of its own.
+fn service(workload: &WorkloadView, host: &str) -> Resource {
+    let mut resource = Resource::from([
+        (semconv::SERVICE_NAME.to_owned(), workload.service.clone()),
+        (semconv::SERVICE_INSTANCE_ID.to_owned(), host.to_owned()),
+        (semconv::HOST_NAME.to_owned(), host.to_owned()),
+    ]);
+    if let Some(namespace) = &workload.service_namespace {
         resource.insert(semconv::SERVICE_NAMESPACE.to_owned(), namespace.clone());
     }
     resource

@@ -20,10 +20,13 @@ pub fn text(groups: &[Group]) -> String {
                 .filter(|(name, _)| !is_target(name))
                 .map(|(name, value)| (sanitize(name), value.clone())),
         );
-        let (_, lines) = families
-            .entry("target_info".to_owned())
-            .or_insert(("gauge", Vec::new()));
-        lines.push(line("target_info", &info, 1.0));
+        // A Resource that says no more than job and instance has nothing to add.
+        if info.len() > target.len() {
+            let (_, lines) = families
+                .entry("target_info".to_owned())
+                .or_insert(("gauge", Vec::new()));
+            lines.push(line("target_info", &info, 1.0));
+        }
         for point in &group.points {
             let name = name(point.metric);
             let mut labels = target.clone();

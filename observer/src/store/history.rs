@@ -75,6 +75,8 @@ pub struct HistoryCounts {
     pub records: AtomicU64,
     /// Their bytes.
     pub bytes: AtomicU64,
+    /// Records written since the history was begun, those included that made room since.
+    pub written: AtomicU64,
     /// Records that made room for newer ones.
     pub dropped: AtomicU64,
     /// Records that were not written: the thread could not keep up, or the disk was full for long.
@@ -121,6 +123,15 @@ impl History {
     /// Opens the history in `directory`, keeping at most `capacity` bytes of records. Also what an earlier agent's
     /// engine knew, where it can be read.
     pub fn start(directory: &Path, capacity: u64) -> Result<(Self, HistoryThread, Option<Engine>), StoreError> {
+        Self::start_with(directory, capacity, SYNC)
+    }
+
+    /// The same with another time between two syncs.
+    pub fn start_with(
+        directory: &Path,
+        capacity: u64,
+        sync: Duration,
+    ) -> Result<(Self, HistoryThread, Option<Engine>), StoreError> {
         make_directory(directory)?;
         let path = directory.join("history.redb");
         let counts = Arc::new(HistoryCounts::default());
@@ -136,6 +147,7 @@ impl History {
             state: None,
             counts: Arc::clone(&counts),
             failing: None,
+            interval: sync,
         };
         let thread = thread::Builder::new()
             .name("history".into())
@@ -218,13 +230,15 @@ struct Writer {
     counts: Arc<HistoryCounts>,
     /// When writing began to fail, or failed last.
     failing: Option<Instant>,
+    /// Time between two syncs.
+    interval: Duration,
 }
 
 impl Writer {
     fn run(mut self, orders: &Receiver<Order>) {
         let mut synced = Instant::now();
         loop {
-            match orders.recv_timeout(SYNC.saturating_sub(synced.elapsed())) {
+            match orders.recv_timeout(self.interval.saturating_sub(synced.elapsed())) {
                 Ok(Order::Keep(record)) => {
                     self.unwritten.push_back(record);
                     if self.unwritten.len() > UNWRITTEN {
@@ -248,7 +262,7 @@ impl Writer {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if synced.elapsed() >= SYNC {
+            if synced.elapsed() >= self.interval {
                 if self.failing.is_none_or(|since| since.elapsed() >= PAUSE) {
                     self.try_sync();
                 }
@@ -317,6 +331,7 @@ impl Writer {
         counts.records.store(records, Relaxed);
         counts.bytes.store(bytes, Relaxed);
         counts.dropped.fetch_add(dropped, Relaxed);
+        counts.written.store(next, Relaxed);
         self.next = next;
         self.unwritten.clear();
         if self.state.take().is_some() {
@@ -345,6 +360,7 @@ fn survey(path: &Path, counts: &HistoryCounts) -> Result<(Database, u64, Option<
     }
     counts.records.store(records, Relaxed);
     counts.bytes.store(bytes, Relaxed);
+    counts.written.store(next, Relaxed);
     let state = read
         .open_table(STATES)?
         .get(ENGINE)?

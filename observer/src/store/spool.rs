@@ -41,6 +41,8 @@ pub struct SpoolCounts {
     pub damaged: AtomicU64,
     /// Syncs that failed.
     pub failed: AtomicU64,
+    /// One past the last position of the first queue that is on disk.
+    pub synced: AtomicU64,
 }
 
 /// A running spool.
@@ -55,6 +57,15 @@ pub struct Spool {
 impl Spool {
     /// Opens the store in `directory`, puts what it holds into the queues (by table name), and follows them.
     pub fn start(directory: &Path, queues: &[(&'static str, Arc<Queue>)]) -> Result<Self, StoreError> {
+        Self::start_with(directory, queues, SYNC)
+    }
+
+    /// The same with another time between two syncs.
+    pub fn start_with(
+        directory: &Path,
+        queues: &[(&'static str, Arc<Queue>)],
+        sync: Duration,
+    ) -> Result<Self, StoreError> {
         make_directory(directory)?;
         let path = directory.join("spool.redb");
         let counts = Arc::new(SpoolCounts::default());
@@ -77,6 +88,7 @@ impl Spool {
             lanes,
             counts: Arc::clone(&counts),
             failing: false,
+            interval: sync,
         };
         let thread = thread::Builder::new()
             .name("spool".into())
@@ -110,13 +122,15 @@ struct Journal {
     lanes: Vec<Lane>,
     counts: Arc<SpoolCounts>,
     failing: bool,
+    /// Time between two syncs.
+    interval: Duration,
 }
 
 impl Journal {
     fn run(mut self, stopping: &Receiver<()>) {
         let mut skip = 0;
         loop {
-            let stop = stopping.recv_timeout(SYNC) == Err(RecvTimeoutError::Disconnected);
+            let stop = stopping.recv_timeout(self.interval) == Err(RecvTimeoutError::Disconnected);
             if skip > 0 && !stop {
                 skip -= 1;
                 continue;
@@ -172,6 +186,9 @@ impl Journal {
         write.commit()?;
         for (lane, stored) in self.lanes.iter_mut().zip(after) {
             lane.stored = stored;
+        }
+        if let Some(lane) = self.lanes.first() {
+            self.counts.synced.store(lane.stored.1, Relaxed);
         }
         self.database = Some(database);
         Ok(())

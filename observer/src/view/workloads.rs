@@ -246,6 +246,7 @@ mod tests {
                 container: None,
             },
             service: name.into(),
+            service_namespace: Some("shop".into()),
             releases: Vec::new(),
             oom_kills: 0,
             restarts: 0,

@@ -1,0 +1,161 @@
+//! Real backends: starts a Prometheus or a Jaeger on free ports of the loopback, produces their addresses and what
+//! their query APIs answer.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::{app, stage::Scratch};
+
+/// Longest time for a backend to answer.
+const READY: Duration = Duration::from_secs(120);
+
+/// A running backend; killed on drop.
+#[derive(Debug)]
+pub struct Backend {
+    child: Child,
+    directory: Scratch,
+    /// Where it takes OTLP over HTTP: `host:port`.
+    pub otlp: String,
+    /// Where it answers: `host:port`.
+    pub query: String,
+}
+
+impl Backend {
+    /// A Prometheus that scrapes `target` each second, where one is given, and takes OTLP where `receiver` says so.
+    pub fn prometheus(program: &Path, target: Option<&str>, receiver: bool) -> Result<Self> {
+        let directory = Scratch::new("prometheus")?;
+        let [port] = free_ports()?;
+        let query = format!("127.0.0.1:{port}");
+        let scrape = target.map_or_else(String::new, |target| {
+            format!(
+                "scrape_configs:\n- job_name: scraped\n  honor_labels: true\n  static_configs:\n  - targets: ['{target}']\n"
+            )
+        });
+        let configuration = directory.file("prometheus.yml");
+        fs::write(
+            &configuration,
+            format!("global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n{scrape}"),
+        )?;
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--config.file={}", configuration.display()))
+            .arg(format!("--storage.tsdb.path={}", directory.file("data").display()))
+            .arg(format!("--web.listen-address={query}"));
+        if receiver {
+            command.arg("--web.enable-otlp-receiver");
+        }
+        Self::start(
+            &mut command,
+            directory,
+            format!("{query}/api/v1/otlp"),
+            query,
+            "/-/ready",
+        )
+    }
+
+    /// A Jaeger that keeps traces in memory.
+    pub fn jaeger(program: &Path) -> Result<Self> {
+        let directory = Scratch::new("jaeger")?;
+        let ports: [u16; 7] = free_ports()?;
+        let [http, grpc, query, query_grpc, admin, own_grpc, own_http] = ports.map(|port| format!("127.0.0.1:{port}"));
+        let mut command = Command::new(program);
+        command.arg("--collector.otlp.enabled=true").args([
+            format!("--collector.otlp.http.host-port={http}"),
+            format!("--collector.otlp.grpc.host-port={grpc}"),
+            format!("--query.http-server.host-port={query}"),
+            format!("--query.grpc-server.host-port={query_grpc}"),
+            format!("--admin.http.host-port={admin}"),
+            format!("--collector.grpc-server.host-port={own_grpc}"),
+            format!("--collector.http-server.host-port={own_http}"),
+        ]);
+        Self::start(&mut command, directory, http, query, "/api/services")
+    }
+
+    fn start(command: &mut Command, directory: Scratch, otlp: String, query: String, ready: &str) -> Result<Self> {
+        let log = fs::File::create(directory.file("log"))?;
+        let child = app::dies_with_us(command)
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("cannot start the backend")?;
+        let mut backend = Self {
+            child,
+            directory,
+            otlp,
+            query,
+        };
+        let deadline = Instant::now() + READY;
+        while !matches!(get(&backend.query, ready), Ok((200, _))) {
+            if let Some(status) = backend.child.try_wait()? {
+                bail!("the backend ended with {status}: {}", backend.log());
+            }
+            if Instant::now() > deadline {
+                bail!("the backend is not ready within {READY:?}: {}", backend.log());
+            }
+            // It announces its readiness nowhere else.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(backend)
+    }
+
+    /// What its query API answers.
+    pub fn ask(&self, path: &str) -> Result<Value> {
+        let (code, body) = get(&self.query, path)?;
+        anyhow::ensure!(code == 200, "{path}: {code}: {body}");
+        serde_json::from_str(&body).with_context(|| format!("{path}: not JSON: {body}"))
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.file("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Debian's Prometheus: the one in `PATH`, or the one that `cargo xtask counterpart debian-prometheus` unpacked.
+pub fn debian_prometheus() -> Option<PathBuf> {
+    crate::counterpart::debian_program("prometheus", "usr/bin/prometheus")
+}
+
+/// Ports that are free, and differ.
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let held = (0..N)
+        .map(|_| TcpListener::bind("127.0.0.1:0"))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(&held) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
+/// One HTTP exchange: the status code and the body.
+pub fn get(address: &str, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    // 1.0: a body without chunks, to the end.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let (head, body) = text.split_once("\r\n\r\n").context("no HTTP response")?;
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    Ok((code.context("no status code")?, body.to_owned()))
+}

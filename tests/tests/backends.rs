@@ -1,0 +1,138 @@
+//! Real backends: a Prometheus that scrapes and one that is sent OTLP hold the same series; a Jaeger shows the runs of a
+//! rollout as one trace.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use observer::{config, export::otlp::Otlp};
+use observer_core::What;
+use observer_tests::{
+    agent::{self, Agent, DEADLINE},
+    backend::{Backend, debian_prometheus, free_ports},
+    bundle::Spec,
+    container::{Container, Restart},
+    counterpart::{JAEGER, PROMETHEUS},
+    findings::{EPOCH, killed},
+    need,
+};
+use serde_json::Value;
+
+/// `match[]={__name__=~"observer_.+|container_.+|process_.+|target_info"}`
+const OURS: &str = "match[]=%7B__name__%3D~%22observer_.%2B%7Ccontainer_.%2B%7Cprocess_.%2B%7Ctarget_info%22%7D";
+
+/// All series of the agent and of this test's service that it holds, as sorted labels. Other services of this machine
+/// come and go between a scrape and a push.
+fn series(prometheus: &Backend) -> BTreeSet<String> {
+    let answer = prometheus.ask(&format!("/api/v1/series?{OURS}")).unwrap();
+    let list = answer["data"].as_array().unwrap();
+    list.iter()
+        .map(|labels| {
+            let labels: BTreeMap<String, String> = serde_json::from_value(labels.clone()).unwrap();
+            (labels["job"].clone(), format!("{labels:?}"))
+        })
+        .filter(|(job, _)| ["observer", "shop/scraped"].contains(&job.as_str()))
+        .map(|(_, labels)| labels)
+        .collect()
+}
+
+#[test]
+fn a_scraped_prometheus_and_one_that_is_sent_otlp_hold_the_same_series() {
+    need!(Root, Runc, Node, Counterpart(&PROMETHEUS), DebianPrometheus);
+    let debian = debian_prometheus().unwrap();
+    let receiving = Backend::prometheus(&PROMETHEUS.program("prometheus").unwrap(), None, true).unwrap();
+    let [listen] = free_ports().unwrap();
+    let listen = format!("127.0.0.1:{listen}");
+    let mut command = agent::command(&["run", "--output", "json", "--sample-interval", "1s", "--hooks", "off"]);
+    command
+        .args(["--metrics-interval", "1s", "--listen", &listen])
+        .env(
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+            format!("http://{}/v1/metrics", receiving.otlp),
+        )
+        .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+    let mut agent = Agent::spawn(&mut command).unwrap();
+    let spec = Spec::fixture("scraped", Some(256 << 20), "leak.js", &[])
+        .with("OTEL_SERVICE_NAME", "scraped")
+        .with("OTEL_RESOURCE_ATTRIBUTES", "service.version=1.2,service.namespace=shop");
+    let _container = Container::ready(spec, Restart::Never).unwrap();
+    agent
+        .wait_input("a sample", |input| matches!(input.what, What::Sample(_)).then_some(()))
+        .unwrap();
+    let scraping = Backend::prometheus(&debian, Some(&listen), false).unwrap();
+
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let (scraped, sent) = (series(&scraping), series(&receiving));
+        let complete = [
+            "observer_memory_level_bytes",
+            "observer_agent_inputs_total",
+            "target_info",
+        ]
+        .iter()
+        .all(|name| scraped.iter().any(|labels| labels.contains(&format!("\"{name}\""))));
+        if complete && scraped == sent {
+            let of_service = scraped
+                .iter()
+                .filter(|labels| labels.contains("\"shop/scraped\""))
+                .count();
+            assert!(of_service > 7, "{scraped:#?}");
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "only scraped: {:#?}\nonly sent: {:#?}\nboth: {}\nthe receiving one says: {}\nthe agent: {}",
+            scraped.difference(&sent).collect::<Vec<_>>(),
+            sent.difference(&scraped).collect::<Vec<_>>(),
+            scraped.intersection(&sent).count(),
+            receiving.log(),
+            agent.messages.so_far().join("\n")
+        );
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jaeger_shows_the_runs_of_a_rollout_as_one_trace() {
+    need!(Counterpart(&JAEGER));
+    let jaeger = Backend::jaeger(&JAEGER.program("jaeger").unwrap()).unwrap();
+    let flags = BTreeMap::from([
+        ("otlp-endpoint", format!("http://{}", jaeger.otlp)),
+        ("otlp-protocol", "http/protobuf".to_owned()),
+    ]);
+    let otlp = Otlp::start(&config::load(&flags, None).unwrap().config).unwrap();
+    for (nth, version) in [(1, "1.0"), (2, "1.0"), (3, "1.0"), (4, "2.0")] {
+        otlp.publish_run(&killed("cart", nth, version));
+        // A second delivery is the same span.
+        otlp.publish_run(&killed("cart", nth, version));
+    }
+    otlp.finish(tokio::time::Instant::now() + Duration::from_secs(60)).await;
+
+    let (start, end) = (EPOCH / 1_000, EPOCH / 1_000 + 3_600_000_000);
+    let path = format!("/api/traces?service=cart&start={start}&end={end}&limit=50");
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let answer = jaeger.ask(&path).unwrap();
+        let mut runs: Vec<usize> = answer["data"].as_array().unwrap().iter().map(distinct_spans).collect();
+        runs.sort_unstable();
+        if runs == [1, 3] {
+            let span = &answer["data"][0]["spans"][0];
+            assert_eq!(span["operationName"], "api", "{span}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{runs:?}: {answer:#}\n{}", jaeger.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn distinct_spans(trace: &Value) -> usize {
+    let spans = trace["spans"].as_array().unwrap();
+    spans
+        .iter()
+        .map(|span| span["spanID"].to_string())
+        .collect::<BTreeSet<_>>()
+        .len()
+}
