@@ -53,7 +53,8 @@ fn a_scraped_prometheus_and_one_that_is_sent_otlp_hold_the_same_series() {
             "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
             format!("http://{}/v1/metrics", receiving.otlp),
         )
-        .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+        .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        .env("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test");
     let mut agent = Agent::spawn(&mut command).unwrap();
     let spec = Spec::fixture("scraped", Some(256 << 20), "leak.js", &[])
         .with("OTEL_SERVICE_NAME", "scraped")
@@ -80,6 +81,8 @@ fn a_scraped_prometheus_and_one_that_is_sent_otlp_hold_the_same_series() {
                 .filter(|labels| labels.contains("\"shop/scraped\""))
                 .count();
             assert!(of_service > 7, "{scraped:#?}");
+            let told = "\"deployment_environment_name\": \"test\"";
+            assert!(scraped.iter().any(|labels| labels.contains(told)), "{scraped:#?}");
             return;
         }
         assert!(

@@ -151,3 +151,61 @@ fn a_client_key_without_its_certificate_is_a_problem() {
     .unwrap_err();
     assert!(problems.to_string().contains("holds no CERTIFICATE"), "{problems}");
 }
+
+/// Each variable of the specification, generic and for each signal: the signal's own wins, and touches no other.
+#[test]
+fn every_variable_generic_and_per_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, holds: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, format!("-----BEGIN {holds}-----\n{name}\n")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let values = |of: &str, port: u16, timeout: &str, compression: &str, protocol: &str| {
+        [
+            ("ENDPOINT", format!("https://{of}:{port}/p")),
+            ("PROTOCOL", protocol.to_owned()),
+            ("HEADERS", format!("x-of={of}")),
+            ("TIMEOUT", timeout.to_owned()),
+            ("COMPRESSION", compression.to_owned()),
+            ("CERTIFICATE", file(&format!("{of}-authority"), "CERTIFICATE")),
+            ("CLIENT_CERTIFICATE", file(&format!("{of}-client"), "CERTIFICATE")),
+            ("CLIENT_KEY", file(&format!("{of}-key"), "PRIVATE KEY")),
+        ]
+    };
+    let generic = values("all", 1, "1000", "none", "http/protobuf");
+    for own in ["LOGS", "METRICS", "TRACES"] {
+        let special = values("own", 2, "2000", "gzip", "grpc");
+        let mut environment = BTreeMap::new();
+        for (name, value) in &generic {
+            environment.insert(format!("OTEL_EXPORTER_OTLP_{name}"), value.clone());
+        }
+        for (name, value) in &special {
+            environment.insert(format!("OTEL_EXPORTER_OTLP_{own}_{name}"), value.clone());
+        }
+        let config = validate(&flags(&[]), environment, None).unwrap().config;
+        for (signal, target) in [
+            ("LOGS", config.logs),
+            ("METRICS", config.metrics),
+            ("TRACES", config.traces),
+        ] {
+            let target = target.unwrap();
+            let is_own = signal == own;
+            let of = if is_own { "own" } else { "all" };
+            let holds = |pem: &[u8], name: &str| String::from_utf8_lossy(pem).contains(&format!("{of}-{name}"));
+            let case = format!("{signal} with {own}'s own: {target:?}");
+            assert_eq!(target.endpoint.host(), Some(of), "{case}");
+            assert_eq!(target.protocol == otlp::Protocol::Grpc, is_own, "{case}");
+            assert_eq!(target.headers["x-of"], of, "{case}");
+            assert_eq!(
+                target.timeout,
+                Duration::from_secs(if is_own { 2 } else { 1 }),
+                "{case}"
+            );
+            assert_eq!(target.gzip, is_own, "{case}");
+            assert!(holds(target.authorities.as_ref().unwrap(), "authority"), "{case}");
+            let (certificate, key) = target.identity.as_ref().unwrap();
+            assert!(holds(certificate, "client") && holds(key, "key"), "{case}");
+        }
+    }
+}

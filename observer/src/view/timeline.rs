@@ -236,6 +236,7 @@ mod tests {
                     container: Some("api".into()),
                 },
                 service: "checkout".into(),
+                service_namespace: None,
                 releases: vec![
                     release("1.9", &[(Cause::Rollout, 1)], State::Quiet),
                     release("1.10", &[(Cause::KernelOom, 1)], State::Confirmed),

@@ -100,6 +100,18 @@ fn born_and_dead(cgroup: impl Fn(u64) -> String, mut look: impl FnMut(&Engine)) 
     engine
 }
 
+#[test]
+fn resource_attributes_of_the_environment_are_percent_decoded_and_all_or_none() {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        told_attributes("a=b%2Cc, deployment.environment.name=test ,"),
+        [pair("a", "b,c"), pair("deployment.environment.name", "test")]
+    );
+    for wrong in ["", "a", "a=b,c", "=b", "a=%ff"] {
+        assert_eq!(told_attributes(wrong), [], "{wrong}");
+    }
+}
+
 /// Each with a name of its own: series of the living, and for a quarter of an hour counts of the dead.
 #[test]
 fn ten_thousand_containers_leave_no_series() {
