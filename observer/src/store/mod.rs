@@ -3,6 +3,7 @@
 
 mod database;
 mod history;
+mod record;
 mod spool;
 pub mod state;
 #[cfg(test)]
@@ -10,7 +11,8 @@ mod tests;
 
 use std::{io, path::PathBuf};
 
-pub use history::{History, HistoryCounts, HistoryThread, Record, read};
+pub use history::{History, HistoryThread, read};
+pub use record::{HistoryCounts, Record};
 pub use spool::{Spool, SpoolCounts};
 
 /// Why the store cannot be used.

@@ -1,0 +1,203 @@
+//! The store when its process is killed or its disk is full: what was synced is there, whole and in order, and nothing
+//! ends for it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Command, Stdio},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use observer::{
+    export::otlp::{Entry, Queue},
+    store::{History, Record, Spool},
+};
+use observer_tests::{agent::DEADLINE, findings::finding, need};
+
+const ROLE: &str = "OBSERVER_TEST_ROLE";
+const STORE: &str = "OBSERVER_TEST_STORE";
+/// Time between two syncs in these tests.
+const SYNC: Duration = Duration::from_millis(10);
+
+/// This test program again, as the process that is killed or runs out of disk.
+fn again(role: &str, store: &Path, wrapper: &[&str]) -> Command {
+    let this = env::current_exe().unwrap();
+    let mut words: Vec<&std::ffi::OsStr> = wrapper.iter().map(|word| std::ffi::OsStr::new(*word)).collect();
+    words.push(this.as_os_str());
+    let mut command = Command::new(words[0]);
+    command
+        .args(&words[1..])
+        .args(["--exact", "the_process_that_suffers", "--nocapture", "--test-threads=1"])
+        .env(ROLE, role)
+        .env(STORE, store)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Does nothing unless started by a test here.
+#[test]
+fn the_process_that_suffers() {
+    let (Ok(role), Some(store)) = (env::var(ROLE), env::var_os(STORE)) else {
+        return;
+    };
+    match role.as_str() {
+        "killed" => writes_until_killed(Path::new(&store)),
+        _ => writes_to_a_small_disk(Path::new(&store)),
+    }
+}
+
+fn entry(nth: u64, size: usize) -> Entry {
+    Entry {
+        id: format!("{nth:09}"),
+        resource: Bytes::from_static(b"resource"),
+        record: Bytes::from(vec![nth as u8; size]),
+        made: 1,
+    }
+}
+
+fn record(nth: u64) -> Record {
+    Record::Finding(Box::new(finding("cart", nth)))
+}
+
+fn spool(directory: &Path, bytes: usize) -> (Spool, Arc<Queue>) {
+    let queue = Arc::new(Queue::with_capacity(bytes));
+    let spool = Spool::start_with(directory, &[("logs", Arc::clone(&queue))], SYNC).unwrap();
+    (spool, queue)
+}
+
+fn ids(queue: &Queue) -> Vec<u64> {
+    let batch = queue.batch(usize::MAX, usize::MAX);
+    let entries = batch.map_or_else(Vec::new, |batch| batch.entries);
+    entries.iter().map(|entry| entry.id.parse().unwrap()).collect()
+}
+
+/// Says a line that the parent has once it reads it, whatever becomes of this process.
+fn tell(line: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).unwrap();
+}
+
+fn writes_until_killed(directory: &Path) {
+    let (spool, queue) = spool(directory, 4 << 20);
+    let (history, _thread, _) = History::start_with(directory, 1 << 20, SYNC).unwrap();
+    let first = ids(&queue).last().map_or(0, |last| last + 1);
+    tell(format_args!("started"));
+    let mut told = (0, 0);
+    for nth in first.. {
+        queue.push(entry(nth, 200));
+        history.keep(&record(nth));
+        let synced = (spool.counts.synced.load(Relaxed), history.counts.written.load(Relaxed));
+        if synced != told {
+            told = synced;
+            tell(format_args!("synced {} {}", synced.0, synced.1));
+        }
+        if nth % 16 == 0 {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+/// Killed at a hundred moments under load: what was synced is there, whole and in order, and the store opens.
+#[test]
+fn a_hundred_kills_lose_no_more_than_what_was_not_synced() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut total = 0;
+    for round in 0..100 {
+        let mut child = again("killed", directory.path(), &[]).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        lines
+            .find(|line| line.as_ref().is_ok_and(|line| line.contains("started")))
+            .unwrap()
+            .unwrap();
+        // The moment is random; nothing depends on what it hits.
+        std::thread::sleep(Duration::from_micros(fastrand::u64(..30_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let last = lines
+            .map_while(Result::ok)
+            .filter(|line| line.starts_with("synced"))
+            .last();
+        let (synced, written) = last.map_or((0, 0), |line| {
+            let mut words = line.split(' ').skip(1).map(|word| word.parse::<u64>().unwrap());
+            (words.next().unwrap(), words.next().unwrap())
+        });
+
+        let (spool, queue) = spool(directory.path(), 4 << 20);
+        assert_eq!(spool.counts.damaged.load(Relaxed), 0, "round {round}");
+        let kept = ids(&queue);
+        assert!(
+            kept.windows(2).all(|pair| pair[1] == pair[0] + 1),
+            "round {round}: a hole"
+        );
+        let end = queue.window().1;
+        assert!(end >= synced, "round {round}: {synced} were synced, {end} are there");
+        spool.finish();
+        let (history, thread, _) = History::start_with(directory.path(), 1 << 20, SYNC).unwrap();
+        let counts = Arc::clone(&history.counts);
+        thread.finish();
+        let there = counts.written.load(Relaxed);
+        assert!(
+            there >= written,
+            "round {round}: {written} were written, {there} are there"
+        );
+        assert_eq!(counts.damaged.load(Relaxed), 0, "round {round}");
+        total = end;
+    }
+    assert!(total > 0, "no round wrote anything");
+}
+
+fn writes_to_a_small_disk(directory: &Path) {
+    let (spool, queue) = spool(directory, 64 << 20);
+    let (history, thread, _) = History::start_with(directory, 64 << 20, SYNC).unwrap();
+    let until = |what: &str, done: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + DEADLINE;
+        while !done() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(SYNC);
+        }
+    };
+    for nth in 0..4_000 {
+        queue.push(entry(nth, 4_000));
+        history.keep(&record(nth));
+    }
+    until("the disk is full", &|| spool.counts.failed.load(Relaxed) > 0);
+    tell(format_args!("full {}", queue.depth().entries));
+    // The receiver is back: what is delivered makes room, and syncs go on.
+    if let Some(batch) = queue.batch(3_990, usize::MAX) {
+        queue.acknowledge(&batch, 3_990);
+    }
+    let before = spool.counts.synced.load(Relaxed);
+    queue.push(entry(4_000, 100));
+    until("a sync after the disk had been full", &|| {
+        spool.counts.synced.load(Relaxed) > before
+    });
+    spool.finish();
+    thread.finish();
+    tell(format_args!("left {}", ids(&queue).len()));
+}
+
+#[test]
+fn a_full_disk_ends_nothing_and_syncs_go_on_when_there_is_room() {
+    need!(Root, Program("unshare"), Program("mount"));
+    let directory = tempfile::tempdir().unwrap();
+    // In a mount namespace of its own: nobody else sees it, and it goes with the process.
+    let mount = format!(
+        "mount -t tmpfs -o size=6m none '{}' && exec \"$0\" \"$@\"",
+        directory.path().display()
+    );
+    let wrapper = ["unshare", "--mount", "sh", "-c", &mount];
+    let output = again("disk", directory.path(), &wrapper).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("full 4000"),
+        "all of it waits in memory meanwhile: {said}"
+    );
+    assert!(said.contains("left 11"), "{said}");
+}
