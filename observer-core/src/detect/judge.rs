@@ -30,7 +30,7 @@ const LATE_AND_LONG: f64 = 0.7;
 /// the growth was straight for longer than it takes to fill a cache.
 const PERHAPS_V8: f64 = 0.52;
 /// The same where nothing is known of the load, before a whole day was seen.
-const BLIND: f64 = 0.74;
+const BLIND: f64 = 0.69;
 /// Saturation from which growth is `suspected`.
 const SUSPECT: f64 = 0.45;
 

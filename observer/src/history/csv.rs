@@ -3,7 +3,7 @@
 //! Columns are found by name, in any order; unknown ones are ignored. The file is read once, front to back, and nothing
 //! of it is kept.
 
-use std::path::Path;
+use std::{cell::Cell, path::Path};
 
 use csv::ByteRecord;
 use observer_core::{
@@ -14,7 +14,7 @@ use observer_core::{
 use super::{Ear, HistoryError, Progress, Source, Summary};
 
 /// Where each column is; `None` where the file has none.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Columns {
     series: usize,
     t: usize,
@@ -27,7 +27,23 @@ struct Columns {
     version: Option<usize>,
     kind: Option<usize>,
     heap_limit: Option<usize>,
+    /// Fields that stand for no number and were taken as not told.
+    untold: Cell<u64>,
 }
+
+/// What exporters write where there is no number, or no limit.
+const NO_NUMBER: [&str; 10] = [
+    "nan",
+    "inf",
+    "+inf",
+    "-inf",
+    "infinity",
+    "none",
+    "null",
+    "max",
+    "unlimited",
+    "-",
+];
 
 impl Columns {
     fn of(header: &ByteRecord, file: &Path) -> Result<Self, HistoryError> {
@@ -55,6 +71,7 @@ impl Columns {
             version: find("version"),
             kind: find("kind"),
             heap_limit: find("heap_limit"),
+            untold: Cell::new(0),
         })
     }
 
@@ -67,9 +84,14 @@ impl Columns {
         };
         let optional = |at: Option<usize>, name: &str| match filled(at) {
             None => Ok(None),
-            Some(bytes) => number(bytes)
-                .map(Some)
-                .ok_or_else(|| format!("{name} is not a number: {:?}", String::from_utf8_lossy(bytes))),
+            Some(bytes) => match number(bytes) {
+                None if NO_NUMBER.iter().any(|none| bytes.eq_ignore_ascii_case(none.as_bytes())) => {
+                    self.untold.set(self.untold.get() + 1);
+                    Ok(None)
+                }
+                None => Err(format!("{name} is not a number: {:?}", String::from_utf8_lossy(bytes))),
+                found => Ok(found),
+            },
         };
         let text = |at: Option<usize>| filled(at).and_then(|bytes| std::str::from_utf8(bytes).ok());
         let series = std::str::from_utf8(field(self.series)).map_err(|_| "series is not UTF-8".to_owned())?;
@@ -149,6 +171,7 @@ pub fn read(file: &Path, time_scale: Option<f64>, ear: &mut dyn Ear) -> Result<S
         }
     }
     replay.finish(&mut |series, said| ear.said(series, said));
+    summary.untold = columns.untold.get();
     summary.close(&replay);
     Ok(summary)
 }
@@ -217,6 +240,39 @@ mod tests {
             summary.named
         );
         assert!(summary.named[2].contains("vanished"));
+    }
+
+    /// Names with commas, quotes and spaces, lines that end as on Windows, limits that are none: taken as they are.
+    #[test]
+    fn odd_names_and_limits_that_are_none() {
+        let odd = |limit: &str| {
+            let rows: Vec<String> = incident()
+                .replace("\u{feff}", "")
+                .replace("leaky", "\"a, \"\"b\"\" / \u{e9}\u{fc}\"")
+                .replace("512000000", limit)
+                .lines()
+                .map(str::to_owned)
+                .collect();
+            judged(&(rows.join("\r\n") + "\r\n"))
+        };
+        let (out, summary) = odd("512000000");
+        let line: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+        assert_eq!(
+            (line["series"].as_str(), line["state"].as_str()),
+            (Some("a, \"b\" / \u{e9}\u{fc}"), Some("confirmed"))
+        );
+        assert_eq!((summary.malformed, summary.untold), (0, 0));
+        for limit in ["inf", "max", "NaN"] {
+            let (out, summary) = odd(limit);
+            // Two deaths alike need no limit.
+            assert!(out.lines().last().unwrap().contains("confirmed"), "{limit}: {out}");
+            assert_eq!((summary.malformed, summary.untold), (0, 1_440));
+            assert!(
+                summary.notices().last().unwrap().contains("1440 fields"),
+                "{:?}",
+                summary.notices()
+            );
+        }
     }
 
     #[test]

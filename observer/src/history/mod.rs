@@ -75,6 +75,8 @@ pub struct Summary {
     pub malformed: u64,
     /// The first of them: line and why.
     pub named: Vec<String>,
+    /// Fields of rows taken that stand for no number (`inf`, `NaN`, `max`): taken as not told.
+    pub untold: u64,
     /// Rows that were understood and not taken: duplicates, time running backwards.
     pub refused: (u64, u64),
 }
@@ -106,6 +108,9 @@ impl Summary {
         );
         if duplicates + backwards > 0 {
             total += &format!(", {duplicates} twice, {backwards} out of order");
+        }
+        if self.untold > 0 {
+            total += &format!(", {} fields without a number taken as not told", self.untold);
         }
         notices.push(total);
         notices
