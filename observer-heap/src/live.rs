@@ -26,6 +26,8 @@ const MOST_VISITS: usize = 64;
 const NOT_OLD: u32 = u32::MAX;
 /// Unknown pages remembered.
 const MOST_UNKNOWN: usize = 1 << 12;
+/// One byte in so many may lie in pages that came into being meanwhile: a heap that grows has some at any time.
+const MISSED: u64 = 33;
 /// Bytes of roots read at once.
 const CHUNK: usize = 1 << 18;
 /// One object in so many may have moved while it was looked for, before the reading counts as disturbed.
@@ -220,7 +222,9 @@ impl Live {
         let moved = |page: &Page| {
             matches!(page.space, Space::Old | Space::Young) && self.unknown.contains_key(&(page.base / PAGE))
         };
-        (self.torn > 1000 && self.torn * DISTURBED > self.visited) || since.pages.iter().any(moved)
+        let new: u64 = since.pages.iter().filter(|page| moved(page)).map(Page::area).sum();
+        let all: u64 = self.marks.iter().map(|mark| mark.page.area()).sum();
+        (self.torn > 1000 && self.torn * DISTURBED > self.visited) || new * MISSED > all
     }
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod catalogue;
+mod diagnosis;
 mod exact;
 mod snapshot;
 mod untouched;

@@ -80,7 +80,8 @@ impl Stage {
         command
             .args(["--time-scale", TIME_SCALE])
             // Consent to have the heaps read from outside, and an hour's budget in this time scale.
-            .args(["--heap-workloads", "chat,chat-fixed,catalogue", "--heap-interval", "3s"])
+            .args(["--heap-workloads", "chat,chat-fixed,catalogue"])
+            .args(["--heap-interval", "3s", "--heap-bandwidth", "8GiB"])
             .args(["--otlp-endpoint", &receiver.endpoint()]);
         let agent = Agent::spawn(&mut command).context("the agent")?;
         Ok(Self {

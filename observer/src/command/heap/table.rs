@@ -27,6 +27,12 @@ pub(super) fn reading(out: &mut impl Write, reading: &Reading, held: &[Holders],
     for (index, summary) in reading.isolates.iter().enumerate() {
         writeln!(out, "{}", headline(index, reading.isolates.len(), summary))?;
     }
+    if reading.disturbed {
+        writeln!(
+            out,
+            "  collections moved objects in every attempt to read: some are missing, or counted twice"
+        )?;
+    }
     writeln!(out, "\n{:>10} {:>12}  {:<38} WHERE", "COUNT", "BYTES", "WHAT")?;
     for row in &reading.rows[..shown] {
         writeln!(
@@ -156,8 +162,12 @@ fn headline(index: usize, isolates: usize, s: &Summary) -> String {
         s.set_entries,
         s.pending_promises
     );
+    let dead = match s.dead_bytes {
+        Some(dead) => format!("{} dead in old pages", size(dead)),
+        None => "nothing that is dead (too large to mark): all numbers are upper bounds".to_owned(),
+    };
     line.push_str(&format!(
-        "\n  left out: {} free in old pages, {} of {} young (garbage or unused); {} not understood; code pages {}",
+        "\n  left out: {dead}, {} free there, {} of {} young (garbage or unused); {} not understood; code pages {}",
         size(s.free_bytes),
         size(s.young_page_bytes.saturating_sub(s.young_live_bytes)),
         size(s.young_page_bytes),

@@ -1,0 +1,71 @@
+//! The agent's own diagnosis: a container that leaks and whose operator consented is read when growth is suspected and
+//! again when it has risen, and the leaking function is named with what holds it.
+
+use observer_tests::{
+    agent::{self, Agent},
+    bundle::Spec,
+    container::{Container, Restart},
+};
+use serde_json::Value;
+
+use super::*;
+
+const DIAGNOSIS: &str = "observer.memory.diagnosis";
+const READ: &str = "observer.memory.heap_read";
+
+#[test]
+fn the_agent_names_what_leaks_in_a_container_that_consented() {
+    need!(Root, Bpf, Runc, Node);
+    // An hour's leak and an hour's budget, in seconds.
+    let flags = [
+        "--time-scale",
+        "0.001",
+        "--heap-workloads",
+        "leaky",
+        "--heap-interval",
+        "1s",
+    ];
+    let mut agent = Agent::start(&flags).unwrap();
+    let spec = |name: &str| {
+        Spec::fixture(name, Some(400 << 20), "heap/listener-per-connection.js", &[])
+            .with("OTEL_SERVICE_NAME", name)
+            .with("PER_TICK", "150")
+    };
+    // The same leak beside it, without consent.
+    let _other = Container::ready(spec("private"), Restart::Never).unwrap();
+    let _leaky = Container::ready(spec("leaky"), Restart::Never).unwrap();
+    let told = agent
+        .wait_finding("the diagnosis", |finding| {
+            let growers = finding["attributes"]["observer.heap.growers"].as_array()?;
+            let named = growers.iter().filter_map(Value::as_str).find(|grower| {
+                grower.starts_with("onUserMessage()")
+                    && grower.contains("listener-per-connection.js:")
+                    && grower.contains("EventEmitter._events")
+            })?;
+            (finding["event"] == DIAGNOSIS).then(|| (finding["resource"]["service.name"].clone(), named.to_owned()))
+        })
+        .unwrap();
+    assert_eq!(told.0, "leaky", "{told:?}");
+    let stopped = agent.stop().unwrap();
+    let findings: Vec<Value> = stopped
+        .findings
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let read = |service: &str| {
+        let of = |finding: &&Value| finding["event"] == READ && finding["resource"]["service.name"] == service;
+        findings.iter().filter(of).count()
+    };
+    assert!(read("leaky") >= 2, "each reading is an event");
+    assert_eq!(read("private"), 0, "nobody consented to that");
+    let recording = stopped.recording.to_str().unwrap();
+    let replay = agent::command(&["replay", recording, "--output", "json"])
+        .output()
+        .unwrap();
+    let replayed = String::from_utf8(replay.stdout).unwrap();
+    assert_eq!(
+        replayed.lines().collect::<Vec<_>>(),
+        stopped.findings,
+        "a replay needs no process"
+    );
+}
