@@ -113,7 +113,8 @@ pub(super) fn rule(findings: &[Value], delivered: &[Value], replayed: &[String],
     Ruling(lines)
 }
 
-/// The sentence of the diagnosis that names the leaking function and its holder, the last one made.
+/// The sentence of the diagnosis that names the leaking function, as what grew or on the way to it, and its holder; the
+/// last one made.
 pub(super) fn culprit(findings: &[Value]) -> Option<String> {
     let diagnoses = findings
         .iter()
@@ -123,7 +124,7 @@ pub(super) fn culprit(findings: &[Value]) -> Option<String> {
         .flatten();
     named
         .filter_map(Value::as_str)
-        .rfind(|grower| grower.starts_with(CULPRIT) && grower.contains(HOLDER))
+        .rfind(|grower| grower.contains(CULPRIT) && grower.contains(HOLDER))
         .map(str::to_owned)
 }
 
