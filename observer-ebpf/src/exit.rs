@@ -25,6 +25,10 @@ use crate::{
 /// so BTF does not carry it; unchanged since 2.6).
 const SIGNAL_GROUP_EXIT: u32 = 4;
 
+/// No wait status: one word, since an `Option` of half a word leaves the other half unwritten on the stack, and verifiers
+/// before 6.3 refuse to see it read.
+const UNKNOWN: u64 = u64::MAX;
+
 /// Processes whose exit was reported, where the kernel does not say which thread was the last: two threads that
 /// leave at once both see that none is live any more.
 #[map]
@@ -75,11 +79,11 @@ fn try_exit<M: Memory>(ctx: &impl aya_ebpf::EbpfContext, task: &Task<M>, group_d
     }
     let status = match (&leader, signal) {
         (Some(leader), Some(signal)) => wait_status::<M>(leader, signal),
-        _ => None,
+        _ => UNKNOWN,
     };
     let max_rss = signal.and_then(|signal| field::<M, u64>(signal, Field::SignalMaxRss));
     let page = u64::from(settings::setting(Setting::PageSize));
-    info!(ctx, "exit of {}, status {}", pid, status.unwrap_or(u32::MAX));
+    info!(ctx, "exit of {}, status {}", pid, status as u32);
     emit(Kind::Exit, |header| Exit {
         header,
         start_ns,
@@ -88,8 +92,8 @@ fn try_exit<M: Memory>(ctx: &impl aya_ebpf::EbpfContext, task: &Task<M>, group_d
         max_rss: max_rss.unwrap_or(0) * page,
         pid,
         ppid: task.parent_tgid(),
-        status: status.unwrap_or(0),
-        status_known: u32::from(status.is_some()),
+        status: status as u32,
+        status_known: u32::from(status != UNKNOWN),
         comm: match &leader {
             Some(leader) => leader.comm(),
             None => bpf_get_current_comm().unwrap_or([0; COMM_LEN]),
@@ -123,10 +127,17 @@ fn peak_pages<M: Memory>(task: &Task<M>) -> u64 {
 /// one thread ended all of them (`exit_group`, a fatal signal, the OOM killer), else that of the main thread, which
 /// may have left long ago.
 #[inline(always)]
-fn wait_status<M: Memory>(leader: &Task<M>, signal: *const u8) -> Option<u32> {
-    if field::<M, u32>(signal, Field::SignalFlags)? & SIGNAL_GROUP_EXIT != 0 {
+fn wait_status<M: Memory>(leader: &Task<M>, signal: *const u8) -> u64 {
+    let Some(flags) = field::<M, u32>(signal, Field::SignalFlags) else {
+        return UNKNOWN;
+    };
+    let status = if flags & SIGNAL_GROUP_EXIT != 0 {
         field::<M, u32>(signal, Field::SignalGroupExitCode)
     } else {
         leader.get(Field::TaskExitCode)
+    };
+    match status {
+        Some(status) => u64::from(status),
+        None => UNKNOWN,
     }
 }

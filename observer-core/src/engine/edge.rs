@@ -21,6 +21,8 @@ impl Engine {
             .enter(key, &mut self.registry.evictions.processes);
         comm.clone_into(&mut process.comm);
         process.parent = parent.unwrap_or(ProcessKey { pid: ppid, start: 0 });
+        // A launcher becomes what it launches within milliseconds: an answer on its way may be about the launcher.
+        process.again = process.alive() && process.asked;
         if process.alive() && !process.asked {
             process.asked = true;
             out.requests.push(Request::Inspect(key));

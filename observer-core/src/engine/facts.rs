@@ -28,7 +28,10 @@ impl Engine {
             .registry
             .processes
             .enter(key, &mut self.registry.evictions.processes);
-        process.asked = false;
+        process.asked = std::mem::take(&mut process.again) && process.alive();
+        if process.asked {
+            out.requests.push(Request::Inspect(key));
+        }
         process.unasked = false;
         process.comm.clone_from(&facts.comm);
         process.parent = facts.parent;

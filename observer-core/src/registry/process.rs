@@ -38,6 +38,9 @@ pub(crate) struct Process {
     pub(crate) other: bool,
     /// Inspection is under way.
     pub(crate) asked: bool,
+    /// It replaced its image since it was asked after: the answer may be about the former one.
+    #[serde(default)]
+    pub(crate) again: bool,
     pub(crate) container: Option<ContainerId>,
     pub(crate) watched: bool,
     pub(crate) traced: bool,

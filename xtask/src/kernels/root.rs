@@ -142,6 +142,11 @@ impl Tree {
         if places::program("strip").is_some() && from.starts_with(places::target()) {
             shell::quiet(shell::command("strip", [self.at(to)]))?;
         }
+        self.libraries_of(from)
+    }
+
+    /// The libraries that a program or a module names, where it names them.
+    fn libraries_of(&mut self, from: &Path) -> Result<()> {
         // A static one names none, and `ldd` says so by failing.
         let listed = shell::quiet(shell::command("ldd", [from])).unwrap_or_default();
         for library in listed
@@ -156,12 +161,19 @@ impl Tree {
         Ok(())
     }
 
-    /// Python's own library.
-    fn python(&self) -> Result<()> {
+    /// Python's own library, with what its modules need.
+    fn python(&mut self) -> Result<()> {
         let ask = "import sysconfig; print(sysconfig.get_path('stdlib'))";
         let python = installed("python3").context("no python3: `apt-get install python3`")?;
         let answer = shell::quiet(shell::command(&python.display().to_string(), ["-c", ask]))?;
         let library = Path::new(answer.trim());
+        for module in fs::read_dir(library.join("lib-dynload"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            self.libraries_of(&module.path())?;
+        }
         self.copy(library, library)
     }
 

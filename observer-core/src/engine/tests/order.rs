@@ -1,7 +1,13 @@
 //! Late, doubled, missing and contradictory records.
 
 use super::{CODE_0, KILLED, LEAKY, World, key, node};
-use crate::{What, input::Lost, kernel::KernelEvent, time::BootTime};
+use crate::{
+    Request, What,
+    input::Lost,
+    kernel::KernelEvent,
+    process::{ProcessFacts, Runtime},
+    time::BootTime,
+};
 
 #[test]
 fn an_exit_before_the_facts_ends_the_run_all_the_same() {
@@ -25,6 +31,27 @@ fn an_exit_before_exec_and_facts_ends_the_run_all_the_same() {
         .at(110);
     world.start(node(key(11, 110), LEAKY)).at(120);
     assert_eq!(world.edges(), ["restart run 2 after completed"]);
+}
+
+/// An inspection that is slower than a launcher: its answer is about the launcher, and Node.js came after it.
+#[test]
+fn an_image_replaced_while_it_was_inspected_is_inspected_again() {
+    let pid = key(10, 100);
+    let asked = |world: &World| world.requests.iter().filter(|r| **r == Request::Inspect(pid)).count();
+    let mut world = World::new();
+    world.exec(pid).exec(pid);
+    assert_eq!(asked(&world), 1);
+    let launcher = ProcessFacts {
+        runtime: Runtime::Other,
+        ..node(pid, LEAKY)
+    };
+    world.facts(launcher);
+    assert_eq!(asked(&world), 2);
+    world.facts(node(pid, LEAKY)).at(110);
+    assert_eq!(asked(&world), 2);
+    world.exit(pid, KILLED).at(120);
+    world.start(node(key(11, 120), LEAKY)).at(130);
+    assert_eq!(world.edges(), ["restart run 2 after terminated"]);
 }
 
 #[test]

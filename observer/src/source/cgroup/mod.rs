@@ -1,4 +1,4 @@
-//! Reads the cgroup file systems (v1, v2, both at once), produces [`CgroupLevel`]s and kill counters.
+//! Reads the cgroup file systems (v1, v2, both at once), produces [`CgroupLevel`](observer_core::sample::CgroupLevel)s and kill counters.
 
 mod files;
 mod hierarchy;
