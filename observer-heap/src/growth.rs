@@ -160,6 +160,8 @@ impl Growth {
         self.grown
             .iter()
             .filter(|grown| grown.tier() <= 2 && grown.alive != Some(false))
+            // One backing store more, or a larger one: a collection that breathes.
+            .filter(|grown| grown.row.kind != Kind::Internal || grown.count >= FEWEST)
             .take(most)
     }
 }

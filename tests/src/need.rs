@@ -67,8 +67,15 @@ pub fn missing(need: Need) -> Option<String> {
         Need::NodeMajor(major) => places::cached_node(major)
             .is_none()
             .then(|| format!("no Node.js {major} in the cache: `cargo xtask setup --node {major}`")),
-        Need::DebianNode => (!places::debian_node().join("usr/bin/node").is_file())
-            .then(|| "no Debian build of Node.js in the cache: docs/development.md says how".into()),
+        Need::DebianNode => {
+            let root = places::debian_node();
+            let runs = Command::new(root.join("usr/bin/node"))
+                .args(["-e", "0"])
+                .env("LD_LIBRARY_PATH", root.join("usr/lib/x86_64-linux-gnu"))
+                .output()
+                .is_ok_and(|output| output.status.success());
+            (!runs).then(|| "no Debian build of Node.js that runs here: docs/development.md says how".into())
+        }
         Need::Bun => places::cached_bun()
             .is_none()
             .then(|| "no Bun in the cache: `cargo xtask setup --bun`".into()),
