@@ -53,7 +53,8 @@ impl Engine {
             return;
         }
         let process = processes.enter(key, &mut self.registry.evictions.processes);
-        if process.container.is_none() {
+        // A late record: it has died, and is kept only for facts that may still come.
+        if process.container.is_none() && process.alive() {
             process.parent = parent;
             process.cgroup = cgroup;
             process.container = Some(id);
