@@ -14,6 +14,22 @@ fn status(pid: u32, field: &str) -> u64 {
     line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// Waits until every thread has stopped: the signal is sent to all of them, and each may first finish what it is at.
+fn stopped(pid: u32) {
+    for _ in 0..600 {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let states = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).unwrap());
+        if states
+            .into_iter()
+            .all(|stat| stat.rsplit(") ").next().unwrap().starts_with('T'))
+        {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("process {pid} has not stopped for 30 s");
+}
+
 #[test]
 fn no_page_of_the_process_is_touched() {
     need!(Root, Node);
@@ -22,6 +38,7 @@ fn no_page_of_the_process_is_touched() {
         let mut app = start(&node, "known-contents.js");
         let pid = rustix::process::Pid::from_raw(app.pid().cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        stopped(app.pid());
         let facts = |app: &App| ["VmPTE:", "VmRSS:", "VmSwap:", "VmSize:"].map(|field| status(app.pid(), field));
         let before = facts(&app);
         let reading = read(app.pid());
