@@ -119,7 +119,7 @@ fn everything(agent: Agent, sink: &Sink, socket: &Path, metrics: &str, store: &P
     all.push(("what was sent".into(), sink.taken()));
     for entry in fs::read_dir(store).unwrap().map(Result::unwrap) {
         all.push((
-            format!("store: {:?}", entry.file_name()),
+            format!("store: {}", entry.file_name().display()),
             fs::read(entry.path()).unwrap(),
         ));
     }
