@@ -55,7 +55,7 @@ fn a_history_is_explained_in_sentences_and_drawn() {
     let text = of("shop/cart", &[]).unwrap();
     let parts = [
         "a leak is confirmed",
-        "511 MB",
+        "511 MiB",
         "Run 1: lived 6.0 h",
         "died at the ceiling (2)",
         "suspected after",
@@ -65,7 +65,7 @@ fn a_history_is_explained_in_sentences_and_drawn() {
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     let plain = of("shop/cart", &["--plain"]).unwrap();
     assert!(plain.is_ascii(), "{plain}");
-    all(&of("shop/quiet", &[]).unwrap(), &["nothing is said of it", "64 MB"]);
+    all(&of("shop/quiet", &[]).unwrap(), &["nothing is said of it", "64 MiB"]);
     all(
         &of("shop/crat", &[]).unwrap_err(),
         &["nothing is known of \"shop/crat\"", "shop/cart"],

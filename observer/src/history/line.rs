@@ -134,12 +134,12 @@ const MB: f64 = 1_048_576.0;
 
 fn sentence(series: &str, verdict: &Verdict) -> String {
     let mut text = format!("{:>14.0} s  {series}: {} ", seconds(verdict.at.0), verdict.state.name());
-    text += &format!("({}); floor {:.0} MB", verdict.because, verdict.floor as f64 / MB);
+    text += &format!("({}); floor {:.0} MiB", verdict.because, verdict.floor as f64 / MB);
     if let Some(ceiling) = verdict.ceiling {
-        text += &format!(" of {:.0} MB", ceiling.bytes as f64 / MB);
+        text += &format!(" of {:.0} MiB", ceiling.bytes as f64 / MB);
     }
     if verdict.slope_bytes_per_hour != 0.0 {
-        text += &format!(", {:+.1} MB/h", verdict.slope_bytes_per_hour / MB);
+        text += &format!(", {:+.1} MiB/h", verdict.slope_bytes_per_hour / MB);
     }
     if let Some(forecast) = verdict.time_to_ceiling {
         text += &format!(
@@ -151,7 +151,7 @@ fn sentence(series: &str, verdict: &Verdict) -> String {
     }
     for run in &verdict.runs {
         text += &format!(
-            "\n{:18}run {}: {:.1} h, peak {:.0} MB, {}",
+            "\n{:18}run {}: {:.1} h, peak {:.0} MiB, {}",
             "",
             run.run,
             run.duration_ns() as f64 / 3.6e12,

@@ -134,9 +134,9 @@ fn headline(verdict: &Verdict) -> &'static str {
 fn size(bytes: f64) -> String {
     let megabytes = bytes / MIB;
     match megabytes.abs() {
-        size if size >= 10_240.0 => format!("{:.1} GB", megabytes / 1_024.0),
-        size if size >= 10.0 => format!("{megabytes:.0} MB"),
-        _ => format!("{megabytes:.1} MB"),
+        size if size >= 10_240.0 => format!("{:.1} GiB", megabytes / 1_024.0),
+        size if size >= 10.0 => format!("{megabytes:.0} MiB"),
+        _ => format!("{megabytes:.1} MiB"),
     }
 }
 
@@ -211,7 +211,7 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
     if let Some(both) = &verdict.comparison {
         for (when, side) in [("before", &both.before), ("after", &both.after)] {
             said.push(format!(
-                "{when}: {}, from {} to {}, {:+.1} MB an hour, lived {}.",
+                "{when}: {}, from {} to {}, {:+.1} MiB an hour, lived {}.",
                 side.version
                     .as_ref()
                     .map_or("version unknown", |version| version.0.as_str()),
@@ -355,7 +355,7 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         for part in [
             "a leak is confirmed",
-            "512 MB",
+            "512 MiB",
             "Run 1: lived 6.0 h",
             "kernel_oom",
             "✗",

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 const MIB: f64 = 1_048_576.0;
 /// Columns of the labels at the left.
-const GUTTER: usize = 9;
+const GUTTER: usize = 10;
 
 /// The end of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +69,7 @@ impl Chart {
             } else {
                 self.either('┤', '+')
             };
-            let _ = write!(text, "{label:>7} {edge}");
+            let _ = write!(text, "{label:>8} {edge}");
             for cell in cells {
                 let dots = char::from_u32(0x2800 + u32::from(*cell)).unwrap_or(' ');
                 let dots = self.either(dots, '*');
@@ -137,7 +137,7 @@ impl Chart {
                 *cell = if mark.died { cross } else { again };
             }
         }
-        let _ = write!(text, "{:>8}{}", "", self.either('└', '+'));
+        let _ = write!(text, "{:>9}{}", "", self.either('└', '+'));
         for character in line {
             if character == rule {
                 text.push(character);
@@ -147,7 +147,7 @@ impl Chart {
         }
         let end = duration(span);
         let room = columns.saturating_sub(1 + end.chars().count());
-        let _ = writeln!(text, "\n{:>9}0{:room$}{end}", "", "");
+        let _ = writeln!(text, "\n{:>10}0{:room$}{end}", "", "");
         let died = self.marks.iter().filter(|mark| mark.died).count();
         let restarted = self.marks.len() - died;
         let mut legend = Vec::new();
@@ -161,7 +161,7 @@ impl Chart {
             legend.push(format!("{} ceiling", self.either('┄', '-')));
         }
         if !legend.is_empty() {
-            let _ = writeln!(text, "{:>9}{}", "", legend.join("   "));
+            let _ = writeln!(text, "{:>10}{}", "", legend.join("   "));
         }
     }
 }
@@ -173,9 +173,9 @@ fn row_of(level: f64, rows: usize, top: f64) -> usize {
 fn megabytes(bytes: f64) -> String {
     let size = bytes / MIB;
     if size >= 10_240.0 {
-        format!("{:.1} GB", size / 1_024.0)
+        format!("{:.1} GiB", size / 1_024.0)
     } else {
-        format!("{size:.0} MB")
+        format!("{size:.0} MiB")
     }
 }
 
@@ -212,7 +212,7 @@ mod tests {
         let text = sawtooth(60).draw();
         assert_eq!(text.matches('✗').count(), 3, "{text}");
         assert!(
-            text.contains("128 MB ┤") && text.contains("died at the ceiling (2)"),
+            text.contains("128 MiB ┤") && text.contains("died at the ceiling (2)"),
             "{text}"
         );
         assert!(!text.contains('\x1b'));
