@@ -70,7 +70,7 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     if let Some(reason) = needs.into_iter().find_map(need::missing) {
         bail!("the demo runs containers and loads kernel programs, which is not possible here: {reason}");
     }
-    println!("demo: building the agent with its kernel programs (the first build takes some minutes)");
+    println!("demo: building the agent with its kernel programs (at first some minutes)");
     let mut build = shell::cargo(["build", "--package", "observer", "--quiet"]);
     build.env("OBSERVER_REQUIRE_EBPF", "1");
     shell::run(build)?;
