@@ -1,4 +1,8 @@
 //! Compares readings of one process, produces what grew: what a reader can act on first.
+//!
+//! Two readings tell what is more; those in between tell a leak from work that comes and goes. A wave met at three evenly
+//! spaced moments rises alike in one case of six; at the seven of [`MOMENTS`] in one of five hundred, where it is no longer than
+//! half the time in all.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +18,11 @@ const SIGNIFICANT_COUNT: u64 = 10;
 const FEWEST: i64 = 20;
 /// Of two halves of a leak's growth none is smaller than this part of the other.
 const STEADY: u64 = 3;
+/// Nothing that leaks falls, between two readings, by more than this part of what it grew by in all.
+const FALL: i64 = 4;
+/// When to read, as shares of the time in all: never evenly, so that no wave is met at one and the same phase (the distances
+/// between them differ, as a Golomb ruler's do), and once half-way.
+pub const MOMENTS: [f64; 7] = [0.0, 1.0 / 17.0, 4.0 / 17.0, 0.5, 10.0 / 17.0, 12.0 / 17.0, 1.0];
 /// Below this share of the heap, in thousandths, net growth is noise.
 const NOISE: u64 = 5;
 
@@ -28,7 +37,7 @@ pub struct Grown {
     pub bytes: u64,
     /// Objects more than before; negative when fewer hold more.
     pub count: i64,
-    /// It grew alike between all readings: warm-up and waves do not. True when there were only two.
+    /// It grew alike in both halves of the time and hardly fell in between: warm-up and waves do not. Of two readings: it grew.
     pub steady: bool,
     /// Enough of the growth to be worth naming.
     pub significant: bool,
@@ -77,6 +86,21 @@ fn tallies(reading: &Reading) -> BTreeMap<Key, Tally> {
     tallies
 }
 
+/// Whether levels rise as a leak's do: alike in both halves, and without falling far in between.
+fn rises(levels: &[i64]) -> bool {
+    let (Some(first), Some(last)) = (levels.first(), levels.last()) else {
+        return false;
+    };
+    let middle = levels[levels.len() / 2];
+    let all = last - first;
+    let mut highest = *first;
+    let falls = levels.iter().any(|level| {
+        highest = highest.max(*level);
+        (highest - level).saturating_mul(FALL) > all
+    });
+    all > 0 && !falls && (levels.len() < 3 || alike(middle - first, last - middle))
+}
+
 /// Whether two halves of a growth are alike: both positive, none much smaller than the other.
 fn alike(first: i64, second: i64) -> bool {
     let (Ok(first), Ok(second)) = (u64::try_from(first), u64::try_from(second)) else {
@@ -86,30 +110,30 @@ fn alike(first: i64, second: i64) -> bool {
 }
 
 impl Growth {
-    /// What is more in `after` than in `before`; `middle` was read half-way, and tells a leak from a warm-up. All must be
-    /// readings of the same process.
-    pub fn between(before: &Reading, middle: Option<&Reading>, after: &Reading) -> Self {
-        let earlier = tallies(before);
-        let halfway = middle.map(tallies);
+    /// What is more in the last of the readings than in the first. All must be of the same process, in order; those between,
+    /// taken at [`MOMENTS`], tell a leak from a warm-up and from work that comes and goes. Fewer than two tell nothing.
+    pub fn over(readings: &[&Reading]) -> Self {
+        let [first, .., after] = readings else {
+            return Self::default();
+        };
+        let earlier: Vec<_> = readings[..readings.len() - 1].iter().map(|r| tallies(r)).collect();
         let mut growth = Self::default();
         for row in &after.rows {
             let key = key(row);
-            let before = earlier.get(&key).copied().unwrap_or_default();
+            let tally = |tallies: &BTreeMap<Key, Tally>| tallies.get(&key).copied().unwrap_or_default();
+            let before = earlier.first().map(tally).unwrap_or_default();
             let bytes = row.tally.bytes.saturating_sub(before.bytes);
-            let count = row.tally.count as i64 - before.count as i64;
             if bytes > 0 {
-                let steady = halfway.as_ref().is_none_or(|halfway| {
-                    let middle = halfway.get(&key).copied().unwrap_or_default().count as i64;
-                    alike(middle - before.count as i64, row.tally.count as i64 - middle)
-                });
+                let counts = earlier.iter().map(tally).chain([row.tally]);
+                let counts: Vec<i64> = counts.map(|tally| tally.count as i64).collect();
                 growth.bytes += bytes;
                 growth.named_bytes += if row.origin <= Origin::Dependency { bytes } else { 0 };
                 growth.grown.push(Grown {
                     row: row.clone(),
                     before,
                     bytes,
-                    count,
-                    steady,
+                    count: row.tally.count as i64 - before.count as i64,
+                    steady: readings.len() == 2 || rises(&counts),
                     significant: false,
                     alive: None,
                 });
@@ -131,11 +155,10 @@ impl Growth {
             let rank = |g: &Grown| (g.tier(), std::cmp::Reverse(g.bytes));
             (rank(a), key(&a.row)).cmp(&(rank(b), key(&b.row)))
         });
-        let total = |reading: &Reading| reading.rows.iter().map(|row| row.tally.bytes).sum::<u64>() as i64;
-        growth.net = total(after) - total(before);
-        let half = middle.map(|middle| alike(total(middle) - total(before), total(after) - total(middle)));
-        let noise = total(before) / 1000 * NOISE as i64;
-        growth.leaking = growth.net > noise && half != Some(false);
+        let total = |reading: &&Reading| reading.rows.iter().map(|row| row.tally.bytes).sum::<u64>() as i64;
+        let totals: Vec<i64> = readings.iter().map(total).collect();
+        growth.net = total(after) - total(first);
+        growth.leaking = growth.net > total(first) / 1000 * NOISE as i64 && rises(&totals);
         growth
     }
 
@@ -171,6 +194,10 @@ mod tests {
     use super::*;
     use crate::retainers::Path;
 
+    fn over(readings: &[Reading]) -> Growth {
+        Growth::over(&readings.iter().collect::<Vec<_>>())
+    }
+
     fn reading(rows: &[(&str, Origin, u64, u64)]) -> Reading {
         let rows = rows
             .iter()
@@ -195,7 +222,7 @@ mod tests {
                 ("string", Origin::Engine, n, n * 900),
             ])
         };
-        let growth = Growth::between(&at(1000), Some(&at(2000)), &at(3000));
+        let growth = over(&[at(1000), at(2000), at(3000)]);
         assert!(growth.leaking);
         let names: Vec<&str> = growth.culprits(3).map(|grown| grown.row.what.as_str()).collect();
         assert_eq!(
@@ -223,7 +250,7 @@ mod tests {
                 },
             ],
         };
-        let mut growth = Growth::between(&at(5000), Some(&at(7000)), &at(9000));
+        let mut growth = over(&[at(5000), at(7000), at(9000)]);
         growth.confirm(&[held(0.55)]);
         assert_eq!(
             growth.culprits(3).count(),
@@ -237,7 +264,7 @@ mod tests {
     #[test]
     fn a_warm_up_names_nothing() {
         let at = |n: u64| reading(&[("Entry", Origin::Application, n, n * 40)]);
-        let growth = Growth::between(&at(1000), Some(&at(5000)), &at(5100));
+        let growth = over(&[at(1000), at(5000), at(5100)]);
         assert!(!growth.leaking);
         assert_eq!(growth.culprits(3).count(), 0);
         assert_eq!(growth.grown[0].bytes, 4100 * 40);
@@ -246,17 +273,38 @@ mod tests {
     #[test]
     fn a_wave_that_ends_where_it_began_names_nothing() {
         let at = |n: u64| reading(&[("Request", Origin::Application, n, n * 400)]);
+        let named = |levels: &[u64]| {
+            let readings: Vec<Reading> = levels.iter().map(|&level| at(level)).collect();
+            over(&readings).culprits(3).count()
+        };
+        assert_eq!(named(&[5000, 9000, 5010]), 0);
+        assert_eq!(named(&[5000, 1000, 7000]), 0);
         assert_eq!(
-            Growth::between(&at(5000), Some(&at(9000)), &at(5010))
-                .culprits(3)
-                .count(),
-            0
+            named(&[2000, 3400, 2100, 2700, 1200, 2900, 3500]),
+            0,
+            "it fell in between"
         );
         assert_eq!(
-            Growth::between(&at(5000), Some(&at(1000)), &at(7000))
-                .culprits(3)
-                .count(),
-            0
+            named(&[2000, 2100, 2400, 2700, 2690, 2900, 3500]),
+            1,
+            "a leak that breathes"
         );
+    }
+
+    #[test]
+    fn no_wave_is_met_at_one_phase() {
+        // Sines of all phases, from a twentieth to half of the time in all.
+        let mut accused = 0;
+        for step in 0..200 {
+            for phase in 0..100 {
+                let period = 0.05 + 0.45 * f64::from(step) / 200.0;
+                let levels = MOMENTS.map(|moment| {
+                    let turn = moment / period + f64::from(phase) / 100.0;
+                    (2000.0 + 1500.0 * (turn * std::f64::consts::TAU).sin()) as i64
+                });
+                accused += u32::from(rises(&levels));
+            }
+        }
+        assert!(accused <= 60, "{accused} of 20000 waves rise like a leak");
     }
 }

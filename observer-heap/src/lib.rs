@@ -28,7 +28,7 @@ mod walk;
 mod wording;
 mod young;
 
-pub use growth::{Grown, Growth};
+pub use growth::{Grown, Growth, MOMENTS};
 pub use histogram::Tally;
 pub use memory::{Image, Memory, MemoryError, Region};
 pub use metadata::{Metadata, MetadataError};

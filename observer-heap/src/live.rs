@@ -7,7 +7,7 @@
 //! points at an object. A stale one keeps something dead; none that matters is missed. What is reached is therefore
 //! still an upper bound, but a close one.
 
-use crate::c_heap::free_blocks;
+use crate::c_heap::CHeaps;
 use crate::maps::{ByAddress, Maps};
 use crate::memory::Region;
 use crate::pages::{PAGE, Page, Pages, Space};
@@ -149,11 +149,21 @@ impl Live {
     /// Takes every word outside the heap that points into it as a root.
     pub(crate) fn roots(&mut self, peek: &Peek<'_>, pages: &Pages) -> Result<(), Refusal> {
         let mut window = vec![0; CHUNK];
+        let unused = peek.memory.unused()?;
+        let mut heaps = CHeaps::default();
         for region in peek.memory.writable()? {
             if is_v8s(region, pages) {
                 continue;
             }
-            let mut free = free_blocks(peek, region)?.into_iter().peekable();
+            let mut free = heaps.free_blocks(peek, region)?;
+            free.extend(
+                unused
+                    .iter()
+                    .filter(|part| (region.start..region.end).contains(&part.start))
+                    .map(|part| (part.start, part.end)),
+            );
+            free.sort_unstable();
+            let mut free = free.into_iter().peekable();
             let mut at = region.start;
             while at < region.end {
                 let next = free.peek().map_or(region.end, |block| block.0.max(at));

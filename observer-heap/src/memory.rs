@@ -45,6 +45,12 @@ pub trait Memory {
         self.regions()
     }
 
+    /// Parts of those regions that are known to be out of use: stacks below the stack pointer of a thread that sleeps. What
+    /// stands there is history, and no root.
+    fn unused(&self) -> Result<Vec<Region>, MemoryError> {
+        Ok(Vec::new())
+    }
+
     /// Fills `buffer` with the memory at `address` and returns how many bytes of it were present.
     ///
     /// What is absent (never touched, swapped out, unmapped) reads as zero and is neither brought in nor waited for.

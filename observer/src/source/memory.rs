@@ -133,6 +133,10 @@ impl Memory for LiveMemory {
         self.mapped(writable)
     }
 
+    fn unused(&self) -> Result<Vec<Region>, MemoryError> {
+        super::stacks::unused(self.pid).map_err(|e| refused(self.pid, "/proc/PID/task", e))
+    }
+
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize, MemoryError> {
         buffer.fill(0);
         let mut total = 0;

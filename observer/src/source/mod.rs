@@ -11,6 +11,7 @@ pub mod kubernetes;
 pub mod memory;
 pub mod proc;
 pub mod sampler;
+mod stacks;
 
 pub use cgroup::{Cgroups, Level};
 pub use engines::{EngineError, Engines};

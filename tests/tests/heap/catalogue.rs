@@ -2,29 +2,39 @@
 //! holds it; the culprit must be among the first three that grew, and its holder path must name the owner. Programs
 //! that do not leak must name no culprit.
 
-use std::{fs, thread::sleep, time::Duration};
+use std::{
+    fs,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
-use observer_heap::{Growth, Holders, Row};
+use observer_heap::{Growth, Holders, MOMENTS, Row};
 use serde_json::Value;
 
 use super::*;
 
-/// Between readings: several major collections, some hundred objects.
-const APART: Duration = Duration::from_millis(1300);
+/// In all, of a program that leaks: several major collections, some hundred objects.
+const LEAKING: Duration = Duration::from_millis(2600);
+/// Of one that does not: many times what its waves take, on a busy machine too.
+const HEALTHY: Duration = Duration::from_secs(8);
 
-/// Reads three times, as `observer heap --diff` does.
-fn grow(app: &App) -> (Growth, Vec<Holders>) {
-    sleep(APART);
-    let before = read(app.pid());
-    sleep(APART);
-    let middle = read(app.pid());
-    sleep(APART);
+/// Reads as `observer heap --diff` does.
+fn grow(app: &App, apart: Duration) -> (Growth, Vec<Holders>) {
+    sleep(LEAKING / 2);
     let metadata = memory::metadata(app.pid()).unwrap();
     let live = LiveMemory::open(app.pid()).unwrap();
-    let (mut reader, after) = read_with(&live, &metadata);
-    let mut growth = Growth::between(&before, Some(&middle), &after);
+    let began = Instant::now();
+    let mut readings = Vec::new();
+    let mut last = None;
+    for moment in MOMENTS {
+        sleep((began + apart.mul_f64(moment)).saturating_duration_since(Instant::now()));
+        let (reader, reading) = read_with(&live, &metadata);
+        last = Some(reader);
+        readings.push(reading);
+    }
+    let mut growth = Growth::over(&readings.iter().collect::<Vec<_>>());
     let rows: Vec<&Row> = growth.grown.iter().take(3).map(|grown| &grown.row).collect();
-    let held = reader.holders(&rows, 48, &mut |_| {}).unwrap();
+    let held = last.unwrap().holders(&rows, 48, &mut |_| {}).unwrap();
     growth.confirm(&held);
     (growth, held)
 }
@@ -58,7 +68,7 @@ fn leaks_are_named_and_so_are_their_holders() {
             .filter(|(_, expected)| expected["healthy"].is_null())
         {
             let app = start(&node, &name);
-            let (growth, held) = grow(&app);
+            let (growth, held) = grow(&app, LEAKING);
             all += 1;
             let wanted = strings(&expected["culprit"]);
             let first: Vec<&str> = growth
@@ -101,7 +111,7 @@ fn healthy_programs_name_no_culprit() {
             .filter(|(_, expected)| !expected["healthy"].is_null())
         {
             let app = start(&node, &name);
-            let (growth, _) = grow(&app);
+            let (growth, _) = grow(&app, HEALTHY);
             let named: Vec<_> = growth.culprits(3).map(|grown| (&grown.row.what, grown.count)).collect();
             assert!(named.is_empty(), "Node {major} {name}: {named:?}");
         }

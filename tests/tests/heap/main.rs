@@ -28,13 +28,19 @@ const MAJORS: [u32; 5] = [18, 20, 22, 24, 26];
 
 /// Starts one of the heap fixtures with a major collection every 400 ms.
 fn start(node: &Path, script: &str) -> App {
-    let fixtures = places::fixtures().join("heap");
     let mut command = Command::new(node);
-    command
-        .arg("--expose-gc")
-        .arg("-r")
-        .arg(fixtures.join("major.js"))
-        .arg(fixtures.join(script));
+    command.arg("--expose-gc").arg("-r");
+    command.arg(places::fixtures().join("heap/major.js"));
+    started(command, script)
+}
+
+/// Starts one of them as anybody would.
+fn bare(node: &Path, script: &str) -> App {
+    started(Command::new(node), script)
+}
+
+fn started(mut command: Command, script: &str) -> App {
+    command.arg(places::fixtures().join("heap").join(script));
     let mut app = App::start(&mut command).unwrap();
     app.output
         .wait("readiness", app::READY, |line| line.contains("\"ready\"").then_some(()))

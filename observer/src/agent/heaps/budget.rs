@@ -84,6 +84,10 @@ impl Memory for Paced<'_> {
         self.memory.writable()
     }
 
+    fn unused(&self) -> Result<Vec<Region>, MemoryError> {
+        self.memory.unused()
+    }
+
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize, MemoryError> {
         let read = self.memory.read(address, buffer)?;
         self.bytes.set(self.bytes.get() + read as u64);

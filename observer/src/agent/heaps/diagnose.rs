@@ -23,7 +23,7 @@ pub(super) fn in_time(
     before: &Reading,
     after: &Reading,
 ) -> Result<Diagnosis, Refusal> {
-    let growth = Growth::between(before, None, after);
+    let growth = Growth::over(&[before, after]);
     diagnosis(reader, growth, Compared::Times(since.elapsed().as_secs_f64()), after)
 }
 
@@ -41,7 +41,7 @@ pub(super) fn in_version(
     if after.rows.is_empty() {
         return Ok(None);
     }
-    let growth = Growth::between(&Reading::default(), None, &after);
+    let growth = Growth::over(&[&Reading::default(), &after]);
     let mut diagnosis = diagnosis(reader, growth, Compared::Versions(from, to), &after)?;
     // New is not yet guilty.
     diagnosis.growers.iter_mut().for_each(|grower| grower.culprit = false);

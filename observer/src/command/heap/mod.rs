@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use observer_heap::{Growth, Metadata, Reader, Reading, Row};
+use observer_heap::{Growth, MOMENTS, Metadata, Reader, Reading, Row};
 
 use super::{Exit, say};
 use crate::source::memory::{self, LiveMemory};
@@ -24,7 +24,7 @@ pub(super) struct HeapArgs {
     /// A process, or the id (or the beginning of the id) of the container it runs in
     #[arg(value_name = "PID|CONTAINER")]
     target: String,
-    /// Read three times within TIME (10s, 5m), and print what grew and what holds it
+    /// Read several times within TIME (10s, 5m), and print what grew and what holds it
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "retainers")]
     diff: Option<Duration>,
     /// Print what holds the things of this name, most common way first
@@ -113,18 +113,22 @@ fn retainers(out: &mut impl Write, args: &HeapArgs, process: &Process, what: &st
 }
 
 fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duration) -> anyhow::Result<Exit> {
-    let before = read(&mut process.open()?)?;
     say(format_args!(
-        "reading again in {0} s and {1} s",
-        apart.as_secs_f32() / 2.0,
+        "reading {} times within {} s",
+        MOMENTS.len(),
         apart.as_secs_f32()
     ));
-    wait(process.pid, apart / 2)?;
-    let middle = read(&mut process.open()?)?;
-    wait(process.pid, apart / 2)?;
+    let began = Instant::now();
+    let mut readings = Vec::new();
     let mut reader = process.open()?;
-    let after = read(&mut reader)?;
-    let mut growth = Growth::between(&before, Some(&middle), &after);
+    for (index, moment) in MOMENTS.into_iter().enumerate() {
+        if index > 0 {
+            wait(process.pid, began + apart.mul_f64(moment))?;
+            reader = process.open()?;
+        }
+        readings.push(read(&mut reader)?);
+    }
+    let mut growth = Growth::over(&readings.iter().collect::<Vec<_>>());
     growth.grown.truncate(args.top);
     reader.lines(growth.grown.iter_mut().map(|grown| &mut grown.row))?;
     let held = {
@@ -176,9 +180,8 @@ fn read(reader: &mut Reader<'_>) -> anyhow::Result<Reading> {
     Ok(reading)
 }
 
-/// Waits between two readings; ends early, with an error, when the process does.
-fn wait(pid: u32, apart: Duration) -> anyhow::Result<()> {
-    let until = Instant::now() + apart;
+/// Waits for the next reading; ends early, with an error, when the process does.
+fn wait(pid: u32, until: Instant) -> anyhow::Result<()> {
     while let Some(left) = until
         .checked_duration_since(Instant::now())
         .filter(|left| !left.is_zero())
