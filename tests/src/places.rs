@@ -62,9 +62,9 @@ pub fn cached_node(major: u32) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// Where Debian's build of Node.js 18, with its libraries, is unpacked.
+/// Where Debian's build of Node.js, with its libraries, is unpacked.
 pub fn debian_node() -> PathBuf {
-    cache().join("debian-18/root")
+    cache().join("counterparts/debian-nodejs")
 }
 
 /// Bun, which is no Node.js, where it is in the cache.

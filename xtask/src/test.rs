@@ -22,9 +22,16 @@ pub(crate) struct Options {
     /// Do not look for, or install, what is missing
     #[arg(long)]
     pub(crate) no_setup: bool,
-    /// Also tests that take minutes, with every counterpart they need, built where it is not yet (some 20 min)
+    /// Also tests that take minutes, and the counterparts that take longest to build
     #[arg(long)]
     pub(crate) full: bool,
+}
+
+impl Options {
+    /// Whether tests of all kinds will run: then all that they need is set up.
+    fn needs_everything(&self) -> bool {
+        self.filter.is_none() && self.package.is_none()
+    }
 }
 
 /// `cargo xtask test`
@@ -41,10 +48,10 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
 /// Sets up, builds the agent with its kernel programs where that is possible, and runs the tests.
 pub(crate) fn run(options: &Options) -> Result<Tally> {
     let started = Instant::now();
-    let missing = if options.no_setup {
-        Vec::new()
-    } else {
-        setup::for_running()
+    let missing = match (options.no_setup, options.needs_everything()) {
+        (true, _) => Vec::new(),
+        (false, true) => setup::for_testing(),
+        (false, false) => setup::for_running(),
     };
     if !missing.is_empty() {
         println!("setup: going on without: {}", missing.join(", "));
@@ -55,8 +62,8 @@ pub(crate) fn run(options: &Options) -> Result<Tally> {
         println!("test: the kernel programs cannot be built here: everything that needs them is skipped");
     }
     build_agent(with_kernel_programs)?;
-    if options.full {
-        counterparts();
+    if options.full || (options.needs_everything() && !options.no_setup) {
+        counterparts(options.full);
     }
 
     let skips = env::temp_dir().join(format!("observer-skips-{}", std::process::id()));
@@ -90,9 +97,10 @@ pub(crate) fn run(options: &Options) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Those that tests use; a test of one that cannot be had is skipped by name.
-fn counterparts() {
-    for counterpart in [&COLLECTOR, &KUBERNETES, &JAEGER, &PROMETHEUS] {
+/// Those that tests use, built where they are not yet; a test of one that cannot be had is skipped by name.
+fn counterparts(full: bool) {
+    let usual = [&COLLECTOR, &JAEGER, &KUBERNETES];
+    for counterpart in usual.into_iter().chain(full.then_some(&PROMETHEUS)) {
         if let Err(error) = counterpart::provide(counterpart) {
             println!("test: {}: {error:#}", counterpart.name);
         }

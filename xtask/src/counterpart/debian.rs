@@ -26,13 +26,51 @@ pub(crate) fn directory(package: &str) -> PathBuf {
 
 /// Fetches the package and unpacks it into the cache.
 pub(crate) fn unpack(package: &str) -> Result<()> {
+    unpack_together(package, &[package.to_owned()])
+}
+
+/// Debian's build of Node.js, V8 in a shared library, with the libraries it needs: unpacked at [`places::debian_node`].
+/// Returns the packages that hold those parts of its own library that it looks for below `/usr/share`.
+pub(crate) fn node() -> Result<Vec<String>> {
+    let names = shell::quiet(shell::command("apt-cache", ["pkgnames", "libnode"]))?;
+    let library = names.lines().filter(|name| {
+        let number = name.strip_prefix("libnode").unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    let library = library
+        .max_by_key(|name| (name.len(), (*name).to_owned()))
+        .context("no package libnodeN is known here; `apt-get update`")?;
+    let shown = shell::quiet(shell::command("apt-cache", ["show", "--no-all-versions", library]))?;
+    let version = shown
+        .lines()
+        .find_map(|line| line.strip_prefix("Version: "))
+        .with_context(|| format!("apt-cache tells no version of {library}"))?;
+    let depends = shell::quiet(shell::command("apt-cache", ["depends", "--important", library]))?;
+    // The C and C++ libraries are this system's own: the loader comes with them.
+    let system = ["libc6", "libgcc-s1", "libstdc++6"];
+    let (scripts, libraries): (Vec<&str>, Vec<&str>) = depends
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Depends: "))
+        .filter(|name| !name.starts_with('<') && !system.contains(name))
+        .partition(|name| name.starts_with("node-"));
+    // Another repository's `nodejs` may stand beside Debian's: the library's version is the right one.
+    let packages: Vec<String> = [format!("nodejs={version}"), library.to_owned()]
+        .into_iter()
+        .chain(libraries.into_iter().map(str::to_owned))
+        .collect();
+    unpack_together("nodejs", &packages)?;
+    Ok(scripts.into_iter().map(str::to_owned).collect())
+}
+
+/// Fetches packages and unpacks them into one directory, named after the first.
+fn unpack_together(name: &str, packages: &[String]) -> Result<()> {
     if places::program("apt-get").is_none() || places::program("dpkg-deb").is_none() {
-        bail!("no {package} in PATH, and this is no Debian-like system to take it from: install {package}");
+        bail!("no {name} in PATH, and this is no Debian-like system to take it from: install {name}");
     }
-    let finished = directory(package);
+    let finished = directory(name);
     let unpacking = finished.with_extension("unpacking");
     println!(
-        "counterpart: {package} is missing: unpacking Debian's into {}",
+        "counterpart: {name} is missing: unpacking Debian's into {}",
         finished.display()
     );
     for leftover in [&unpacking, &finished] {
@@ -41,10 +79,14 @@ pub(crate) fn unpack(package: &str) -> Result<()> {
         }
     }
     fs::create_dir_all(&unpacking).with_context(|| format!("cannot make {}", unpacking.display()))?;
-    let mut download = shell::command("apt-get", ["download", "-q", package]);
-    download.current_dir(&unpacking);
-    shell::quiet(download)
-        .with_context(|| format!("cannot fetch {package}; are the package lists there? `apt-get update`"))?;
+    let mut download = shell::command("apt-get", ["download", "-q"]);
+    download.args(packages).current_dir(&unpacking);
+    shell::quiet(download).with_context(|| {
+        format!(
+            "cannot fetch {}; are the package lists there? `apt-get update`",
+            packages.join(" ")
+        )
+    })?;
     let archives = fs::read_dir(&unpacking)?.collect::<std::io::Result<Vec<_>>>()?;
     for archive in archives.iter().map(fs::DirEntry::path) {
         let mut extract = shell::command("dpkg-deb", ["-x"]);

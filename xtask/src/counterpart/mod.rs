@@ -12,7 +12,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 use observer_tests::counterpart::{ALL, Counterpart};
 
-pub(crate) use debian::{directory as debian_directory, program as debian_program, unpack as debian_unpack};
+pub(crate) use debian::{
+    directory as debian_directory, node as debian_node, program as debian_program, unpack as debian_unpack,
+};
 pub(crate) use go::provide;
 
 /// Which to build.

@@ -42,12 +42,9 @@ impl Need {
 /// What to install.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// Also fetch these major versions of Node.js from npm, for tests across versions
-    #[arg(long, value_delimiter = ',', value_name = "MAJOR")]
-    node: Vec<u32>,
-    /// Also fetch Bun from npm, for the test that it is left alone
+    /// Also what tests across versions run: five of Node.js, Debian's build of it, and Bun, which is to be left alone
     #[arg(long)]
-    bun: bool,
+    matrix: bool,
     /// Only say what is missing; install nothing
     #[arg(long)]
     check: bool,
@@ -55,9 +52,7 @@ pub(crate) struct Options {
 
 /// `cargo xtask setup`
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {
-    let mut needs = everything();
-    needs.extend(options.node.iter().map(|&major| runtime::node_major(major)));
-    needs.extend(options.bun.then(runtime::bun));
+    let needs = if options.matrix { for_all_tests() } else { everything() };
     if options.check {
         let missing = needs.iter().filter(|need| !(need.present)());
         let count = missing
@@ -91,6 +86,17 @@ pub(crate) fn kernel_toolchain() -> Option<&'static str> {
 /// Installs what tests and demo need; names what could not be had.
 pub(crate) fn for_running() -> Vec<String> {
     provide(&everything())
+}
+
+/// The same with all that tests across versions run.
+pub(crate) fn for_testing() -> Vec<String> {
+    provide(&for_all_tests())
+}
+
+fn for_all_tests() -> Vec<Need> {
+    let mut needs = everything();
+    needs.extend(runtime::matrix());
+    needs
 }
 
 fn everything() -> Vec<Need> {

@@ -40,6 +40,15 @@ pub(super) fn apt(packages: &[&str]) -> Result<()> {
     })
 }
 
+/// Sees to it that there are package lists to look names up in.
+pub(super) fn listed() -> Result<()> {
+    if lists_are_empty() && is_root() {
+        refresh()
+    } else {
+        Ok(())
+    }
+}
+
 /// Whether this package can be had.
 pub(super) fn known(package: &str) -> bool {
     if places::program("apt-cache").is_none() {

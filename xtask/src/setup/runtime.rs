@@ -8,7 +8,7 @@ use observer_tests::{
 };
 
 use super::{Need, packages};
-use crate::shell;
+use crate::{counterpart, shell};
 
 /// The Node.js major that is fetched where the distribution has none.
 const NODE: u32 = 20;
@@ -40,7 +40,7 @@ pub(super) fn needs() -> Vec<Need> {
 }
 
 /// Node.js of one major version, from npm's `node` package.
-pub(super) fn node_major(major: u32) -> Need {
+fn node_major(major: u32) -> Need {
     Need::new(
         format!("Node.js {major}"),
         "tests across versions",
@@ -49,8 +49,28 @@ pub(super) fn node_major(major: u32) -> Need {
     )
 }
 
+/// The versions that tests across versions run: every major release from 18 on, and a distribution's build.
+const MAJORS: [u32; 5] = [18, 20, 22, 24, 26];
+
+/// What all tests need beyond [`needs`]: the whole matrix of what is observed, and what must be left alone.
+pub(super) fn matrix() -> Vec<Need> {
+    let mut needs: Vec<Need> = MAJORS.into_iter().map(node_major).collect();
+    needs.push(bun());
+    needs.push(Need::new(
+        "Debian's Node.js",
+        "a build whose V8 is a shared library",
+        || need::missing(Check::DebianNode).is_none(),
+        || {
+            packages::listed()?;
+            let scripts = counterpart::debian_node()?;
+            packages::apt(&scripts.iter().map(String::as_str).collect::<Vec<_>>())
+        },
+    ));
+    needs
+}
+
 /// Bun, from npm's `bun` package.
-pub(super) fn bun() -> Need {
+fn bun() -> Need {
     Need::new(
         "Bun",
         "the test that it is not taken for a Node.js",
