@@ -17,6 +17,8 @@ pub(crate) enum Subject {
     Detection(detection::Options),
     /// What delivery costs: bytes on the wire, events a second and core, spool throughput
     Export,
+    /// What reading a heap costs: seconds and memory for 1 GB, and the program's throughput and event loop meanwhile
+    Heap,
     /// How fast one's own history is judged, beside reading it, and in how much memory
     Replay(replay::Options),
 }
@@ -24,22 +26,17 @@ pub(crate) enum Subject {
 /// Measures a subject.
 pub(crate) fn command(subject: &Subject) -> Result<ExitCode> {
     match subject {
-        Subject::Export => export(),
+        Subject::Export => example("export"),
+        Subject::Heap => example("heap"),
         Subject::Detection(options) => detection::command(options),
         Subject::Replay(options) => replay::command(options),
     }
 }
 
-/// The figures come from the exporter's own code, which a program that must build without the kernel programs cannot
-/// link: an example of the tests does.
-fn export() -> Result<ExitCode> {
-    shell::run(shell::cargo([
-        "run",
-        "--release",
-        "--package",
-        "observer-tests",
-        "--example",
-        "export",
-    ]))?;
+/// The figures come from the agent's own code, which a program that must build without the kernel programs cannot link: an
+/// example of the tests does.
+fn example(name: &str) -> Result<ExitCode> {
+    let fixed = ["run", "--release", "--package", "observer-tests", "--example"];
+    shell::run(shell::cargo(fixed.into_iter().chain([name])))?;
     Ok(ExitCode::SUCCESS)
 }
