@@ -172,6 +172,9 @@ pub struct EndedRun {
     pub ended: WallTime,
     /// A run of another version took its place.
     pub rollout: bool,
+    /// What was rolled out, where something tells it: its owner's uid and the hash of the pod's template, or the image's digest.
+    #[serde(default)]
+    pub revision: Option<String>,
     /// W3C `traceparent` that a pipeline left on its pod.
     #[serde(default)]
     pub traceparent: Option<String>,

@@ -209,6 +209,8 @@ names! {
     LEAK_STATE = "observer.leak.state";
     /// The state left. No convention.
     LEAK_PREVIOUS_STATE = "observer.leak.previous_state";
+    /// When the state left was told of this slot, s since 1970. No convention.
+    LEAK_PREVIOUS_AT = "observer.leak.previous_at";
     /// First version that shows it. No convention.
     LEAK_FIRST_VERSION = "observer.leak.first_version";
     /// Last version that did not show it. No convention.

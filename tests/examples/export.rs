@@ -158,7 +158,7 @@ async fn wire() -> Result<()> {
         let minutes = 10;
         for minute in 0..minutes {
             let groups: Vec<Group> = (0..CONTAINERS).map(|nth| group(nth, minute)).collect();
-            otlp.send_metrics(&groups, EPOCH + minute * 60_000_000_000);
+            otlp.send_metrics(groups, EPOCH + minute * 60_000_000_000);
             until(&sink.requests, minute + 1).await?;
         }
         let metrics = sink.bytes.load(Relaxed) as f64 / minutes as f64 * 60.0 / CONTAINERS as f64;

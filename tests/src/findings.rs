@@ -96,6 +96,7 @@ pub fn killed(service: &str, nth: u64, version: &str) -> EndedRun {
         ended: WallTime(EPOCH + run.ended.0),
         run,
         rollout: false,
+        revision: None,
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
     }
 }

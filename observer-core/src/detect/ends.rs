@@ -93,6 +93,7 @@ impl SlotDetector {
             at: end.at,
             state: State::Confirmed,
             previous,
+            previous_at: None,
             slope_bytes_per_hour: super::gates::round(median(&mut slopes)),
             slope_interval: (super::gates::round(low), super::gates::round(high)),
             span_ns: runs.iter().map(Record::lifetime_ns).sum(),

@@ -119,6 +119,9 @@ pub struct Verdict {
     pub state: State,
     /// The state left.
     pub previous: State,
+    /// When that state was told; the engine adds it.
+    #[serde(default)]
+    pub previous_at: Option<WallTime>,
     /// Slope of the floor, bytes per hour.
     pub slope_bytes_per_hour: f64,
     /// 99 % interval of the slope.

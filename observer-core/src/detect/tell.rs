@@ -78,6 +78,7 @@ impl SlotDetector {
             at: run.map_or(BootTime::default(), |run| run.started.plus(age)),
             state,
             previous,
+            previous_at: None,
             slope_bytes_per_hour: 0.0,
             slope_interval: (0.0, 0.0),
             span_ns: age,

@@ -24,6 +24,12 @@ impl Engine {
         };
         let pod = container.named.as_ref().and_then(|named| named.pod.as_ref());
         let traceparent = pod.and_then(|pod| pod.annotations.get("traceparent")).cloned();
+        let template = pod.and_then(|pod| {
+            let owner = pod.owners.first().and_then(|owner| owner.uid.as_deref());
+            let template = pod.template_hash.as_deref();
+            (owner.is_some() || template.is_some())
+                .then(|| format!("{}/{}", owner.unwrap_or_default(), template.unwrap_or_default()))
+        });
         let ended = EndedRun {
             id: self.run_id(slot_id, container.run.started),
             subject: Arc::clone(&container.run.subject),
@@ -31,6 +37,7 @@ impl Engine {
             ended: self.clock.wall(run.ended),
             run,
             rollout: false,
+            revision: template.or_else(|| container.run.release.image.clone()),
             traceparent,
         };
         self.release_closing(slot_id, out);

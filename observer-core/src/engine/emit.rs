@@ -30,14 +30,16 @@ impl Engine {
         };
         state.findings += 1;
         let subject = container.run.subject.clone();
-        // The run's start and not its number: a number begins anew with an agent that has lost its history.
+        // The run's start and not its number: a number begins anew with an agent that has lost its history. The time of the
+        // occurrence beside the count: an agent that was killed before its state was put away counts on from less.
         let key = format!(
-            "{}|{:?}|{}|{}|{}|{}",
+            "{}|{:?}|{}|{}|{}|{}|{}",
             self.boot_id,
             container.slot.slot,
             container.slot.instance,
             container.run.started.0,
             event.kind(),
+            at.0,
             state.findings
         );
         self.push(&key, at, Some(subject), (event, confidence, contradicted_by), out);

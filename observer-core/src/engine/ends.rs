@@ -188,6 +188,7 @@ impl Engine {
                     };
                 }
             }
+            verdict.previous_at = state.said.as_ref().map(|said| said.wall);
             let version = &container.run.subject.version;
             verdict.diagnosis = match &state.heap.diagnosis {
                 Some((of, diagnosis)) if of == version => Some(Box::new(diagnosis.clone())),

@@ -87,6 +87,7 @@ impl Engine {
         };
         let main = self.registry.processes.get(&container.main);
         let facts = main.and_then(|p| p.facts.as_deref());
+        let rss = main.and_then(|p| p.rss);
         let beside = main
             .and_then(|p| p.rss_anon)
             .filter(|_| container.members.len() > 1)
@@ -96,6 +97,10 @@ impl Engine {
         run.sampled = at;
         run.trend = Some(trend);
         run.usage = Some(usage);
+        let own = sample.cgroup.as_ref().filter(|_| !tree);
+        run.rss = rss;
+        run.anon = own.map(|cgroup| cgroup.anon);
+        run.working_set = own.map(|cgroup| cgroup.usage.saturating_sub(cgroup.inactive_file));
         run.peak = run.peak.max(usage).max(peak.unwrap_or(0));
         run.limit = sample
             .cgroup
@@ -119,14 +124,13 @@ impl Engine {
             .map(|limit| ceiling::v8_ceiling(limit).saturating_add(beside));
         let growth = sample.growth.as_deref().map(net);
         run.growth = growth.or(run.growth);
-        let level = sample.cgroup.as_ref().filter(|_| !tree);
         let point = Point {
             at,
             trend,
-            file: level.map_or(0, |c| c.file),
-            shmem: level.map_or(0, |c| c.shmem),
-            slab: level.map_or(0, |c| c.slab_unreclaimable),
-            cpu_ns: level.and_then(|c| c.cpu_ns),
+            file: own.map_or(0, |c| c.file),
+            shmem: own.map_or(0, |c| c.shmem),
+            slab: own.map_or(0, |c| c.slab_unreclaimable),
+            cpu_ns: own.and_then(|c| c.cpu_ns),
             growth,
             ceilings: run.ceilings,
         };

@@ -116,6 +116,12 @@ pub struct RunView {
     pub level: Option<u64>,
     /// Usage, page cache included, bytes.
     pub usage: Option<u64>,
+    /// Resident memory of the main process, bytes.
+    pub rss: Option<u64>,
+    /// Anonymous memory of its cgroup, bytes; `None` where it has none of its own.
+    pub anon: Option<u64>,
+    /// Usage of its cgroup without page cache that has not been used for long, bytes; likewise.
+    pub working_set: Option<u64>,
     /// Highest usage, bytes.
     pub peak: u64,
     /// The ceiling it would die at.
@@ -213,6 +219,9 @@ impl Engine {
             processes: container.members.len(),
             level: run.trend,
             usage: run.usage,
+            rss: run.rss,
+            anon: run.anon,
+            working_set: run.working_set,
             peak: run.peak,
             ceiling: state.detector.ceiling().or_else(|| run.ceiling()),
             heap_limit: run.heap_limit,

@@ -44,6 +44,15 @@ pub(crate) struct Run {
     pub(crate) usage: Option<u64>,
     /// Last trend, bytes.
     pub(crate) trend: Option<u64>,
+    /// Resident memory of the main process, bytes.
+    #[serde(default)]
+    pub(crate) rss: Option<u64>,
+    /// Anonymous memory of the cgroup, bytes; `None` where the run has no cgroup of its own.
+    #[serde(default)]
+    pub(crate) anon: Option<u64>,
+    /// Usage without page cache that has not been used for long, bytes; likewise.
+    #[serde(default)]
+    pub(crate) working_set: Option<u64>,
     pub(crate) sampled: BootTime,
     /// Net growth by place since it is traced, bytes.
     pub(crate) growth: Option<[i64; PLACES]>,
@@ -83,6 +92,9 @@ impl Run {
             peak: 0,
             usage: None,
             trend: None,
+            rss: None,
+            anon: None,
+            working_set: None,
             sampled: started,
             growth: None,
             samples: 0,

@@ -1,8 +1,14 @@
 //! Names of metrics. Units in their texts; `By/h` is bytes per hour.
 
 names! {
-    /// Memory usage of the container, By (release candidate).
+    /// Memory usage of the run's cgroup, By (release candidate). Absent where the run has none of its own.
     CONTAINER_MEMORY_USAGE = "container.memory.usage";
+    /// That without page cache that has not been used for long, By (release candidate).
+    CONTAINER_MEMORY_WORKING_SET = "container.memory.working_set";
+    /// Anonymous memory of the run's cgroup, By (release candidate).
+    CONTAINER_MEMORY_RSS = "container.memory.rss";
+    /// The lowest limit less the working set, By (release candidate). Absent without a limit.
+    CONTAINER_MEMORY_AVAILABLE = "container.memory.available";
     /// Anonymous, swapped, shared and unreclaimable memory, By: what detection follows. No convention.
     MEMORY_LEVEL = "observer.memory.level";
     /// The ceiling at which the run would die, By. No convention.
@@ -62,7 +68,7 @@ names! {
     STORE_STATE = "observer.agent.store.state";
     /// Trouble with the store, by kind: dropped, lost, damaged, foreign, failed. No convention.
     STORE_TROUBLE = "observer.agent.store.trouble";
-    /// Resident memory of the agent, By (release candidate).
+    /// Resident memory of a run's main process, and of the agent, By (release candidate).
     PROCESS_MEMORY_USAGE = "process.memory.usage";
     /// CPU time of the agent, s (release candidate).
     PROCESS_CPU_TIME = "process.cpu.time";

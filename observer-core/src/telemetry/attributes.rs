@@ -187,6 +187,7 @@ impl List {
     fn leak(&mut self, verdict: &Verdict) {
         self.text(name::LEAK_STATE, verdict.state.name());
         self.text(name::LEAK_PREVIOUS_STATE, verdict.previous.name());
+        self.bytes(name::LEAK_PREVIOUS_AT, verdict.previous_at.map(|at| at.0 / SECOND));
         self.float(name::SLOPE, verdict.slope_bytes_per_hour);
         self.float(name::SLOPE_LOW, verdict.slope_interval.0);
         self.float(name::SLOPE_HIGH, verdict.slope_interval.1);

@@ -59,9 +59,10 @@ const SPANS: &str = "\
 One closed span per ended run, when nothing more can be learnt of it: as soon as its slot's next run has begun, and a
 minute after its end at the latest. It is named after the container, begins and ends with the run, stands under that
 run's own Resource, and carries the attributes of its end above; its status is an error with the cause unless the run
-ended as it was meant to. Trace ids are hashes of cluster, workload and version, so that one rollout's runs stand in one
-trace, from whichever host they come; span ids are hashes of the run, so that a second delivery is the same span. Where
-the pod carries a `traceparent` annotation, the span has a link to that trace.
+ended as it was meant to. Trace ids are hashes of cluster, workload, version and revision (the owner's uid and the hash of
+the pod's template; outside Kubernetes the image's digest), so that one rollout's runs stand in one trace, from whichever
+host they come; span ids are hashes of the run, so that a second delivery is the same span. Where the pod carries a
+`traceparent` annotation, the span has a link to that trace.
 ";
 
 #[test]

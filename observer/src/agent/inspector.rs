@@ -5,18 +5,22 @@
 use std::{
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread,
+    time::Duration,
 };
 
 use observer_core::{Input, What, process::ProcessKey};
 
-use super::{clock, intake::Intake, names::Names};
+use super::{clock, intake::Intake, names::Names, pulse::Pulse};
 use crate::source::{Cgroups, ProcError, Procfs};
 
 /// Wishes waiting at most: an exec storm beyond that loses inspections, counted.
 const WAITING: usize = 16_384;
+/// How often it shows that it lives while nothing is asked. A file of /proc may never answer: a process that hangs in the
+/// kernel holds the lock that reading its memory map takes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What an inspector is asked for.
 #[derive(Debug)]
@@ -36,12 +40,24 @@ pub(super) struct Inspector {
 
 impl Inspector {
     /// Starts the thread; it ends when every [`Inspector`] is dropped.
-    pub(super) fn start(procfs: Arc<Procfs>, cgroups: Cgroups, intake: Intake) -> std::io::Result<Self> {
+    pub(super) fn start(procfs: Arc<Procfs>, cgroups: Cgroups, pulse: Pulse, intake: Intake) -> std::io::Result<Self> {
         let (wishes, receiver) = sync_channel(WAITING);
         let answers = intake.clone();
         thread::Builder::new().name("inspector".into()).spawn(move || {
             let names = Names::of_host(&procfs);
-            inspect(&receiver, &procfs, &cgroups, &names, &answers);
+            let sources = Sources { procfs, cgroups, names };
+            loop {
+                pulse.beat(clock::boot());
+                match receiver.recv_timeout(PATIENCE) {
+                    Ok(wish) => {
+                        if !sources.answer(wish, &answers) {
+                            return;
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
         })?;
         Ok(Self { wishes, intake })
     }
@@ -58,19 +74,27 @@ impl Inspector {
     }
 }
 
-fn inspect(wishes: &Receiver<Wish>, procfs: &Procfs, cgroups: &Cgroups, names: &Names, intake: &Intake) {
-    for wish in wishes {
-        let open = match wish {
+/// Where answers come from.
+struct Sources {
+    procfs: Arc<Procfs>,
+    cgroups: Cgroups,
+    names: Names,
+}
+
+impl Sources {
+    /// False where the agent has stopped.
+    fn answer(&self, wish: Wish, intake: &Intake) -> bool {
+        match wish {
             Wish::Inspect(key) => {
-                let what = match procfs.inspect(key) {
+                let what = match self.procfs.inspect(key) {
                     Ok(facts) => {
-                        names.tell(&facts, intake);
+                        self.names.tell(&facts, intake);
                         What::Process(Box::new(facts))
                     }
                     Err(ProcError::Gone { .. }) => What::Vanished(key),
                     Err(_) => {
                         intake.losses().add("inspect", "process", 1);
-                        continue;
+                        return true;
                     }
                 };
                 intake.answer(Input {
@@ -78,15 +102,12 @@ fn inspect(wishes: &Receiver<Wish>, procfs: &Procfs, cgroups: &Cgroups, names: &
                     what,
                 })
             }
-            Wish::OomKills(path) => cgroups.oom_kills(&path).into_iter().all(|(cgroup, count)| {
+            Wish::OomKills(path) => self.cgroups.oom_kills(&path).into_iter().all(|(cgroup, count)| {
                 intake.answer(Input {
                     at: clock::boot(),
                     what: What::OomKills { cgroup, count },
                 })
             }),
-        };
-        if !open {
-            return;
         }
     }
 }

@@ -242,7 +242,7 @@ impl Observation {
     pub(super) fn export_metrics(&self) {
         if self.exporters.wants_metrics() {
             let groups = metrics::workloads(&self.snapshot());
-            self.exporters.send_metrics(&groups, clock::anchor().wall.0);
+            self.exporters.send_metrics(groups, clock::anchor().wall.0);
         }
     }
 

@@ -12,6 +12,9 @@ use observer_core::time::BootTime;
 
 use super::clock;
 
+/// How late a sign of life may be on a busy host.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// One reader's sign of life.
 #[derive(Clone, Debug)]
 pub(super) struct Pulse {
@@ -46,10 +49,12 @@ impl Pulse {
         Duration::from_nanos(self.work.load(Relaxed))
     }
 
-    /// For how long it has been silent, where that is longer than two intervals and a second for a busy host.
+    /// For how long it has been silent, where that is longer than one and a half of its intervals, and for short ones a
+    /// second longer than one: with the time until somebody looks, two intervals at most, or three seconds.
     pub(super) fn stalled(&self, now: BootTime) -> Option<Duration> {
         let silent = Duration::from_nanos(now.since(BootTime(self.last.load(Relaxed))));
-        (silent > self.interval * 2 + Duration::from_secs(1)).then_some(silent)
+        let patience = self.interval + (self.interval / 2).max(BUSY);
+        (silent > patience).then_some(silent)
     }
 }
 
@@ -64,7 +69,12 @@ mod tests {
         let pulse = Pulse::new("sampler", Duration::from_secs(10));
         let now = clock::boot();
         pulse.beat(now);
-        assert_eq!(pulse.stalled(now.plus(20 * SECOND)), None);
-        assert!(pulse.stalled(now.plus(22 * SECOND)).is_some());
+        assert_eq!(pulse.stalled(now.plus(14 * SECOND)), None);
+        // The loop looks once a second.
+        assert!(pulse.stalled(now.plus(19 * SECOND)).is_some());
+        let fast = Pulse::new("rings", Duration::from_millis(200));
+        fast.beat(now);
+        assert_eq!(fast.stalled(now.plus(SECOND)), None);
+        assert!(fast.stalled(now.plus(2 * SECOND)).is_some());
     }
 }

@@ -12,7 +12,7 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use observer_core::{
@@ -20,7 +20,7 @@ use observer_core::{
     process::{ProcessKey, Runtime},
 };
 
-use super::{clock, intake::Intake, names::Names};
+use super::{clock, inspector, intake::Intake, names::Names, pulse::Pulse};
 use crate::source::{ProcError, Procfs};
 
 /// Asks for another scan.
@@ -29,11 +29,16 @@ pub(super) struct Scanner(SyncSender<()>);
 
 impl Scanner {
     /// Starts the thread, which scans at once, then when asked, and at every `interval` where one is given.
-    pub(super) fn start(procfs: Arc<Procfs>, interval: Option<Duration>, intake: Intake) -> std::io::Result<Self> {
+    pub(super) fn start(
+        procfs: Arc<Procfs>,
+        interval: Option<Duration>,
+        pulse: Pulse,
+        intake: Intake,
+    ) -> std::io::Result<Self> {
         let (asks, receiver) = sync_channel(1);
         thread::Builder::new()
             .name("scanner".into())
-            .spawn(move || run(&procfs, interval, &intake, &receiver))?;
+            .spawn(move || run(&procfs, interval, &pulse, &intake, &receiver))?;
         Ok(Self(asks))
     }
 
@@ -44,28 +49,32 @@ impl Scanner {
     }
 }
 
-fn run(procfs: &Procfs, interval: Option<Duration>, intake: &Intake, asks: &Receiver<()>) {
+fn run(procfs: &Procfs, interval: Option<Duration>, pulse: &Pulse, intake: &Intake, asks: &Receiver<()>) {
     let names = Names::of_host(procfs);
     let mut known = BTreeMap::new();
-    while scan(procfs, &names, intake, &mut known) {
-        let next = match interval {
-            Some(interval) => asks.recv_timeout(interval),
-            None => asks.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        if next == Err(RecvTimeoutError::Disconnected) {
-            return;
+    while scan(procfs, &names, pulse, intake, &mut known) {
+        let asked = Instant::now();
+        loop {
+            pulse.beat(clock::boot());
+            match asks.recv_timeout(interval.unwrap_or(inspector::PATIENCE).min(inspector::PATIENCE)) {
+                Ok(()) => break,
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) if interval.is_some_and(|interval| asked.elapsed() >= interval) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
         }
     }
 }
 
 /// One pass. `known` is what the last one found: start times by pid. False where the agent has stopped.
-fn scan(procfs: &Procfs, names: &Names, intake: &Intake, known: &mut BTreeMap<u32, u64>) -> bool {
+fn scan(procfs: &Procfs, names: &Names, pulse: &Pulse, intake: &Intake, known: &mut BTreeMap<u32, u64>) -> bool {
     let Ok(entries) = fs::read_dir(procfs.root()) else {
         intake.losses().add("scan", "procfs", 1);
         return true;
     };
     let mut alive = BTreeMap::new();
     for pid in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok()) {
+        pulse.beat(clock::boot());
         let Some(key) = procfs.key(pid) else { continue };
         if known.get(&pid) == Some(&key.start) {
             known.remove(&pid);

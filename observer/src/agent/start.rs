@@ -10,8 +10,19 @@ use tokio::{
 };
 
 use super::{
-    clock, heaps::Heaps, inspector::Inspector, intake, keep::Keeper, observation::Observation, order::Order, pods,
-    pulse::Pulse, rings, sampling::Sampling, scan::Scanner, serve,
+    clock,
+    heaps::Heaps,
+    inspector::{self, Inspector},
+    intake,
+    keep::Keeper,
+    observation::Observation,
+    order::Order,
+    pods,
+    pulse::Pulse,
+    rings,
+    sampling::Sampling,
+    scan::Scanner,
+    serve,
 };
 use crate::{
     command::say,
@@ -104,8 +115,10 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     let blind = [Hook::Exec, Hook::Exit]
         .into_iter()
         .any(|hook| report.rung(hook) == Rung::Files);
-    let pulses = [
+    let pulses @ [of_rings, of_inspector, of_scanner, of_sampler] = &[
         Pulse::new("rings", rings::PATIENCE),
+        Pulse::new("inspector", inspector::PATIENCE),
+        Pulse::new("scanner", inspector::PATIENCE),
         Pulse::new("sampler", config.sample_interval),
     ];
     let mut observation = Observation {
@@ -130,6 +143,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         inspector: Inspector::start(
             Arc::clone(&procfs),
             Cgroups::new(Arc::clone(&hierarchy)),
+            of_inspector.clone(),
             intake.clone(),
         )
         .map_err(system("start a thread"))?,
@@ -139,7 +153,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
             sampler,
             kernel,
             config.sample_interval,
-            pulses[1].clone(),
+            of_sampler.clone(),
             intake.clone(),
         )
         .map_err(system("start a thread"))?,
@@ -156,12 +170,17 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     }
     observation.record(Recorder::flush);
     pods::start(config, intake.clone());
-    rings::start(kernel_rings, pulses[0].clone(), intake.clone()).map_err(system("start a thread"))?;
+    rings::start(kernel_rings, of_rings.clone(), intake.clone()).map_err(system("start a thread"))?;
     if let Some(log) = kernel_log {
         rings::start_log(log, intake.clone()).map_err(system("start a thread"))?;
     }
-    let scanner =
-        Scanner::start(procfs, blind.then_some(config.sample_interval), intake).map_err(system("start a thread"))?;
+    let scanner = Scanner::start(
+        procfs,
+        blind.then_some(config.sample_interval),
+        of_scanner.clone(),
+        intake,
+    )
+    .map_err(system("start a thread"))?;
 
     let (ask, mut asked) = mpsc::channel(8);
     if let Some(path) = &config.status_socket {

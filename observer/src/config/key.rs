@@ -112,7 +112,7 @@ pub const KEYS: &[Key] = &[
     key(
         "metrics-interval",
         "DURATION",
-        "Time between two exports of metrics over OTLP: 1s to 1h [default: 60s]",
+        "Time between two exports of metrics over OTLP: 1s to 1h; also OTEL_METRIC_EXPORT_INTERVAL (milliseconds) [default: 60s]",
     ),
     key(
         "store",
@@ -193,6 +193,21 @@ pub const KEYS: &[Key] = &[
         "PEM file of the client's certificate; also OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
     ),
     key(
+        "otlp-temporality-preference",
+        "cumulative|delta|lowmemory",
+        "What counts among the metrics say: what was counted since the start, or since the points before; also OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE [default: cumulative]",
+    ),
+    key(
+        "otlp-retry-initial-interval",
+        "DURATION",
+        "Wait after a request that failed and may be sent again, doubled with each further failure [default: 1s]",
+    ),
+    key(
+        "otlp-retry-max-interval",
+        "DURATION",
+        "Longest such wait, unless the receiver asks for more [default: 30s]",
+    ),
+    key(
         "otlp-insecure",
         "true|false",
         "gRPC without TLS where the endpoint has no scheme; also OTEL_EXPORTER_OTLP_INSECURE [default: false]",
@@ -245,8 +260,10 @@ mod tests {
              such variables into pods beside a service of that name. All problems are told at once, one line each, and \
              end the command with exit code 2.\n\n\
              `OTEL_EXPORTER_OTLP_*` variables are read as OpenTelemetry specifies, generic and per signal, with \
-             `OTEL_SDK_DISABLED` and `OTEL_{LOGS,METRICS,TRACES}_EXPORTER=none`. Flags and `OBSERVER_*` variables win \
-             over them, and they win over the file.\n\n| setting | value | meaning |\n|---|---|---|\n",
+             `OTEL_SDK_DISABLED`, `OTEL_{LOGS,METRICS,TRACES}_EXPORTER=none`, `OTEL_METRIC_EXPORT_INTERVAL` (milliseconds), \
+             and for the agent's own Resource `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`. There are no \
+             histograms, so `OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION` says nothing. Flags and \
+             `OBSERVER_*` variables win over them, and they win over the file.\n\n| setting | value | meaning |\n|---|---|---|\n",
         );
         for key in KEYS {
             let value = key.value.replace('|', "\\|");

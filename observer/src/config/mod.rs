@@ -241,9 +241,6 @@ fn validate(
             value::choice(text, &[("auto", Auto), ("on", On), ("off", Off)])
         }),
         node_name: reader.read("node-name", None, |text| value::dns_name(text).map(Some)),
-        metrics_interval: reader.read("metrics-interval", seconds(60), |text| {
-            value::duration(text, seconds(1)..=seconds(3600))
-        }),
         status_socket: reader.read("status-socket", Some(PathBuf::from(key::STATUS_SOCKET)), |text| {
             if text == "off" { Ok(None) } else { path(text).map(Some) }
         }),
@@ -267,6 +264,7 @@ fn validate(
         logs: otlp::target(&layers, Signal::Logs, &mut problems),
         traces: otlp::target(&layers, Signal::Traces, &mut problems),
         metrics: otlp::target(&layers, Signal::Metrics, &mut problems),
+        metrics_interval: otlp::metrics_interval(&layers, &mut problems),
     };
     // What is wrong with a setting that several signals take is told once.
     let mut told = BTreeSet::new();

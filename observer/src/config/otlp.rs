@@ -54,6 +54,27 @@ impl Signal {
     }
 }
 
+/// What a count's points say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Temporality {
+    /// What was counted since the start.
+    #[default]
+    Cumulative,
+    /// What was counted since the points before.
+    Delta,
+    /// Delta where that needs no memory: not for what the agent counts, which is read and not added up.
+    LowMemory,
+}
+
+/// How long to wait after failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// After the first; doubled with each further one.
+    pub initial: Duration,
+    /// At most, unless the receiver asks for more.
+    pub longest: Duration,
+}
+
 /// One signal's way out.
 #[derive(Clone)]
 pub struct Target {
@@ -73,6 +94,10 @@ pub struct Target {
     pub authorities: Option<Vec<u8>>,
     /// PEM of the client's certificate and of its key.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// Of metrics: what counts say.
+    pub temporality: Temporality,
+    /// How long to wait after failures.
+    pub retry: Retry,
 }
 
 impl fmt::Debug for Target {
@@ -86,6 +111,8 @@ impl fmt::Debug for Target {
             gzip,
             authorities,
             identity,
+            temporality,
+            retry,
         } = self;
         f.debug_struct("Target")
             .field("signal", signal)
@@ -96,11 +123,18 @@ impl fmt::Debug for Target {
             .field("gzip", gzip)
             .field("authorities", &authorities.is_some())
             .field("identity", &identity.is_some())
+            .field("temporality", temporality)
+            .field("retry", retry)
             .finish()
     }
 }
 
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
+/// Where nothing is said.
+const RETRY: Retry = Retry {
+    initial: Duration::from_secs(1),
+    longest: Duration::from_secs(30),
+};
 
 /// The target of one signal; `None` where no endpoint is set or the signal is switched off.
 pub fn target(layers: &Layers, signal: Signal, problems: &mut Vec<Problem>) -> Option<Target> {
@@ -132,16 +166,19 @@ pub fn target(layers: &Layers, signal: Signal, problems: &mut Vec<Problem>) -> O
         }
     };
     let headers = parse(asked.of("headers"), problems, headers).unwrap_or_default();
-    let timeout = match asked.of("timeout") {
-        // OTEL_EXPORTER_OTLP_TIMEOUT is a number of milliseconds; our own settings carry their unit.
-        Some((text, Source::Variable(name))) if name.starts_with("OTEL_") => {
-            parse(Some((format!("{text}ms"), Source::Variable(name))), problems, |t| {
-                value::duration(t, TIMEOUTS)
-            })
-        }
-        other => parse(other, problems, |text| value::duration(text, TIMEOUTS)),
-    }
-    .unwrap_or(Duration::from_secs(10));
+    let timeout = duration(asked.of("timeout"), TIMEOUTS, problems).unwrap_or(Duration::from_secs(10));
+    let wait = |name: &str| layers.get(name).cloned();
+    let retry = Retry {
+        initial: duration(wait("otlp-retry-initial-interval"), TIMEOUTS, problems).unwrap_or(RETRY.initial),
+        longest: duration(wait("otlp-retry-max-interval"), TIMEOUTS, problems).unwrap_or(RETRY.longest),
+    };
+    let preference = (signal == Signal::Metrics).then(|| asked.of("temporality-preference"));
+    let temporality = parse(preference.flatten(), problems, |text| {
+        use Temporality::{Cumulative, Delta, LowMemory};
+        let known = [("cumulative", Cumulative), ("delta", Delta), ("lowmemory", LowMemory)];
+        value::choice(text, &known)
+    })
+    .unwrap_or_default();
     let gzip = parse(asked.of("compression"), problems, |text| {
         value::choice(text, &[("gzip", true), ("none", false)])
     })
@@ -169,7 +206,37 @@ pub fn target(layers: &Layers, signal: Signal, problems: &mut Vec<Problem>) -> O
         gzip,
         authorities,
         identity: certificate.zip(key),
+        temporality,
+        retry,
     })
+}
+
+/// Time between two exports of metrics: ours, or `OTEL_METRIC_EXPORT_INTERVAL`.
+pub fn metrics_interval(layers: &Layers, problems: &mut Vec<Problem>) -> Duration {
+    let range = Duration::from_secs(1)..=Duration::from_hours(1);
+    let ours = layers.get("metrics-interval");
+    let given = ours
+        .filter(|(_, source)| !matches!(source, Source::File { .. }))
+        .cloned();
+    let given = given
+        .or_else(|| layers.variable(&["OTEL_METRIC_EXPORT_INTERVAL".to_owned()]))
+        .or_else(|| ours.cloned());
+    duration(given, range, problems).unwrap_or(Duration::from_mins(1))
+}
+
+/// A duration. `OTEL_*` variables are numbers of milliseconds; our own settings carry their unit.
+fn duration(
+    given: Option<(String, Source)>,
+    range: RangeInclusive<Duration>,
+    problems: &mut Vec<Problem>,
+) -> Option<Duration> {
+    let given = match given {
+        Some((text, Source::Variable(name))) if name.starts_with("OTEL_") => {
+            Some((format!("{text}ms"), Source::Variable(name)))
+        }
+        other => other,
+    };
+    parse(given, problems, |text| value::duration(text, range))
 }
 
 /// Looks one setting up where it may stand.
@@ -244,12 +311,13 @@ fn endpoint(
         Some(4317) => Protocol::Grpc,
         _ => Protocol::HttpProtobuf,
     });
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
     let path = match (protocol, append) {
         (Protocol::Grpc, _) => "/".to_owned(),
         (Protocol::HttpProtobuf, Some(signal)) => {
-            format!("{}/v1/{}", uri.path().trim_end_matches('/'), signal.name())
+            format!("{}/v1/{}{query}", uri.path().trim_end_matches('/'), signal.name())
         }
-        (Protocol::HttpProtobuf, None) => uri.path().to_owned(),
+        (Protocol::HttpProtobuf, None) => format!("{}{query}", uri.path()),
     };
     Uri::builder()
         .scheme(uri.scheme_str().unwrap_or("https"))

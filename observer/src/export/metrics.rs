@@ -10,13 +10,21 @@ use observer_core::{
     time::SECOND,
 };
 
-use crate::agent::{AgentView, Snapshot};
+use crate::agent::Snapshot;
 
-/// How points of a metric add up over time.
+mod own;
+#[cfg(test)]
+mod tests;
+
+pub use own::{OWN, own};
+
+/// How points of a metric add up: over time, and over the things they are told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A level.
+    /// A level of which sums say nothing.
     Gauge,
+    /// A level that adds up: an UpDownCounter of the conventions, a sum that is not monotonic on the wire.
+    UpDown,
     /// A count since a start: it only rises.
     Counter,
 }
@@ -59,6 +67,14 @@ const fn gauge(name: &'static str, unit: &'static str) -> Metric {
         name,
         unit,
         kind: Kind::Gauge,
+    }
+}
+
+const fn up_down(name: &'static str, unit: &'static str) -> Metric {
+    Metric {
+        name,
+        unit,
+        kind: Kind::UpDown,
     }
 }
 
@@ -187,7 +203,19 @@ fn run(slot: &SlotView) -> Option<Group> {
         points.extend(value.map(|value| point(metric, attributes, value)));
     };
     let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
-    add(gauge(metric::CONTAINER_MEMORY_USAGE, "By"), &[], bytes(run.usage));
+    // Without a cgroup of its own a run has no levels of a container.
+    if let Some(working_set) = run.working_set {
+        let available = run.cgroup_limit.map(|limit| limit.saturating_sub(working_set));
+        add(up_down(metric::CONTAINER_MEMORY_USAGE, "By"), &[], bytes(run.usage));
+        add(
+            up_down(metric::CONTAINER_MEMORY_WORKING_SET, "By"),
+            &[],
+            bytes(Some(working_set)),
+        );
+        add(up_down(metric::CONTAINER_MEMORY_RSS, "By"), &[], bytes(run.anon));
+        add(up_down(metric::CONTAINER_MEMORY_AVAILABLE, "By"), &[], bytes(available));
+    }
+    add(up_down(metric::PROCESS_MEMORY_USAGE, "By"), &[], bytes(run.rss));
     add(gauge(metric::MEMORY_LEVEL, "By"), &[], bytes(run.level));
     if let Some(ceiling) = run.ceiling {
         let kind = [(semconv::CEILING_KIND, ceiling_kind(ceiling.kind))];
@@ -204,9 +232,9 @@ fn run(slot: &SlotView) -> Option<Group> {
         add(gauge(metric::MEMORY_GROWTH, "By"), &told, Some(*net as f64));
     }
     if matches!(slot.slot, Slot::Pod { .. }) {
-        add(gauge(metric::K8S_MEMORY_LIMIT, "By"), &[], bytes(run.cgroup_limit));
+        add(up_down(metric::K8S_MEMORY_LIMIT, "By"), &[], bytes(run.cgroup_limit));
         let restarts = run.restart_count.map(f64::from);
-        add(gauge(metric::K8S_RESTART_COUNT, "{restart}"), &[], restarts);
+        add(up_down(metric::K8S_RESTART_COUNT, "{restart}"), &[], restarts);
     }
     add(gauge(metric::MEMORY_TIME_TO_CEILING, "s"), &[], slot.time_to_ceiling_s);
     add(gauge(metric::LEAK_STATE, ""), &[], Some(state_number(slot.state)));
@@ -242,121 +270,3 @@ fn state_number(state: State) -> f64 {
         State::Resolved => 5.0,
     }
 }
-
-/// All metrics of the agent itself.
-pub const OWN: &[Metric] = &[
-    gauge(metric::AGENT_PROCESSES, "{process}"),
-    gauge(metric::AGENT_CONTAINERS, "{container}"),
-    counter(metric::AGENT_INPUTS, "{input}"),
-    counter(metric::AGENT_LATE, "{input}"),
-    counter(metric::AGENT_FINDINGS, "{finding}"),
-    gauge(metric::AGENT_SWEEP, "s"),
-    gauge(metric::PROCESS_MEMORY_USAGE, "By"),
-    counter(metric::PROCESS_CPU_TIME, "s"),
-    counter(metric::AGENT_LOST, "{record}"),
-    counter(metric::AGENT_EVICTED, "{entry}"),
-    gauge(metric::AGENT_HOOK, ""),
-    gauge(metric::EXPORT_WAITING, "{record}"),
-    gauge(metric::EXPORT_BYTES, "By"),
-    gauge(metric::EXPORT_OLDEST, "s"),
-    counter(metric::EXPORT_RETRIES, "{request}"),
-    counter(metric::EXPORT_RECORDS, "{record}"),
-    gauge(metric::STORE_RECORDS, "{record}"),
-    gauge(metric::STORE_BYTES, "By"),
-    gauge(metric::STORE_STATE, "By"),
-    counter(metric::STORE_TROUBLE, "{record}"),
-];
-
-/// Those of the agent itself.
-pub fn own(agent: &AgentView) -> Vec<Point> {
-    let mut points = vec![
-        point(gauge(metric::AGENT_PROCESSES, "{process}"), &[], agent.processes as f64),
-        point(
-            gauge(metric::AGENT_CONTAINERS, "{container}"),
-            &[],
-            agent.containers as f64,
-        ),
-        point(counter(metric::AGENT_INPUTS, "{input}"), &[], agent.inputs as f64),
-        point(counter(metric::AGENT_LATE, "{input}"), &[], agent.late as f64),
-        point(counter(metric::AGENT_FINDINGS, "{finding}"), &[], agent.findings as f64),
-        point(gauge(metric::AGENT_SWEEP, "s"), &[], agent.sweep_s),
-        point(gauge(metric::PROCESS_MEMORY_USAGE, "By"), &[], agent.memory as f64),
-        point(counter(metric::PROCESS_CPU_TIME, "s"), &[], agent.cpu_s),
-    ];
-    for lost in &agent.lost {
-        let told = [
-            (attribute::STAGE, lost.stage.as_str()),
-            (attribute::KIND, lost.kind.as_str()),
-        ];
-        points.push(point(counter(metric::AGENT_LOST, "{record}"), &told, lost.count as f64));
-    }
-    for (kind, count) in &agent.evicted {
-        points.push(point(
-            counter(metric::AGENT_EVICTED, "{entry}"),
-            &[(attribute::KIND, kind)],
-            *count as f64,
-        ));
-    }
-    for (hook, rung) in &agent.hooks {
-        points.push(point(
-            gauge(metric::AGENT_HOOK, ""),
-            &[(attribute::HOOK, hook), (attribute::RUNG, rung)],
-            1.0,
-        ));
-    }
-    for lane in &agent.export {
-        let signal = (attribute::SIGNAL, lane.signal.as_str());
-        points.push(point(
-            gauge(metric::EXPORT_WAITING, "{record}"),
-            &[signal],
-            lane.waiting as f64,
-        ));
-        points.push(point(
-            gauge(metric::EXPORT_BYTES, "By"),
-            &[signal],
-            lane.waiting_bytes as f64,
-        ));
-        points.push(point(gauge(metric::EXPORT_OLDEST, "s"), &[signal], lane.oldest_s));
-        points.push(point(
-            counter(metric::EXPORT_RETRIES, "{request}"),
-            &[signal],
-            lane.retries as f64,
-        ));
-        for (fate, count) in [
-            ("delivered", lane.delivered),
-            ("rejected", lane.rejected),
-            ("refused", lane.refused),
-            ("dropped", lane.dropped),
-        ] {
-            points.push(point(
-                counter(metric::EXPORT_RECORDS, "{record}"),
-                &[signal, (attribute::FATE, fate)],
-                count as f64,
-            ));
-        }
-    }
-    if let Some(store) = &agent.store {
-        points.extend([
-            point(gauge(metric::STORE_RECORDS, "{record}"), &[], store.records as f64),
-            point(gauge(metric::STORE_BYTES, "By"), &[], store.bytes as f64),
-            point(gauge(metric::STORE_STATE, "By"), &[], store.state_bytes as f64),
-        ]);
-        for (kind, count) in [
-            ("dropped", store.dropped),
-            ("lost", store.lost),
-            ("damaged", store.damaged),
-            ("foreign", store.foreign),
-            ("failed", store.failed),
-        ] {
-            points.push(point(
-                counter(metric::STORE_TROUBLE, "{record}"),
-                &[(attribute::KIND, kind)],
-                count as f64,
-            ));
-        }
-    }
-    points
-}
-
-#[cfg(test)]
-mod tests;

@@ -75,7 +75,7 @@ impl Exporters {
     }
 
     /// Sends points, taken at `now`, nanoseconds since 1970. Never waits.
-    pub fn send_metrics(&self, groups: &[metrics::Group], now: u64) {
+    pub fn send_metrics(&self, groups: Vec<metrics::Group>, now: u64) {
         self.otlp.send_metrics(groups, now);
     }
 

@@ -37,7 +37,7 @@ pub fn text(groups: &[Group]) -> String {
                     .map(|(name, value)| (sanitize(name), value.clone())),
             );
             let kind = match point.metric.kind {
-                Kind::Gauge => "gauge",
+                Kind::Gauge | Kind::UpDown => "gauge",
                 Kind::Counter => "counter",
             };
             let (_, lines) = families.entry(name.clone()).or_insert((kind, Vec::new()));
@@ -146,7 +146,7 @@ mod tests {
             since: 0,
             resource: Resource::from(resource),
             points: vec![
-                point(metric("a.memory.usage", "By", Kind::Gauge), vec![], 1.5),
+                point(metric("a.memory.usage", "By", Kind::UpDown), vec![], 1.5),
                 point(
                     metric("a.exits", "{run}", Kind::Counter),
                     vec![("exit.cause", "kernel_oom".into())],

@@ -12,7 +12,7 @@ use observer_core::{
 };
 
 use super::*;
-use crate::export::prometheus;
+use crate::{agent::AgentView, export::prometheus};
 
 const ALIVE: u64 = 100;
 

@@ -21,18 +21,20 @@ use super::{
     queue::{Batch, Queue},
     transport::Transport,
 };
-use crate::{agent::LaneView, command::say, config::otlp::Signal};
+use crate::{
+    agent::LaneView,
+    command::say,
+    config::otlp::{Retry, Signal},
+};
 
 /// Records in one request at most.
 const BATCH_RECORDS: usize = 512;
 /// Bytes of one request at most, about: gRPC servers refuse 4 MiB by default.
-const BATCH_BYTES: usize = 1 << 20;
+pub(super) const BATCH_BYTES: usize = 1 << 20;
 /// How long a first record waits for others.
 const LINGER: Duration = Duration::from_millis(200);
-/// First wait after a failure, doubled with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// Longest wait, unless the receiver asks for more.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// Longest wait between two attempts while the agent stops.
+const STOPPING: Duration = Duration::from_secs(1);
 /// Longest wait a receiver may ask for.
 const LONGEST_ASKED: Duration = Duration::from_mins(10);
 
@@ -75,6 +77,8 @@ pub(super) struct Delivery {
     pub transport: Transport,
     /// What became of them.
     pub counts: Arc<Counts>,
+    /// How long to wait after failures.
+    pub retry: Retry,
     /// `OTLP logs to HOST`, for messages.
     pub name: String,
     /// Becomes a deadline when the agent stops.
@@ -142,7 +146,7 @@ impl Delivery {
                     since.get_or_insert_with(Instant::now);
                     self.counts.retries.fetch_add(1, Relaxed);
                     self.failing(Some(why));
-                    let wait = backoff(failures, after, fastrand::f64());
+                    let wait = backoff(self.retry, failures, after, fastrand::f64());
                     failures += 1;
                     if !self.wait(wait).await {
                         return false;
@@ -190,7 +194,7 @@ impl Delivery {
     async fn wait(&mut self, wait: Duration) -> bool {
         let stopping = self.stop.borrow().is_some();
         tokio::select! {
-            () = sleep(if stopping { wait.min(FIRST_BACKOFF) } else { wait }) => true,
+            () = sleep(if stopping { wait.min(STOPPING) } else { wait }) => true,
             () = passed(self.stop.clone()) => false,
             Ok(()) = self.stop.changed(), if !stopping => true,
         }
@@ -207,8 +211,8 @@ async fn passed(mut stop: watch::Receiver<Option<Instant>>) {
 }
 
 /// Exponential with equal jitter: between half and all of the doubled wait, and no sooner than the receiver asked.
-fn backoff(failures: u32, asked: Option<Duration>, random: f64) -> Duration {
-    let full = FIRST_BACKOFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACKOFF);
+fn backoff(retry: Retry, failures: u32, asked: Option<Duration>, random: f64) -> Duration {
+    let full = retry.initial.saturating_mul(1 << failures.min(16)).min(retry.longest);
     let jittered = full.mul_f64(0.5 + random / 2.0);
     asked.map_or(jittered, |asked| asked.min(LONGEST_ASKED).max(jittered))
 }
@@ -219,11 +223,16 @@ mod tests {
 
     #[test]
     fn backoff_doubles_up_to_its_bound_and_obeys_the_receiver() {
+        let retry = Retry {
+            initial: Duration::from_secs(1),
+            longest: Duration::from_secs(30),
+        };
+        let backoff = |failures, asked, random| backoff(retry, failures, asked, random);
         let upper: Vec<u64> = (0..7).map(|n| backoff(n, None, 1.0).as_secs()).collect();
         assert_eq!(upper, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(backoff(3, None, 0.0), Duration::from_secs(4));
         assert_eq!(backoff(0, Some(Duration::from_secs(40)), 0.5), Duration::from_secs(40));
         assert_eq!(backoff(0, Some(Duration::from_hours(24)), 0.5), LONGEST_ASKED);
-        assert_eq!(backoff(u32::MAX, None, 1.0), LONGEST_BACKOFF);
+        assert_eq!(backoff(u32::MAX, None, 1.0), retry.longest);
     }
 }

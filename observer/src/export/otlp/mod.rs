@@ -7,6 +7,7 @@
 mod batch;
 mod codec;
 mod delivery;
+mod delta;
 mod logs;
 mod outcome;
 mod own;
@@ -101,7 +102,7 @@ impl Otlp {
             own: config
                 .metrics
                 .as_ref()
-                .map(|target| Own::start(target, config.metrics_interval))
+                .map(|target| Own::start(target, config.metrics_interval, &crate::host::name(config)))
                 .transpose()?,
             spool,
             agent: agent(config),
@@ -133,11 +134,11 @@ impl Otlp {
         self.metrics.is_some()
     }
 
-    /// Sends points, taken at `now`, nanoseconds since 1970. Never waits: while a request is on its way, newer points
+    /// Sends points, taken at `now`, nanoseconds since 1970. Never waits: while others are on their way, newer points
     /// take the place of older ones.
-    pub fn send_metrics(&self, groups: &[Group], now: u64) {
+    pub fn send_metrics(&self, groups: Vec<Group>, now: u64) {
         if let Some(metrics) = &self.metrics {
-            metrics.send(points::request(groups, now));
+            metrics.send(groups, now);
         }
     }
 
@@ -212,6 +213,7 @@ impl Lane {
             queue: Arc::clone(&queue),
             transport: Transport::new(target)?,
             counts: Arc::clone(&counts),
+            retry: target.retry,
             name: name.clone(),
             stop,
         };

@@ -37,7 +37,7 @@ use super::{
 use crate::{
     agent::LaneView,
     command::say,
-    config::otlp::{Protocol, Signal, Target},
+    config::otlp::{self, Protocol, Signal, Target},
     export::metrics::{self, Kind, Point, agent_resource},
 };
 
@@ -60,7 +60,7 @@ impl fmt::Debug for Own {
 
 impl Own {
     /// Starts the SDK's reader. Within a runtime only.
-    pub(super) fn start(target: &Target, interval: Duration) -> Result<Self, TransportError> {
+    pub(super) fn start(target: &Target, interval: Duration, host: &str) -> Result<Self, TransportError> {
         let exporter = exporter(target)?;
         let counts = Arc::new(Counts::default());
         let name = format!("the agent's own {}", super::name(target));
@@ -69,8 +69,7 @@ impl Own {
             counts: Arc::clone(&counts),
             name: name.clone(),
         };
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let attributes = agent_resource(&host).into_iter();
+        let attributes = agent_resource(host).into_iter();
         let resource = Resource::builder_empty()
             .with_attributes(attributes.map(|(name, value)| KeyValue::new(name, value)))
             .build();
@@ -137,6 +136,13 @@ fn instruments(provider: &SdkMeterProvider, newest: &Newest) {
                     .with_callback(observe)
                     .build(),
             ),
+            Kind::UpDown => drop(
+                meter
+                    .f64_observable_up_down_counter(metric.name)
+                    .with_unit(metric.unit)
+                    .with_callback(observe)
+                    .build(),
+            ),
             Kind::Counter => drop(
                 meter
                     .f64_observable_counter(metric.name)
@@ -149,12 +155,25 @@ fn instruments(provider: &SdkMeterProvider, newest: &Newest) {
 }
 
 fn exporter(target: &Target) -> Result<MetricExporter, TransportError> {
+    let temporality = match target.temporality {
+        otlp::Temporality::Cumulative => Temporality::Cumulative,
+        otlp::Temporality::Delta => Temporality::Delta,
+        otlp::Temporality::LowMemory => Temporality::LowMemory,
+    };
     let built = match target.protocol {
         Protocol::Grpc => {
+            let headers = target.headers.clone();
             let builder = MetricExporter::builder()
+                .with_temporality(temporality)
                 .with_tonic()
                 .with_timeout(target.timeout)
-                .with_metadata(MetadataMap::from_headers(target.headers.clone()))
+                // Last, so that they win over what the SDK itself reads from the environment.
+                .with_interceptor(move |mut request: tonic::Request<()>| {
+                    let mut all = std::mem::take(request.metadata_mut()).into_headers();
+                    all.extend(headers.clone());
+                    *request.metadata_mut() = MetadataMap::from_headers(all);
+                    Ok(request)
+                })
                 .with_channel(transport::channel(target)?);
             if target.gzip {
                 builder.with_compression(Compression::Gzip).build()
@@ -164,6 +183,7 @@ fn exporter(target: &Target) -> Result<MetricExporter, TransportError> {
         }
         Protocol::HttpProtobuf => {
             let builder = MetricExporter::builder()
+                .with_temporality(temporality)
                 .with_http()
                 .with_protocol(Wire::HttpBinary)
                 .with_timeout(target.timeout)

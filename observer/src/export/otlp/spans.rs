@@ -59,7 +59,8 @@ fn status(run: &RunSummary) -> Status {
     }
 }
 
-/// The same for all runs of one version of a workload, on every host of its cluster.
+/// The same for all runs of one rollout of a workload, on every host of its cluster: of one revision of its owner, and
+/// where there is none, of one version.
 fn trace_id(ended: &EndedRun) -> [u8; 16] {
     let subject = &ended.subject;
     let workload = &subject.workload;
@@ -73,6 +74,7 @@ fn trace_id(ended: &EndedRun) -> [u8; 16] {
         &workload.kind,
         &workload.name,
         ended.run.version.as_ref().map_or("", |version| version.0.as_str()),
+        ended.revision.as_deref().unwrap_or_default(),
     ]);
     let mut id = [0; 16];
     id.copy_from_slice(&digest[..16]);
@@ -164,6 +166,7 @@ mod tests {
             started: WallTime(998_500),
             ended: WallTime(999_900),
             rollout: false,
+            revision: None,
             traceparent: None,
         }
     }
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_one_version_share_a_trace_and_a_redelivery_is_the_same_span() {
+    fn runs_of_one_rollout_share_a_trace_and_a_redelivery_is_the_same_span() {
         let first = span(&ended("a", "1", Cause::KernelOom));
         assert_eq!(first, span(&ended("a", "1", Cause::KernelOom)));
         let second = span(&ended("b", "1", Cause::Completed));
@@ -195,6 +198,10 @@ mod tests {
         assert_ne!(first.span_id, second.span_id);
         assert_eq!(second.status.unwrap(), Status::default());
         assert_ne!(first.trace_id, span(&ended("c", "2", Cause::KernelOom)).trace_id);
+        // The same version rolled out again, with another template, is another rollout.
+        let mut again = ended("d", "1", Cause::KernelOom);
+        again.revision = Some("uid/6f7d8c9b5".into());
+        assert_ne!(first.trace_id, span(&again).trace_id);
     }
 
     #[test]

@@ -116,7 +116,11 @@ impl Transport {
 pub(super) fn error(target: &Target, why: &dyn std::error::Error) -> TransportError {
     TransportError {
         signal: target.signal,
-        endpoint: target.endpoint.to_string(),
+        // Without its query, which may hold a key.
+        endpoint: target
+            .endpoint
+            .authority()
+            .map_or_else(String::new, ToString::to_string),
         why: chain(why),
     }
 }
