@@ -1,7 +1,7 @@
 //! One embedded database file: reads a path, produces it opened, or put aside once where it cannot be read.
 
 use std::{
-    fs, panic,
+    fs, io, panic,
     path::Path,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
@@ -27,6 +27,13 @@ pub(super) fn make_directory(directory: &Path) -> Result<(), StoreError> {
     })
 }
 
+/// What is made of a database. A damaged one must not end the agent, nor a thread of it, whatever its reader makes of it:
+/// where that panics, it is damage.
+pub(super) fn guarded<T>(attempt: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+    panic::catch_unwind(panic::AssertUnwindSafe(attempt))
+        .unwrap_or_else(|_| Err(redb::Error::Corrupted("its reader failed".into())))
+}
+
 /// Opens a file and reads what `attempt` reads of it. A file that cannot be read is put aside as `*.damaged`, once,
 /// and counted.
 pub(super) fn open_or_put_aside<T>(
@@ -34,21 +41,24 @@ pub(super) fn open_or_put_aside<T>(
     damaged: &AtomicU64,
     attempt: impl Fn() -> Result<T, redb::Error>,
 ) -> Result<T, StoreError> {
-    let attempt = || {
-        // A damaged file must not end the agent, whatever the database makes of it.
-        panic::catch_unwind(panic::AssertUnwindSafe(&attempt))
-            .unwrap_or_else(|_| Err(redb::Error::Corrupted("its reader failed".into())))
+    let open_error = |reason: String| StoreError::Open {
+        path: path.to_owned(),
+        reason,
     };
-    let reason = match attempt() {
+    match guarded(&attempt) {
         Ok(opened) => return Ok(opened),
-        Err(redb::Error::DatabaseAlreadyOpen) => {
-            return Err(StoreError::Open {
-                path: path.to_owned(),
-                reason: "another observer uses it".into(),
-            });
-        }
-        Err(error) => error,
-    };
+        Err(redb::Error::DatabaseAlreadyOpen) => return Err(open_error("another observer uses it".into())),
+        Err(reason) => put_aside(path, damaged, &reason).map_err(|error| open_error(error.to_string()))?,
+    }
+    guarded(&attempt).map_err(|error| open_error(error.to_string()))
+}
+
+/// Puts a file aside where what went wrong is damage to it, which no further attempt mends. True where it was.
+pub(super) fn put_aside_if_damaged(path: &Path, damaged: &AtomicU64, error: &redb::Error) -> bool {
+    matches!(error, redb::Error::Corrupted(_)) && put_aside(path, damaged, error).is_ok()
+}
+
+fn put_aside(path: &Path, damaged: &AtomicU64, reason: &redb::Error) -> io::Result<()> {
     let aside = path.with_extension("redb.damaged");
     say(format_args!(
         "{} cannot be read ({reason}); it is put aside as {}",
@@ -56,12 +66,7 @@ pub(super) fn open_or_put_aside<T>(
         aside.display()
     ));
     damaged.fetch_add(1, Relaxed);
-    let open_error = |reason: String| StoreError::Open {
-        path: path.to_owned(),
-        reason,
-    };
-    fs::rename(path, &aside).map_err(|error| open_error(error.to_string()))?;
-    attempt().map_err(|error| open_error(error.to_string()))
+    fs::rename(path, &aside)
 }
 
 /// CRC-32 of the rest, then the rest.

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use super::{
     HistoryCounts, Record, StoreError,
-    database::{make_directory, open, open_or_put_aside, seal, unseal},
+    database::{guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal},
     state,
 };
 use crate::command::say;
@@ -164,7 +164,7 @@ pub fn read(directory: &Path, workload: Option<&str>, limit: usize) -> Result<Ve
         return Err(failed("there is none".into()));
     }
     let database = open(&path).map_err(|error| failed(error.to_string()))?;
-    newest(&database, workload, limit, &HistoryCounts::default()).map_err(|error| failed(error.to_string()))
+    guarded(|| newest(&database, workload, limit, &HistoryCounts::default())).map_err(|error| failed(error.to_string()))
 }
 
 struct Writer {
@@ -221,7 +221,7 @@ impl Writer {
     }
 
     fn read(&self, workload: Option<&str>, limit: usize) -> Vec<Record> {
-        let read = |database| newest(database, workload, limit, &self.counts);
+        let read = |database| guarded(|| newest(database, workload, limit, &self.counts));
         self.database
             .as_ref()
             .and_then(|database| read(database).ok())
@@ -232,7 +232,16 @@ impl Writer {
         if self.unwritten.is_empty() && self.state.is_none() {
             return;
         }
-        match self.sync() {
+        let mut synced = guarded(|| self.sync());
+        if let Err(error) = &synced {
+            self.database = None;
+            if put_aside_if_damaged(&self.path, &self.counts.damaged, error) {
+                self.counts.records.store(0, Relaxed);
+                self.counts.bytes.store(0, Relaxed);
+                synced = guarded(|| self.sync());
+            }
+        }
+        match synced {
             Ok(()) => self.failing = None,
             Err(error) => {
                 self.counts.failed.fetch_add(1, Relaxed);

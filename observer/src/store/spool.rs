@@ -21,7 +21,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 
 use super::{
     StoreError,
-    database::{make_directory, open, open_or_put_aside, seal, unseal},
+    database::{guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal},
 };
 use crate::{
     command::say,
@@ -135,7 +135,15 @@ impl Journal {
                 skip -= 1;
                 continue;
             }
-            match self.sync() {
+            let mut synced = guarded(|| self.sync());
+            if let Err(error) = &synced {
+                // Everything that waits is in memory too: a new file takes it.
+                self.database = None;
+                if put_aside_if_damaged(&self.path, &self.counts.damaged, error) {
+                    synced = guarded(|| self.sync());
+                }
+            }
+            match synced {
                 Ok(()) => self.failing = false,
                 Err(error) => {
                     self.counts.failed.fetch_add(1, Relaxed);
