@@ -1,5 +1,8 @@
 //! A real OpenTelemetry Collector: reads the certificates to serve with, produces ports to send to and, once stopped,
 //! what it wrote.
+//!
+//! Where there is no Go to build it with, OpenTelemetry's own Python classes ([`crate::otlp`]) are all that decodes what the
+//! agent sends, and the skipped tests say so.
 
 use std::{
     fs,
@@ -60,8 +63,8 @@ impl Collector {
         })
     }
 
-    /// Stops it and returns its requests: of logs, then of traces. It writes what it holds before it ends.
-    pub fn stop(mut self) -> Result<(Vec<Value>, Vec<Value>)> {
+    /// Stops it and returns what it wrote. It writes what it holds before it ends.
+    pub fn stop(mut self) -> Result<Written> {
         let pid = i32::try_from(self.child.id())
             .ok()
             .and_then(Pid::from_raw)
@@ -75,8 +78,23 @@ impl Collector {
             let requests = text.lines().map(serde_json::from_str).collect::<Result<_, _>>();
             requests.with_context(|| format!("the Collector's {name} is not JSON"))
         };
-        Ok((written("logs.jsonl")?, written("traces.jsonl")?))
+        Ok(Written {
+            logs: written("logs.jsonl")?,
+            traces: written("traces.jsonl")?,
+            metrics: written("metrics.jsonl")?,
+        })
     }
+}
+
+/// The requests that a Collector took, by signal.
+#[derive(Debug)]
+pub struct Written {
+    /// Of events.
+    pub logs: Vec<Value>,
+    /// Of ended runs.
+    pub traces: Vec<Value>,
+    /// Of metrics.
+    pub metrics: Vec<Value>,
 }
 
 impl Drop for Collector {
@@ -99,12 +117,17 @@ fn configuration(directory: &Scratch, [grpc, http]: [u16; 2], tls: Option<Tls<'_
     let exporter = |name: &str| json!({"path": directory.file(name)});
     json!({
         "receivers": {"otlp": {"protocols": {"grpc": receiver(grpc), "http": receiver(http)}}},
-        "exporters": {"file/logs": exporter("logs.jsonl"), "file/traces": exporter("traces.jsonl")},
+        "exporters": {
+            "file/logs": exporter("logs.jsonl"),
+            "file/traces": exporter("traces.jsonl"),
+            "file/metrics": exporter("metrics.jsonl"),
+        },
         "service": {
             "telemetry": {"metrics": {"level": "none"}},
             "pipelines": {
                 "logs": {"receivers": ["otlp"], "exporters": ["file/logs"]},
                 "traces": {"receivers": ["otlp"], "exporters": ["file/traces"]},
+                "metrics": {"receivers": ["otlp"], "exporters": ["file/metrics"]},
             },
         },
     })

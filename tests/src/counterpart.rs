@@ -143,11 +143,19 @@ impl Counterpart {
     pub fn missing(&self) -> Option<String> {
         let unbuilt = self.programs.iter().find(|(name, _)| self.program(name).is_none())?;
         let Self { name, minutes, .. } = self;
+        let stand_in = if *name == COLLECTOR.name {
+            "; OpenTelemetry's Python classes stand in for it (tests `otlp`, `faults`)"
+        } else {
+            ""
+        };
         Some(if places::program("go").is_none() {
-            format!("{} is not built, and there is no Go to build it with", unbuilt.0)
+            format!(
+                "{} is not built, and there is no Go to build it with{stand_in}",
+                unbuilt.0
+            )
         } else {
             format!(
-                "{} is not built: `cargo xtask counterpart {name}` (about {minutes} min)",
+                "{} is not built: `cargo xtask counterpart {name}` (about {minutes} min){stand_in}",
                 unbuilt.0
             )
         })

@@ -10,11 +10,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use observer::{agent::LaneView, config, export::otlp::Otlp};
-use observer_core::{Finding, telemetry};
+use observer::{
+    agent::{AgentView, LaneView},
+    config,
+    export::{
+        metrics::{self, Group, Kind, Metric, Point, agent_resource},
+        otlp::Otlp,
+    },
+};
+use observer_core::{Finding, identity::Resource, telemetry};
 use observer_tests::{
+    agent::DEADLINE,
     collector::Collector,
-    findings::{finding, killed, misfit},
+    findings::{EPOCH, finding, killed, misfit, subject},
     need,
     otlp::Tls,
     tls::certificates,
@@ -29,6 +37,79 @@ fn findings() -> Vec<Finding> {
     vec![odd, finding("shop", 2), finding("cart", 10)]
 }
 
+/// When the points were taken.
+const TAKEN: u64 = EPOCH + 77;
+/// Since when they count.
+const SINCE: u64 = EPOCH + 11;
+
+/// A run's levels and a service's counts, of every kind of metric.
+fn groups() -> Vec<Group> {
+    let point = |name, unit, kind, attributes: &[(&'static str, &str)], value| Point {
+        metric: Metric { name, unit, kind },
+        attributes: attributes
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect(),
+        value,
+    };
+    let group = |service: &str, points| Group {
+        resource: subject(service).resource,
+        since: SINCE,
+        points,
+    };
+    let cause = "observer.exit.cause";
+    vec![
+        group(
+            "cart",
+            vec![
+                point("container.memory.usage", "By", Kind::UpDown, &[], 123_456_789.0),
+                point("observer.memory.slope", "By/h", Kind::Gauge, &[], -1.5),
+                point(
+                    "observer.memory.ceiling",
+                    "By",
+                    Kind::Gauge,
+                    &[("observer.memory.ceiling.kind", "v8_heap")],
+                    1e9,
+                ),
+            ],
+        ),
+        group(
+            "shop",
+            vec![
+                point(
+                    "observer.container.exits",
+                    "{run}",
+                    Kind::Counter,
+                    &[(cause, "kernel_oom")],
+                    3.0,
+                ),
+                point(
+                    "observer.container.exits",
+                    "{run}",
+                    Kind::Counter,
+                    &[(cause, "crash")],
+                    1.0,
+                ),
+            ],
+        ),
+    ]
+}
+
+/// What the agent tells of itself.
+fn own() -> Vec<Point> {
+    metrics::own(&AgentView {
+        hooks: vec![("exec".into(), "tp_btf".into())],
+        export: vec![LaneView {
+            signal: "logs".into(),
+            delivered: 7,
+            ..LaneView::default()
+        }],
+        memory: 12_345_678,
+        cpu_s: 1.25,
+        ..AgentView::default()
+    })
+}
+
 /// Whether its records wait for their receiver; metrics are sent again at the next interval.
 fn is_spooled(lane: &LaneView) -> bool {
     !lane.signal.ends_with("metrics")
@@ -37,6 +118,21 @@ fn is_spooled(lane: &LaneView) -> bool {
 fn publish(otlp: &Otlp) {
     findings().iter().for_each(|finding| otlp.publish(finding));
     otlp.publish_run(&killed("cart", 1, "1.0"));
+    otlp.send_metrics(groups(), TAKEN);
+    otlp.tell_own(own());
+}
+
+/// Waits until the points, which are not kept for their receiver, have got there.
+async fn metrics_sent(otlp: &Otlp) {
+    let deadline = Instant::now() + DEADLINE;
+    while !otlp
+        .lanes()
+        .iter()
+        .any(|lane| lane.signal == "metrics" && lane.delivered == 1)
+    {
+        assert!(Instant::now() < deadline, "{:?}", otlp.lanes());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn exporter(flags: &[(&'static str, String)]) -> Otlp {
@@ -85,11 +181,21 @@ fn as_json(value: telemetry::Value) -> Value {
     }
 }
 
-fn resource_of(finding: &Finding) -> BTreeMap<String, Value> {
-    let subject = finding.subject.as_ref().unwrap();
-    let pairs = subject.resource.iter();
+/// Text attributes as they are to be written.
+fn texts<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, Value> {
+    let pairs = pairs.into_iter();
     pairs
-        .map(|(name, value)| (name.clone(), json!({"stringValue": value})))
+        .map(|(name, value)| (name.to_owned(), json!({"stringValue": value})))
+        .collect()
+}
+
+fn resource_of(resource: &Resource) -> BTreeMap<String, Value> {
+    texts(resource.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+fn typed(of: Vec<(&'static str, telemetry::Value)>) -> BTreeMap<String, Value> {
+    of.into_iter()
+        .map(|(name, value)| (name.to_owned(), as_json(value)))
         .collect()
 }
 
@@ -105,16 +211,12 @@ fn assert_logs(requests: &[Value], case: &str) {
             .iter()
             .find(|(_, record)| record["timeUnixNano"] == time.as_str());
         let (resource, record) = of_time.unwrap_or_else(|| panic!("{case}: no record of {time}"));
-        assert_eq!(attributes(resource), resource_of(finding), "{case}");
+        let expected = resource_of(&finding.subject.as_ref().unwrap().resource);
+        assert_eq!(attributes(resource), expected, "{case}");
         assert_eq!(record["eventName"], event.name, "{case}");
         assert_eq!(record["severityText"], event.severity.name(), "{case}");
         assert_eq!(record["body"], json!({"stringValue": event.body}), "{case}");
-        let expected: BTreeMap<String, Value> = event
-            .attributes
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), as_json(value)))
-            .collect();
-        assert_eq!(attributes(record), expected, "{case}: {}", event.name);
+        assert_eq!(attributes(record), typed(event.attributes), "{case}: {}", event.name);
         assert!(
             record["observedTimeUnixNano"].as_str().unwrap().parse::<u64>().unwrap() > 0,
             "{case}"
@@ -122,25 +224,105 @@ fn assert_logs(requests: &[Value], case: &str) {
     }
 }
 
-/// One span for the run that ended.
+/// One span for the run that ended, every field as it was to be said.
 fn assert_spans(requests: &[Value], case: &str) {
     let written = records(requests, "resourceSpans", "scopeSpans", "spans");
     assert_eq!(written.len(), 1, "{case}: {requests:#?}");
     let (resource, span) = written[0];
-    assert_eq!(
-        attributes(resource)["service.name"],
-        json!({"stringValue": "cart"}),
-        "{case}"
-    );
-    let nanos = |name: &str| span[name].as_str().unwrap().parse::<u64>().unwrap();
-    assert_eq!(
-        nanos("endTimeUnixNano") - nanos("startTimeUnixNano"),
-        8_000_000_000,
-        "{case}"
-    );
-    assert_eq!(span["status"]["code"], 2, "{case}: the run died");
+    let run = killed("cart", 1, "1.0");
+    assert_eq!(attributes(resource), resource_of(&run.subject.resource), "{case}");
+    assert_eq!(span["name"], "api", "{case}");
+    assert_eq!(span["kind"], 1, "{case}: internal");
+    assert_eq!(span["startTimeUnixNano"], run.started.0.to_string(), "{case}");
+    assert_eq!(span["endTimeUnixNano"], run.ended.0.to_string(), "{case}");
+    let status = json!({"code": 2, "message": "kernel_oom: the kernel marked it"});
+    assert_eq!(span["status"], status, "{case}: the run died");
+    assert_eq!(attributes(span), typed(telemetry::run(&run)), "{case}");
     assert_eq!(span["traceId"].as_str().unwrap().len(), 32, "{case}");
     assert_eq!(span["spanId"].as_str().unwrap().len(), 16, "{case}");
+    let link = &span["links"][0];
+    assert_eq!(link["traceId"], "4bf92f3577b34da6a3ce929d0e0e4736", "{case}");
+    assert_eq!(
+        (&link["spanId"], &link["flags"]),
+        (&json!("00f067aa0ba902b7"), &json!(1)),
+        "{case}"
+    );
+}
+
+/// A number, as Go writes it into JSON: an integer's text where it has no fraction, absent where it is 0.
+fn number(of: &Value) -> f64 {
+    let text = || of["asInt"].as_str().and_then(|text| text.parse().ok());
+    of["asDouble"].as_f64().or_else(text).unwrap_or(0.0)
+}
+
+/// Every point, of the observed and of the agent itself, every field as it was to be said.
+fn assert_metrics(requests: &[Value], host: &str, case: &str) {
+    let written = records(requests, "resourceMetrics", "scopeMetrics", "metrics");
+    let agent = Group {
+        resource: agent_resource(host),
+        since: 0,
+        points: own(),
+    };
+    let mut expected = groups();
+    expected.push(agent);
+    let mut told = 0;
+    for group in &expected {
+        for point in &group.points {
+            let resource = resource_of(&group.resource);
+            let found = written
+                .iter()
+                .filter(|(of, metric)| metric["name"] == point.metric.name && attributes(of) == resource);
+            // The agent's own are read again at every interval and at the end.
+            let (_, metric) = found
+                .last()
+                .unwrap_or_else(|| panic!("{case}: no {point:?}: {requests:#?}"));
+            assert_eq!(
+                metric["unit"].as_str().unwrap_or_default(),
+                point.metric.unit,
+                "{case}: {metric}"
+            );
+            let data = match point.metric.kind {
+                Kind::Gauge => &metric["gauge"],
+                Kind::UpDown | Kind::Counter => &metric["sum"],
+            };
+            if point.metric.kind != Kind::Gauge {
+                assert_eq!(data["aggregationTemporality"], 2, "{case}: cumulative: {metric}");
+                let monotonic = data["isMonotonic"].as_bool().unwrap_or(false);
+                assert_eq!(monotonic, point.metric.kind == Kind::Counter, "{case}: {metric}");
+            }
+            let wanted = texts(point.attributes.iter().map(|(name, value)| (*name, value.as_str())));
+            let mut same = list(data, "dataPoints").filter(|data| attributes(data) == wanted);
+            let data = same
+                .next()
+                .unwrap_or_else(|| panic!("{case}: no {point:?} in {metric}"));
+            assert!(same.next().is_none(), "{case}: {point:?} twice");
+            assert!(
+                (number(data) - point.value).abs() < f64::EPSILON,
+                "{case}: {point:?} became {data}"
+            );
+            if group.since == SINCE {
+                assert_eq!(data["timeUnixNano"], TAKEN.to_string(), "{case}: {data}");
+                let since = data["startTimeUnixNano"].as_str().unwrap_or("0");
+                let expected = if point.metric.kind == Kind::Gauge { 0 } else { SINCE };
+                assert_eq!(since, expected.to_string(), "{case}: {data}");
+                told += 1;
+            }
+        }
+    }
+    let of_services = written
+        .iter()
+        .filter(|(_, metric)| !metric["name"].as_str().unwrap().contains(".agent."));
+    let of_services = of_services.filter(|(of, _)| attributes(of)["service.name"]["stringValue"] != "observer");
+    let points = |metric: &Value| {
+        list(&metric["gauge"], "dataPoints")
+            .chain(list(&metric["sum"], "dataPoints"))
+            .count()
+    };
+    assert_eq!(
+        of_services.map(|(_, metric)| points(metric)).sum::<usize>(),
+        told,
+        "{case}: more than was sent"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,10 +387,13 @@ async fn the_collector_takes_every_field_over_both_protocols_with_and_without_tl
             }
             let otlp = exporter(&flags);
             publish(&otlp);
+            metrics_sent(&otlp).await;
             otlp.finish(Instant::now() + Duration::from_mins(1)).await;
-            let (logs, traces) = collector.stop().unwrap();
-            assert_logs(&logs, &case);
-            assert_spans(&traces, &case);
+            let written = collector.stop().unwrap();
+            assert_logs(&written.logs, &case);
+            assert_spans(&written.traces, &case);
+            let config = config::load(&BTreeMap::new(), None).unwrap().config;
+            assert_metrics(&written.metrics, &observer::host::name(&config), &case);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use observer::{agent::LaneView, config, export::otlp::Otlp};
 use observer_tests::{
-    agent::{Agent, DEADLINE},
+    agent::{self, Agent, DEADLINE},
     findings::finding,
     need,
     otlp::{Receiver, Tls},
@@ -65,40 +65,70 @@ fn resident() -> u64 {
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
-/// An hour of a dead endpoint is what comes in an hour: here it comes at once.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dead_endpoint_loses_nothing_within_the_bound() {
-    need!(OtlpPython);
-    let first = Receiver::start(&json!([]), None).unwrap();
-    let (grpc, http) = (first.grpc, first.http);
-    drop(first);
-    let otlp = exporter(&[
-        ("otlp-endpoint", format!("http://127.0.0.1:{http}")),
-        ("spool-max", "16MiB".to_owned()),
-    ]);
-    (0..5_000).for_each(|nth| otlp.publish(&finding("cart", nth)));
-    failing(&otlp).await;
-    assert_eq!((logs(&otlp).waiting, logs(&otlp).dropped), (5_000, 0));
-    let back = Receiver::on_ports(grpc, http, &json!([]), None).unwrap();
-    assert_eq!(received(&back, 5_000), 5_000);
-    otlp.finish(soon()).await;
-    drop(back);
-}
-
 const ALONE: &str = "OBSERVER_TEST_ALONE";
 
-/// In a process of its own: what other tests hold at the time is none of its business.
-#[tokio::test(flavor = "multi_thread")]
-async fn memory_stays_where_it_was_when_the_bound_was_reached() {
-    if std::env::var_os(ALONE).is_none() {
-        let name = "memory_stays_where_it_was_when_the_bound_was_reached";
-        let mut alone = Command::new(std::env::current_exe().unwrap());
-        let output = alone
+/// Whether this is a process of the test's own, whose memory and CPU time are nobody else's; where it is not, the test is
+/// run in one.
+fn alone(name: &str) -> bool {
+    let alone = std::env::var_os(ALONE).is_some();
+    if !alone {
+        let output = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name, "--nocapture"])
             .env(ALONE, "1")
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    alone
+}
+
+/// Attempts in an hour, with the half minute between two that there is by default and its jitter, at most.
+const ATTEMPTS_AN_HOUR: u64 = 240;
+
+/// As many attempts as an hour of a dead endpoint has, as fast as the configuration lets them follow one another.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hour_of_a_dead_endpoint_loses_nothing_and_costs_next_to_nothing() {
+    need!(OtlpPython);
+    if !alone("an_hour_of_a_dead_endpoint_loses_nothing_and_costs_next_to_nothing") {
+        return;
+    }
+    for protocol in ["grpc", "http/protobuf"] {
+        let first = Receiver::start(&json!([]), None).unwrap();
+        let (grpc, http) = (first.grpc, first.http);
+        drop(first);
+        let port = if protocol == "grpc" { grpc } else { http };
+        let otlp = exporter(&[
+            ("otlp-endpoint", format!("http://127.0.0.1:{port}")),
+            ("otlp-protocol", protocol.to_owned()),
+            ("otlp-retry-initial-interval", "1ms".to_owned()),
+            ("otlp-retry-max-interval", "10ms".to_owned()),
+            ("spool-max", "16MiB".to_owned()),
+        ]);
+        (0..5_000).for_each(|nth| otlp.publish(&finding("cart", nth)));
+        failing(&otlp).await;
+        let (full, used, from) = (resident(), cpu(), logs(&otlp).retries);
+        let deadline = Instant::now() + DEADLINE;
+        while logs(&otlp).retries < from + ATTEMPTS_AN_HOUR {
+            assert!(Instant::now() < deadline, "{:?}", logs(&otlp));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let (later, used) = (resident(), cpu() - used);
+        assert_eq!((logs(&otlp).waiting, logs(&otlp).dropped), (5_000, 0));
+        assert!(
+            later * 10 <= full * 11,
+            "{protocol}: {full} bytes resident when it went dead, {later} an hour later"
+        );
+        // One part in a thousand of an hour of one core, by a build that is not optimised.
+        assert!(used < 3.6, "{protocol}: {used} s of CPU for an hour of attempts");
+        let back = Receiver::on_ports(grpc, http, &json!([]), None).unwrap();
+        assert_eq!(received(&back, 5_000), 5_000, "{protocol}");
+        otlp.finish(soon()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_stays_where_it_was_when_the_bound_was_reached() {
+    if !alone("memory_stays_where_it_was_when_the_bound_was_reached") {
         return;
     }
     let [dead] = observer_tests::backend::free_ports().unwrap();
@@ -120,6 +150,12 @@ async fn memory_stays_where_it_was_when_the_bound_was_reached() {
         "{full} bytes resident when full, {later} after five times as much"
     );
     otlp.finish(tokio::time::Instant::now()).await;
+}
+
+/// CPU seconds of this process.
+fn cpu() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// A peer that accepts and never answers, and then resets the connection.
@@ -190,6 +226,8 @@ async fn an_expired_certificate_is_named_and_what_waits_is_delivered_once_it_is_
     }
 }
 
+const SECRET: &str = "canary-of-the-headers";
+
 type Authority = (rcgen::Certificate, rcgen::Issuer<'static, rcgen::KeyPair>);
 
 fn authority() -> Authority {
@@ -210,9 +248,9 @@ fn certificate(authority: &Authority, expired: bool) -> (String, String) {
     (certificate.pem(), key.serialize_pem())
 }
 
-/// The running agent shows it, to `observer status` and to a scraper.
+/// The running agent shows it to `observer status`, and shows what it sends in its headers to nobody.
 #[test]
-fn a_dead_endpoint_is_visible_in_the_status() {
+fn a_dead_endpoint_is_visible_in_the_status_and_the_headers_nowhere() {
     need!(Root);
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str| directory.path().join(name).display().to_string();
@@ -231,7 +269,11 @@ fn a_dead_endpoint_is_visible_in_the_status() {
     let flags = [&flags[..], &["--status-socket", &socket, "--stop-timeout", "0s"]].concat();
     // The second agent has something to say: the gap between them.
     Agent::start(&flags).unwrap().stop().unwrap();
-    let _agent = Agent::start(&flags).unwrap();
+    let mut command = agent::command(&["run", "--output", "json", "--sample-interval", "1s"]);
+    command
+        .args(flags)
+        .env("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization=Bearer%20{SECRET}"));
+    let agent = Agent::spawn(&mut command).unwrap();
     let deadline = Instant::now() + DEADLINE;
     loop {
         let output = Command::new(places::agent())
@@ -248,6 +290,29 @@ fn a_dead_endpoint_is_visible_in_the_status() {
         let failing = |signal: &str| lanes.get(signal).is_some_and(|lane| lane["failing"].is_string());
         if failing("logs") && failing("own_metrics") && lanes["logs"]["waiting"].as_u64() > Some(0) {
             assert!(lanes["logs"]["oldest_s"].as_f64() > Some(0.0), "{shown:#}");
+            let page = Command::new(places::agent())
+                .args(["status", "--status-socket", &socket])
+                .output()
+                .unwrap();
+            let page = String::from_utf8_lossy(&page.stdout).into_owned();
+            assert!(page.contains("failing: "), "{page}");
+            let stopped = agent.stop().unwrap();
+            let recording = std::fs::read_to_string(&stopped.recording).unwrap();
+            let said = stopped.messages.join("\n");
+            assert!(said.contains("not delivered"), "{said}");
+            let stored = ["spool.redb", "history.redb"]
+                .map(|name| std::fs::read(std::path::Path::new(&store).join(name)).unwrap())
+                .concat();
+            for text in [
+                &shown.to_string(),
+                &page,
+                &said,
+                &recording,
+                &stopped.findings.join("\n"),
+            ] {
+                assert!(!text.contains(SECRET), "{text}");
+            }
+            assert!(!stored.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()));
             return;
         }
         assert!(Instant::now() < deadline, "{shown:#}");

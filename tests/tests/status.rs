@@ -13,7 +13,7 @@ use std::{
     process::Command,
 };
 
-use observer_tests::{agent::Agent, need, places};
+use observer_tests::{agent::Agent, app::App, need, places};
 
 /// One HTTP exchange: the status line's code and the body.
 fn get(address: &str, path: &str) -> (u16, String) {
@@ -65,6 +65,54 @@ fn the_socket_and_the_scraper_are_told_the_same() {
         .unwrap();
     let snapshot: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(snapshot["agent"]["inputs"].as_u64().unwrap() > 0);
+}
+
+/// The id of the agent's thread of this name.
+fn thread(agent: &Agent, name: &str) -> String {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", agent.pid())).unwrap();
+    let mut ids = threads.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let is = |id: &String| {
+        let comm = std::fs::read_to_string(format!("/proc/{}/task/{id}/comm", agent.pid()));
+        comm.is_ok_and(|comm| comm.trim() == name)
+    };
+    ids.find(is).unwrap_or_else(|| panic!("no thread {name}"))
+}
+
+/// A reader that hangs, as on a file of a process that hangs in the kernel: it is named, the others go on, and so does it
+/// when it can.
+#[test]
+fn a_reader_that_hangs_is_named_until_it_goes_on() {
+    need!(Root, OtlpPython);
+    let [port] = observer_tests::backend::free_ports().unwrap();
+    let address = format!("127.0.0.1:{port}");
+    let mut agent = Agent::start(&["--hooks", "off", "--listen", &address]).unwrap();
+    let wait = |wanted: (u16, String)| {
+        let deadline = std::time::Instant::now() + observer_tests::agent::DEADLINE;
+        loop {
+            let health = TcpStream::connect(&address).ok().map(|_| get(&address, "/healthz"));
+            if health.as_ref() == Some(&wanted) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{health:?}, not {wanted:?}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    let healthy = || (200, "ok\n".to_owned());
+    for name in ["sampler", "scanner", "inspector", "rings"] {
+        wait(healthy());
+        let holder = places::workspace().join("tests/python/hold_thread.py");
+        let mut holder = App::start(Command::new(places::python()).arg(holder).arg(thread(&agent, name))).unwrap();
+        holder.ready().unwrap();
+        wait((503, format!("stalled: {name}\n")));
+        agent
+            .messages
+            .wait("the stall", observer_tests::agent::DEADLINE, |line| {
+                line.contains(&format!("the {name} thread has stalled")).then_some(())
+            })
+            .unwrap();
+        drop(holder);
+        wait(healthy());
+    }
 }
 
 #[test]

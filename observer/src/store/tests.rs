@@ -105,7 +105,10 @@ fn found_or_counted(directory: &Path, written: usize) {
     queue.push(entry(written));
     spool.finish();
     let (spool, queue) = start(directory);
-    assert!(ids(&queue).contains(&entry(written).id), "what came after the damage is lost");
+    assert!(
+        ids(&queue).contains(&entry(written).id),
+        "what came after the damage is lost"
+    );
     spool.finish();
 }
 
