@@ -17,7 +17,11 @@ use observer::{
     export::otlp::{Entry, Queue},
     store::{History, Record, Spool},
 };
-use observer_tests::{agent::DEADLINE, findings::finding, need};
+use observer_tests::{
+    agent::{Agent, DEADLINE},
+    findings::finding,
+    need,
+};
 
 const ROLE: &str = "OBSERVER_TEST_ROLE";
 const STORE: &str = "OBSERVER_TEST_STORE";
@@ -150,6 +154,61 @@ fn a_hundred_kills_lose_no_more_than_what_was_not_synced() {
         total = end;
     }
     assert!(total > 0, "no round wrote anything");
+}
+
+/// The agent on a store with flipped bits or cut off: it starts, says so, and what it has to keep is kept.
+#[test]
+fn the_agent_starts_on_a_damaged_store_and_goes_on() {
+    need!(Root);
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("store");
+    let [dead] = observer_tests::backend::free_ports().unwrap();
+    let endpoint = format!("http://127.0.0.1:{dead}");
+    let path = store.display().to_string();
+    let flags = [
+        "--hooks",
+        "off",
+        "--store",
+        &path,
+        "--otlp-endpoint",
+        &endpoint,
+        "--stop-timeout",
+        "0s",
+    ];
+    // From the second on, each has something to keep: the gap between them.
+    for _ in 0..5 {
+        Agent::start(&flags).unwrap().stop().unwrap();
+    }
+    let files = ["spool.redb", "history.redb"].map(|name| store.join(name));
+    let whole = files.clone().map(|file| std::fs::read(file).unwrap());
+    for round in 0..6 {
+        for (file, bytes) in files.iter().zip(&whole) {
+            let mut bytes = bytes.clone();
+            if round % 3 == 0 {
+                bytes.truncate(fastrand::usize(1..bytes.len()));
+            } else {
+                let written: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] != 0).collect();
+                for _ in 0..1 << (round % 5) {
+                    bytes[written[fastrand::usize(..written.len())]] ^= 1 << fastrand::u8(..8);
+                }
+            }
+            std::fs::write(file, bytes).unwrap();
+        }
+        let stopped = Agent::start(&flags).unwrap().stop().unwrap();
+        let said = stopped.messages.join("\n");
+        assert_eq!(stopped.code, 0, "round {round}: {said}");
+        assert!(!said.contains("panicked"), "round {round}: {said}");
+        // A store that was put aside is a new one; either way the next agent finds it whole.
+        let next = Agent::start(&flags).unwrap().stop().unwrap();
+        let said = next.messages.join("\n");
+        assert!(
+            !said.contains("cannot be read") && !said.contains("are damaged"),
+            "round {round}: {said}"
+        );
+        for file in &files {
+            let _ = std::fs::remove_file(file.with_extension("redb.damaged"));
+        }
+    }
 }
 
 fn writes_to_a_small_disk(directory: &Path) {

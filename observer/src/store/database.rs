@@ -1,9 +1,13 @@
 //! One embedded database file: reads a path, produces it opened, or put aside once where it cannot be read.
 
 use std::{
+    cell::Cell,
     fs, io, panic,
     path::Path,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Once,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use redb::Database;
@@ -30,8 +34,25 @@ pub(super) fn make_directory(directory: &Path) -> Result<(), StoreError> {
 /// What is made of a database. A damaged one must not end the agent, nor a thread of it, whatever its reader makes of it:
 /// where that panics, it is damage.
 pub(super) fn guarded<T>(attempt: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
-    panic::catch_unwind(panic::AssertUnwindSafe(attempt))
-        .unwrap_or_else(|_| Err(redb::Error::Corrupted("its reader failed".into())))
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            // It is told as damage, in one line, to people who did not write the reader.
+            if !GUARDED.get() {
+                others(panic);
+            }
+        }));
+    });
+    GUARDED.set(true);
+    let attempted = panic::catch_unwind(panic::AssertUnwindSafe(attempt));
+    GUARDED.set(false);
+    attempted.unwrap_or_else(|_| Err(redb::Error::Corrupted("its reader failed".into())))
+}
+
+thread_local! {
+    /// A database is being read or written by this thread.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Opens a file and reads what `attempt` reads of it. A file that cannot be read is put aside as `*.damaged`, once,

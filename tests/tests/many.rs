@@ -1,0 +1,139 @@
+//! Very many containers, born and dead under a running agent: the series it exports stay as few as those alive need, and
+//! so does its memory.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use observer_tests::{
+    agent::{Agent, DEADLINE},
+    backend::{free_ports, get},
+    cgroup::Memcg,
+    need, places,
+    stage::Scratch,
+};
+
+/// Containers in all.
+const BORN: u64 = 10_000;
+/// Alive at once.
+const ALIVE: usize = 40;
+/// Series of a run at most: levels, ceilings, slopes, growth by place, states, and its `target_info`.
+const OF_A_RUN: usize = 24;
+/// Series of services and of the agent itself.
+const OTHERS: usize = 200;
+
+/// A container of an engine, as its cgroup tells it, with one process. Its drop ends both.
+struct Sleeper {
+    process: Child,
+    _cgroup: Memcg,
+}
+
+impl Sleeper {
+    fn start(nth: u64, program: &PathBuf) -> Self {
+        let cgroup = Memcg::exactly(&format!("docker/{nth:064x}"), None).unwrap();
+        let mut command = cgroup.command(program);
+        command.env("OTEL_SERVICE_NAME", "many").stdin(Stdio::null());
+        Self {
+            process: command.spawn().unwrap(),
+            _cgroup: cgroup,
+        }
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A page of `/metrics`.
+struct Page(String);
+
+impl Page {
+    fn of(address: &str) -> Self {
+        let (code, page) = get(address, "/metrics").unwrap();
+        assert_eq!(code, 200, "{page}");
+        Self(page)
+    }
+
+    fn series(&self) -> usize {
+        self.0.lines().filter(|line| !line.starts_with('#')).count()
+    }
+
+    /// Sum of a metric over its series whose labels contain `with`.
+    fn sum(&self, metric: &str, with: &str) -> f64 {
+        let lines = self
+            .0
+            .lines()
+            .filter(|line| line.starts_with(&format!("{metric}{{")) && line.contains(with));
+        lines
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
+    }
+}
+
+#[test]
+fn ten_thousand_containers_leave_no_more_series_than_those_alive_need() {
+    need!(Full, Root, Bpf, Memory, Program("cc"));
+    let directory = Scratch::new("many").unwrap();
+    let program = directory.file("node");
+    let built = Command::new("cc")
+        .args(["-O1", "-rdynamic", "-o"])
+        .arg(&program)
+        .arg(places::fixtures().join("sleeper.c"))
+        .status()
+        .unwrap();
+    assert!(built.success());
+    let [port] = free_ports().unwrap();
+    let address = format!("127.0.0.1:{port}");
+    let mut agent = Agent::start(&["--listen", &address]).unwrap();
+    let own = "job=\"observer\"";
+
+    let mut alive = VecDeque::new();
+    let (mut most, mut halfway) = (0, 0.0);
+    for nth in 0..BORN {
+        alive.push_back(Sleeper::start(nth, &program));
+        if alive.len() > ALIVE {
+            alive.pop_front();
+        }
+        if nth % 500 == 499 {
+            let page = Page::of(&address);
+            most = most.max(page.series());
+            if nth + 1 == BORN / 2 {
+                halfway = page.sum("process_memory_usage_bytes", own);
+            }
+        }
+    }
+    // All that are alive are seen, and of the others no more is told than what is counted of the service.
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let page = Page::of(&address);
+        most = most.max(page.series());
+        let seen = page
+            .0
+            .lines()
+            .filter(|line| line.starts_with("observer_leak_state{") && line.contains("many"))
+            .count();
+        let ended = page.sum("observer_container_exits_total", "job=\"many\"");
+        if seen == ALIVE && ended >= 0.95 * BORN as f64 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{seen} seen, {ended} ended: {}", page.0);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // A container is told of for some seconds after its death, until that is decided.
+    let bound = 3 * ALIVE * OF_A_RUN + OTHERS;
+    assert!(most <= bound, "{most} series, {bound} expected at most");
+    let at_the_end = Page::of(&address).sum("process_memory_usage_bytes", own);
+    assert!(
+        at_the_end <= 1.25 * halfway,
+        "{halfway} bytes resident after half of them, {at_the_end} after all"
+    );
+    assert!(agent.ended().unwrap().is_none());
+}
