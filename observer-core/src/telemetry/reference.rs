@@ -51,6 +51,11 @@ stand under the agent's Resource. `/metrics` serves the same under the names tha
 over OTLP: `_total` on counters, units spelled out, `job` from the service's namespace and name, `instance` from
 `service.instance.id`, every other attribute of a Resource in `target_info`.
 
+Levels that the conventions define as UpDownCounters (`container.memory.*`, `process.memory.usage`, `k8s.container.*`) are sums
+that are not monotonic; other levels are gauges, and both are gauges to Prometheus. Counts are cumulative, or differences where
+`OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta` asks for them: what a dead endpoint did not take is then in the next
+difference.
+
 ";
 
 const SPANS: &str = "\

@@ -209,3 +209,37 @@ fn every_variable_generic_and_per_signal() {
         }
     }
 }
+
+#[test]
+fn what_counts_say_and_how_often_and_how_long_to_wait() {
+    let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/base?tenant=a");
+    let preference = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    let load = |variables: &[(&str, &str)], given: &[(&'static str, &str)]| {
+        let variables = [&[base], variables].concat();
+        validate(&flags(given), env(&variables), None).map(|loaded| loaded.config)
+    };
+    let config = load(&[(preference, "DELTA"), ("OTEL_METRIC_EXPORT_INTERVAL", "5000")], &[]).unwrap();
+    let metrics = config.metrics.unwrap();
+    assert_eq!(metrics.temporality, otlp::Temporality::Delta);
+    assert_eq!(metrics.endpoint.to_string(), "http://c:4318/base/v1/metrics?tenant=a");
+    assert_eq!(metrics.retry.longest, Duration::from_secs(30));
+    assert_eq!(config.metrics_interval, Duration::from_secs(5));
+    // Ours win.
+    let ours = [
+        ("otlp-temporality-preference", "cumulative"),
+        ("metrics-interval", "7s"),
+        ("otlp-retry-initial-interval", "2s"),
+        ("otlp-retry-max-interval", "5m"),
+    ];
+    let config = load(&[(preference, "delta"), ("OTEL_METRIC_EXPORT_INTERVAL", "5000")], &ours).unwrap();
+    let metrics = config.metrics.unwrap();
+    assert_eq!(metrics.temporality, otlp::Temporality::Cumulative);
+    assert_eq!(config.metrics_interval, Duration::from_secs(7));
+    let logs = config.logs.unwrap().retry;
+    assert_eq!(
+        (logs.initial, logs.longest),
+        (Duration::from_secs(2), Duration::from_mins(5))
+    );
+    let wrong = load(&[(preference, "sometimes")], &[]).unwrap_err().to_string();
+    assert!(wrong.contains(preference) && wrong.contains("lowmemory"), "{wrong}");
+}
