@@ -117,37 +117,70 @@ fn exporter(port: u16, compression: &str) -> Result<Otlp> {
     Ok(Otlp::start(&config)?)
 }
 
-/// One container's points, as a run under growth has them.
-fn group(nth: u64, minute: u64) -> Group {
-    let gauge = |name, unit| Metric {
-        name,
-        unit,
-        kind: Kind::Gauge,
+/// One container's points, as a run under growth has them, and its service's counts.
+fn groups(nth: u64, minute: u64) -> [Group; 2] {
+    let point = |name, unit, kind, attributes: &[(&'static str, &str)]| Point {
+        metric: Metric { name, unit, kind },
+        attributes: attributes
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect(),
+        value: (100_000_000 + nth * 4_096 + minute * 65_536) as f64,
     };
-    let names = [
-        ("container.memory.usage", "By"),
-        ("observer.memory.level", "By"),
-        ("observer.memory.ceiling", "By"),
-        ("observer.memory.slope", "By/h"),
-        ("observer.memory.slope.standard_error", "By/h"),
-        ("observer.memory.time_to_ceiling", "s"),
-        ("observer.leak.state", ""),
+    let levels = [
+        ("container.memory.usage", "By", Kind::UpDown),
+        ("container.memory.working_set", "By", Kind::UpDown),
+        ("container.memory.rss", "By", Kind::UpDown),
+        ("container.memory.available", "By", Kind::UpDown),
+        ("process.memory.usage", "By", Kind::UpDown),
+        ("observer.memory.level", "By", Kind::Gauge),
+        ("observer.memory.slope", "By/h", Kind::Gauge),
+        ("observer.memory.slope.standard_error", "By/h", Kind::Gauge),
+        ("observer.memory.time_to_ceiling", "s", Kind::Gauge),
+        ("observer.leak.state", "", Kind::Gauge),
+        ("k8s.container.memory.limit", "By", Kind::UpDown),
+        ("k8s.container.restart.count", "{restart}", Kind::UpDown),
     ];
-    let mut resource = subject(&format!("service-{nth}")).resource;
-    resource.insert("k8s.pod.name".to_owned(), format!("service-{nth}-6f7d8c9b5-x{nth:04}"));
-    resource.insert("service.instance.id".to_owned(), format!("default.service-{nth}.api"));
-    Group {
+    let mut of_run: Vec<Point> = levels
+        .into_iter()
+        .map(|(name, unit, kind)| point(name, unit, kind, &[]))
+        .collect();
+    let kind = [("observer.memory.ceiling.kind", "cgroup")];
+    of_run.push(point("observer.memory.ceiling", "By", Kind::Gauge, &kind));
+    for place in ["v8_heap", "malloc", "large_buffer", "file", "other"] {
+        let place = [("observer.memory.growth.where", place)];
+        of_run.push(point("observer.memory.growth", "By", Kind::Gauge, &place));
+    }
+    let mut of_service: Vec<Point> = ["observer.runs", "observer.restarts", "observer.oom_kills"]
+        .map(|name| point(name, "{run}", Kind::Counter, &[]))
+        .into();
+    for cause in ["kernel_oom", "rollout"] {
+        let cause = [("observer.exit.cause", cause)];
+        of_service.push(point("observer.container.exits", "{run}", Kind::Counter, &cause));
+    }
+    let service = format!("service-{nth}");
+    let mut resource = subject(&service).resource;
+    let counting = resource.clone();
+    for (name, value) in [
+        ("k8s.pod.name", format!("{service}-6f7d8c9b5-x{nth:04}")),
+        ("k8s.deployment.name", service.clone()),
+        ("k8s.replicaset.name", format!("{service}-6f7d8c9b5")),
+        ("k8s.container.name", "api".to_owned()),
+        ("k8s.node.name", "node-17".to_owned()),
+        ("container.id", format!("{nth:064x}")),
+        ("service.version", "1.42.0".to_owned()),
+        (
+            "service.instance.id",
+            format!("default.{service}-6f7d8c9b5-x{nth:04}.api"),
+        ),
+    ] {
+        resource.insert(name.to_owned(), value);
+    }
+    [(resource, of_run), (counting, of_service)].map(|(resource, points)| Group {
         resource,
         since: EPOCH,
-        points: names
-            .into_iter()
-            .map(|(name, unit)| Point {
-                metric: gauge(name, unit),
-                attributes: Vec::new(),
-                value: (100_000_000 + nth * 4_096 + minute * 65_536) as f64,
-            })
-            .collect(),
-    }
+        points,
+    })
 }
 
 /// Bytes on the wire per container and hour, at the default interval of a minute.
@@ -157,7 +190,7 @@ async fn wire() -> Result<()> {
         let otlp = exporter(sink.port, compression)?;
         let minutes = 10;
         for minute in 0..minutes {
-            let groups: Vec<Group> = (0..CONTAINERS).map(|nth| group(nth, minute)).collect();
+            let groups: Vec<Group> = (0..CONTAINERS).flat_map(|nth| groups(nth, minute)).collect();
             otlp.send_metrics(groups, EPOCH + minute * 60_000_000_000);
             until(&sink.requests, minute + 1).await?;
         }
