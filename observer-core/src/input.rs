@@ -96,6 +96,9 @@ pub struct Settings {
     pub near_ceiling_ratio: f64,
     /// Time scale of detection: 1 for real services; below 1 where a leak is compressed in time (the demo).
     pub time_scale: f64,
+    /// A pod's well-known labels may name its service.
+    #[serde(default)]
+    pub service_labels: bool,
     /// Readings of heaps.
     #[serde(default)]
     pub heap: HeapSettings,
@@ -106,6 +109,7 @@ impl Default for Settings {
         Self {
             near_ceiling_ratio: 0.8,
             time_scale: 1.0,
+            service_labels: false,
             heap: HeapSettings::default(),
         }
     }

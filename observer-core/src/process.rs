@@ -93,8 +93,7 @@ pub struct ProcessFacts {
     pub cwd: Option<String>,
     /// Heap flags from argv and `NODE_OPTIONS`.
     pub heap_flags: HeapFlags,
-    /// The `OTEL_*` variables of its environment, nothing else of it. Values of header and certificate variables
-    /// are never read.
+    /// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` of its environment; nothing else of it is kept.
     pub otel: BTreeMap<String, String>,
     /// Nearest package.json of the main script: its name and version.
     pub package: Option<Package>,

@@ -25,6 +25,8 @@ pub struct Counterpart {
     pub programs: &'static [(&'static str, &'static str)],
     /// Variables that the linker sets; `{version}` and `{minor}` are filled in.
     pub variables: &'static [(&'static str, &'static str)],
+    /// Programs of a host that has all of them in `PATH` do as well: they belong together there.
+    pub from_path: bool,
     /// Minutes of two cores, roughly.
     pub minutes: u32,
 }
@@ -36,6 +38,7 @@ pub static COLLECTOR: Counterpart = Counterpart {
     module: "go.opentelemetry.io/collector/otelcol",
     programs: &[("collector", ".")],
     variables: &[],
+    from_path: false,
     minutes: 1,
 };
 
@@ -46,6 +49,7 @@ pub static JAEGER: Counterpart = Counterpart {
     module: "github.com/jaegertracing/jaeger",
     programs: &[("jaeger", "github.com/jaegertracing/jaeger/cmd/all-in-one")],
     variables: &[],
+    from_path: false,
     minutes: 3,
 };
 
@@ -59,6 +63,7 @@ pub static PROMETHEUS: Counterpart = Counterpart {
         ("promtool", "github.com/prometheus/prometheus/cmd/promtool"),
     ],
     variables: &[],
+    from_path: false,
     minutes: 8,
 };
 
@@ -83,6 +88,7 @@ pub static KUBERNETES: Counterpart = Counterpart {
         ("k8s.io/component-base/version.gitMajor", "1"),
         ("k8s.io/component-base/version.gitMinor", "{minor}"),
     ],
+    from_path: true,
     minutes: 8,
 };
 
@@ -133,8 +139,11 @@ impl Counterpart {
         Ok(places::cache().join("counterparts").join(leaf))
     }
 
-    /// The program of this name, where it is built.
+    /// The program of this name: the host's where it has all of them, else the one that is built.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
+        if self.from_path && self.programs.iter().all(|(name, _)| places::program(name).is_some()) {
+            return places::program(name);
+        }
         let path = self.directory().ok()?.join(name);
         path.is_file().then_some(path)
     }

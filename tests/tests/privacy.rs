@@ -171,6 +171,7 @@ fn no_secret_of_an_observed_process_is_kept_shown_or_sent() {
         "OTEL_EXPORTER_OTLP_CERTIFICATE",
         "OTEL_VENDOR_API_KEY",
         "OTEL_VENDOR_TOKEN",
+        "OTEL_COLLECTOR_URL",
     ] {
         spec = spec.with(name, &format!("http://user:{SECRET}@host"));
     }

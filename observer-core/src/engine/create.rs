@@ -49,6 +49,7 @@ impl Engine {
             workload: &workload,
             version: release.version.as_ref(),
             host: &self.host,
+            labels: self.settings.service_labels,
         };
         let resource = identity::resource(&about);
         let Some(state) = self.registry.slots.get_mut(&slot_id) else {

@@ -72,6 +72,7 @@ impl Engine {
             workload: &workload,
             version: release.version.as_ref(),
             host: &self.host,
+            labels: self.settings.service_labels,
         };
         let resource = identity::resource(&about);
         let same = container.run.release == release && container.run.subject.workload == workload;

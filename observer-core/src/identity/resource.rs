@@ -17,6 +17,9 @@ const MAX_ATTRIBUTES: usize = 64;
 const MAX_VALUE: usize = 1_024;
 /// Annotations of a pod that are attributes (OpenTelemetry semantic conventions, "Kubernetes", service attributes).
 const ANNOTATION: &str = "resource.opentelemetry.io/";
+/// Labels that name the service, the first that is there (the same page: an opt-in, since people may not know that their
+/// labels are used for this).
+const NAME_LABELS: [&str; 2] = ["app.kubernetes.io/instance", "app.kubernetes.io/name"];
 
 /// What a Resource is made of.
 pub(crate) struct About<'a> {
@@ -27,6 +30,8 @@ pub(crate) struct About<'a> {
     pub(crate) version: Option<&'a Version>,
     /// The agent's host.
     pub(crate) host: &'a str,
+    /// The operator lets labels name services.
+    pub(crate) labels: bool,
 }
 
 /// The Resource of a run. Later lines win: what the process says of itself last, and `OTEL_SERVICE_NAME` over
@@ -39,6 +44,7 @@ pub(crate) fn resource(about: &About<'_>) -> Resource {
         workload,
         version,
         host,
+        labels,
     } = about;
     let mut list = List(Resource::new());
     list.put(semconv::HOST_NAME, *host);
@@ -77,6 +83,9 @@ pub(crate) fn resource(about: &About<'_>) -> Resource {
     );
     list.put(semconv::SERVICE_VERSION, version.map_or("", |v| v.0.as_str()));
     if let Some(pod) = named.and_then(|n| n.pod.as_ref()) {
+        if *labels && let Some(name) = NAME_LABELS.iter().find_map(|label| pod.labels.get(*label)) {
+            list.put(semconv::SERVICE_NAME, name.as_str());
+        }
         list.annotations(pod);
     }
     for (name, value) in otel_attributes(facts) {

@@ -19,9 +19,15 @@ pub(crate) fn home_of_cgroup(cgroup: &str) -> Option<Home> {
         | Owner::Container(container) => Some(Home::Container(container.id)),
         Owner::Pod { container: None, .. } => None,
         Owner::Unit { name, .. } => {
-            // A service may make cgroups of its own below.
-            let end = cgroup.find(&name).map_or(cgroup.len(), |at| at + name.len());
-            Some(Home::Cgroup(cgroup.get(..end).unwrap_or(cgroup).to_owned()))
+            // A service may make cgroups of its own below. systemd puts `_` before a name that a kernel's file could have.
+            let below = cgroup.rmatch_indices('/').map(|(slash, _)| slash);
+            let ends = below.map(|slash| cgroup.get(..slash).unwrap_or(cgroup));
+            let is_its = |path: &&str| {
+                let last = path.rsplit('/').next().unwrap_or(path);
+                last == name || last.strip_prefix('_') == Some(&name)
+            };
+            let own = std::iter::once(cgroup).chain(ends).find(is_its);
+            Some(Home::Cgroup(own.unwrap_or(cgroup).to_owned()))
         }
     }
 }
@@ -101,4 +107,26 @@ pub(crate) fn is_launcher(facts: &ProcessFacts) -> bool {
         stem,
         "npm" | "npm-cli" | "npx" | "npx-cli" | "yarn" | "yarnpkg" | "pnpm" | "pnpx" | "corepack"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_units_home_is_its_own_cgroup_and_nobody_elses() {
+        for (cgroup, own) in [
+            ("/system.slice/api.service", "/system.slice/api.service"),
+            ("/system.slice/api.service/a/b", "/system.slice/api.service"),
+            ("/system.slice/_cpu.service/a", "/system.slice/_cpu.service"),
+            // A name that ends another's above it.
+            (
+                "/user.slice/user-7.slice/user@7.service/app.slice/7.service/a",
+                "/user.slice/user-7.slice/user@7.service/app.slice/7.service",
+            ),
+            ("/a.service/b/a.service", "/a.service/b/a.service"),
+        ] {
+            assert_eq!(home_of_cgroup(cgroup), Some(Home::Cgroup(own.to_owned())), "{cgroup}");
+        }
+    }
 }

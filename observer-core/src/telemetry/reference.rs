@@ -34,12 +34,12 @@ Names follow the OpenTelemetry semantic conventions 1.44.0. Where several source
 
 | attribute | from |
 |---|---|
-| `service.name` | `OTEL_SERVICE_NAME` of the process; `OTEL_RESOURCE_ATTRIBUTES`; the pod's annotation `resource.opentelemetry.io/service.name`; the owner's name (Deployment, StatefulSet, ..., unit); elsewhere the name in package.json, the container's name, the script |
+| `service.name` | `OTEL_SERVICE_NAME` of the process; `OTEL_RESOURCE_ATTRIBUTES`; the pod's annotation `resource.opentelemetry.io/service.name`; with `--service-labels true` its labels `app.kubernetes.io/instance` and `app.kubernetes.io/name`; the owner's name (Deployment, StatefulSet, ..., unit); elsewhere the name in package.json, the container's name, the script |
 | `service.version` | `OTEL_RESOURCE_ATTRIBUTES`; the annotation; the label `app.kubernetes.io/version`; `tag@digest` of the image; the version in package.json |
 | `service.instance.id` | as above; `namespace.pod.container` |
 | any other | `OTEL_RESOURCE_ATTRIBUTES`, then annotations `resource.opentelemetry.io/*`, then what Kubernetes, the engine, systemd and the host say |
 
-Of a process's environment only `OTEL_*` and `NODE_OPTIONS` are read. Its command line is not exported.
+Of a process's environment only `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` and the heap flags in `NODE_OPTIONS` are kept. Its command line is not exported.
 
 ";
 

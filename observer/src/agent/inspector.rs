@@ -40,11 +40,16 @@ pub(super) struct Inspector {
 
 impl Inspector {
     /// Starts the thread; it ends when every [`Inspector`] is dropped.
-    pub(super) fn start(procfs: Arc<Procfs>, cgroups: Cgroups, pulse: Pulse, intake: Intake) -> std::io::Result<Self> {
+    pub(super) fn start(
+        procfs: Arc<Procfs>,
+        cgroups: Cgroups,
+        names: Names,
+        pulse: Pulse,
+        intake: Intake,
+    ) -> std::io::Result<Self> {
         let (wishes, receiver) = sync_channel(WAITING);
         let answers = intake.clone();
         thread::Builder::new().name("inspector".into()).spawn(move || {
-            let names = Names::of_host(&procfs);
             let sources = Sources { procfs, cgroups, names };
             loop {
                 pulse.beat(clock::boot());

@@ -1,6 +1,8 @@
 //! Names: reads what a container engine's files say of a watched process's container, tells it before the process itself,
 //! so that no finding goes out under an id while a name is to be had.
 
+use std::path::PathBuf;
+
 use observer_core::{Input, What, container, process::ProcessFacts};
 
 use super::{clock, intake::Intake};
@@ -11,9 +13,9 @@ use crate::source::{Engines, Procfs};
 pub(super) struct Names(Engines);
 
 impl Names {
-    /// Those of the host whose procfs this is.
-    pub(super) fn of_host(procfs: &Procfs) -> Self {
-        Self(Engines::of_host(procfs.root()))
+    /// Those of the host whose procfs this is, and the one whose socket the operator names.
+    pub(super) fn of_host(procfs: &Procfs, socket: Option<PathBuf>) -> Self {
+        Self(Engines::of_host(procfs.root()).with_socket(socket))
     }
 
     /// Passes on what is known of its container. What cannot be read is counted, and the process keeps its id as a name.

@@ -1,6 +1,8 @@
 //! Pods: watches this node's pods as long as the agent runs, tells their containers to the engine and its troubles to
 //! people. Without Kubernetes, or while its API is away, everything else goes on.
 
+use std::time::Duration;
+
 use observer_core::{Input, What, container_facts::ContainerFacts};
 
 use super::{clock, intake::Intake};
@@ -11,25 +13,36 @@ use crate::{
     source::kubernetes::{self, Health, Receiver},
 };
 
+/// Between two looks for a way to the API server: a service account's files or a kubeconfig may come after the agent.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// Starts the watch on the current runtime, where it is wanted.
 pub(super) fn start(config: &Config, intake: Intake) {
     let Some(node) = host::node(config) else { return };
     tokio::spawn(async move {
-        match kubernetes::client().await {
-            Ok(client) => {
-                kubernetes::watch(
-                    client,
-                    &node,
-                    &mut Pods {
-                        intake,
-                        node: node.clone(),
-                    },
-                )
-                .await;
-            }
-            Err(error) => say(format!("{error}; pods are named by their containers' files only")),
-        }
+        let client = client().await;
+        let mut pods = Pods {
+            intake,
+            node: node.clone(),
+        };
+        kubernetes::watch(client, &node, &mut pods).await;
     });
+}
+
+/// Says once that there is none, and looks until there is.
+async fn client() -> kube::Client {
+    let mut said = false;
+    loop {
+        match kubernetes::client().await {
+            Ok(client) => return client,
+            Err(error) if !said => {
+                say(format!("{error}; until then pods are named by their containers' files"));
+                said = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 struct Pods {

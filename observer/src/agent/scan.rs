@@ -31,6 +31,7 @@ impl Scanner {
     /// Starts the thread, which scans at once, then when asked, and at every `interval` where one is given.
     pub(super) fn start(
         procfs: Arc<Procfs>,
+        names: Names,
         interval: Option<Duration>,
         pulse: Pulse,
         intake: Intake,
@@ -38,7 +39,7 @@ impl Scanner {
         let (asks, receiver) = sync_channel(1);
         thread::Builder::new()
             .name("scanner".into())
-            .spawn(move || run(&procfs, interval, &pulse, &intake, &receiver))?;
+            .spawn(move || run(&procfs, &names, interval, &pulse, &intake, &receiver))?;
         Ok(Self(asks))
     }
 
@@ -49,10 +50,16 @@ impl Scanner {
     }
 }
 
-fn run(procfs: &Procfs, interval: Option<Duration>, pulse: &Pulse, intake: &Intake, asks: &Receiver<()>) {
-    let names = Names::of_host(procfs);
+fn run(
+    procfs: &Procfs,
+    names: &Names,
+    interval: Option<Duration>,
+    pulse: &Pulse,
+    intake: &Intake,
+    asks: &Receiver<()>,
+) {
     let mut known = BTreeMap::new();
-    while scan(procfs, &names, pulse, intake, &mut known) {
+    while scan(procfs, names, pulse, intake, &mut known) {
         let asked = Instant::now();
         loop {
             pulse.beat(clock::boot());

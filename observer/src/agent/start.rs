@@ -15,6 +15,7 @@ use super::{
     inspector::{self, Inspector},
     intake,
     keep::Keeper,
+    names::Names,
     observation::Observation,
     order::Order,
     pods,
@@ -101,6 +102,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     let served_history = keeper.as_ref().map(|keeper| keeper.history().clone());
     let (intake, mut outlet) = intake::channel();
     let procfs = Arc::new(Procfs::new(&config.procfs, Arc::clone(&hierarchy)));
+    let names = Names::of_host(&procfs, config.engine_socket.clone());
     let sampler = Sampler::new(
         Arc::clone(&procfs),
         Cgroups::new(Arc::clone(&hierarchy)),
@@ -143,6 +145,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         inspector: Inspector::start(
             Arc::clone(&procfs),
             Cgroups::new(Arc::clone(&hierarchy)),
+            names.clone(),
             of_inspector.clone(),
             intake.clone(),
         )
@@ -176,6 +179,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     }
     let scanner = Scanner::start(
         procfs,
+        names,
         blind.then_some(config.sample_interval),
         of_scanner.clone(),
         intake,

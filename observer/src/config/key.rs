@@ -153,6 +153,16 @@ pub const KEYS: &[Key] = &[
         "This node's name in Kubernetes, as pods have it in spec.nodeName; also NODE_NAME [default: the host's name]",
     ),
     key(
+        "service-labels",
+        "true|false",
+        "Let a pod's labels app.kubernetes.io/instance and /name name its service, before its owner does [default: false]",
+    ),
+    key(
+        "engine-socket",
+        "FILE",
+        "Docker's or podman's socket, asked (GET only) for containers that no file on disk names [default: none is asked]",
+    ),
+    key(
         "otlp-endpoint",
         "URL",
         "Send findings there over OTLP; also OTEL_EXPORTER_OTLP_ENDPOINT [default: nowhere]",

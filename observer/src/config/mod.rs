@@ -113,6 +113,8 @@ pub struct Config {
     pub kubernetes: Kubernetes,
     /// This node's name in Kubernetes; `None` is the host's.
     pub node_name: Option<String>,
+    /// Docker's or podman's socket, to be asked for containers that no file names.
+    pub engine_socket: Option<PathBuf>,
     /// Where events go over OTLP.
     pub logs: Option<Target>,
     /// Where ended runs go over OTLP.
@@ -211,6 +213,7 @@ fn validate(
         settings: Settings {
             near_ceiling_ratio: reader.read("near-ceiling", 0.8, |text| value::number(text, 0.1..=0.99)),
             time_scale: reader.read("time-scale", 1.0, |text| value::number(text, 0.0001..=1.0)),
+            service_labels: reader.read("service-labels", false, value::boolean),
             heap: HeapSettings {
                 workloads: reader.read("heap-workloads", Vec::new(), |text| {
                     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
@@ -241,6 +244,7 @@ fn validate(
             value::choice(text, &[("auto", Auto), ("on", On), ("off", Off)])
         }),
         node_name: reader.read("node-name", None, |text| value::dns_name(text).map(Some)),
+        engine_socket: reader.read("engine-socket", None, |text| path(text).map(Some)),
         status_socket: reader.read("status-socket", Some(PathBuf::from(key::STATUS_SOCKET)), |text| {
             if text == "off" { Ok(None) } else { path(text).map(Some) }
         }),

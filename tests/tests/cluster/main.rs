@@ -7,6 +7,8 @@ mod bookmarks;
 mod rollouts;
 mod watch;
 
+use std::path::Path;
+
 use observer_tests::{
     agent::{self, Agent},
     cluster::{Cluster, Proxy},
@@ -19,8 +21,12 @@ const NODE: &str = "observer-node";
 
 /// An agent on the host that reaches the API server through a proxy, with the rights of a service account.
 fn agent_as(cluster: &Cluster, account: &str, node: &str, proxy: &Proxy, scratch: &Scratch) -> Agent {
-    let kubeconfig = scratch.file(&format!("{}.kubeconfig", account.replace('/', "-")));
+    let kubeconfig = scratch.file("kubeconfig");
     cluster.kubeconfig_of(account, proxy.port, &kubeconfig).unwrap();
+    agent_with(&kubeconfig, node)
+}
+
+fn agent_with(kubeconfig: &Path, node: &str) -> Agent {
     let mut command = agent::command(&["run", "--output", "json", "--hooks", "off", "--status-socket", "off"]);
     command
         .args(["--sample-interval", "1s", "--kubernetes", "on", "--node-name", node])

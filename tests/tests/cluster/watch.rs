@@ -9,7 +9,7 @@ use observer_tests::{
     stage::Scratch,
 };
 
-use super::{NODE, account, agent_as, allow, delete, run_idle};
+use super::{NODE, account, agent_as, agent_with, allow, delete, run_idle};
 
 /// Waits for what the agent was told of a container.
 fn told(agent: &mut Agent, what: &str, wanted: impl Fn(&ContainerFacts) -> bool) -> ContainerFacts {
@@ -131,7 +131,11 @@ fn an_agent_without_rights_says_which_it_lacks_and_goes_on_when_it_gets_them() {
     let who = account(&cluster, "refused", false);
     let id = run_idle(&cluster, "refused");
     let proxy = Proxy::start(&cluster.server().unwrap(), true).unwrap();
-    let mut agent = agent_as(&cluster, &who, NODE, &proxy, &scratch);
+    // At first nothing tells where the API server is.
+    let kubeconfig = scratch.file("kubeconfig");
+    let mut agent = agent_with(&kubeconfig, NODE);
+    says(&mut agent, "cannot tell how to reach the Kubernetes API");
+    cluster.kubeconfig_of(&who, proxy.port, &kubeconfig).unwrap();
     says(&mut agent, "allow the agent's service account to list and watch pods");
     allow(&cluster, "refused");
     told(&mut agent, "a pod", |facts| facts.id == id);

@@ -21,6 +21,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use observer_tests::{counterpart::KUBERNETES, places};
 
 use place::Place;
 
@@ -53,6 +54,13 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
         Action::Up => {
             up::up(&place)?;
             println!("export KUBECONFIG={}", place.kubeconfig("admin").display());
+            if let Some(built) = KUBERNETES
+                .program("kubectl")
+                .filter(|_| places::program("kubectl").is_none())
+            {
+                let directory = built.parent().unwrap_or(&built).display();
+                println!("export PATH={directory}:$PATH # kubectl");
+            }
         }
         Action::Down => down::down(&place)?,
         Action::Status => return control::status(&place),

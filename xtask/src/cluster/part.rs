@@ -111,11 +111,21 @@ fn mark_of(pid: i32, place: &Place) -> Option<String> {
     Some(String::from_utf8_lossy(name).into_owned())
 }
 
-/// Ends the parts that `which` names: told to, and killed when they do not within `patience`.
+/// Ends the parts that `which` names: told to, and killed when they do not within `patience`. What one of them started
+/// while it was listed is found by the next look.
 pub(super) fn end(place: &Place, patience: Duration, which: impl Fn(&str) -> bool) -> Result<()> {
-    let parts: Vec<Part> = running(place)?.into_iter().filter(|part| which(&part.name)).collect();
+    loop {
+        let parts: Vec<Part> = running(place)?.into_iter().filter(|part| which(&part.name)).collect();
+        if parts.is_empty() {
+            return Ok(());
+        }
+        end_these(&parts, patience)?;
+    }
+}
+
+fn end_these(parts: &[Part], patience: Duration) -> Result<()> {
     for (signal, patience) in [(Signal::TERM, patience), (Signal::KILL, Duration::from_secs(20))] {
-        for part in &parts {
+        for part in parts {
             signal_if_there(part, signal)?;
         }
         let deadline = Instant::now() + patience;

@@ -1,6 +1,6 @@
 //! The start of the cluster: reads its programs out of the cache, produces a node that is ready.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use observer_tests::counterpart::KUBERNETES;
@@ -27,7 +27,7 @@ pub(super) fn up(place: &Place) -> Result<()> {
         println!("cluster: it runs already");
         return Ok(());
     }
-    let kubernetes = counterpart::provide(&KUBERNETES)?;
+    counterpart::provide(&KUBERNETES)?;
     let runtime = runtime::programs()?;
     down::down(place)?;
     let foreign = host::pod_cgroups();
@@ -40,7 +40,7 @@ pub(super) fn up(place: &Place) -> Result<()> {
     prepare(place)?;
     host::keep_settings(place)?;
     host::make_bridge()?;
-    start_all(place, &kubernetes, &runtime)
+    start_all(place, &runtime)
         .context("the cluster did not start; its logs are below its directory until `cargo xtask cluster down`")
 }
 
@@ -66,8 +66,13 @@ fn prepare(place: &Place) -> Result<()> {
     Ok(())
 }
 
-fn start_all(place: &Place, programs: &Path, runtime: &runtime::Programs) -> Result<()> {
-    let start = |name: &str, arguments: &[String]| part::start(place, name, &programs.join(name), arguments);
+fn start_all(place: &Place, runtime: &runtime::Programs) -> Result<()> {
+    let start = |name: &str, arguments: &[String]| {
+        let program = KUBERNETES
+            .program(name)
+            .with_context(|| format!("{name} is gone since it was looked for"))?;
+        part::start(place, name, &program, arguments)
+    };
     start("etcd", &configuration::etcd(place))?;
     start("kube-apiserver", &configuration::apiserver(place))?;
     runtime::start(place, runtime)?;

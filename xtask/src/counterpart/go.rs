@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::Path,
     time::Instant,
 };
 
@@ -18,8 +18,11 @@ use crate::shell;
 /// Packages compiled at once: a linker of these programs alone takes 2 GB.
 const PARALLEL: &str = "2";
 
-/// The directory of the counterpart's programs, built if need be.
-pub(crate) fn provide(counterpart: &Counterpart) -> Result<PathBuf> {
+/// Has the counterpart's programs, built if need be.
+pub(crate) fn provide(counterpart: &Counterpart) -> Result<()> {
+    if counterpart.missing().is_none() {
+        return Ok(());
+    }
     let directory = counterpart.directory().with_context(|| {
         format!(
             "cannot read the sources of {} in {}",
@@ -27,9 +30,6 @@ pub(crate) fn provide(counterpart: &Counterpart) -> Result<PathBuf> {
             counterpart.source().display()
         )
     })?;
-    if counterpart.missing().is_none() {
-        return Ok(directory);
-    }
     let Counterpart { name, why, minutes, .. } = counterpart;
     let version = counterpart.version()?;
     if places::program("go").is_none() {
@@ -42,7 +42,7 @@ pub(crate) fn provide(counterpart: &Counterpart) -> Result<PathBuf> {
     let lock = File::create(&lock_path).with_context(|| format!("cannot create {}", lock_path.display()))?;
     flock(&lock, FlockOperation::LockExclusive).with_context(|| format!("cannot lock {}", lock_path.display()))?;
     if counterpart.missing().is_none() {
-        return Ok(directory);
+        return Ok(());
     }
     println!("counterpart: building {name} {version}: {why} (about {minutes} min on two cores, once)");
     let started = Instant::now();
@@ -61,7 +61,7 @@ pub(crate) fn provide(counterpart: &Counterpart) -> Result<PathBuf> {
         "counterpart: built {name} {version} in {} s",
         started.elapsed().as_secs()
     );
-    Ok(directory)
+    Ok(())
 }
 
 fn build(counterpart: &Counterpart, version: &str, output: &Path, package: &str) -> Result<()> {

@@ -32,8 +32,15 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
             println!("counterpart: {}", path.display());
             continue;
         }
-        let directory = provide(named(name)?)?;
-        println!("counterpart: {}", directory.display());
+        let counterpart = named(name)?;
+        provide(counterpart)?;
+        for path in counterpart
+            .programs
+            .iter()
+            .filter_map(|(name, _)| counterpart.program(name))
+        {
+            println!("counterpart: {}", path.display());
+        }
     }
     if options.names.is_empty() {
         for counterpart in ALL {

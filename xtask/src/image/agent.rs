@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use observer_tests::places;
 
 use super::{AGENT, Image, archive::Entry};
-use crate::shell;
+use crate::{setup, shell};
 
 /// The Rust target of a static program for this machine's architecture.
 fn target() -> String {
@@ -29,7 +29,8 @@ pub(super) fn build() -> Result<PathBuf> {
             .with_context(|| format!("a static agent needs the Rust target {target}"))?;
     }
     if places::program("musl-gcc").is_none() {
-        bail!("a static agent has a few C sources to compile for musl: `apt-get install musl-tools`");
+        println!("image: musl-gcc is missing (a static agent has a few C sources): installing musl-tools");
+        setup::packages(&["musl-tools"])?;
     }
     let home = env::var("HOME").unwrap_or_default();
     let cargo_home = env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));

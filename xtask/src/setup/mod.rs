@@ -83,6 +83,11 @@ pub(crate) fn kernel_toolchain() -> Option<&'static str> {
     ebpf::toolchain()
 }
 
+/// Installs packages of the distribution that only one command needs.
+pub(crate) fn packages(names: &[&str]) -> Result<()> {
+    packages::apt(names)
+}
+
 /// Installs what tests and demo need; names what could not be had.
 pub(crate) fn for_running() -> Vec<String> {
     provide(&everything())

@@ -177,6 +177,37 @@ fn containers_of_a_pod_are_runs_of_one_slot_whenever_the_names_arrive() {
     }
 }
 
+/// People may not know that their labels name their services: only where the operator says so, and after annotations.
+#[test]
+fn labels_name_a_service_only_where_they_may() {
+    let label = |name: &str, value: &str| (format!("app.kubernetes.io/{name}"), value.to_owned());
+    for (allowed, annotated, expected) in [
+        (false, false, "checkout"),
+        (true, false, "checkout-eu"),
+        (true, true, "cart"),
+        (false, true, "cart"),
+    ] {
+        let mut world = World::new();
+        world.engine.settings.service_labels = allowed;
+        let mut facts = named(1, UID, "1.0.0");
+        let pod = facts.pod.as_mut().expect("a pod");
+        pod.labels = BTreeMap::from([label("name", "checkout-name"), label("instance", "checkout-eu")]);
+        if annotated {
+            let annotation = ("resource.opentelemetry.io/service.name".to_owned(), "cart".to_owned());
+            pod.annotations = BTreeMap::from([annotation]);
+        }
+        let pid = key(10, 100);
+        world.named(facts).start(node(pid, &pod_cgroup(UID, 1))).at(150);
+        let subject = world.engine.subject(pid).expect("a subject");
+        assert_eq!(
+            subject.service(),
+            expected,
+            "allowed: {allowed}, annotated: {annotated}"
+        );
+        assert_eq!(subject.workload.name, "checkout", "what is deployed is the owner's");
+    }
+}
+
 /// Without the API the program's name stands for the container's, so that its runs are still known as one slot's.
 #[test]
 fn a_pod_without_names_still_has_a_sawtooth() {

@@ -13,20 +13,23 @@ use super::{EngineError, read, told};
 /// Data directories: the default, and the snap's.
 const DATA: [&str; 2] = ["var/lib/docker", "var/snap/docker/common/var-lib-docker"];
 
+/// A container: its file, or the answer of the engine's API, which has the same names.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Config {
+pub(super) struct Config {
     /// With a leading slash.
     name: Option<String>,
     /// `sha256:` of the image's configuration.
     image: Option<String>,
-    restart_count: Option<u32>,
+    restart_count: Option<i64>,
     config: Option<Inner>,
+    /// In a file of its own on disk.
+    host_config: Option<HostConfig>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Inner {
+pub(super) struct Inner {
     /// As it was asked for.
     image: Option<String>,
     labels: Option<BTreeMap<String, String>>,
@@ -34,9 +37,9 @@ struct Inner {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct HostConfig {
-    memory: Option<u64>,
-    memory_reservation: Option<u64>,
+pub(super) struct HostConfig {
+    memory: Option<i64>,
+    memory_reservation: Option<i64>,
 }
 
 /// `daemon.json`, as far as it moves the data directory.
@@ -52,23 +55,38 @@ pub(super) fn describe(root: &Path, id: &str) -> Result<Option<ContainerFacts>, 
         let Some(config) = read::<Config>(&dir.join("config.v2.json"))? else {
             continue;
         };
-        let host = read::<HostConfig>(&dir.join("hostconfig.json"))?;
-        let set = |bytes: Option<u64>| bytes.filter(|bytes| *bytes > 0); // 0 is "none"
-        let inner = config.config;
-        let (image, labels) = inner.map_or((None, None), |inner| (inner.image, inner.labels));
+        let host_config = read::<HostConfig>(&dir.join("hostconfig.json"))?;
         return Ok(Some(ContainerFacts {
-            name: config.name.unwrap_or_default().trim_start_matches('/').to_owned(),
             runtime: Some(ContainerRuntime::Docker),
-            image: told(image),
-            image_digest: told(config.image),
-            labels: labels.unwrap_or_default(),
-            restart_count: config.restart_count,
-            memory_limit: set(host.as_ref().and_then(|host| host.memory)),
-            memory_request: set(host.as_ref().and_then(|host| host.memory_reservation)),
-            ..ContainerFacts::default()
+            ..facts(Config { host_config, ..config })
         }));
     }
     Ok(None)
+}
+
+pub(super) fn facts(config: Config) -> ContainerFacts {
+    let host = config.host_config;
+    let set = |bytes: Option<i64>| {
+        bytes
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .filter(|bytes| *bytes > 0)
+    }; // 0 is "none"
+    let inner = config.config;
+    let (image, labels) = inner.map_or((None, None), |inner| (inner.image, inner.labels));
+    // podman may leave out what kind of digest it is, and of a container without an image the digest.
+    let digest = told(config.image)
+        .filter(|id| !id.ends_with(':'))
+        .map(|id| if id.contains(':') { id } else { format!("sha256:{id}") });
+    ContainerFacts {
+        name: config.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        image: told(image),
+        image_digest: digest,
+        labels: labels.unwrap_or_default(),
+        restart_count: config.restart_count.and_then(|count| u32::try_from(count).ok()),
+        memory_limit: set(host.as_ref().and_then(|host| host.memory)),
+        memory_request: set(host.as_ref().and_then(|host| host.memory_reservation)),
+        ..ContainerFacts::default()
+    }
 }
 
 /// Where data may lie; with user namespaces, in a directory `UID.GID` of it as well.

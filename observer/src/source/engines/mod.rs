@@ -1,10 +1,12 @@
 //! Reads the state that container engines keep on disk, produces the name, image, limits and (where the engine runs
-//! pods) the pod of a container. No socket is asked: an engine's socket is as good as root, and a file is not.
+//! pods) the pod of a container. No socket is asked unless the operator names one: an engine's socket is as good as root,
+//! and a file is not.
 //!
 //! Whatever an engine writes there beside what is named here, a container's environment among it, is not kept.
 
 mod bundle;
 mod docker;
+mod socket;
 mod storage;
 
 #[cfg(test)]
@@ -25,9 +27,18 @@ use serde::de::DeserializeOwned;
 
 /// Largest state file read, bytes. A container's has some 10 kB; podman's list of all of them 1 kB each.
 const LARGEST: u64 = 16 << 20;
-/// Most labels kept of one container, and the longest value.
-const MOST_LABELS: usize = 64;
+/// Longest label kept, bytes.
 const LONGEST_LABEL: usize = 1024;
+/// Labels kept: those that name a service and its version. Others may hold anything.
+const LABELS: [&str; 7] = [
+    "com.docker.compose.project",
+    "com.docker.compose.service",
+    "com.docker.swarm.service.name",
+    "io.podman.compose.project",
+    "io.podman.compose.service",
+    "org.opencontainers.image.title",
+    "org.opencontainers.image.version",
+];
 
 /// Why a container's state could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -48,18 +59,37 @@ pub enum EngineError {
         /// Why.
         source: serde_json::Error,
     },
+    /// The engine's socket does not answer as it should.
+    #[error("cannot ask the container engine at {path}: {source}; see --engine-socket")]
+    Socket {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// The engines of a host, by their files.
 #[derive(Clone, Debug)]
 pub struct Engines {
     root: PathBuf,
+    /// Asked for what no file tells.
+    socket: Option<PathBuf>,
 }
 
 impl Engines {
     /// The host's root directory: `/`, or where it is mounted in the agent's own container.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            socket: None,
+        }
+    }
+
+    /// The same, with the socket of an engine to ask where files tell nothing.
+    #[must_use]
+    pub fn with_socket(self, socket: Option<PathBuf>) -> Self {
+        Self { socket, ..self }
     }
 
     /// Those of the host whose procfs this is: its process 1 has the host's root, whatever container the agent is in.
@@ -112,7 +142,12 @@ impl Engines {
                 return Ok(Some(facts));
             }
         }
-        Ok(None)
+        let Some(socket) = &self.socket else { return Ok(None) };
+        let told = socket::describe(socket, &container.id)?;
+        Ok(told.map(|facts| ContainerFacts {
+            runtime: container.runtime,
+            ..facts
+        }))
     }
 }
 
@@ -142,10 +177,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
 }
 
 fn bound(labels: &mut BTreeMap<String, String>) {
-    labels.retain(|_, value| value.len() <= LONGEST_LABEL);
-    while labels.len() > MOST_LABELS {
-        labels.pop_last();
-    }
+    labels.retain(|name, value| LABELS.contains(&name.as_str()) && value.len() <= LONGEST_LABEL);
 }
 
 /// A text that says something.

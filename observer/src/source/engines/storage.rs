@@ -11,7 +11,11 @@ use serde::Deserialize;
 use super::{EngineError, bundle::OciSpec, read, told};
 
 /// Where root's containers are. (A user's own are below their home and need no more than another root.)
-const CONTAINERS: &str = "var/lib/containers/storage/overlay-containers";
+const STORAGE: &str = "var/lib/containers/storage";
+/// What may move it.
+const CONFIGURATION: &str = "etc/containers/storage.conf";
+/// Storage drivers: each has a list of its own.
+const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
 /// Lists: the second holds those that do not outlive a reboot.
 const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
 /// Prefix of the annotations in which CRI-O keeps what the kubelet told it.
@@ -34,17 +38,42 @@ struct Metadata {
     name: Option<String>,
 }
 
+/// `storage.conf`, as far as it moves the containers.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Configuration {
+    storage: Moved,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Moved {
+    graphroot: Option<String>,
+}
+
 pub(super) fn describe(root: &Path, id: &str) -> Result<Option<ContainerFacts>, EngineError> {
-    let containers = root.join(CONTAINERS);
-    for list in LISTS {
-        let entries = read::<Vec<Entry>>(&containers.join(list))?.unwrap_or_default();
-        let Some(entry) = entries.into_iter().find(|entry| entry.id == id) else {
-            continue;
-        };
-        let spec = read::<OciSpec>(&containers.join(id).join("userdata/config.json"))?;
-        return Ok(Some(facts(entry, spec.as_ref())));
+    let moved = moved(root);
+    for storage in moved.iter().map(String::as_str).chain([STORAGE]) {
+        let storage = root.join(storage.trim_start_matches('/'));
+        for containers in DRIVERS.map(|driver| storage.join(format!("{driver}-containers"))) {
+            for list in LISTS {
+                let entries = read::<Vec<Entry>>(&containers.join(list))?.unwrap_or_default();
+                let Some(entry) = entries.into_iter().find(|entry| entry.id == id) else {
+                    continue;
+                };
+                let spec = read::<OciSpec>(&containers.join(id).join("userdata/config.json"))?;
+                return Ok(Some(facts(entry, spec.as_ref())));
+            }
+        }
     }
     Ok(None)
+}
+
+/// What cannot be read moves nothing: the engine's default is looked into in any case.
+fn moved(root: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(root.join(CONFIGURATION)).ok()?;
+    let configuration: Configuration = toml::from_str(&text).ok()?;
+    told(configuration.storage.graphroot)
 }
 
 fn facts(entry: Entry, spec: Option<&OciSpec>) -> ContainerFacts {

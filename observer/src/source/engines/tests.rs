@@ -30,7 +30,7 @@ fn outside(runtime: ContainerRuntime) -> Owner {
 
 const DOCKER: &str = r#"{"StreamConfig":{},"State":{"Running":true,"OOMKilled":false,"Pid":4711},"ID":"{id}",
 "Created":"2026-05-01T10:00:00Z","Config":{"Hostname":"3d5a1f0c9e7b","Env":["DB_PASSWORD=secret"],"Image":"shop/api:1.4",
-"Labels":{"com.docker.compose.project":"shop","com.docker.compose.service":"api"}},
+"Labels":{"com.docker.compose.project":"shop","com.docker.compose.service":"api","traefik.auth":"secret"}},
 "Image":"sha256:aaaa","Name":"/shop-api-1","RestartCount":3}"#;
 
 #[test]
@@ -112,6 +112,18 @@ fn podman_and_cri_o() {
         (Some("sha256:cccc"), Some(ContainerRuntime::Podman))
     );
 
+    // Another storage driver, another place.
+    let conf = "[storage]\ndriver = \"vfs\"\ngraphroot = \"/data/containers\"\n";
+    for (list, conf) in [
+        ("var/lib/containers/storage/vfs-containers/containers.json", ""),
+        ("data/containers/vfs-containers/containers.json", conf),
+        ("data/containers/overlay-containers/containers.json", conf),
+    ] {
+        let (_dir, engines) = host(&[(list, STORAGE), ("etc/containers/storage.conf", conf)]);
+        let facts = engines.describe(&outside(ContainerRuntime::Podman)).unwrap().unwrap();
+        assert_eq!(facts.name, "web", "{list}");
+    }
+
     let list = format!("{dir}/containers.json");
     let spec = format!("{dir}/{{id}}/userdata/config.json");
     let crio = r#"{"annotations":{"io.kubernetes.pod.name":"api-0","io.kubernetes.pod.namespace":"shop",
@@ -153,4 +165,83 @@ fn what_nobody_knows_is_none_and_what_is_damaged_is_said() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("config.v2.json"), "{error}");
+}
+
+/// Answers requests on a unix socket, one after another; tells what was asked.
+fn engine_socket(path: &Path, answers: Vec<&'static str>) -> std::thread::JoinHandle<Vec<String>> {
+    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || {
+        let ask = |answer: &str| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                asked.push(byte[0]);
+            }
+            std::io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();
+            String::from_utf8(asked).unwrap().lines().next().unwrap().to_owned()
+        };
+        answers.into_iter().map(ask).collect()
+    })
+}
+
+/// The answer of podman 4.3's compatible API, cut to what is around what is read.
+const INSPECTED: &str = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{\"Id\":\"3d5a\",\"State\":{\"Status\":\"running\"},\
+    \"Image\":\"cccc\",\"Name\":\"/shop-web\",\"RestartCount\":2,\"HostConfig\":{\"Memory\":134217728,\"MemoryReservation\":0},\
+    \"Config\":{\"Env\":[\"DB_PASSWORD=secret\"],\"Image\":\"docker.io/shop/web:2\",\
+    \"Labels\":{\"io.podman.compose.service\":\"web\",\"traefik.auth\":\"secret\"}}}";
+
+#[test]
+fn a_socket_is_asked_only_where_it_is_named_and_no_file_tells() {
+    let (dir, engines) = host(&[]);
+    let path = dir.path().join("engine.sock");
+    let podman = outside(ContainerRuntime::Podman);
+    let serving = engine_socket(
+        &path,
+        vec![
+            INSPECTED,
+            "HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"no such container\"}",
+            "HTTP/1.0 500 Internal Server Error\r\n\r\n{}",
+            "HTTP/1.0 200 OK\r\n\r\n[",
+        ],
+    );
+    assert_eq!(engines.describe(&podman).unwrap(), None, "none is named");
+    let engines = engines.with_socket(Some(path.clone()));
+    let facts = engines.describe(&podman).unwrap().unwrap();
+    assert_eq!((facts.id.as_str(), facts.name.as_str()), (ID, "shop-web"));
+    assert_eq!(
+        (facts.image.as_deref(), facts.image_digest.as_deref(), facts.runtime),
+        (
+            Some("docker.io/shop/web:2"),
+            Some("sha256:cccc"),
+            Some(ContainerRuntime::Podman)
+        )
+    );
+    assert_eq!(
+        (facts.restart_count, facts.memory_limit, facts.memory_request),
+        (Some(2), Some(128 << 20), None)
+    );
+    assert_eq!(facts.labels["io.podman.compose.service"], "web");
+    assert!(!serde_json::to_string(&facts).unwrap().contains("secret"));
+    assert_eq!(engines.describe(&podman).unwrap(), None, "it knows no such container");
+    for wrong in ["500", "not as the container engine writes it"] {
+        let error = engines.describe(&podman).unwrap_err().to_string();
+        assert!(error.contains(wrong), "{error}");
+    }
+    let asked = serving.join().unwrap();
+    assert!(
+        asked
+            .iter()
+            .all(|line| *line == format!("GET /containers/{ID}/json HTTP/1.0")),
+        "{asked:?}"
+    );
+    let error = engines.describe(&podman).unwrap_err().to_string();
+    assert!(error.contains("--engine-socket"), "nobody listens any more: {error}");
+
+    // A file tells: nobody is asked, or the refused connection would be an error.
+    let file = "var/lib/containers/storage/vfs-containers/containers.json";
+    let (_dir, engines) = host(&[(file, STORAGE)]);
+    let facts = engines.with_socket(Some(path)).describe(&podman).unwrap().unwrap();
+    assert_eq!(facts.name, "web");
 }

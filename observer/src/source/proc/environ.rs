@@ -6,26 +6,16 @@ use observer_core::process::HeapFlags;
 
 use super::args;
 
-/// Most variables kept of one process.
-const MOST_VARIABLES: usize = 64;
-/// Longest value kept, bytes: a longer one is cut at a character.
+/// The variables kept: what OpenTelemetry's SDK would name the service by. Everything else stays where it is, other
+/// `OTEL_*` among it, which may carry endpoints, headers and keys.
+const KEPT: [&str; 2] = ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"];
+/// Longest value kept, bytes: of a longer one the attributes that are whole.
 const LONGEST_VALUE: usize = 4096;
-
-/// Parts of a variable's name behind which a secret may stand.
-const SECRET: [&str; 7] = [
-    "HEADER",
-    "CERTIFICATE",
-    "KEY",
-    "TOKEN",
-    "SECRET",
-    "PASSWORD",
-    "CREDENTIAL",
-];
 
 /// What the environment says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Environment {
-    /// `OTEL_*`, less everything about exporters (their endpoints, headers and certificates carry credentials).
+    /// Those of [`KEPT`] that are there.
     pub(crate) otel: BTreeMap<String, String>,
     /// Heap flags of `NODE_OPTIONS`; the rest of that variable is dropped here.
     pub(crate) flags: HeapFlags,
@@ -38,28 +28,21 @@ pub(crate) fn parse(text: &[u8]) -> Environment {
     for entry in text.split(|&b| b == 0) {
         if let Some(options) = entry.strip_prefix(b"NODE_OPTIONS=") {
             found.flags = args::node_options(&String::from_utf8_lossy(options));
-        } else if entry.starts_with(b"OTEL_") {
-            let Some(at) = entry.iter().position(|&b| b == b'=') else {
-                continue;
-            };
-            let Ok(name) = std::str::from_utf8(&entry[..at]) else {
-                continue;
-            };
-            if is_kept(name) && found.otel.len() < MOST_VARIABLES {
-                let value = &entry[at + 1..];
-                let value = String::from_utf8_lossy(&value[..value.len().min(LONGEST_VALUE)]).into_owned();
-                found.otel.entry(name.to_owned()).or_insert(value);
-            }
+        } else if let Some((name, value)) = KEPT.iter().find_map(|name| Some((*name, value_of(entry, name)?))) {
+            found.otel.entry(name.to_owned()).or_insert(value);
         }
     }
     found
 }
 
-fn is_kept(name: &str) -> bool {
-    name.bytes()
-        .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-        && !name.starts_with("OTEL_EXPORTER_")
-        && !SECRET.iter().any(|part| name.contains(part))
+fn value_of(entry: &[u8], name: &str) -> Option<String> {
+    let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+    let Some(cut) = value.get(..LONGEST_VALUE).filter(|_| value.len() > LONGEST_VALUE) else {
+        return Some(String::from_utf8_lossy(value).into_owned());
+    };
+    // What is cut in its midst would be wrong: a name that long is none, and of attributes the whole pairs are kept.
+    let whole = cut.iter().rposition(|&b| b == b',' && name != KEPT[0])?;
+    Some(String::from_utf8_lossy(&cut[..whole]).into_owned())
 }
 
 #[cfg(test)]
@@ -88,13 +71,21 @@ mod tests {
     }
 
     #[test]
-    fn it_is_bounded() {
-        let mut text = Vec::new();
-        for n in 0..10_000 {
-            text.extend_from_slice(format!("OTEL_X{n}={}\0", "v".repeat(6000)).as_bytes());
-        }
-        let found = parse(&text);
-        assert_eq!(found.otel.len(), MOST_VARIABLES);
-        assert!(found.otel.values().all(|value| value.len() == LONGEST_VALUE));
+    fn it_is_bounded_and_no_attribute_is_cut() {
+        let pair = |n: usize| format!("key{n}={}", "v".repeat(100));
+        let long = (0..1000).map(pair).collect::<Vec<_>>().join(",");
+        let text = format!(
+            "OTEL_SERVICE_NAME={}\0OTEL_RESOURCE_ATTRIBUTES={long}\0",
+            "n".repeat(5000)
+        );
+        let found = parse(text.as_bytes());
+        assert!(!found.otel.contains_key("OTEL_SERVICE_NAME"), "no name is that long");
+        let kept = &found.otel["OTEL_RESOURCE_ATTRIBUTES"];
+        assert!(
+            kept.len() <= LONGEST_VALUE && kept.len() > LONGEST_VALUE - 120,
+            "{}",
+            kept.len()
+        );
+        assert!(long.starts_with(&format!("{kept},")), "whole pairs: {kept}");
     }
 }
