@@ -91,7 +91,9 @@ pub fn faults(findings: &[Value], resource: &[(&str, &str)]) -> Vec<String> {
             format!("victim in {kill}"),
         );
     }
-    for restart in of("observer.container.restart") {
+    let restarts = of("observer.container.restart");
+    check(restarts.len() >= 2, format!("{} restarts", restarts.len()));
+    for restart in restarts {
         let attributes = &restart["attributes"];
         let previous = &attributes["observer.run.previous.version"];
         let version = &restart["resource"]["service.version"];

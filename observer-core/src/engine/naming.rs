@@ -51,24 +51,17 @@ impl Engine {
         if container.main != key {
             return;
         }
-        let named = container.named.clone();
-        if let Some(named) = &named {
-            let slot = identity::slot(&facts, Some(named));
-            if slot != container.slot.slot {
-                let slot = SlotId { slot, instance: 0 };
-                self.move_to(id, &slot, out);
-            }
-        }
-        let Some(container) = self.registry.containers.get(id) else {
-            return;
+        let (named, slot_id) = (container.named.clone(), container.slot.clone());
+        let slot = match &named {
+            Some(named) => identity::slot(&facts, Some(named)),
+            None => slot_id.slot.clone(),
         };
-        let slot_id = container.slot.clone();
-        let workload = identity::workload(&slot_id.slot, &facts, named.as_deref());
+        let workload = identity::workload(&slot, &facts, named.as_deref());
         let release = Release::of(&facts, named.as_deref());
         let about = About {
             facts: &facts,
             named: named.as_deref(),
-            slot: &slot_id.slot,
+            slot: &slot,
             workload: &workload,
             version: release.version.as_ref(),
             host: &self.host,
@@ -76,6 +69,11 @@ impl Engine {
         };
         let resource = identity::resource(&about);
         let same = container.run.release == release && container.run.subject.workload == workload;
+        let slot_id = if slot == slot_id.slot {
+            slot_id
+        } else {
+            SlotId { slot, instance: 0 }
+        };
         if !same {
             self.leave_release(id, None);
         }
@@ -89,7 +87,16 @@ impl Engine {
             subject.version = release.name();
             subject.resource = resource;
             run.release = release.clone();
+            // Only now: its true slot tells of a restart in this run's name.
+            if container.slot != slot_id {
+                self.move_to(id, &slot_id, out);
+            }
         }
+        let Some(container) = self.registry.containers.get_mut(id) else {
+            return;
+        };
+        let slot_id = container.slot.clone();
+        Arc::make_mut(&mut container.run.subject).slot = slot_id.slot.clone();
         // A pod's names come after its first run has begun: only now is it known whose successor it is.
         let accused = if same {
             None

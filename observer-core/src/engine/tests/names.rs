@@ -148,6 +148,12 @@ fn containers_of_a_pod_are_runs_of_one_slot_whenever_the_names_arrive() {
             ["restart run 2 after kernel_oom", "restart run 3 after kernel_oom"],
             "late: {late}"
         );
+        // Restarts are told in the name of what restarted, and not in a name that stood for it until then.
+        for finding in world.findings.iter().filter(|f| matches!(f.event, Event::Restart(_))) {
+            let subject = finding.subject.as_ref().expect("a subject");
+            assert_eq!(subject.service(), "checkout", "late: {late}");
+            assert!(subject.resource.contains_key("k8s.pod.name"), "late: {late}");
+        }
         let subject = world
             .findings
             .last()
