@@ -79,7 +79,7 @@ proptest! {
     #[test]
     fn any_rows_at_all_do_no_harm(
         rows in proptest::collection::vec(
-            (odd(), odd(), proptest::option::of(odd()), proptest::option::of(odd()), 0u64..4, cause()), 0..400),
+            (odd(), odd(), proptest::option::of(odd()), proptest::option::of(odd()), proptest::option::of(0u64..4), cause()), 0..400),
     ) {
         let rows: Vec<Row<'_>> = rows
             .into_iter()
@@ -163,7 +163,7 @@ fn incident(change: impl Fn(u32, &mut Row<'static>)) -> Vec<Row<'static>> {
                 t: 1.7e9 + f64::from(i) * 60.0,
                 anon: (64.0 + f64::from(i % 360) * 448.0 / 360.0) * MB,
                 limit: Some(512.0 * MB),
-                run: u64::from(i / 360),
+                run: Some(u64::from(i / 360)),
                 end: (i % 360 == 359).then_some(Cause::KernelOom),
                 ..Row::default()
             };
@@ -215,7 +215,7 @@ fn intervals_of_5_to_60_s_that_jitter_say_the_same() {
                     t: f64::from(run) * 21_700.0 + age,
                     anon: (64.0 + age / 21_600.0 * 448.0) * MB,
                     limit: Some(512.0 * MB),
-                    run: u64::from(run),
+                    run: Some(u64::from(run)),
                     end: (i + 1 == count).then_some(Cause::KernelOom),
                     ..Row::default()
                 }
@@ -242,4 +242,36 @@ fn a_misfit_is_told_once_for_each_pair_of_limits() {
         });
     }
     assert_eq!(told, [(1_700_000_000, 512 << 20)]);
+}
+
+/// A limit of nothing and a load below nothing are taken as none, and told; a last row written twice ends its run once.
+#[test]
+fn what_is_repaired_is_counted() {
+    let mut replay = Replay::new(None);
+    let rows = incident(|i, row| {
+        row.limit = Some(if i % 2 == 0 { 0.0 } else { 512.0 * MB });
+        row.cpu = Some(if i % 4 == 0 { -1.0 } else { 0.2 });
+    });
+    for row in &rows {
+        replay.row(row, &mut |_, _| {});
+        if row.end.is_some() {
+            replay.row(row, &mut |_, _| {});
+        }
+    }
+    let refused = replay.refused();
+    assert_eq!((refused.limits, refused.shrunk, refused.duplicates), (360, 180, 2));
+}
+
+/// Where the number of the run is missing now and then it is the one before, and where it always is, one run.
+#[test]
+fn a_run_that_is_not_told_goes_on() {
+    let (all, _) = states(&incident(|_, _| {}));
+    let (some, _) = states(&incident(|i, row| {
+        if i % 360 % 3 != 0 {
+            row.run = None;
+        }
+    }));
+    assert_eq!(some, all);
+    let (none, _) = states(&incident(|_, row| row.run = None));
+    assert_eq!(none, all);
 }

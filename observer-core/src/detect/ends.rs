@@ -46,26 +46,26 @@ impl SlotDetector {
             return None;
         }
         let alike = |record: &&Record| record.generation == self.generation && record.rose() && record.alike(last);
-        let dead: Vec<Record> = self
-            .records
-            .iter()
-            .filter(|record| record.at_ceiling())
-            .filter(alike)
-            .cloned()
-            .collect();
-        let masked: Vec<Record> = self
-            .records
-            .iter()
-            .filter(|record| {
-                matches!(record.cause, Cause::Terminated | Cause::Liveness | Cause::Unknown) && scheduled(record, last)
-            })
-            .filter(alike)
-            .cloned()
-            .collect();
-        let (runs, because) = if last.at_ceiling() && dead.len() >= DEATHS {
-            (dead, "runs climbed alike and ended at a ceiling")
+        let all = |wanted: &dyn Fn(&Record) -> bool| -> Vec<Record> {
+            let found = self.records.iter().filter(|record| wanted(record)).filter(alike);
+            found.cloned().collect()
+        };
+        let dead = all(&|record| record.at_ceiling());
+        let crashed = all(&|record| record.cause == Cause::Crash && same_level(record, last));
+        let masked = all(&|record| by_clock(record, last));
+        let (runs, least, because) = if last.at_ceiling() && dead.len() >= DEATHS {
+            (dead, DEATHS, "runs climbed alike and ended at a ceiling")
+        } else if last.cause == Cause::Crash
+            && crashed.len() >= DEATHS
+            && last.lifetime_ns() >= self.config.minutes(30.0)
+        {
+            (crashed, DEATHS, "runs climbed alike and crashed at one level")
         } else if masked.len() >= MASKED && last.lifetime_ns() >= self.config.hours(4.0) && !last.cause.at_ceiling() {
-            (masked, "runs climbed alike and were restarted before the ceiling")
+            (
+                masked,
+                MASKED,
+                "runs climbed alike and were restarted before the ceiling",
+            )
         } else {
             return None;
         };
@@ -83,11 +83,7 @@ impl SlotDetector {
             name: "alike",
             held: true,
             value: runs.len() as f64,
-            threshold: if because.ends_with("restarted before the ceiling") {
-                MASKED
-            } else {
-                DEATHS
-            } as f64,
+            threshold: least as f64,
         }];
         Some(Verdict {
             at: end.at,
@@ -231,6 +227,20 @@ impl SlotDetector {
         self.state = State::Resolved;
         Some(verdict)
     }
+}
+
+/// Restarted by a clock, before the ceiling; or ended at one level, whatever it was called.
+fn by_clock(record: &Record, last: &Record) -> bool {
+    match record.cause {
+        Cause::Terminated | Cause::Liveness | Cause::Unknown => scheduled(record, last),
+        Cause::Crash | Cause::ErrorExit => scheduled(record, last) && same_level(record, last),
+        _ => false,
+    }
+}
+
+/// They reached the same level, as processes do whose V8 has no heap left: its abort is a signal like any other.
+fn same_level(record: &Record, last: &Record) -> bool {
+    within(f64::from(record.peak), f64::from(last.peak), 1.06)
 }
 
 /// Ended after about the same time: by a clock, not by a ceiling.

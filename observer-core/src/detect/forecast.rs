@@ -2,7 +2,9 @@
 
 use super::{
     Forecast,
+    elementary::exp,
     gates::{Axis, Evaluation},
+    record::within,
     shape::Curve,
     stats::median,
 };
@@ -14,11 +16,19 @@ const LEAST_ERROR: f64 = 0.1;
 /// What is added where the load varies and the leak follows it, as a share of the load's own variation.
 const LOAD_ERROR: f64 = 1.4;
 
+/// Of the variance of what is left: as much again for the mean that was seen, and both doubled, since a mean of few bursts
+/// is itself known by few.
+const BURSTS: f64 = 4.0;
+
 /// What a forecast takes into account beside the evaluation of a window.
 #[derive(Clone, Debug, Default)]
 pub struct Circumstances {
     /// Bytes by which the floor has to rise.
     pub rise: f64,
+    /// Hours since the floor was where it is said to be: it is the lowest level of buckets that have closed.
+    pub lag: f64,
+    /// Slope of the whole run beside a load that swung for days, bytes an hour.
+    pub beside_days: Option<f64>,
     /// Age of the run, seconds.
     pub age_s: f64,
     /// CPU seconds an hour over the whole run; 0 where unknown.
@@ -32,13 +42,18 @@ pub struct Circumstances {
 /// Forecasts the time until the floor has risen to the ceiling.
 ///
 /// The straight line is the forecast unless a quickening curve is preferred, or a slowing one that still reaches the
-/// ceiling. A leak per request is carried on at the whole run's mean load. Earlier lifetimes are pooled with the forecast
+/// ceiling; one that quickens and is as good as the line is averaged with it by its odds. A leak per request is carried on at the whole run's mean load. Earlier lifetimes are pooled with the forecast
 /// by inverse variance.
 pub fn forecast(evaluation: &Evaluation, circumstances: &Circumstances) -> Option<Forecast> {
     let Circumstances {
         rise, age_s, lifetimes, ..
     } = circumstances;
-    let slope = evaluation.beside_load.unwrap_or(evaluation.slope.median);
+    let beside_days = circumstances
+        .beside_days
+        .filter(|slope| within(*slope, evaluation.slope.median, 3.0));
+    let slope = beside_days
+        .or(evaluation.beside_load)
+        .unwrap_or(evaluation.slope.median);
     if slope <= 0.0 || !rise.is_finite() {
         return None;
     }
@@ -56,12 +71,23 @@ pub fn forecast(evaluation: &Evaluation, circumstances: &Circumstances) -> Optio
     if let Some(curved) = best.and_then(|(curve, x)| curve.hours_to_rise(x, rise)) {
         bend = (curved - hours).abs() / 4.0;
         hours = curved;
+    } else if let Some(maybe) = evaluation.shape.and_then(|shape| shape.quickening)
+        && maybe.preference > 0.0
+        && let Some(curved) = maybe
+            .hours_to_rise(evaluation.x_now, rise)
+            .filter(|curved| *curved < hours)
+    {
+        // BIC's odds of the curve against the line.
+        let odds = 1.0 / (1.0 + exp(-0.5 * maybe.preference));
+        bend = (hours - curved) / 4.0;
+        hours -= odds * (hours - curved);
     }
     if evaluation.axis == Axis::Work && evaluation.work_per_hour > 0.0 && circumstances.work_per_hour > 0.0 {
         hours *= (evaluation.work_per_hour / circumstances.work_per_hour).clamp(0.3, 3.0);
     }
+    hours = (hours - circumstances.lag).max(0.25 * hours);
     // Bursts that come are as many as chance has it, and their own mean is known no better.
-    let bursts = (2.0 * evaluation.burst / rise.max(1.0)).sqrt().min(1.0);
+    let bursts = (BURSTS * evaluation.burst / rise.max(1.0)).sqrt().min(1.0);
     // The slope's interval in relative terms; a wide one says little about its upper side.
     let (low, high) = evaluation.slope.interval80;
     let from_slope = ((high - low) / (2.0 * Z80) / slope).clamp(0.0, 1.0);

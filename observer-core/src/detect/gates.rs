@@ -5,8 +5,9 @@
 
 use super::{
     Gate,
+    beside::BesideLoad,
     shape::{self, Shape},
-    stats::{self, Plane, Slope, line, plane, theil_sen},
+    stats::{self, Slope, line, theil_sen},
     window::{MIN_POINTS, Window},
 };
 
@@ -28,11 +29,6 @@ pub const DRIFT_T: f64 = 3.0;
 pub const BESIDE_LOAD: f64 = 0.5;
 /// And its t.
 pub const BESIDE_LOAD_T: f64 = 4.0;
-/// A load that explains so much that a service without any would hold less than nothing rose by chance as well. Not 0:
-/// memory that follows load late looks as if it began below it.
-pub const NOTHING_LEFT: f64 = -0.4;
-/// Points by which memory may follow the load.
-const LAGS: [f64; 4] = [0.0, 2.0, 6.0, 16.0];
 /// Factor by which the floor must exceed what was bounded before.
 pub const HIGH_WATER: f64 = 1.03;
 
@@ -47,6 +43,8 @@ pub struct Around {
     pub before_drop: f64,
     /// Highest peak of earlier runs that were bounded, bytes.
     pub bounded: f64,
+    /// Hours of a day, at the time scale of the slot.
+    pub day_hours: f64,
 }
 
 /// Which axis the growth is straight on.
@@ -185,11 +183,6 @@ fn hold(window: &Window, around: &Around, gates: &mut Gates, evaluation: &mut Ev
     must(gates.at_least("high_water", evaluation.floor, high))?;
     must(gates.at_least("history", evaluation.floor, around.bounded * HIGH_WATER))?;
 
-    let steps: Vec<f64> = minima.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let rises = steps.iter().filter(|step| **step > 0.0).count();
-    let needed = if steps.len() >= BLOCKS - 1 { RISES } else { steps.len() };
-    must(gates.at_least("monotone_floor", rises as f64, needed as f64))?;
-
     // The axis on which it is straighter: time, or work.
     let by_time = line(&window.hours, &window.floor)?;
     let work = window.work_hours();
@@ -203,30 +196,41 @@ fn hold(window: &Window, around: &Around, gates: &mut Gates, evaluation: &mut Ev
     };
     evaluation.x_now = axis.last().copied()?;
     let load = window.load();
-    evaluation.load_spread = spread(&load);
+    let beside = BesideLoad::of(axis, &load, &window.floor, &straight);
+    evaluation.load_spread = beside.spread;
+    // Days of traffic swing the floor: what is left without them is what must rise.
+    let left = beside.left_over(axis, &window.floor, &straight, evaluation.hours / around.day_hours);
+    let floors = left.as_deref().unwrap_or(&window.floor);
+
+    let minima = window.minima_of(floors, BLOCKS);
+    let steps: Vec<f64> = minima.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let rises = steps.iter().filter(|step| **step > 0.0).count();
+    let needed = if steps.len() >= BLOCKS - 1 { RISES } else { steps.len() };
+    must(gates.at_least("monotone_floor", rises as f64, needed as f64))?;
     evaluation.burst = burst(&steps);
     if let (Some(first), Some(last)) = (window.work.first(), window.work.last()) {
         evaluation.work_per_hour = (last - first) / evaluation.hours.max(f64::MIN_POSITIVE);
     }
 
     must(gates.at_least("drift", drift_t(&steps), DRIFT_T))?;
-    let slope = theil_sen(axis, &window.floor, straight.rho)?;
+    let rho = if left.is_some() {
+        line(axis, floors)?.rho
+    } else {
+        straight.rho
+    };
+    let slope = theil_sen(axis, floors, rho)?;
     evaluation.slope = slope;
     must(gates.at_least("significance", slope.interval99.0, f64::MIN_POSITIVE))?;
 
     let third = axis.len() - axis.len() / 3;
-    let tail = line(axis.get(third..)?, window.floor.get(third..)?).map_or(0.0, |tail| tail.slope);
+    let tail = line(axis.get(third..)?, floors.get(third..)?).map_or(0.0, |tail| tail.slope);
     must(gates.at_least("not_saturating", tail / slope.median, LAST_THIRD))?;
 
-    let beside = beside_load(axis, &load, evaluation.load_spread, &window.floor, straight.slope);
     must(gates.at_least("load_adjusted", beside.share, BESIDE_LOAD))?;
     must(gates.at_least("load_adjusted_t", beside.t, BESIDE_LOAD_T))?;
-    evaluation.beside_load = beside
-        .best
-        .filter(|best| best.rss < 0.7 * straight.rss)
-        .map(|best| best.slope);
+    evaluation.beside_load = beside.slope_beside(&straight);
 
-    let shape = shape::fit(axis, &window.floor)?;
+    let shape = shape::fit(axis, floors)?;
     evaluation.shape = Some(shape);
     must(leads_somewhere("model", &shape, evaluation, around.ceiling, gates))
 }
@@ -275,49 +279,6 @@ fn drift_t(steps: &[f64]) -> f64 {
     }
 }
 
-fn spread(values: &[f64]) -> f64 {
-    let mean = stats::mean(values);
-    if mean <= 0.0 {
-        return 0.0;
-    }
-    let variance = values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / values.len() as f64;
-    variance.sqrt() / mean
-}
-
-/// Shares of a run at which growth may have begun.
-const ONSETS: [f64; 6] = [0.0, 0.25, 0.5, 0.7, 0.82, 0.9];
-
-/// Whether the growth of a whole run stands beside its load: more loosely than a window's. Before it began there is only
-/// load, so it is a line from the onset that explains most.
-pub fn stands_beside_load(whole: &Window, axis: &[f64]) -> bool {
-    let load = whole.load();
-    let spread = spread(&load);
-    if whole.len() < 2 * MIN_POINTS || load.len() != axis.len() || spread < 0.05 {
-        return true;
-    }
-    let (Some(first), Some(last)) = (axis.first(), axis.last()) else {
-        return true;
-    };
-    let from_onset = |share: f64| -> Vec<f64> {
-        let onset = first + share * (last - first);
-        axis.iter().map(|x| (x - onset).max(0.0)).collect()
-    };
-    let best = ONSETS
-        .iter()
-        .filter_map(|share| {
-            let hinge = from_onset(*share);
-            let rss = plane(&hinge, &load, &whole.floor)?.rss;
-            Some((rss, hinge))
-        })
-        .min_by(|a, b| a.0.total_cmp(&b.0));
-    let hinge = best.map_or_else(|| axis.to_vec(), |best| best.1);
-    let Some(straight) = line(&hinge, &whole.floor) else {
-        return true;
-    };
-    let beside = beside_load(&hinge, &load, spread, &whole.floor, straight.slope);
-    beside.share >= 0.4 && beside.t >= 3.0
-}
-
 /// Variance over mean of steps.
 fn burst(steps: &[f64]) -> f64 {
     let mean = stats::mean(steps);
@@ -326,52 +287,4 @@ fn burst(steps: &[f64]) -> f64 {
     }
     let variance = steps.iter().map(|step| (step - mean) * (step - mean)).sum::<f64>() / (steps.len() as f64 - 1.0);
     variance / mean
-}
-
-/// What remains of a slope beside the load.
-struct BesideLoad {
-    /// The worst share of the plain slope, and the worst t.
-    share: f64,
-    t: f64,
-    /// The fit that explains most.
-    best: Option<Plane>,
-}
-
-/// Takes the load in as it is and with lags: memory follows load late (queues, caches, collection).
-fn beside_load(axis: &[f64], load: &[f64], spread: f64, floor: &[f64], plain: f64) -> BesideLoad {
-    let mut beside = BesideLoad {
-        share: 1.0,
-        t: 1e6,
-        best: None,
-    };
-    if load.len() != axis.len() || spread < 0.05 || plain <= 0.0 {
-        return beside;
-    }
-    for lag in LAGS {
-        let mut smooth = load.first().copied().unwrap_or_default();
-        let lagged: Vec<f64> = load
-            .iter()
-            .map(|value| {
-                smooth += (value - smooth) / (1.0 + lag);
-                smooth
-            })
-            .collect();
-        // Load that cannot be told from the axis explains the growth as well as the axis does.
-        let Some(plane) = plane(axis, &lagged, floor) else {
-            return BesideLoad {
-                share: 0.0,
-                t: 0.0,
-                best: None,
-            };
-        };
-        if plane.without < NOTHING_LEFT {
-            continue;
-        }
-        beside.share = beside.share.min(plane.slope / plain);
-        beside.t = beside.t.min(plane.t);
-        if beside.best.is_none_or(|best| plane.rss < best.rss) {
-            beside.best = Some(plane);
-        }
-    }
-    beside
 }

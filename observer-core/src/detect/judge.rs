@@ -1,38 +1,26 @@
 //! Judging a run in progress: reads its history after each bucket, produces a change of state where one is due.
 
+use crate::exit::Cause;
+
 use super::{
     SlotDetector, State, Verdict,
+    beside::{BesideLoad, stands_beside_load},
     forecast::{Circumstances, forecast},
     gates::{self, Around, Evaluation, evaluate, reaches},
     record::{Record, within},
+    relent::stopped,
     ring::UNIT,
     shape::{self, Curve},
     slot::{Growth, Run, SCALES},
-    stats::quantile,
+    stats::{line, quantile},
+    threshold::{Climbing, Rise},
     window::Window,
 };
 
 /// Buckets of each ring between two evaluations: 4, 16 and 128 min at time scale 1.
 const EVERY: [u64; 3] = [2, 1, 1];
-/// Saturation from which a version of which a run already died that way is `likely`.
-const AFTER_DEATH: f64 = 0.4;
-/// Saturation from which a run older than a day is `likely`.
-const GROWN_UP: f64 = 0.6;
-/// Saturation from which a younger one without history is `likely`: ramps that level off mostly do below it.
-const YOUNG: f64 = 0.67;
-/// The same in a run's first three hours: jobs and caches fill within them.
-const NEW: f64 = 0.75;
-/// The same where growth began late in the run and is no longer than a nightly job's, some two hours.
-const LATE: f64 = 0.78;
-/// The same where it began late and has lasted longer.
-const LATE_AND_LONG: f64 = 0.7;
-/// The same where V8's heap limit is not known, which ends most Node.js processes at 55 to 60 % of the container's, and
-/// the growth was straight for longer than it takes to fill a cache.
-const PERHAPS_V8: f64 = 0.52;
-/// The same where nothing is known of the load, before a whole day was seen.
-const BLIND: f64 = 0.69;
 /// Saturation from which growth is `suspected`.
-const SUSPECT: f64 = 0.45;
+const SUSPECT: f64 = 0.5;
 
 /// Growth on one scale, with its forecast.
 struct Seen {
@@ -98,6 +86,8 @@ impl SlotDetector {
         let time_to_ceiling = if held {
             let circumstances = Circumstances {
                 rise: bytes - run.teeth.min(0.25 * bytes) - evaluation.floor,
+                lag: age as f64 / 3.6e12 - window.floor_at(),
+                beside_days: self.beside_days(run, skip),
                 age_s: age as f64 / 1e9,
                 work_per_hour: run.work / (age as f64 / 3.6e12),
                 whole,
@@ -167,6 +157,7 @@ impl SlotDetector {
             earlier_high,
             before_drop,
             bounded,
+            day_hours: self.config.hours(24.0) as f64 / 3.6e12,
         }
     }
 
@@ -196,7 +187,7 @@ impl SlotDetector {
             return Some(None);
         };
         // Over an hour a morning's traffic is a trend; over the whole run it is traffic.
-        if !gates::stands_beside_load(&whole, axis) {
+        if !stands_beside_load(&whole, axis) {
             return None;
         }
         let share = reaches(&shape, *x_now, evaluation.floor, evaluation.slope.median, ceiling)?;
@@ -216,6 +207,16 @@ impl SlotDetector {
         })
     }
 
+    /// The whole run's slope beside a load that swung for days.
+    fn beside_days(&self, run: &Run, skip: u64) -> Option<f64> {
+        let whole = Window::of_span(&run.span, skip);
+        let days = whole.hours_spanned() * 3.6e12 / self.config.hours(24.0) as f64;
+        let straight = line(&whole.hours, &whole.floor)?;
+        let beside = BesideLoad::of(&whole.hours, &whole.load(), &whole.floor, &straight);
+        beside.left_over(&whole.hours, &whole.floor, &straight, days)?;
+        beside.slope_beside(&straight)
+    }
+
     /// Seconds that earlier runs of this version lived until they died as a leak does.
     pub(super) fn lifetimes(&self) -> Vec<f64> {
         self.deaths().map(|record| record.lifetime_ns() as f64 / 1e9).collect()
@@ -228,6 +229,13 @@ impl SlotDetector {
             .filter(|record| record.generation == self.generation && record.at_ceiling() && record.rose())
     }
 
+    /// The run before ended by itself, and this one has not outlived it.
+    fn works_like_the_last(&self, age: u64) -> bool {
+        self.records
+            .last()
+            .is_some_and(|last| last.cause == Cause::Completed && age < last.lifetime_ns().saturating_mul(2))
+    }
+
     /// Raises the state where what was seen is enough.
     fn accuse(&mut self, seen: Option<Seen>, age: u64) -> Option<Verdict> {
         let seen = seen?;
@@ -235,6 +243,10 @@ impl SlotDetector {
             return None;
         }
         let died = self.deaths().next().is_some();
+        // One that ended by itself, and whose like has not yet lived as long, is at its work.
+        if self.works_like_the_last(age) {
+            return None;
+        }
         // What was taken back once must be exceeded before it is said again.
         if !died && seen.evaluation.floor < self.refuted * gates::HIGH_WATER {
             return None;
@@ -242,10 +254,9 @@ impl SlotDetector {
         let run = self.run.as_ref()?;
         let since = run.holds.get(seen.scale)?.since_ns?;
         let span = (seen.evaluation.hours * 3.6e12) as u64;
-        // Most of what was gained since the start was gained in a small part of the time since then.
         let growth = seen.evaluation.floor - run_base(run);
-        let late = !died && span < age / 2 && seen.evaluation.slope.median * seen.evaluation.hours > 0.7 * growth;
-        let sudden = late && seen.scale == 0;
+        let rise = Rise::of(run, run_base(run), age);
+        let sudden = !died && self.sudden(&rise, age);
         let left = seen
             .time_to_ceiling
             .map_or(u64::MAX, |forecast| (forecast.p50 * 1e9) as u64);
@@ -258,40 +269,27 @@ impl SlotDetector {
         if age.saturating_sub(since) < wait {
             return None;
         }
+        // What has stopped by now would be taken back at once.
+        let back = (span / 5).max(self.config.minutes(45.0));
+        if !died && stopped(run, age, back, seen.evaluation.slope.median) {
+            return None;
+        }
         let ceiling = self.ceiling();
         let bytes = ceiling.map_or(f64::INFINITY, |ceiling| ceiling.bytes as f64);
         let floor = seen.evaluation.floor;
         // A run dies when the tops of its collection's teeth reach the ceiling, not when its floor does.
         let saturation = floor / (bytes - run.teeth.min(0.2 * bytes));
         let hours = age as f64 / 3.6e12;
-        let long = seen.evaluation.hours >= 0.5 * hours;
-        // Five days of steady growth by a quarter of the ceiling need no ceiling within the week.
-        let slow = age >= self.config.hours(5.0 * 24.0)
-            && long
-            && growth >= 0.25 * bytes
-            && seen.evaluation.shape.is_none_or(|shape| shape.slows().is_none());
-        let straight = seen.evaluation.hours >= self.config.hours(12.5) as f64 / 3.6e12
-            && long
-            && run.now.ceilings.v8.is_none()
-            && run.cpu_ns.is_some()
-            && seen.evaluation.shape.is_none_or(|shape| shape.slows().is_none());
-        let needed = if slow || died {
-            AFTER_DEATH
-        } else if straight {
-            PERHAPS_V8
-        } else if age >= self.config.hours(24.0) && long {
-            GROWN_UP
-        } else if sudden {
-            LATE
-        } else if late {
-            LATE_AND_LONG
-        } else if age < self.config.hours(3.0) {
-            NEW
-        } else if run.cpu_ns.is_none() && age < self.config.hours(30.0) {
-            BLIND
-        } else {
-            YOUNG
+        let climb = Climbing {
+            evaluation: &seen.evaluation,
+            rise: &rise,
+            age,
+            growth,
+            ceiling: bytes,
+            died,
         };
+        let slow = self.slow(run, &climb);
+        let needed = self.needed(run, &climb);
         let (near, nearer) = seen.time_to_ceiling.map_or((false, false), |forecast| {
             let window = seen.evaluation.hours * 3_600.0;
             let days = |days: f64| self.config.hours(days * 24.0) as f64 / 1e9;
@@ -309,7 +307,7 @@ impl SlotDetector {
             State::Likely
         } else if self.state != State::Suspected
             && nearer
-            && saturation >= SUSPECT
+            && saturation >= SUSPECT.max(needed - 0.15)
             && growth >= 0.15 * bytes
             && age.saturating_sub(since) >= 2 * wait
         {

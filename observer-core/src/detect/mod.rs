@@ -6,7 +6,7 @@
 //!
 //! - [`ring`], [`span`]: the bounded history of a run, from minutes to its whole life;
 //! - [`window`], [`stats`], [`shape`]: a stretch of that history, its slope with an interval, and the curve it follows;
-//! - [`gates`]: what must hold before anything is said;
+//! - [`gates`], [`beside`]: what must hold before anything is said, and what of it is traffic;
 //! - [`record`]: ended runs, and which of them rose alike;
 //! - [`forecast`]: time to the ceiling with an interval;
 //! - [`ceiling`]: V8's limit, what an earlier death taught, and limits that contradict each other;
@@ -24,6 +24,7 @@ use crate::{
 };
 
 pub mod attribution;
+pub mod beside;
 pub mod ceiling;
 pub mod config;
 pub mod elementary;
@@ -41,6 +42,7 @@ pub mod slot;
 pub mod span;
 pub mod stats;
 mod tell;
+mod threshold;
 pub mod window;
 
 pub use attribution::Attribution;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     RunEnd,
+    beside::BesideLoad,
     ring::{Ring, UNIT},
     slot::Run,
     stats::{correlation, line, mean},
@@ -86,6 +87,8 @@ impl Record {
         let peak = all.iter().fold(0.0f64, |high, bucket| high.max(bucket.2));
         let skip = all.len() / 20 + usize::from(all.len() > 4);
         let settled = all.get(skip..).unwrap_or_default();
+        let still = without_load(settled, run);
+        let settled = still.as_deref().unwrap_or(settled);
         let base = settled.first().map_or(0.0, |bucket| bucket.1);
         let (slope, mut climb) = climb(settled, span.width_ns(), &run.rings);
         if let Some(climb) = &mut climb {
@@ -213,6 +216,31 @@ pub fn within(a: f64, b: f64, factor: f64) -> bool {
 
 /// A bucket: number, floor, high, work.
 type Kept = (u64, f64, f64, f64);
+
+/// The buckets with floors that the load's swings are taken from, where they swing by much.
+fn without_load(buckets: &[Kept], run: &Run) -> Option<Vec<Kept>> {
+    let [finest, ..] = &run.rings;
+    let day = 720.0 * finest.width_ns() as f64;
+    let (first, last) = (buckets.first()?, buckets.last()?);
+    let days = (last.0 - first.0) as f64 * run.span.width_ns() as f64 / day;
+    if buckets.iter().any(|bucket| bucket.3 < 0.0) {
+        return None;
+    }
+    let axis: Vec<f64> = buckets.iter().map(|bucket| bucket.0 as f64).collect();
+    let floor: Vec<f64> = buckets.iter().map(|bucket| bucket.1).collect();
+    let mut load: Vec<f64> = buckets
+        .windows(2)
+        .map(|pair| (pair[1].3 - pair[0].3).max(0.0) / (pair[1].0 - pair[0].0).max(1) as f64)
+        .collect();
+    load.insert(0, load.first().copied()?);
+    let straight = line(&axis, &floor)?;
+    let left = BesideLoad::of(&axis, &load, &floor, &straight).left_over(&axis, &floor, &straight, days)?;
+    let still = buckets
+        .iter()
+        .zip(left)
+        .map(|(bucket, floor)| (bucket.0, floor.max(0.0), bucket.2, bucket.3));
+    Some(still.collect())
+}
 
 /// Slope (bytes per hour) and climb of a run's buckets, `width_ns` wide each; from a ring where the rise is too short for
 /// them.
@@ -342,7 +370,7 @@ fn explained_by_load(buckets: &[Kept], growth: f64) -> f64 {
         return 0.0;
     };
     // Nor can it explain more than there is at no load at all.
-    if plain.slope <= 0.0 || both.without < super::gates::NOTHING_LEFT {
+    if plain.slope <= 0.0 || both.without < super::beside::NOTHING_LEFT {
         return 0.0;
     }
     (1.0 - both.slope / plain.slope).clamp(0.0, 1.0)

@@ -1,6 +1,6 @@
 //! Taking back: reads a run whose growth no longer holds, produces `retracted` or `resolved` where one is due.
 
-use super::{SlotDetector, State, Verdict, record::Record, slot::Run};
+use super::{SlotDetector, State, Verdict, record::Record, ring::BUCKETS, slot::Run};
 
 impl SlotDetector {
     /// Takes the accusation back where the growth has stopped, or the run has outlived what was foretold.
@@ -22,16 +22,20 @@ impl SlotDetector {
             if self.state == State::Confirmed {
                 return None;
             }
-            // Once a run died of it, a pause is less likely to be the end of it.
+            // Once a run died of it, a pause is less likely to be the end of it: a night is none.
             let died = self.deaths().next().is_some();
             let span = (growth.hours * if died { 0.5 } else { 0.2 } * 3.6e12) as u64;
-            let back = span.max(self.config.minutes(45.0));
+            let pause = self
+                .deaths()
+                .map(Record::lifetime_ns)
+                .max()
+                .unwrap_or(0)
+                .min(self.config.hours(24.0));
+            let back = span.max(self.config.minutes(45.0)).max(pause);
             if age.saturating_sub(growth.age_ns) < back / 2 {
                 return None;
             }
-            let (then, now) = floors(run, age, back)?;
-            let foretold = growth.slope * back as f64 / 3.6e12;
-            if now - then < if died { 0.1 } else { 0.2 } * foretold {
+            if rises_by(run, age, back, growth.slope)? < if died { 0.1 } else { 0.2 } {
                 return Some(self.retract(age, "the floor stopped rising"));
             }
             return None;
@@ -54,9 +58,24 @@ impl SlotDetector {
     }
 }
 
+/// Whether the floor rose less over the last `back` nanoseconds than a fifth of what its slope said.
+pub(super) fn stopped(run: &Run, age: u64, back: u64, slope: f64) -> bool {
+    rises_by(run, age, back, slope).is_some_and(|share| share < 0.2)
+}
+
+/// How much the floor rose over the last `back` nanoseconds, as a share of what its slope said.
+fn rises_by(run: &Run, age: u64, back: u64, slope: f64) -> Option<f64> {
+    let (then, now) = floors(run, age, back)?;
+    let foretold = slope * back as f64 / 3.6e12;
+    (foretold > 0.0).then(|| (now - then) / foretold)
+}
+
 /// The floor `back` nanoseconds ago and now, each over a sixth of that, bytes.
 fn floors(run: &Run, age: u64, back: u64) -> Option<(f64, f64)> {
-    let ring = run.rings.iter().find(|ring| back / ring.width_ns() <= 90)?;
+    let ring = run
+        .rings
+        .iter()
+        .find(|ring| back / ring.width_ns() + 2 <= BUCKETS as u64)?;
     let width = ring.width_ns();
     let lowest = |from: u64, to: u64| {
         ring.closed()

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Ceilings, DetectConfig, Point, RunEnd, SlotDetector, Verdict,
-    ceiling::{misfit, v8_ceiling},
+    ceiling::{misfit, sane, v8_ceiling},
     stats::median,
 };
 use crate::{
@@ -39,8 +39,8 @@ pub struct Row<'a> {
     pub limit: Option<f64>,
     /// CPU in use, cores (any unit will do, since only its changes matter).
     pub cpu: Option<f64>,
-    /// Changes at a restart.
-    pub run: u64,
+    /// Changes at a restart; `None` where it is the same as in the row before.
+    pub run: Option<u64>,
     /// On a run's last row: why it ended.
     pub end: Option<Cause>,
     /// What is running.
@@ -67,6 +67,10 @@ pub struct Refused {
     pub duplicates: u64,
     /// Before the one before, within a series.
     pub backwards: u64,
+    /// Taken, with a limit of 0 or beyond any host: as without.
+    pub limits: u64,
+    /// Taken, with a load below 0: as 0.
+    pub shrunk: u64,
 }
 
 /// The detectors of all series.
@@ -128,7 +132,7 @@ impl Replay {
         let at = self.slot(row);
         self.last = at;
         let Some(slot) = self.slots.get_mut(at) else { return };
-        if row.t == slot.last_t && row.end.is_none() {
+        if row.t == slot.last_t && (row.end.is_none() || slot.ended()) {
             self.refused.duplicates += 1;
             return;
         }
@@ -146,6 +150,8 @@ impl Replay {
                 .end_run(&RunEnd::new(at_time(slot.last_t), Cause::Unknown));
         }
         slot.set_back = 0;
+        self.refused.limits += u64::from(row.limit.is_some_and(|limit| !sane(limit.max(0.0) as u64)));
+        self.refused.shrunk += u64::from(row.cpu.is_some_and(|cpu| cpu < 0.0));
         let elapsed = (row.t - slot.last_t).max(0.0);
         slot.last_t = row.t;
         if slot.judging {
@@ -214,6 +220,11 @@ impl Slot {
         }
     }
 
+    /// Its last row had an end.
+    fn ended(&self) -> bool {
+        self.judging && self.run.is_some() && self.detector.current_run().is_none()
+    }
+
     fn keep(&mut self, row: &Row<'_>) {
         self.first.push(Kept {
             row: Row {
@@ -258,7 +269,8 @@ impl Slot {
                 hear(name, Said::Verdict(&verdict));
             }
         };
-        if self.run != Some(row.run) || self.detector.current_run().is_none() {
+        let number = row.run.or(self.run).unwrap_or(0);
+        if self.run != Some(number) || self.detector.current_run().is_none() {
             // A version that is named now and then holds until another is named.
             if let Some(version) = row.version {
                 self.version = Some(version.into());
@@ -268,8 +280,8 @@ impl Slot {
                 tell(self.detector.end_run(&RunEnd::new(before, Cause::Unknown)));
             }
             let version = self.version.as_deref().map(|version| Version(version.to_owned()));
-            tell(self.detector.begin_run(row.run, at, version.as_ref()));
-            self.run = Some(row.run);
+            tell(self.detector.begin_run(number, at, version.as_ref()));
+            self.run = Some(number);
         } else if let Some(cpu) = row.cpu {
             self.work += cpu.max(0.0) * elapsed;
         }
@@ -319,7 +331,7 @@ mod tests {
                         6e7
                     },
                     limit: Some(5e8),
-                    run: u64::from(i / 360),
+                    run: Some(u64::from(i / 360)),
                     end: (i % 360 == 359).then_some(Cause::KernelOom),
                     ..Row::default()
                 };

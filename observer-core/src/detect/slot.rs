@@ -23,6 +23,9 @@ pub const MAX_BYTES: usize = 4_096;
 /// Scales at which growth is looked for: the three rings, and the whole run.
 pub(super) const SCALES: usize = 4;
 
+/// Floors beyond this many times V8's ceiling refute it.
+const OUTLIVED: f64 = 1.1;
+
 /// What was refused or repaired, and how often. Nothing is dropped silently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -107,6 +110,17 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// The ceilings in force. A floor that lies beyond V8's says that what grows is not V8's heap (buffers, native memory):
+    /// it goes on to the next.
+    pub(super) fn ceilings(&self) -> Ceilings {
+        let now = self.now.ceilings;
+        let v8 = now.v8.filter(|v8| {
+            let mut before = self.span.buckets().rev().skip(1).take(2);
+            !before.all(|(_, wide)| wide.low.floor() > OUTLIVED * *v8 as f64) || self.span.buckets().count() < 3
+        });
+        Ceilings { v8, ..now }
+    }
+
     /// Closes a quarter of an hour. What it reached above the next one's floor is a tooth; a steady rise has none.
     pub(super) fn tooth_ends(&mut self) {
         let (low, high) = self.tooth;
@@ -219,7 +233,7 @@ impl SlotDetector {
 
     /// The ceiling the current run is heading for: the lowest limit in force, V8's, or the learned one.
     pub fn ceiling(&self) -> Option<Ceiling> {
-        let now = self.run.as_ref().map_or_else(Ceilings::default, |run| run.now.ceilings);
+        let now = self.run.as_ref().map_or_else(Ceilings::default, Run::ceilings);
         let learned = ceiling::learned(&self.records, self.generation, &now);
         ceiling::effective(&now, learned, self.config.host_memory)
     }

@@ -88,14 +88,29 @@ impl Window {
         super::stats::mean(self.floor.get(tail..).unwrap_or_default())
     }
 
+    /// When, in hours since the run's start, the floor was where [`Window::floor_now`] says: a rising bucket is lowest where
+    /// it begins, and two are averaged.
+    pub fn floor_at(&self) -> f64 {
+        match self.hours.as_slice() {
+            [.., before, last] => before.midpoint(*last) - 0.5 * (last - before),
+            [only] => *only,
+            [] => 0.0,
+        }
+    }
+
     /// The lowest floor of each of `blocks` stretches of equal duration; a stretch with no point is left out.
     pub fn block_minima(&self, blocks: usize) -> Vec<f64> {
+        self.minima_of(&self.floor, blocks)
+    }
+
+    /// The same of other levels at the window's points.
+    pub fn minima_of(&self, levels: &[f64], blocks: usize) -> Vec<f64> {
         let mut minima = Vec::with_capacity(blocks);
         let (Some(first), span) = (self.hours.first(), self.hours_spanned()) else {
             return minima;
         };
         let mut current = None;
-        for (hour, floor) in self.hours.iter().zip(&self.floor) {
+        for (hour, floor) in self.hours.iter().zip(levels) {
             let block = (((hour - first) / span.max(f64::MIN_POSITIVE) * blocks as f64) as usize).min(blocks - 1);
             if current == Some(block) {
                 if let Some(last) = minima.last_mut() {
@@ -107,6 +122,27 @@ impl Window {
             }
         }
         minima
+    }
+
+    /// How few steps between neighbouring points hold `share` of the growth that was never given back: a staircase of few
+    /// steps, or a climb.
+    pub fn steps_that_hold(&self, share: f64) -> usize {
+        let mut steps = Vec::with_capacity(self.floor.len());
+        let mut kept = f64::INFINITY;
+        for floor in self.floor.iter().rev() {
+            if kept.is_finite() {
+                steps.push((kept - floor).max(0.0));
+            }
+            kept = kept.min(*floor);
+        }
+        let wanted = share * steps.iter().sum::<f64>();
+        steps.sort_unstable_by(|a, b| b.total_cmp(a));
+        let mut held = 0.0;
+        let enough = steps.iter().position(|step| {
+            held += step;
+            held >= wanted
+        });
+        enough.map_or(0, |at| at + 1)
     }
 
     /// Mean load (CPU seconds a second) around each point; empty where it is not known.

@@ -112,7 +112,7 @@ impl Columns {
                     .ok_or_else(|| format!("end is not an exit cause: {:?}", String::from_utf8_lossy(name)))?,
             ),
         };
-        let run = optional(self.run, "run")?.unwrap_or(0.0);
+        let run = optional(self.run, "run")?.map(|run| run as i64 as u64);
         Ok(Row {
             series,
             t,
@@ -120,7 +120,7 @@ impl Columns {
             file: optional(self.file, "file")?,
             limit: optional(self.limit, "limit")?,
             cpu: optional(self.cpu, "cpu")?,
-            run: run as i64 as u64,
+            run,
             end,
             version: text(self.version),
             kind: text(self.kind),

@@ -77,8 +77,8 @@ pub struct Summary {
     pub named: Vec<String>,
     /// Fields of rows taken that stand for no number (`inf`, `NaN`, `max`): taken as not told.
     pub untold: u64,
-    /// Rows that were understood and not taken: duplicates, time running backwards.
-    pub refused: (u64, u64),
+    /// Rows that were not taken (duplicates, time running backwards), or in which something was taken as not told.
+    pub refused: Refused,
 }
 
 impl Summary {
@@ -90,8 +90,7 @@ impl Summary {
     }
 
     fn close(&mut self, replay: &Replay) {
-        let Refused { duplicates, backwards } = replay.refused();
-        self.refused = (duplicates, backwards);
+        self.refused = replay.refused();
         self.series = replay.series() as u64;
     }
 
@@ -101,7 +100,12 @@ impl Summary {
         if self.malformed > NAMED {
             notices.push(format!("and {} more malformed rows", self.malformed - NAMED));
         }
-        let (duplicates, backwards) = self.refused;
+        let Refused {
+            duplicates,
+            backwards,
+            limits,
+            shrunk,
+        } = self.refused;
         let mut total = format!(
             "{} rows of {} series, {} findings; {} rows malformed",
             self.rows, self.series, self.findings, self.malformed
@@ -111,6 +115,12 @@ impl Summary {
         }
         if self.untold > 0 {
             total += &format!(", {} fields without a number taken as not told", self.untold);
+        }
+        if limits > 0 {
+            total += &format!(", {limits} limits of 0 or beyond any host taken as none");
+        }
+        if shrunk > 0 {
+            total += &format!(", {shrunk} loads below 0 taken as 0");
         }
         notices.push(total);
         notices

@@ -220,7 +220,7 @@ fn judge(name: &str, kind: Option<&str>, metrics: &Container, replay: &mut Repla
             file: latest(&metrics.cache, t),
             limit: latest(&metrics.limit, t),
             cpu,
-            run,
+            run: Some(run),
             end,
             version: metrics.image.as_deref(),
             kind,

@@ -82,10 +82,13 @@ impl Ear for Listener<'_> {
             return;
         }
         let track = &mut self.track;
-        if track.run.is_some_and(|run| run != row.run) && track.case.ends.last().is_none_or(|end| end.at < track.last) {
+        let run = row.run.or(track.run);
+        if track.run.is_some_and(|before| Some(before) != run)
+            && track.case.ends.last().is_none_or(|end| end.at < track.last)
+        {
             track.end(false);
         }
-        track.run = Some(row.run);
+        track.run = run;
         track.level(row.t, row.anon);
         track.case.ceiling = row.limit.filter(|limit| *limit > 0.0).or(track.case.ceiling);
         if let Some(cause) = row.end {

@@ -1,0 +1,148 @@
+//! The load beside the growth: reads a window's load and floors, produces what of the growth the load does not explain.
+//!
+//! Memory that follows traffic rises each morning. A leak rises whatever the traffic does, and where it stands beside memory
+//! that follows traffic, what is left once the load's part is taken away is a line.
+
+use super::{
+    stats::{self, Line, Plane, line, plane},
+    window::{MIN_POINTS, Window},
+};
+
+/// A load that explains so much that a service without any would hold less than nothing rose by chance as well. Not 0:
+/// memory that follows load late looks as if it began below it.
+pub const NOTHING_LEFT: f64 = -0.4;
+/// Points by which memory may follow the load.
+const LAGS: [f64; 4] = [0.0, 2.0, 6.0, 16.0];
+/// Load alone that leaves this many times what time alone leaves does not compete with it.
+const NO_RIVAL: f64 = 3.0;
+
+/// A load that varies less than this share of its mean explains nothing.
+const LEAST_SPREAD: f64 = 0.05;
+/// Where the load leaves less than this share of what time alone leaves, the growth is looked at without it.
+const SWINGS: f64 = 0.5;
+/// Most of a load's variance that may be a trend, for it to count as swinging.
+const SWUNG: f64 = 0.5;
+
+/// What remains of a slope beside the load.
+#[derive(Clone, Debug)]
+pub struct BesideLoad {
+    /// The worst share of the plain slope over all lags.
+    pub share: f64,
+    /// The worst t of what remains.
+    pub t: f64,
+    /// Relative standard deviation of the load; 0 where unknown.
+    pub spread: f64,
+    /// The fit that explains most, with the load it was made with.
+    best: Option<(Plane, Vec<f64>)>,
+}
+
+impl BesideLoad {
+    /// Takes the load in as it is and with lags: memory follows load late (queues, caches, collection).
+    pub fn of(axis: &[f64], load: &[f64], floor: &[f64], straight: &Line) -> Self {
+        let mut beside = Self {
+            share: 1.0,
+            t: 1e6,
+            spread: spread(load),
+            best: None,
+        };
+        if load.len() != axis.len() || beside.spread < LEAST_SPREAD || straight.slope <= 0.0 {
+            return beside;
+        }
+        for lag in LAGS {
+            let lagged = lagged(load, lag);
+            // Load that cannot be told from the axis explains the growth as well as the axis does.
+            let Some(plane) = plane(axis, &lagged, floor) else {
+                (beside.share, beside.t, beside.best) = (0.0, 0.0, None);
+                return beside;
+            };
+            if plane.without < NOTHING_LEFT {
+                continue;
+            }
+            beside.share = beside.share.min(plane.slope / straight.slope);
+            let alone = line(&lagged, floor).map_or(f64::INFINITY, |alone| alone.rss);
+            if alone < NO_RIVAL * straight.rss {
+                beside.t = beside.t.min(plane.t);
+            }
+            if beside.best.as_ref().is_none_or(|(best, _)| plane.rss < best.rss) {
+                beside.best = Some((plane, lagged));
+            }
+        }
+        beside
+    }
+
+    /// The slope that remains, where the load explains much of what the line does not.
+    pub fn slope_beside(&self, straight: &Line) -> Option<f64> {
+        let (best, _) = self.best.as_ref()?;
+        (best.rss < 0.7 * straight.rss).then_some(best.slope)
+    }
+
+    /// The floors less what the load moved them by, where it swung for a day or more and moved them by much. A load that
+    /// fell for half a day makes a line of any cache that fills meanwhile.
+    pub fn left_over(&self, axis: &[f64], floor: &[f64], straight: &Line, days: f64) -> Option<Vec<f64>> {
+        let (best, load) = self.best.as_ref()?;
+        let trend = stats::correlation(axis, load);
+        let swung = days >= 1.0 && trend * trend < SWUNG;
+        if !swung || best.load <= 0.0 || best.slope <= 0.0 || best.rss >= SWINGS * straight.rss {
+            return None;
+        }
+        let mean = stats::mean(load);
+        let moved = floor
+            .iter()
+            .zip(load)
+            .map(|(floor, load)| floor - best.load * (load - mean));
+        Some(moved.collect())
+    }
+}
+
+fn lagged(load: &[f64], lag: f64) -> Vec<f64> {
+    let mut smooth = load.first().copied().unwrap_or_default();
+    load.iter()
+        .map(|value| {
+            smooth += (value - smooth) / (1.0 + lag);
+            smooth
+        })
+        .collect()
+}
+
+/// Relative standard deviation; 0 where the mean is not positive.
+fn spread(values: &[f64]) -> f64 {
+    let mean = stats::mean(values);
+    if mean <= 0.0 {
+        return 0.0;
+    }
+    let variance = values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / values.len() as f64;
+    variance.sqrt() / mean
+}
+
+/// Shares of a run at which growth may have begun.
+const ONSETS: [f64; 6] = [0.0, 0.25, 0.5, 0.7, 0.82, 0.9];
+
+/// Whether the growth of a whole run stands beside its load: more loosely than a window's. Before it began there is only
+/// load, so it is a line from the onset that explains most.
+pub fn stands_beside_load(whole: &Window, axis: &[f64]) -> bool {
+    let load = whole.load();
+    if whole.len() < 2 * MIN_POINTS || load.len() != axis.len() {
+        return true;
+    }
+    let (Some(first), Some(last)) = (axis.first(), axis.last()) else {
+        return true;
+    };
+    let from_onset = |share: f64| -> Vec<f64> {
+        let onset = first + share * (last - first);
+        axis.iter().map(|x| (x - onset).max(0.0)).collect()
+    };
+    let best = ONSETS
+        .iter()
+        .filter_map(|share| {
+            let hinge = from_onset(*share);
+            let rss = plane(&hinge, &load, &whole.floor)?.rss;
+            Some((rss, hinge))
+        })
+        .min_by(|a, b| a.0.total_cmp(&b.0));
+    let hinge = best.map_or_else(|| axis.to_vec(), |best| best.1);
+    let Some(straight) = line(&hinge, &whole.floor) else {
+        return true;
+    };
+    let beside = BesideLoad::of(&hinge, &load, &whole.floor, &straight);
+    beside.share >= 0.4 && beside.t >= 3.0
+}

@@ -1,0 +1,167 @@
+//! How near the ceiling is near enough: reads a climb and the run it is in, produces the saturation from which it is
+//! `likely`.
+
+use super::{SlotDetector, ceiling::v8_ceiling, gates::Evaluation, slot::Run, window::Window};
+
+/// Where a run of the version already died that way, or after five steady days.
+const AFTER_DEATH: f64 = 0.4;
+/// In a run older than a day.
+const GROWN_UP: f64 = 0.6;
+/// In a younger one without history: ramps that level off mostly do below it.
+const YOUNG: f64 = 0.67;
+/// In a run's first three hours: jobs and caches fill within them.
+const NEW: f64 = 0.75;
+/// Where growth began late in the run and has lasted no longer than a nightly job, four hours.
+const LATE: f64 = 0.85;
+/// The same while more is worked than before: a job.
+const LATE_AND_BUSY: f64 = 0.92;
+/// Where it began late and has lasted longer.
+const LATE_AND_LONG: f64 = 0.7;
+/// Where V8's heap limit is not known, which ends most Node.js processes at 55 to 60 % of the container's, and the growth
+/// was straight for longer than it takes to fill a cache.
+const PERHAPS_V8: f64 = 0.52;
+/// Where nothing is known of the load, before a whole day was seen.
+const BLIND: f64 = 0.69;
+/// In a young run, where V8 may grow its heap to [`LARGE_HEAP`]: it collects such a heap late, and hard only near the end.
+const LAZY: f64 = 0.85;
+const LARGE_HEAP: u64 = 1 << 30;
+/// In a young run that gained less than [`LITTLE`] of the ceiling: days of traffic do that.
+const SWINGING: f64 = 0.8;
+const LITTLE: f64 = 0.35;
+/// Where [`FEW`] steps or fewer hold most of the growth: what comes next is anyone's guess.
+const STAIRCASE: f64 = 0.8;
+const FEW: usize = 5;
+const MOST: f64 = 0.7;
+
+/// Growth that passed the gates.
+pub(super) struct Climbing<'a> {
+    pub evaluation: &'a Evaluation,
+    pub rise: &'a Rise,
+    /// Of the run, nanoseconds.
+    pub age: u64,
+    /// Since the run's start, bytes.
+    pub growth: f64,
+    /// Infinite where there is none.
+    pub ceiling: f64,
+    /// A run of this version died that way.
+    pub died: bool,
+}
+
+impl Climbing<'_> {
+    /// Seen over half of the run or more.
+    fn long(&self) -> bool {
+        self.evaluation.hours >= 0.5 * self.age as f64 / 3.6e12
+    }
+
+    fn quickens(&self) -> bool {
+        self.evaluation.shape.is_some_and(|shape| shape.quickens().is_some())
+    }
+
+    fn straight(&self) -> bool {
+        self.evaluation.shape.is_none_or(|shape| shape.slows().is_none())
+    }
+}
+
+impl SlotDetector {
+    /// Five days of steady growth by a quarter of the ceiling: it needs no ceiling within the week.
+    pub(super) fn slow(&self, run: &Run, climb: &Climbing<'_>) -> bool {
+        climb.age >= self.config.hours(5.0 * 24.0)
+            && climb.long()
+            && climb.growth >= 0.25 * climb.ceiling
+            && climb.straight()
+            && !self.staircase(run, climb)
+    }
+
+    /// The saturation from which the climb is `likely`.
+    pub(super) fn needed(&self, run: &Run, climb: &Climbing<'_>) -> f64 {
+        if climb.died {
+            return AFTER_DEATH;
+        }
+        let needed = self.by_age(run, climb);
+        let young = climb.age < self.config.hours(30.0);
+        let large_heap = run.ceilings().v8.is_some_and(|bytes| bytes >= v8_ceiling(LARGE_HEAP));
+        let mut least: f64 = 0.0;
+        if young && large_heap {
+            least = least.max(LAZY);
+        }
+        if young && climb.growth < LITTLE * climb.ceiling {
+            least = least.max(SWINGING);
+        }
+        if self.staircase(run, climb) {
+            least = least.max(STAIRCASE);
+        }
+        needed.max(least)
+    }
+
+    /// Few steps hold most of the run's growth. A climb that began late takes few of the run's buckets as well.
+    fn staircase(&self, run: &Run, climb: &Climbing<'_>) -> bool {
+        let whole = Window::of_span(&run.span, self.config.minutes(10.0));
+        climb.long() && whole.len() >= 24 && whole.steps_that_hold(MOST) <= FEW
+    }
+
+    /// It began late in the run and has lasted no longer than a job.
+    pub(super) fn sudden(&self, rise: &Rise, age: u64) -> bool {
+        rise.late(age) && rise.since < self.config.hours(4.0)
+    }
+
+    fn by_age(&self, run: &Run, climb: &Climbing<'_>) -> f64 {
+        let (age, evaluation) = (climb.age, climb.evaluation);
+        let perhaps_v8 = evaluation.hours >= self.config.hours(12.5) as f64 / 3.6e12
+            && climb.long()
+            && run.now.ceilings.v8.is_none()
+            && run.cpu_ns.is_some()
+            && climb.straight();
+        if self.slow(run, climb) {
+            AFTER_DEATH
+        } else if perhaps_v8 {
+            PERHAPS_V8
+        } else if age >= self.config.hours(24.0) && climb.long() {
+            GROWN_UP
+        } else if self.sudden(climb.rise, age) && !climb.quickens() {
+            if climb.rise.busier { LATE_AND_BUSY } else { LATE }
+        } else if climb.rise.late(age) {
+            LATE_AND_LONG
+        } else if age < self.config.hours(3.0) {
+            NEW
+        } else if run.cpu_ns.is_none() && age < self.config.hours(30.0) {
+            BLIND
+        } else {
+            YOUNG
+        }
+    }
+}
+
+/// Since when the run has gained most of what it gained.
+pub(super) struct Rise {
+    /// Nanoseconds.
+    since: u64,
+    /// More is worked since then than before, by half.
+    busier: bool,
+}
+
+impl Rise {
+    /// Of a run whose level after its start was `base` bytes.
+    pub(super) fn of(run: &Run, base: f64, age: u64) -> Self {
+        let width = run.span.width_ns();
+        let now = run.span.buckets().next_back().map_or(0.0, |(_, wide)| wide.low.floor());
+        let low = base + 0.15 * (now - base).max(0.0);
+        let onset = run.span.buckets().filter(|(_, wide)| wide.low.floor() <= low).last();
+        let (began, work) = onset.map_or((0, 0.0), |(number, wide)| {
+            (
+                (number + 1).saturating_mul(width).min(age),
+                f64::from(wide.low.work).max(0.0),
+            )
+        });
+        let since = age - began;
+        let (then, now) = (work / began.max(1) as f64, (run.work - work) / since.max(1) as f64);
+        Self {
+            since,
+            busier: then > 0.0 && now > 1.5 * then,
+        }
+    }
+
+    /// In a small part of the run.
+    fn late(&self, age: u64) -> bool {
+        self.since < age / 2
+    }
+}
