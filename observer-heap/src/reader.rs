@@ -17,9 +17,8 @@ use crate::walk::{Object, Visit, Walker};
 const CALIBRATION_PAGES: usize = 128;
 /// Bytes spent on marks unless told otherwise: enough for a heap of 4 GiB.
 const MARKING: usize = 128 << 20;
-/// Times a heap is looked at before it is refused, and the share of bytes explained from which on it is worth it.
+/// Times a heap is looked at before it is refused.
 const ATTEMPTS: u32 = 5;
-const MOVING_PERCENT: u32 = 80;
 /// The share of bytes that must be explained as objects.
 const REQUIRED_PERCENT: u32 = 95;
 
@@ -32,6 +31,13 @@ pub(crate) struct Tables {
     pub(crate) names: Option<u16>,
     /// Free blocks: the type whose objects give their whole size.
     pub(crate) free: Option<u16>,
+}
+
+impl Tables {
+    /// Whether every kind of collection was seen.
+    fn complete(&self) -> bool {
+        [self.map, self.set, self.weak, self.names].iter().all(Option::is_some)
+    }
 }
 
 /// The heaps of one process, ready to be walked.
@@ -52,7 +58,7 @@ impl<'m> Reader<'m> {
     pub fn open(memory: &'m dyn Memory, metadata: &Metadata) -> Result<Self, Refusal> {
         for _ in 1..ATTEMPTS {
             match Self::attempt(memory, metadata) {
-                Err(Refusal::Unexplained { percent }) if percent >= MOVING_PERCENT => {}
+                Err(refusal) if refusal.may_pass() => {}
                 opened => return opened,
             }
         }
@@ -116,6 +122,16 @@ impl<'m> Reader<'m> {
         };
         for page in &sample {
             walker.page(page, &mut visit)?;
+        }
+        // Among thousands of pages of the program's objects the few that hold Maps and Sets at all are easily missed, and
+        // with them the largest cache there is.
+        for (index, page) in old.iter().enumerate() {
+            if visit.tables.complete() {
+                break;
+            }
+            if !index.is_multiple_of(step) {
+                walker.page(page, &mut visit)?;
+            }
         }
         let tables = visit.tables;
         learned.decide();

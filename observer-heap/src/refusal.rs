@@ -47,3 +47,13 @@ pub enum Refusal {
         percent: u32,
     },
 }
+
+/// The share of bytes explained, percent, from which on a collection may be what left the others unexplained.
+const MOVING_PERCENT: u32 = 80;
+
+impl Refusal {
+    /// Whether a collection in progress may be the reason, so that looking again after a moment may help.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Unexplained { percent } if *percent >= MOVING_PERCENT)
+    }
+}

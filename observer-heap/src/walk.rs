@@ -186,7 +186,8 @@ impl<'w, 'm> Walker<'w, 'm> {
         Ok(self.maps.lookup(word)?.and_then(|id| Some((id, self.maps.info(id)?))))
     }
 
-    /// Size and whether the body holds pointers. Without a rule, the object ends where the next one begins.
+    /// Size and whether the body holds pointers. Without a rule, the object ends where the next one begins; the only one of
+    /// a large page, where its page does.
     fn measure(&self, info: MapInfo, words: &[[u8; 8]], room: u64) -> Result<(u64, bool), Refusal> {
         if info.words > 0 {
             let size = u64::from(info.words) * 8;
@@ -203,6 +204,9 @@ impl<'w, 'm> Walker<'w, 'm> {
         let mut length = 1;
         while length < words.len() && self.maps.lookup(u64::from_le_bytes(words[length]))?.is_none() {
             length += 1;
+        }
+        if length == words.len() && room > PAGE {
+            return Ok((room, true));
         }
         Ok((length as u64 * 8, true))
     }

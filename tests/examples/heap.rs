@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use observer::source::memory::{self, LiveMemory};
-use observer_heap::{Metadata, Reader, Reading};
+use observer_heap::{Metadata, Reading};
 use observer_tests::{app::App, places};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
@@ -48,7 +48,7 @@ fn start(megabytes: u32, work: &str) -> Result<App> {
 }
 
 fn read(live: &LiveMemory, metadata: &Metadata, marking: usize) -> Result<Reading> {
-    Ok(Reader::open(live, metadata)?
+    Ok(memory::open(live, metadata)?
         .with_marking(marking)
         .read(&mut |_, _| {})?)
 }

@@ -8,14 +8,20 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::Duration;
 
-use observer_heap::{Memory, MemoryError, Metadata, MetadataError, Refusal, Region};
+use observer_heap::{Memory, MemoryError, Metadata, MetadataError, Reader, Refusal, Region};
 
 const PAGE: u64 = 4096;
 /// Bit 63 of a pagemap entry: the page is in memory (Documentation/admin-guide/mm/pagemap.rst).
 const PRESENT: u64 = 1 << 63;
 /// The most pieces one call may name (IOV_MAX), and so the most pages read at once.
 const MOST_PIECES: usize = 1024;
+
+/// Times a heap is opened before it is refused, and how long apart.
+const ATTEMPTS: u32 = 6;
+const APART: Duration = Duration::from_millis(250);
 
 /// The memory of a live process.
 pub struct LiveMemory {
@@ -173,6 +179,17 @@ impl LiveMemory {
         }
         Ok(regions)
     }
+}
+
+/// Opens a heap. One that a collection is sweeping is looked at again after a moment: that takes it some tenths of a second.
+pub fn open<'m>(memory: &'m dyn Memory, metadata: &Metadata) -> Result<Reader<'m>, Refusal> {
+    for _ in 1..ATTEMPTS {
+        match Reader::open(memory, metadata) {
+            Err(refusal) if refusal.may_pass() => thread::sleep(APART),
+            opened => return opened,
+        }
+    }
+    Reader::open(memory, metadata)
 }
 
 /// What the process's V8 publishes about itself: from its executable, or from the libnode it has mapped.

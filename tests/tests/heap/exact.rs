@@ -132,6 +132,30 @@ fn check_known(who: &str, pid: u32) {
     collections(who, &reading);
 }
 
+/// Few of a large heap's pages hold anything but the program's own objects: all that is to be learned stands in those.
+#[test]
+fn a_large_heap_s_only_map_is_counted() {
+    need!(Root, Node);
+    let node = places::node().unwrap();
+    let mut command = Command::new(node);
+    command.arg("--max-old-space-size=2048");
+    command
+        .arg(places::fixtures().join("heap-bench.js"))
+        .args(["500", "idle"]);
+    let mut app = App::start(&mut command).unwrap();
+    app.ready().unwrap();
+    let reading = least(app.pid());
+    let sessions = count(&reading, Kind::Object, &["Session"]);
+    assert!(sessions > 1_000_000, "{sessions}");
+    let entries = reading.collections.iter().map(|c| c.elements).max();
+    assert_eq!(
+        entries,
+        Some(sessions - 1),
+        "the class's prototype is one more: {:?}",
+        reading.collections
+    );
+}
+
 #[test]
 fn a_process_in_a_container_is_read_from_the_host() {
     need!(Root, Runc, Node);

@@ -63,7 +63,7 @@ struct Process {
 impl Process {
     /// Pages come and go: each reading finds them anew.
     fn open(&self) -> anyhow::Result<Reader<'_>> {
-        Reader::open(&self.live, &self.metadata)
+        memory::open(&self.live, &self.metadata)
             .with_context(|| format!("the heap of process {} is not read", self.pid))
     }
 }
