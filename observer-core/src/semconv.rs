@@ -179,7 +179,7 @@ names! {
     /// convention.
     RESTART_UNSEEN = "observer.restart.unseen";
 
-    /// On a span: the run's version, where its Resource has no `service.version`. No convention.
+    /// The run's version, where its Resource has no `service.version`. No convention.
     RUN_VERSION = "observer.run.version";
     /// On a span: the run's highest usage, By. No convention.
     RUN_PEAK = "observer.run.peak";

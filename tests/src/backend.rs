@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::{app, stage::Scratch};
+use crate::{app, ports::free_ports, stage::Scratch};
 
 /// Longest time for a backend to answer.
 const READY: Duration = Duration::from_secs(120);
@@ -133,18 +133,6 @@ impl Drop for Backend {
 /// Debian's Prometheus: the one in `PATH`, or the one that `cargo xtask counterpart debian-prometheus` unpacked.
 pub fn debian_prometheus() -> Option<PathBuf> {
     crate::counterpart::debian_program("prometheus", "usr/bin/prometheus")
-}
-
-/// Ports that are free, and differ.
-pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let held = (0..N)
-        .map(|_| TcpListener::bind("127.0.0.1:0"))
-        .collect::<std::io::Result<Vec<_>>>()?;
-    let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&held) {
-        *port = listener.local_addr()?.port();
-    }
-    Ok(ports)
 }
 
 /// One HTTP exchange: the status code and the body.

@@ -6,7 +6,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -16,7 +15,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::{app, counterpart::COLLECTOR, lines::Lines, otlp::Tls, stage::Scratch};
+use crate::{app, counterpart::COLLECTOR, lines::Lines, otlp::Tls, ports::free_ports, stage::Scratch};
 
 /// A running Collector; killed on drop.
 #[derive(Debug)]
@@ -35,10 +34,7 @@ impl Collector {
     pub fn start(tls: Option<Tls<'_>>) -> Result<Self> {
         let program = COLLECTOR.program("collector").context("the Collector is not built")?;
         let directory = Scratch::new("collector")?;
-        // Both held until both are known, so that they differ.
-        let held = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-        let [grpc, http] = [held[0].local_addr()?.port(), held[1].local_addr()?.port()];
-        drop(held);
+        let [grpc, http] = free_ports()?;
         let file = directory.file("collector.json");
         // JSON is YAML.
         fs::write(&file, configuration(&directory, [grpc, http], tls).to_string())?;

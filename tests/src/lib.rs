@@ -19,6 +19,7 @@ pub mod lines;
 pub mod need;
 pub mod otlp;
 pub mod places;
+pub mod ports;
 pub mod receiver;
 pub mod rollouts;
 pub mod stage;

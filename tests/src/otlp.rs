@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::places;
+use crate::{places, ports::free_ports};
 
 /// A running receiver; ends with its drop.
 #[derive(Debug)]
@@ -37,9 +37,10 @@ pub struct Tls<'a> {
 }
 
 impl Receiver {
-    /// Starts one that gives these answers, in order, and then accepts everything.
+    /// Starts one that gives these answers, in order, and then accepts everything. Its ports stay its own when it has gone.
     pub fn start(answers: &Value, tls: Option<Tls<'_>>) -> Result<Self> {
-        Self::on_ports(0, 0, answers, tls)
+        let [grpc, http] = free_ports()?;
+        Self::on_ports(grpc, http, answers, tls)
     }
 
     /// The same on given ports, for one that comes back.

@@ -12,12 +12,13 @@ use observer::{config, export::otlp::Otlp};
 use observer_core::What;
 use observer_tests::{
     agent::{self, Agent, DEADLINE},
-    backend::{Backend, debian_prometheus, free_ports},
+    backend::{Backend, debian_prometheus},
     bundle::Spec,
     container::{Container, Restart},
     counterpart::{JAEGER, PROMETHEUS},
     findings::{EPOCH, killed},
     need,
+    ports::free_ports,
 };
 use serde_json::Value;
 

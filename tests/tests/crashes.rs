@@ -162,7 +162,7 @@ fn the_agent_starts_on_a_damaged_store_and_goes_on() {
     need!(Root);
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
-    let [dead] = observer_tests::backend::free_ports().unwrap();
+    let [dead] = observer_tests::ports::free_ports().unwrap();
     let endpoint = format!("http://127.0.0.1:{dead}");
     let path = store.display().to_string();
     let flags = [

@@ -18,6 +18,7 @@ use observer_tests::{
     need,
     otlp::{Receiver, Tls},
     places,
+    ports::free_ports,
 };
 use serde_json::{Value, json};
 
@@ -93,9 +94,7 @@ async fn an_hour_of_a_dead_endpoint_loses_nothing_and_costs_next_to_nothing() {
         return;
     }
     for protocol in ["grpc", "http/protobuf"] {
-        let first = Receiver::start(&json!([]), None).unwrap();
-        let (grpc, http) = (first.grpc, first.http);
-        drop(first);
+        let [grpc, http] = free_ports().unwrap();
         let port = if protocol == "grpc" { grpc } else { http };
         let otlp = exporter(&[
             ("otlp-endpoint", format!("http://127.0.0.1:{port}")),
@@ -131,7 +130,7 @@ async fn memory_stays_where_it_was_when_the_bound_was_reached() {
     if !alone("memory_stays_where_it_was_when_the_bound_was_reached") {
         return;
     }
-    let [dead] = observer_tests::backend::free_ports().unwrap();
+    let [dead] = free_ports().unwrap();
     let otlp = exporter(&[
         ("otlp-endpoint", format!("http://127.0.0.1:{dead}")),
         ("spool-max", "8MiB".to_owned()),
@@ -163,8 +162,8 @@ fn cpu() -> f64 {
 async fn half_open_connections_are_given_up_and_the_records_wait() {
     need!(OtlpPython);
     for protocol in ["grpc", "http/protobuf"] {
-        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = silent.local_addr().unwrap().port();
+        let [port, other] = free_ports().unwrap();
+        let silent = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let otlp = exporter(&[
             ("otlp-endpoint", format!("http://127.0.0.1:{port}")),
             ("otlp-protocol", protocol.to_owned()),
@@ -176,7 +175,11 @@ async fn half_open_connections_are_given_up_and_the_records_wait() {
         assert_eq!((logs(&otlp).waiting, logs(&otlp).refused), (3, 0), "{protocol}: {why}");
         rustix::net::sockopt::set_socket_linger(connection.as_fd(), Some(Duration::ZERO)).unwrap();
         drop((connection, silent));
-        let (grpc, http) = if protocol == "grpc" { (port, 0) } else { (0, port) };
+        let (grpc, http) = if protocol == "grpc" {
+            (port, other)
+        } else {
+            (other, port)
+        };
         let back = Receiver::on_ports(grpc, http, &json!([]), None).unwrap();
         assert_eq!(received(&back, 3), 3, "{protocol}");
         otlp.finish(soon()).await;
@@ -198,18 +201,22 @@ async fn an_expired_certificate_is_named_and_what_waits_is_delivered_once_it_is_
         };
         certify("expired", true);
         certify("renewed", false);
-        let start = |name: &str, ports: (u16, u16)| {
+        let [grpc, http] = free_ports().unwrap();
+        let start = |name: &str| {
             let (certificate, key) = (file(&format!("{name}.pem")), file(&format!("{name}.key")));
             let tls = Tls {
                 certificate: &certificate,
                 key: &key,
                 clients: None,
             };
-            Receiver::on_ports(ports.0, ports.1, &json!([]), Some(tls)).unwrap()
+            Receiver::on_ports(grpc, http, &json!([]), Some(tls)).unwrap()
         };
-        let receiver = start("expired", (0, 0));
-        let (grpc, http) = (receiver.grpc, receiver.http);
-        let port = if protocol == "grpc" { grpc } else { http };
+        let receiver = start("expired");
+        let port = if protocol == "grpc" {
+            receiver.grpc
+        } else {
+            receiver.http
+        };
         let otlp = exporter(&[
             ("otlp-endpoint", format!("https://localhost:{port}")),
             ("otlp-protocol", protocol.to_owned()),
@@ -220,7 +227,7 @@ async fn an_expired_certificate_is_named_and_what_waits_is_delivered_once_it_is_
         assert!(why.to_lowercase().contains("expired"), "{protocol}: {why}");
         assert_eq!((logs(&otlp).waiting, logs(&otlp).refused), (3, 0), "{protocol}");
         drop(receiver);
-        let renewed = start("renewed", (grpc, http));
+        let renewed = start("renewed");
         assert_eq!(received(&renewed, 3), 3, "{protocol}");
         otlp.finish(soon()).await;
     }
@@ -254,7 +261,7 @@ fn a_dead_endpoint_is_visible_in_the_status_and_the_headers_nowhere() {
     need!(Root);
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str| directory.path().join(name).display().to_string();
-    let [dead] = observer_tests::backend::free_ports().unwrap();
+    let [dead] = free_ports().unwrap();
     let (endpoint, store, socket) = (format!("http://127.0.0.1:{dead}"), file("store"), file("status.sock"));
     let flags = [
         "--hooks",

@@ -11,11 +11,11 @@ use std::{
 
 use observer_tests::{
     agent::Agent,
-    backend::free_ports,
     bundle::Spec,
     container::{Container, Restart},
     need,
     otlp::Receiver,
+    ports::free_ports,
     stage::Scratch,
 };
 use serde_json::{Value, json};

@@ -12,9 +12,10 @@ use std::{
 
 use observer_tests::{
     agent::{Agent, DEADLINE},
-    backend::{free_ports, get},
+    backend::get,
     cgroup::Memcg,
     need, places,
+    ports::free_ports,
     stage::Scratch,
 };
 

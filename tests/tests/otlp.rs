@@ -15,6 +15,7 @@ use observer_tests::{
     findings::{finding, killed},
     need,
     otlp::{Receiver, Tls},
+    ports::free_ports,
     tls::certificates,
 };
 use serde_json::{Value, json};
@@ -141,9 +142,7 @@ async fn one_refused_record_takes_no_other_with_it() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_receiver_that_comes_back_gets_what_waited() {
     need!(OtlpPython);
-    let first = Receiver::start(&json!([]), None).unwrap();
-    let (grpc, http) = (first.grpc, first.http);
-    drop(first);
+    let [grpc, http] = free_ports().unwrap();
     for (protocol, port) in [("grpc", grpc), ("http/protobuf", http)] {
         let otlp = exporter(&[
             ("otlp-endpoint", format!("http://127.0.0.1:{port}")),
@@ -161,9 +160,7 @@ async fn a_receiver_that_comes_back_gets_what_waited() {
 async fn what_could_not_be_delivered_is_delivered_by_the_next_agent() {
     need!(OtlpPython);
     let store = tempfile::tempdir().unwrap();
-    let first = Receiver::start(&json!([]), None).unwrap();
-    let (grpc, http) = (first.grpc, first.http);
-    drop(first);
+    let [grpc, http] = free_ports().unwrap();
     let flags = [
         ("otlp-endpoint", format!("http://127.0.0.1:{http}")),
         ("store", store.path().to_str().unwrap().to_owned()),

@@ -24,6 +24,7 @@ use observer_tests::{
     bundle::Spec,
     container::{Container, Restart},
     need, places,
+    ports::free_ports,
     stage::Scratch,
 };
 use serde_json::Value;
@@ -136,11 +137,8 @@ fn no_secret_of_an_observed_process_is_kept_shown_or_sent() {
     let scratch = Scratch::new("privacy").unwrap();
     let store = scratch.file("store");
     let socket = scratch.file("status.sock");
-    let metrics = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
+    let [port] = free_ports().unwrap();
+    let metrics = format!("127.0.0.1:{port}");
     let sink = Sink::start();
     let mut command = agent::command(&["run", "--output", "json", "--sample-interval", "500ms"]);
     command

@@ -9,11 +9,11 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::Command,
 };
 
-use observer_tests::{agent::Agent, app::App, need, places};
+use observer_tests::{agent::Agent, app::App, need, places, ports::free_ports};
 
 /// One HTTP exchange: the status line's code and the body.
 fn get(address: &str, path: &str) -> (u16, String) {
@@ -31,11 +31,8 @@ fn the_socket_and_the_scraper_are_told_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("status.sock");
     let socket = socket.to_str().unwrap();
-    let address = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
+    let [port] = free_ports().unwrap();
+    let address = format!("127.0.0.1:{port}");
     let _agent = Agent::start(&["--hooks", "off", "--status-socket", socket, "--listen", &address]).unwrap();
 
     // The first Input is recorded before the sockets are bound.
@@ -83,7 +80,7 @@ fn thread(agent: &Agent, name: &str) -> String {
 #[test]
 fn a_reader_that_hangs_is_named_until_it_goes_on() {
     need!(Root, OtlpPython);
-    let [port] = observer_tests::backend::free_ports().unwrap();
+    let [port] = free_ports().unwrap();
     let address = format!("127.0.0.1:{port}");
     let mut agent = Agent::start(&["--hooks", "off", "--listen", &address]).unwrap();
     let wait = |wanted: (u16, String)| {

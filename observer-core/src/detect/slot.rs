@@ -212,14 +212,25 @@ impl SlotDetector {
 
     /// Slope (bytes per hour) and its standard error, while growth holds; for the metrics.
     pub fn slope(&self) -> Option<(f64, f64)> {
-        let growth = self.growth?;
+        let (growth, _) = self.holding()?;
         // The 99 % interval is 2 x 2.576 standard errors wide.
         Some((growth.slope, (growth.interval.1 - growth.interval.0) / 5.152))
     }
 
-    /// Seconds to the ceiling at the last evaluation at which growth held; for the metrics.
+    /// Seconds to the ceiling, while growth holds: what the last evaluation foretold, less what has passed since.
     pub fn time_to_ceiling_s(&self) -> Option<f64> {
-        self.growth.map(|growth| growth.time_to_ceiling_s)
+        let (growth, since_ns) = self.holding()?;
+        Some((growth.time_to_ceiling_s - since_ns as f64 / 1e9).max(0.0))
+    }
+
+    /// Growth of the run in progress, while it holds on some scale, and nanoseconds since it was evaluated: what an earlier
+    /// run did says nothing of how far this one is.
+    fn holding(&self) -> Option<(Growth, u64)> {
+        let run = self.run.as_ref()?;
+        let growth = self.growth.filter(|growth| growth.run == run.number)?;
+        let holds = run.holds.iter().any(|hold| hold.since_ns.is_some());
+        let age = run.now.at.since(run.started);
+        holds.then(|| (growth, age.saturating_sub(growth.age_ns)))
     }
 
     /// The level at which earlier runs of this version died.

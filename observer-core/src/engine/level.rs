@@ -190,9 +190,11 @@ impl Engine {
     /// Once per run; a run that falls back and comes near again has already been told of.
     fn near_ceiling(&mut self, at: BootTime, id: ContainerId, level: u64, out: &mut Output) {
         let ratio_said = self.settings.near_ceiling_ratio;
-        let Some(run) = self.registry.containers.get_mut(id).map(|c| &mut c.run) else {
+        let Some(container) = self.registry.containers.get_mut(id) else {
             return;
         };
+        let detector = self.registry.slots.get(&container.slot).map(|slot| &slot.detector);
+        let run = &mut container.run;
         let Some(ceiling) = run.ceiling().filter(|c| c.bytes > 0) else {
             return;
         };
@@ -201,6 +203,8 @@ impl Engine {
             return;
         }
         run.near_said = true;
+        let slope = detector.and_then(|detector| detector.slope()).map(|(slope, _)| slope);
+        let left = ceiling.bytes.saturating_sub(level) as f64;
         let confidence = match ceiling.kind {
             CeilingKind::V8Heap | CeilingKind::Learned => Confidence::Inferred,
             _ => Confidence::Observed,
@@ -209,7 +213,7 @@ impl Engine {
             ceiling,
             ratio,
             level,
-            time_to_ceiling_s: None,
+            time_to_ceiling_s: slope.filter(|slope| *slope > 0.0).map(|slope| left / slope * 3_600.0),
         });
         self.find(
             id,

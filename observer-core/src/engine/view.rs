@@ -140,6 +140,9 @@ pub struct RunView {
     pub resource: Resource,
 }
 
+/// Seconds beyond which growth leads nowhere: a hundred years.
+const NEVER: f64 = 3.2e9;
+
 impl Engine {
     /// All workloads known, by name.
     pub fn workloads(&self) -> Vec<WorkloadView> {
@@ -196,7 +199,7 @@ impl Engine {
             slope_bytes_per_hour: state.detector.slope().map(|(slope, _)| slope),
             slope_standard_error: state.detector.slope().map(|(_, error)| error),
             // Growth away from every ceiling has none.
-            time_to_ceiling_s: state.detector.time_to_ceiling_s().filter(|s| *s < f64::MAX),
+            time_to_ceiling_s: state.detector.time_to_ceiling_s().filter(|s| *s < NEVER),
             runs: state.runs,
             current: state.current.and_then(|id| self.run_view(id, state)),
             ended: state.ended.iter().cloned().collect(),

@@ -22,6 +22,9 @@ pub(super) fn of(finding: &Finding) -> Attributes {
     if let Some(subject) = &finding.subject {
         list.text(name::SLOT, &subject.slot.to_string());
         list.bytes(name::RUN, Some(subject.run));
+        if !subject.resource.contains_key(name::SERVICE_VERSION) {
+            list.maybe_text(name::RUN_VERSION, subject.version.as_ref().map(|v| v.0.as_str()));
+        }
     }
     match &finding.event {
         Event::OomKill(kill) => {

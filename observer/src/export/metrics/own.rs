@@ -52,6 +52,14 @@ pub fn own(agent: &AgentView) -> Vec<Point> {
         ];
         points.push(point(counter(metric::AGENT_LOST, "{record}"), &told, lost.count as f64));
     }
+    if agent.not_printed > 0 {
+        let told = [(attribute::STAGE, "stdout"), (attribute::KIND, "finding")];
+        points.push(point(
+            counter(metric::AGENT_LOST, "{record}"),
+            &told,
+            agent.not_printed as f64,
+        ));
+    }
     for (kind, count) in &agent.evicted {
         points.push(point(
             counter(metric::AGENT_EVICTED, "{entry}"),
