@@ -269,12 +269,12 @@ fn assert_metrics(requests: &[Value], host: &str, case: &str) {
     for group in &expected {
         for point in &group.points {
             let resource = resource_of(&group.resource);
-            let found = written
+            let mut found = written
                 .iter()
                 .filter(|(of, metric)| metric["name"] == point.metric.name && attributes(of) == resource);
             // The agent's own are read again at every interval and at the end.
             let (_, metric) = found
-                .last()
+                .next_back()
                 .unwrap_or_else(|| panic!("{case}: no {point:?}: {requests:#?}"));
             assert_eq!(
                 metric["unit"].as_str().unwrap_or_default(),

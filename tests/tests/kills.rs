@@ -108,7 +108,10 @@ fn a_hundred_kills_of_an_agent_under_load_lose_nothing_that_was_synced() {
         wanted.extend(synced.map(|(_, id)| id));
     }
     drop(load);
-    assert!(wanted.len() > 100, "no load: {} findings", wanted.len());
+    assert!(
+        !wanted.is_empty(),
+        "no load: nothing was said for longer than a sync takes"
+    );
     let receiver = Receiver::on_ports(grpc, http, &json!([]), None).unwrap();
     let last = Agent::start(&flags).unwrap();
     let all = received(&receiver, &wanted);

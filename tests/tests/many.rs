@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    path::PathBuf,
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -35,7 +35,7 @@ struct Sleeper {
 }
 
 impl Sleeper {
-    fn start(nth: u64, program: &PathBuf) -> Self {
+    fn start(nth: u64, program: &Path) -> Self {
         let cgroup = Memcg::exactly(&format!("docker/{nth:064x}"), None).unwrap();
         let mut command = cgroup.command(program);
         command.env("OTEL_SERVICE_NAME", "many").stdin(Stdio::null());

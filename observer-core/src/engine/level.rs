@@ -5,7 +5,7 @@ use observer_common::growth::PLACES;
 use super::Engine;
 use crate::{
     Output, Request,
-    detect::{DetectConfig, Point, ceiling},
+    detect::{DetectConfig, Point, SlotDetector, ceiling},
     finding::{Ceiling, CeilingKind, Confidence, Event, NearCeiling},
     process::{ProcessFacts, ProcessKey, Runtime},
     registry::{ContainerId, Home, SlotId},
@@ -203,7 +203,7 @@ impl Engine {
             return;
         }
         run.near_said = true;
-        let slope = detector.and_then(|detector| detector.slope()).map(|(slope, _)| slope);
+        let slope = detector.and_then(SlotDetector::slope).map(|(slope, _)| slope);
         let left = ceiling.bytes.saturating_sub(level) as f64;
         let confidence = match ceiling.kind {
             CeilingKind::V8Heap | CeilingKind::Learned => Confidence::Inferred,
