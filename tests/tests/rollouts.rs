@@ -27,7 +27,7 @@ use observer_tests::{
     container::{Container, Restart},
     need, places,
     receiver::Receiver,
-    rollouts::{self, CLEAN, CLEAN_FOR, FIXED, LEAKING, LIMIT, SERVICE, TIME_SCALE, argument, said},
+    rollouts::{self, CLEAN, CLEAN_FOR, FIXED, LEAKING, LIMIT, TIME_SCALE, argument, said},
     stage::Scratch,
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -46,7 +46,7 @@ fn observe(receiver: &Receiver) -> Agent {
 }
 
 /// Waits for what is to be said of a version before the next one is rolled out.
-fn judged(agent: &mut Agent, receiver: &mut Receiver, version: &str) {
+fn judged(agent: &mut Agent, receiver: &mut Receiver, service: &str, version: &str) {
     let event = match version {
         // Its time is what is judged, and passes.
         CLEAN => return thread::sleep(CLEAN_FOR),
@@ -54,14 +54,14 @@ fn judged(agent: &mut Agent, receiver: &mut Receiver, version: &str) {
         _ => "observer.memory.leak_resolved",
     };
     agent
-        .wait_finding(event, |finding| said(finding, event, version).then_some(()))
+        .wait_finding(event, |finding| said(finding, service, event, version).then_some(()))
         .unwrap();
     receiver
-        .wait(event, |record| said(record, event, version).then_some(()))
+        .wait(event, |record| said(record, service, event, version).then_some(()))
         .unwrap();
 }
 
-fn nothing_is_wrong(agent: &mut Agent, receiver: &mut Receiver, names: &[(&str, &str)]) {
+fn nothing_is_wrong(agent: &mut Agent, receiver: &mut Receiver, service: &str, names: &[(&str, &str)]) {
     let printed = agent.findings.so_far().iter();
     let printed: Vec<Value> = printed.filter_map(|line| serde_json::from_str(line).ok()).collect();
     let exported: Vec<Value> = receiver
@@ -72,35 +72,47 @@ fn nothing_is_wrong(agent: &mut Agent, receiver: &mut Receiver, names: &[(&str, 
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let names: Vec<(&str, &str)> = names.iter().copied().chain([("host.name", host.as_str())]).collect();
     for (findings, who) in [(&printed, "printed"), (&exported, "exported")] {
-        let faults = rollouts::faults(findings, &names);
+        let faults = rollouts::faults(findings, service, &names);
         assert!(faults.is_empty(), "{who}:\n{}", faults.join("\n"));
         let in_place = |finding: &&Value| finding["attributes"]["observer.restart.rollout"] == true;
         let rolled = findings
             .iter()
-            .filter(|f| rollouts::is_ours(f))
+            .filter(|f| rollouts::is_of(f, service))
             .filter(in_place)
             .count();
         assert_eq!(rolled, 2, "{who}: restarts by a rollout");
     }
 }
 
-/// The version is told by the process's own environment, the container by its cgroup.
+/// A name of this process's own.
+fn own(name: &str) -> String {
+    format!("{name}-{}", std::process::id())
+}
+
+/// Name and version are told by the process's own environment, the container by its cgroup.
 #[test]
 fn in_a_runc_container() {
     need!(Root, Bpf, Runc, Node, OtlpPython);
     let mut receiver = Receiver::start(&[]).unwrap();
     let mut agent = observe(&receiver);
+    let service = own("basket");
     let mut running: Option<Container> = None;
     for version in [CLEAN, LEAKING, FIXED] {
         if let Some(before) = running.take() {
             before.retire(READY).unwrap();
         }
-        let spec = Spec::fixture(SERVICE, Some(LIMIT), "checkout.js", &[argument(version)])
+        let spec = Spec::fixture("basket", Some(LIMIT), "checkout.js", &[argument(version)])
+            .with("OTEL_SERVICE_NAME", &service)
             .with("OTEL_RESOURCE_ATTRIBUTES", &format!("service.version={version}"));
         running = Some(Container::ready(spec, Restart::After(PAUSE)).unwrap());
-        judged(&mut agent, &mut receiver, version);
+        judged(&mut agent, &mut receiver, &service, version);
     }
-    nothing_is_wrong(&mut agent, &mut receiver, &[("process.runtime.name", "nodejs")]);
+    nothing_is_wrong(
+        &mut agent,
+        &mut receiver,
+        &service,
+        &[("process.runtime.name", "nodejs")],
+    );
 }
 
 /// The version is that of the package on disk, which each rollout overwrites; the service is known by its unit.
@@ -109,20 +121,21 @@ fn as_a_unit_of_systemd() {
     need!(Root, Bpf, Memory, Node, OtlpPython);
     let mut receiver = Receiver::start(&[]).unwrap();
     let mut agent = observe(&receiver);
-    let unit = Memcg::exactly(&format!("system.slice/{SERVICE}.service"), Some(LIMIT)).unwrap();
+    let service = own("checkout");
+    let name = format!("{service}.service");
+    let unit = Memcg::exactly(&format!("system.slice/{name}"), Some(LIMIT)).unwrap();
     let directory = Scratch::new("unit").unwrap();
     fs::copy(places::fixtures().join("checkout.js"), directory.file("checkout.js")).unwrap();
     let mut running: Option<Unit> = None;
     for version in [CLEAN, LEAKING, FIXED] {
         drop(running.take());
-        let package = json!({"name": SERVICE, "version": version});
+        let package = json!({"name": service, "version": version});
         fs::write(directory.file("package.json"), package.to_string()).unwrap();
         running = Some(Unit::start(&unit, &directory, argument(version)));
-        judged(&mut agent, &mut receiver, version);
+        judged(&mut agent, &mut receiver, &service, version);
     }
     drop(running);
-    let name = format!("{SERVICE}.service");
-    nothing_is_wrong(&mut agent, &mut receiver, &[("systemd.unit.name", &name)]);
+    nothing_is_wrong(&mut agent, &mut receiver, &service, &[("systemd.unit.name", &name)]);
 }
 
 /// A service as systemd runs one with `Restart=always`: in its cgroup, started again whenever it ends, stopped by SIGTERM.

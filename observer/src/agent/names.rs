@@ -23,7 +23,7 @@ impl Names {
         let Some(owner) = container::owner(&facts.cgroup).filter(|_| facts.is_watched()) else {
             return;
         };
-        match self.0.describe(&owner) {
+        match self.0.describe(&owner, facts.parent.pid) {
             Ok(Some(named)) => {
                 // Where the agent has stopped, passing the process on fails as well.
                 intake.answer(Input {

@@ -8,12 +8,15 @@ use observer_tests::{
     counterpart::KUBERNETES,
     need, places,
     receiver::Receiver,
-    rollouts::{self, CLEAN, CLEAN_FOR, FIXED, LEAKING, LIMIT, SERVICE, TIME_SCALE, argument, said},
+    rollouts::{self, CLEAN, CLEAN_FOR, FIXED, LEAKING, LIMIT, TIME_SCALE, argument, said},
     stage::Scratch,
 };
 use serde_json::{Value, json};
 
 use super::{NODE, manifest};
+
+/// The Deployment.
+const SERVICE: &str = "checkout";
 
 #[test]
 fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
@@ -59,11 +62,11 @@ fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
         agent
             .lines
             .wait(awaited, DEADLINE, |line| {
-                said(&serde_json::from_str(line).ok()?, awaited, version).then_some(())
+                said(&serde_json::from_str(line).ok()?, SERVICE, awaited, version).then_some(())
             })
             .unwrap();
         receiver
-            .wait(awaited, |record| said(record, awaited, version).then_some(()))
+            .wait(awaited, |record| said(record, SERVICE, awaited, version).then_some(()))
             .unwrap();
     }
 
@@ -89,9 +92,9 @@ fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
         .filter(|record| record["signal"] == "log")
         .collect();
     for (findings, who) in [(&printed, "printed"), (&exported, "exported")] {
-        let faults = rollouts::faults(findings, &names);
+        let faults = rollouts::faults(findings, SERVICE, &names);
         assert!(faults.is_empty(), "{who}:\n{}", faults.join("\n"));
-        for finding in findings.iter().filter(|finding| rollouts::is_ours(finding)) {
+        for finding in findings.iter().filter(|finding| rollouts::is_of(finding, SERVICE)) {
             pod_of(finding);
         }
     }
@@ -164,7 +167,7 @@ fn pod_of(finding: &Value) {
 fn the_clusters_own_word_stands_beside_ours(printed: &[Value]) {
     let confirmed = printed
         .iter()
-        .find(|f| said(f, "observer.memory.leak_confirmed", LEAKING))
+        .find(|f| said(f, SERVICE, "observer.memory.leak_confirmed", LEAKING))
         .unwrap();
     let causes = confirmed["attributes"]["observer.leak.run.causes"].as_array().unwrap();
     assert!(causes.iter().all(|cause| cause == "kernel_oom"), "{confirmed}");

@@ -64,7 +64,7 @@ pub(super) fn describe(root: &Path, id: &str) -> Result<Option<ContainerFacts>, 
     Ok(None)
 }
 
-fn facts(spec: &OciSpec) -> ContainerFacts {
+pub(super) fn facts(spec: &OciSpec) -> ContainerFacts {
     let annotation = |name: &str| told(spec.annotations.get(name).cloned());
     let pod = annotation("io.kubernetes.cri.sandbox-name").map(|name| PodFacts {
         name,

@@ -6,6 +6,7 @@
 
 mod bundle;
 mod docker;
+mod shim;
 mod socket;
 mod storage;
 
@@ -73,6 +74,8 @@ pub enum EngineError {
 #[derive(Clone, Debug)]
 pub struct Engines {
     root: PathBuf,
+    /// Where the host's processes are, to find containerd's shims.
+    procfs: PathBuf,
     /// Asked for what no file tells.
     socket: Option<PathBuf>,
 }
@@ -80,8 +83,10 @@ pub struct Engines {
 impl Engines {
     /// The host's root directory: `/`, or where it is mounted in the agent's own container.
     pub fn new(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
         Self {
-            root: root.into(),
+            procfs: root.join("proc"),
+            root,
             socket: None,
         }
     }
@@ -96,14 +101,19 @@ impl Engines {
     /// Where that may not be entered (no SYS_PTRACE), the directory that holds procfs.
     pub fn of_host(procfs: &Path) -> Self {
         let of_init = procfs.join("1/root");
-        match std::fs::metadata(of_init.join("etc")) {
+        let of_root = match std::fs::metadata(of_init.join("etc")) {
             Ok(_) => Self::new(of_init),
             Err(_) => Self::new(procfs.parent().unwrap_or(Path::new("/"))),
+        };
+        Self {
+            procfs: procfs.to_path_buf(),
+            ..of_root
         }
     }
 
-    /// What its engine keeps of a cgroup's owner; `None` where that is no container, or no engine here knows it.
-    pub fn describe(&self, owner: &Owner) -> Result<Option<ContainerFacts>, EngineError> {
+    /// What its engine keeps of a cgroup's owner, in which a process with this parent runs; `None` where that is no
+    /// container, or no engine here knows it.
+    pub fn describe(&self, owner: &Owner, parent: u32) -> Result<Option<ContainerFacts>, EngineError> {
         let container = match owner {
             Owner::Container(container)
             | Owner::Pod {
@@ -116,7 +126,7 @@ impl Engines {
         if container.id.is_empty() || !container.id.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Ok(None);
         }
-        let Some(mut facts) = self.look(container)? else {
+        let Some(mut facts) = self.look(container, parent)? else {
             return Ok(None);
         };
         facts.id.clone_from(&container.id);
@@ -127,7 +137,7 @@ impl Engines {
         Ok(Some(facts))
     }
 
-    fn look(&self, container: &ContainerRef) -> Result<Option<ContainerFacts>, EngineError> {
+    fn look(&self, container: &ContainerRef, parent: u32) -> Result<Option<ContainerFacts>, EngineError> {
         type Look = fn(&Path, &str) -> Result<Option<ContainerFacts>, EngineError>;
         let looks: &[Look] = match container.runtime {
             Some(ContainerRuntime::Docker) => &[docker::describe],
@@ -141,6 +151,11 @@ impl Engines {
             if let Some(facts) = look(&self.root, &container.id)? {
                 return Ok(Some(facts));
             }
+        }
+        if matches!(container.runtime, Some(ContainerRuntime::Containerd) | None)
+            && let Some(facts) = shim::describe(&self.procfs, parent, &container.id)?
+        {
+            return Ok(Some(facts));
         }
         let Some(socket) = &self.socket else { return Ok(None) };
         let told = socket::describe(socket, &container.id)?;

@@ -52,7 +52,10 @@ fn docker_wherever_its_data_lies() {
         ];
         files.extend(daemon.map(|text| ("etc/docker/daemon.json", text)));
         let (_dir, engines) = host(&files);
-        let facts = engines.describe(&outside(ContainerRuntime::Docker)).unwrap().unwrap();
+        let facts = engines
+            .describe(&outside(ContainerRuntime::Docker), 0)
+            .unwrap()
+            .unwrap();
         assert_eq!((facts.id.as_str(), facts.name.as_str()), (ID, "shop-api-1"), "{data}");
         assert_eq!(facts.image.as_deref(), Some("shop/api:1.4"));
         assert_eq!(facts.image_digest.as_deref(), Some("sha256:aaaa"));
@@ -82,7 +85,7 @@ fn containerd_names_the_pod_without_the_api() {
             uid: "0f2e".into(),
             container: Some(container(runtime)),
         };
-        let facts = engines.describe(&owner).unwrap().unwrap();
+        let facts = engines.describe(&owner, 0).unwrap().unwrap();
         assert_eq!((facts.name.as_str(), facts.memory_limit), ("api", Some(128 << 20)));
         let pod = facts.pod.as_ref().unwrap();
         assert_eq!(
@@ -102,7 +105,10 @@ fn podman_and_cri_o() {
     let dir = "var/lib/containers/storage/overlay-containers";
     let list = format!("{dir}/volatile-containers.json");
     let (_dir, engines) = host(&[(&list, STORAGE)]);
-    let facts = engines.describe(&outside(ContainerRuntime::Podman)).unwrap().unwrap();
+    let facts = engines
+        .describe(&outside(ContainerRuntime::Podman), 0)
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (facts.name.as_str(), facts.image.as_deref()),
         ("web", Some("docker.io/shop/web:2"))
@@ -120,7 +126,10 @@ fn podman_and_cri_o() {
         ("data/containers/overlay-containers/containers.json", conf),
     ] {
         let (_dir, engines) = host(&[(list, STORAGE), ("etc/containers/storage.conf", conf)]);
-        let facts = engines.describe(&outside(ContainerRuntime::Podman)).unwrap().unwrap();
+        let facts = engines
+            .describe(&outside(ContainerRuntime::Podman), 0)
+            .unwrap()
+            .unwrap();
         assert_eq!(facts.name, "web", "{list}");
     }
 
@@ -130,7 +139,7 @@ fn podman_and_cri_o() {
         "io.kubernetes.pod.uid":"0f2e","io.kubernetes.container.name":"api",
         "io.kubernetes.cri-o.ImageName":"docker.io/shop/api:1.4"},"linux":{"resources":{"memory":{"limit":-1}}}}"#;
     let (_dir, engines) = host(&[(&list, STORAGE), (&spec, crio)]);
-    let facts = engines.describe(&outside(ContainerRuntime::CriO)).unwrap().unwrap();
+    let facts = engines.describe(&outside(ContainerRuntime::CriO), 0).unwrap().unwrap();
     assert_eq!((facts.name.as_str(), facts.memory_limit), ("api", None));
     let pod = facts.pod.unwrap();
     assert_eq!(
@@ -142,14 +151,17 @@ fn podman_and_cri_o() {
 #[test]
 fn what_nobody_knows_is_none_and_what_is_damaged_is_said() {
     let (_dir, engines) = host(&[]);
-    assert_eq!(engines.describe(&outside(ContainerRuntime::Docker)).unwrap(), None);
-    assert_eq!(engines.describe(&Owner::Container(container(None))).unwrap(), None);
+    assert_eq!(engines.describe(&outside(ContainerRuntime::Docker), 0).unwrap(), None);
+    assert_eq!(engines.describe(&Owner::Container(container(None)), 0).unwrap(), None);
     assert_eq!(
         engines
-            .describe(&Owner::Unit {
-                name: "a.service".into(),
-                user: None
-            })
+            .describe(
+                &Owner::Unit {
+                    name: "a.service".into(),
+                    user: None
+                },
+                0
+            )
             .unwrap(),
         None
     );
@@ -157,11 +169,11 @@ fn what_nobody_knows_is_none_and_what_is_damaged_is_said() {
         runtime: None,
         id: "../../etc".into(),
     };
-    assert_eq!(engines.describe(&Owner::Container(traversal)).unwrap(), None);
+    assert_eq!(engines.describe(&Owner::Container(traversal), 0).unwrap(), None);
 
     let (_dir, engines) = host(&[("var/lib/docker/containers/{id}/config.v2.json", r#"{"Name": 3}"#)]);
     let error = engines
-        .describe(&outside(ContainerRuntime::Docker))
+        .describe(&outside(ContainerRuntime::Docker), 0)
         .unwrap_err()
         .to_string();
     assert!(error.contains("config.v2.json"), "{error}");
@@ -206,9 +218,9 @@ fn a_socket_is_asked_only_where_it_is_named_and_no_file_tells() {
             "HTTP/1.0 200 OK\r\n\r\n[",
         ],
     );
-    assert_eq!(engines.describe(&podman).unwrap(), None, "none is named");
+    assert_eq!(engines.describe(&podman, 0).unwrap(), None, "none is named");
     let engines = engines.with_socket(Some(path.clone()));
-    let facts = engines.describe(&podman).unwrap().unwrap();
+    let facts = engines.describe(&podman, 0).unwrap().unwrap();
     assert_eq!((facts.id.as_str(), facts.name.as_str()), (ID, "shop-web"));
     assert_eq!(
         (facts.image.as_deref(), facts.image_digest.as_deref(), facts.runtime),
@@ -224,9 +236,13 @@ fn a_socket_is_asked_only_where_it_is_named_and_no_file_tells() {
     );
     assert_eq!(facts.labels["io.podman.compose.service"], "web");
     assert!(!serde_json::to_string(&facts).unwrap().contains("secret"));
-    assert_eq!(engines.describe(&podman).unwrap(), None, "it knows no such container");
+    assert_eq!(
+        engines.describe(&podman, 0).unwrap(),
+        None,
+        "it knows no such container"
+    );
     for wrong in ["500", "not as the container engine writes it"] {
-        let error = engines.describe(&podman).unwrap_err().to_string();
+        let error = engines.describe(&podman, 0).unwrap_err().to_string();
         assert!(error.contains(wrong), "{error}");
     }
     let asked = serving.join().unwrap();
@@ -236,12 +252,12 @@ fn a_socket_is_asked_only_where_it_is_named_and_no_file_tells() {
             .all(|line| *line == format!("GET /containers/{ID}/json HTTP/1.0")),
         "{asked:?}"
     );
-    let error = engines.describe(&podman).unwrap_err().to_string();
+    let error = engines.describe(&podman, 0).unwrap_err().to_string();
     assert!(error.contains("--engine-socket"), "nobody listens any more: {error}");
 
     // A file tells: nobody is asked, or the refused connection would be an error.
     let file = "var/lib/containers/storage/vfs-containers/containers.json";
     let (_dir, engines) = host(&[(file, STORAGE)]);
-    let facts = engines.with_socket(Some(path)).describe(&podman).unwrap().unwrap();
+    let facts = engines.with_socket(Some(path)).describe(&podman, 0).unwrap().unwrap();
     assert_eq!(facts.name, "web");
 }
