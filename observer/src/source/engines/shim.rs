@@ -23,11 +23,16 @@ pub(super) fn describe(procfs: &Path, parent: u32, id: &str) -> Result<Option<Co
         return Ok(None);
     };
     let stands_in = procfs.join(shim.to_string()).join("cwd");
-    // Where it may not be entered (no SYS_PTRACE) nothing is known.
-    let Ok(bundles) = fs::canonicalize(stands_in.join("..")) else {
+    // Its text only tells the namespace: the path is another mount namespace's, into which the link itself leads. Where it
+    // may not be followed (no SYS_PTRACE) nothing is known.
+    let Ok(bundle) = fs::read_link(&stands_in) else {
         return Ok(None);
     };
-    if bundles.file_name().is_some_and(|namespace| namespace == "moby") {
+    let bundles = bundle.parent();
+    if bundles
+        .and_then(Path::file_name)
+        .is_some_and(|namespace| namespace == "moby")
+    {
         return Ok(None); // Docker's containers: it names them itself
     }
     let spec = read::<OciSpec>(&stands_in.join("..").join(id).join("config.json"))?;
