@@ -29,7 +29,7 @@ const SETTINGS: [&str; 7] = [
 const PODS: &str = "kubepods";
 
 /// Directories that parts make although told to use others, inner ones first.
-const EMPTY_DIRECTORIES: [&str; 8] = [
+const EMPTY_DIRECTORIES: [&str; 10] = [
     "/var/lib/kubelet/device-plugins",
     "/var/lib/kubelet",
     "/usr/libexec/kubernetes/kubelet-plugins/volume/exec",
@@ -38,6 +38,8 @@ const EMPTY_DIRECTORIES: [&str; 8] = [
     "/usr/libexec/kubernetes",
     "/var/lib/cni/results",
     "/var/lib/cni",
+    "/run/containerd/s",
+    "/run/containerd",
 ];
 
 /// The bridge, with the node's address and that of the API server's Service.
