@@ -144,6 +144,68 @@ fn the_incident_is_likely_hours_before_its_first_death_and_confirmed_at_its_seco
 }
 
 #[test]
+fn crashes_at_one_level_confirm_at_the_second_and_crashes_of_a_flat_service_do_not() {
+    let hours = 8.0 * 3_600.0;
+    let twice = |level: &dyn Fn(f64) -> f64| {
+        let mut slot = Slot::new(DetectConfig::default());
+        for _ in 0..2 {
+            slot.run("1", 30.0, hours, 1_024.0, level, Some(Cause::Crash));
+        }
+        slot.states()
+    };
+    // V8 aborts at 58 % of the container's limit, and nobody said what it was.
+    assert_eq!(twice(&|t| 100.0 + 494.0 * t / hours).last(), Some(&State::Confirmed));
+    assert_eq!(twice(&|_| 300.0), []);
+}
+
+#[test]
+fn a_level_beyond_v8s_limit_leads_to_the_containers() {
+    let mut detector = SlotDetector::new(DetectConfig::default());
+    detector.begin_run(1, BootTime(0), None);
+    let mut kinds = Vec::new();
+    for i in 0..720u64 {
+        detector.observe(&Point {
+            at: BootTime(i * 30 * SECOND),
+            trend: ((64 + i * 448 / 720) as f64 * MB) as u64,
+            ceilings: Ceilings {
+                cgroup: Some(Ceiling {
+                    bytes: (512.0 * MB) as u64,
+                    kind: CeilingKind::Cgroup,
+                }),
+                v8: Some((299.0 * MB) as u64),
+            },
+            ..Point::default()
+        });
+        kinds.extend(detector.ceiling().map(|ceiling| ceiling.kind));
+    }
+    kinds.dedup();
+    assert_eq!(kinds, [CeilingKind::V8Heap, CeilingKind::Cgroup]);
+}
+
+/// Exit 0 is the end of work, whether or not anybody said that it is a job.
+#[test]
+fn what_completes_each_time_is_not_likely() {
+    let mut slot = Slot::new(DetectConfig::default());
+    for _ in 0..30 {
+        slot.run(
+            "1",
+            30.0,
+            3_000.0,
+            512.0,
+            |t| 60.0 + 400.0 * t / 3_000.0,
+            Some(Cause::Completed),
+        );
+    }
+    let accused = slot
+        .states()
+        .iter()
+        .filter(|state| matches!(state, State::Likely | State::Confirmed))
+        .count();
+    // The first of them may be a service's first hour.
+    assert!(accused <= 1, "{:?}", slot.states());
+}
+
+#[test]
 fn a_leak_that_kills_in_half_a_minute_is_confirmed_by_its_third_death() {
     for seconds in [20.0, 30.0, 40.0] {
         let mut slot = Slot::new(each_second());

@@ -146,3 +146,51 @@ pub fn stands_beside_load(whole: &Window, axis: &[f64]) -> bool {
     let beside = BesideLoad::of(&hinge, &load, &whole.floor, &straight);
     beside.share >= 0.4 && beside.t >= 3.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hours of `days`, a load that swings once a day from `phase` on, and a level of it.
+    fn series(days: f64, level: impl Fn(f64, f64) -> f64) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let hours: Vec<f64> = (0..60).map(|i| f64::from(i) * days * 24.0 / 60.0).collect();
+        let load: Vec<f64> = hours
+            .iter()
+            .map(|hour| 1.0 + 0.6 * (hour / 24.0 * 6.283).sin())
+            .collect();
+        let noise = |i: usize| ((i * 7919) % 13) as f64 / 13.0;
+        let floor = (0..60).map(|i| level(hours[i], load[i]) + noise(i)).collect();
+        (hours, load, floor)
+    }
+
+    fn left(days: f64, level: impl Fn(f64, f64) -> f64) -> Option<Vec<f64>> {
+        let (hours, load, floor) = series(days, level);
+        let straight = line(&hours, &floor).unwrap();
+        BesideLoad::of(&hours, &load, &floor, &straight).left_over(&hours, &floor, &straight, days)
+    }
+
+    #[test]
+    fn a_leak_under_daily_traffic_is_a_line_without_it() {
+        let floors = left(2.5, |hour, load| 200.0 + 5.0 * hour + 150.0 * load).unwrap();
+        let falls = floors.windows(2).filter(|pair| pair[1] < pair[0]).count();
+        assert!(falls < 6, "{floors:?}");
+        let growth = floors.last().unwrap() - floors.first().unwrap();
+        assert!((growth / (5.0 * 59.0) - 1.0).abs() < 0.1, "{growth}");
+    }
+
+    #[test]
+    fn half_a_day_of_falling_traffic_makes_no_line_of_a_cache_that_fills() {
+        let filling = |hour: f64, _: f64| 200.0 + 400.0 * (1.0 - (-hour / 3.0).exp());
+        assert_eq!(left(0.5, filling), None);
+        // Nor does traffic that explains nothing.
+        assert_eq!(left(2.5, |hour, _| 200.0 + 5.0 * hour), None);
+    }
+
+    #[test]
+    fn memory_that_is_traffic_has_no_share_left() {
+        let (hours, load, floor) = series(0.25, |_, load| 100.0 + 300.0 * load);
+        let straight = line(&hours, &floor).unwrap();
+        let beside = BesideLoad::of(&hours, &load, &floor, &straight);
+        assert!(beside.share < 0.5, "{beside:?}");
+    }
+}

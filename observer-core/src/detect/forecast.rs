@@ -14,11 +14,11 @@ const Z80: f64 = 1.282;
 /// Relative standard deviation no forecast goes below: the ceiling and the floor are themselves estimates.
 const LEAST_ERROR: f64 = 0.1;
 /// What is added where the load varies and the leak follows it, as a share of the load's own variation.
-const LOAD_ERROR: f64 = 1.4;
+const LOAD_ERROR: f64 = 1.8;
 
-/// Of the variance of what is left: as much again for the mean that was seen, and both doubled, since a mean of few bursts
-/// is itself known by few.
-const BURSTS: f64 = 4.0;
+/// Of the variance of what is left: as much again for the mean that was seen, and both threefold, since few blocks of few
+/// bursts know their variance as badly (coverage measured on burst-like leaks).
+const BURSTS: f64 = 6.0;
 
 /// What a forecast takes into account beside the evaluation of a window.
 #[derive(Clone, Debug, Default)]

@@ -13,7 +13,7 @@ use super::{
     shape::{self, Curve},
     slot::{Growth, Run, SCALES},
     stats::{line, quantile},
-    threshold::{Climbing, Rise},
+    threshold::{Climbing, Rise, share_to_v8},
     window::Window,
 };
 
@@ -22,11 +22,17 @@ const EVERY: [u64; 3] = [2, 1, 1];
 /// Saturation from which growth is `suspected`.
 const SUSPECT: f64 = 0.5;
 
+/// Most that is added for what the floor has risen since it was measured, as a share of the ceiling; never beyond the level
+/// now.
+const SINCE: f64 = 0.03;
+
 /// Growth on one scale, with its forecast.
 struct Seen {
     scale: usize,
     evaluation: Evaluation,
     time_to_ceiling: Option<super::Forecast>,
+    /// Hours since the floor was where it is said to be.
+    lag: f64,
 }
 
 impl SlotDetector {
@@ -83,10 +89,11 @@ impl SlotDetector {
             }
         }
         let held = evaluation.passed;
+        let lag = age as f64 / 3.6e12 - window.floor_at();
         let time_to_ceiling = if held {
             let circumstances = Circumstances {
                 rise: bytes - run.teeth.min(0.25 * bytes) - evaluation.floor,
-                lag: age as f64 / 3.6e12 - window.floor_at(),
+                lag,
                 beside_days: self.beside_days(run, skip),
                 age_s: age as f64 / 1e9,
                 work_per_hour: run.work / (age as f64 / 3.6e12),
@@ -123,6 +130,7 @@ impl SlotDetector {
             scale,
             evaluation,
             time_to_ceiling,
+            lag,
         })
     }
 
@@ -278,7 +286,13 @@ impl SlotDetector {
         let bytes = ceiling.map_or(f64::INFINITY, |ceiling| ceiling.bytes as f64);
         let floor = seen.evaluation.floor;
         // A run dies when the tops of its collection's teeth reach the ceiling, not when its floor does.
-        let saturation = floor / (bytes - run.teeth.min(0.2 * bytes));
+        let most = (run.now.trend as f64 - floor).clamp(0.0, SINCE * bytes);
+        let gained = if sudden {
+            0.0
+        } else {
+            (seen.evaluation.slope.median * seen.lag).clamp(0.0, most)
+        };
+        let saturation = (floor + gained) / (bytes - run.teeth.min(0.2 * bytes));
         let hours = age as f64 / 3.6e12;
         let climb = Climbing {
             evaluation: &seen.evaluation,
@@ -315,7 +329,16 @@ impl SlotDetector {
         } else {
             return None;
         };
-        Some(self.enter(state, age, &seen.evaluation, seen.time_to_ceiling))
+        // It may be V8's limit, which nobody told, that ends it.
+        let sooner = |forecast: super::Forecast| super::Forecast {
+            p10: forecast.p10.min(forecast.p50 * share_to_v8(floor, bytes)),
+            ..forecast
+        };
+        let forecast = match seen.time_to_ceiling {
+            Some(forecast) if self.perhaps_v8(run, &climb) => Some(sooner(forecast)),
+            other => other,
+        };
+        Some(self.enter(state, age, &seen.evaluation, forecast))
     }
 }
 

@@ -20,6 +20,8 @@ const LATE_AND_LONG: f64 = 0.7;
 /// Where V8's heap limit is not known, which ends most Node.js processes at 55 to 60 % of the container's, and the growth
 /// was straight for longer than it takes to fill a cache.
 const PERHAPS_V8: f64 = 0.52;
+/// Where such a process dies, as a share of the container's limit.
+const V8_DEFAULT: f64 = 0.58;
 /// Where nothing is known of the load, before a whole day was seen.
 const BLIND: f64 = 0.69;
 /// In a young run, where V8 may grow its heap to [`LARGE_HEAP`]: it collects such a heap late, and hard only near the end.
@@ -104,16 +106,21 @@ impl SlotDetector {
         rise.late(age) && rise.since < self.config.hours(4.0)
     }
 
-    fn by_age(&self, run: &Run, climb: &Climbing<'_>) -> f64 {
-        let (age, evaluation) = (climb.age, climb.evaluation);
-        let perhaps_v8 = evaluation.hours >= self.config.hours(12.5) as f64 / 3.6e12
+    /// V8's limit is not known, and the growth was straight for longer than it takes to fill a cache.
+    pub(super) fn perhaps_v8(&self, run: &Run, climb: &Climbing<'_>) -> bool {
+        !climb.died
+            && climb.evaluation.hours >= self.config.hours(9.5) as f64 / 3.6e12
             && climb.long()
             && run.now.ceilings.v8.is_none()
             && run.cpu_ns.is_some()
-            && climb.straight();
+            && climb.straight()
+    }
+
+    fn by_age(&self, run: &Run, climb: &Climbing<'_>) -> f64 {
+        let age = climb.age;
         if self.slow(run, climb) {
             AFTER_DEATH
-        } else if perhaps_v8 {
+        } else if self.perhaps_v8(run, climb) {
             PERHAPS_V8
         } else if age >= self.config.hours(24.0) && climb.long() {
             GROWN_UP
@@ -163,5 +170,16 @@ impl Rise {
     /// In a small part of the run.
     fn late(&self, age: u64) -> bool {
         self.since < age / 2
+    }
+}
+
+/// How much of the way from a floor to the ceiling lies before the level at which most Node.js processes die of V8's limit
+/// where nobody set it.
+pub(super) fn share_to_v8(floor: f64, ceiling: f64) -> f64 {
+    let rise = ceiling - floor;
+    if rise > 0.0 && ceiling.is_finite() && floor < V8_DEFAULT * ceiling {
+        (V8_DEFAULT * ceiling - floor) / rise
+    } else {
+        1.0
     }
 }

@@ -197,4 +197,23 @@ mod tests {
         let by_work = crate::detect::stats::line(&axis, &window.floor).unwrap();
         assert!(by_work.rss < plain.rss / 20.0);
     }
+
+    #[test]
+    fn a_staircase_has_few_steps_and_a_climb_many() {
+        let of = |level: &dyn Fn(u32) -> f64| {
+            let floor: Vec<f64> = (0..48).map(level).collect();
+            let hours = (0..48).map(f64::from).collect();
+            Window {
+                hours,
+                floor,
+                ..Window::default()
+            }
+        };
+        assert!(of(&|i| 100.0 + 50.0 * f64::from(i / 12) + f64::from(i * 7 % 3)).steps_that_hold(0.7) <= 3);
+        assert!(of(&|i| 100.0 + 4.0 * f64::from(i) + f64::from(i * 7 % 3)).steps_that_hold(0.7) > 10);
+        let rising = of(&|i| f64::from(i));
+        // The last two buckets begin at 45.5 and 46.5.
+        assert!((rising.floor_at() - 46.0).abs() < 1e-9);
+        assert_eq!(Window::default().floor_at(), 0.0);
+    }
 }
