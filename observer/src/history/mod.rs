@@ -18,7 +18,7 @@ pub mod prometheus;
 use observer_core::detect::replay::{Refused, Replay, Row, Said};
 
 /// Malformed rows that are named one by one; the rest is counted.
-const NAMED: u64 = 20;
+const NAMED: u64 = 1_000;
 
 /// Why a history could not be read.
 #[derive(Debug, thiserror::Error)]
