@@ -156,7 +156,7 @@ mod tests {
         let hours: Vec<f64> = (0..60).map(|i| f64::from(i) * days * 24.0 / 60.0).collect();
         let load: Vec<f64> = hours
             .iter()
-            .map(|hour| 1.0 + 0.6 * (hour / 24.0 * 6.283).sin())
+            .map(|hour| 1.0 + 0.6 * (hour / 24.0 * core::f64::consts::TAU).sin())
             .collect();
         let noise = |i: usize| ((i * 7919) % 13) as f64 / 13.0;
         let floor = (0..60).map(|i| level(hours[i], load[i]) + noise(i)).collect();

@@ -152,7 +152,7 @@ impl Rise {
         let width = run.span.width_ns();
         let now = run.span.buckets().next_back().map_or(0.0, |(_, wide)| wide.low.floor());
         let low = base + 0.15 * (now - base).max(0.0);
-        let onset = run.span.buckets().filter(|(_, wide)| wide.low.floor() <= low).last();
+        let onset = run.span.buckets().rfind(|(_, wide)| wide.low.floor() <= low);
         let (began, work) = onset.map_or((0, 0.0), |(number, wide)| {
             (
                 (number + 1).saturating_mul(width).min(age),
