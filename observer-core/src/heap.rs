@@ -13,7 +13,7 @@ use crate::{
 pub const ANNOTATION: &str = "observer.dev/read-heap";
 /// A reading that was asked for and never answered is given up after this.
 const PATIENCE: u64 = 600 * SECOND;
-/// A reading that could not be done for want of memory on the host is tried again after this.
+/// A reading that could not be done at that moment is tried again after this.
 const AGAIN: u64 = 60 * SECOND;
 /// The least growth between two readings that are compared, bytes, and as a share of the level at the first.
 const GROWN: u64 = 8 << 20;
@@ -83,7 +83,7 @@ pub enum Outcome {
     },
     /// Compared with the first.
     Compared(Box<Diagnosis>),
-    /// The host is short of memory, or too many readings wait: later.
+    /// The host is short of memory, too many readings wait, or a collection is changing the heap: later.
     Postponed(String),
     /// It was refused, with the reason.
     Refused(String),

@@ -8,6 +8,7 @@ use crate::{
     detect::State,
     exit::Cause,
     finding::{Ceiling, Finding, RunSummary},
+    heap::Diagnosis,
     identity::{Resource, Slot, Version, Workload},
     process::ProcessKey,
     registry::{SlotId, SlotState, workload::WorkloadState},
@@ -91,6 +92,9 @@ pub struct SlotView {
     pub said: Option<Box<Finding>>,
     /// Its level over its runs, as far as it is remembered, bytes; only where something was said.
     pub levels: Vec<(BootTime, u64)>,
+    /// What was found in the heap of its process, or of the one before, where it was read.
+    #[serde(default)]
+    pub diagnosis: Option<Diagnosis>,
 }
 
 /// A run in progress.
@@ -205,6 +209,7 @@ impl Engine {
             ended: state.ended.iter().cloned().collect(),
             levels: state.said.as_ref().map_or_else(Vec::new, |_| state.detector.levels()),
             said: state.said.clone(),
+            diagnosis: state.heap.diagnosis.as_ref().map(|(_, diagnosis)| diagnosis.clone()),
         }
     }
 

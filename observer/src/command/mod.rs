@@ -159,6 +159,8 @@ pub fn main() -> ExitCode {
     };
     match ended {
         Ok(exit) => exit.into(),
+        // `observer heap PID | head` has read enough.
+        Err(error) if is_closed_pipe(&error) => Exit::Success.into(),
         Err(error) => {
             for line in format!("{error:#}").lines() {
                 say(line);
@@ -171,6 +173,13 @@ pub fn main() -> ExitCode {
             .into()
         }
     }
+}
+
+/// Whether whoever read the output went away.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// One line about the agent itself, to standard error.

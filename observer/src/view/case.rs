@@ -10,6 +10,7 @@ use observer_core::{
     },
     engine::view::{SlotView, WorkloadView},
     finding::Event,
+    heap::{Diagnosis, Grower},
     identity::Subject,
     sample::CgroupLevel,
     time::{BootTime, SECOND},
@@ -212,8 +213,14 @@ fn hear(track: &mut Track, finding: &Finding, frozen: bool) {
             let died = restart.previous.cause().at_ceiling();
             track.case.ends.push(Mark { at, died });
         }
+        Event::Diagnosis(diagnosis) => track.case.diagnosis = grown(diagnosis),
         _ => {}
     }
+}
+
+/// What grew in a heap, a sentence each, the likeliest culprits first.
+fn grown(diagnosis: &Diagnosis) -> Vec<String> {
+    diagnosis.growers.iter().map(Grower::sentence).collect()
 }
 
 /// The case of the finding, service, workload or slot `name` among what the running agent observes; or its services. Of
@@ -260,6 +267,7 @@ fn of_slot(service: &str, slot: &SlotView) -> Case {
             .as_ref()
             .and_then(|run| run.ceiling)
             .map(|ceiling| ceiling.bytes as f64),
+        diagnosis: slot.diagnosis.as_ref().map(grown).unwrap_or_default(),
         ..Case::default()
     }
 }

@@ -240,6 +240,7 @@ mod tests {
             ended: Vec::new(),
             said: None,
             levels: Vec::new(),
+            diagnosis: None,
         };
         WorkloadView {
             workload: Workload {

@@ -59,6 +59,14 @@ fn the_agent_names_what_leaks_in_a_container_that_consented() {
     assert!(read("leaky") >= 2, "each reading is an event");
     assert_eq!(read("private"), 0, "nobody consented to that");
     let recording = stopped.recording.to_str().unwrap();
+    let explained = agent::command(&["explain", "leaky", "--from", recording])
+        .output()
+        .unwrap();
+    let explained = String::from_utf8(explained.stdout).unwrap();
+    let (_, grown) = explained
+        .split_once("What grew in the heap:")
+        .unwrap_or_else(|| panic!("{explained}"));
+    assert!(grown.contains("onUserMessage()"), "{explained}");
     let replay = agent::command(&["replay", recording, "--output", "json"])
         .output()
         .unwrap();

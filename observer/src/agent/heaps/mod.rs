@@ -114,7 +114,11 @@ impl Readings {
         // Checked after the files were opened: they stay this process's, whoever gets its pid.
         anyhow::ensure!(self.procfs.key(pid) == Some(wish.process), "process {pid} has gone");
         let paced = Paced::new(&live, self.bytes_per_second);
-        let mut reader = memory::open(&paced, &metadata)?.with_marking(MARKING);
+        let mut reader = match memory::open(&paced, &metadata) {
+            // Being swept for longer than was waited.
+            Err(refusal) if refusal.may_pass() => return Ok(Outcome::Postponed(refusal.to_string())),
+            opened => opened?.with_marking(MARKING),
+        };
         let reading = reader.read(&mut |_, _| {})?;
         let outcome = if let Some(first) = self.first.iter().find(|f| f.process == wish.process && wish.compare) {
             Outcome::Compared(Box::new(diagnose::in_time(
