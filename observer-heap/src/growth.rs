@@ -14,6 +14,8 @@ use crate::retainers::Holders;
 const SIGNIFICANT_BYTES: u64 = 2;
 /// Or from this share of the largest growth in objects on, percent; small objects may hold large ones.
 const SIGNIFICANT_COUNT: u64 = 10;
+/// What grew by less than this part of what grew most, each in proportion to itself, has no part in it.
+const KEEPS_UP: f64 = 2.0;
 /// Fewer objects more are nothing to name.
 const FEWEST: i64 = 20;
 /// Of two halves of a leak's growth none is smaller than this part of the other.
@@ -39,13 +41,19 @@ pub struct Grown {
     pub count: i64,
     /// It grew alike in both halves of the time and hardly fell in between: warm-up and waves do not. Of two readings: it grew.
     pub steady: bool,
-    /// Enough of the growth to be worth naming.
+    /// Enough of the growth to be worth naming; or the application's own, and grown in proportion: few small objects may hold
+    /// all the others.
     pub significant: bool,
     /// Whether more of them are alive than there were before; unknown until [`Growth::confirm`].
     pub alive: Option<bool>,
 }
 
 impl Grown {
+    /// The share of what there is now that came since the first reading.
+    fn pace(&self) -> f64 {
+        self.count.max(0) as f64 / self.row.tally.count.max(1) as f64
+    }
+
     /// Steps of what a reader can act on, lowest first.
     fn tier(&self) -> u8 {
         match (self.significant && self.steady, self.row.kind, self.row.origin) {
@@ -147,9 +155,16 @@ impl Growth {
             .unwrap_or(0)
             .max(0)
             .cast_unsigned();
+        let pace = growth
+            .grown
+            .iter()
+            .max_by_key(|grown| grown.bytes)
+            .map_or(1.0, Grown::pace);
         for grown in &mut growth.grown {
             let many = grown.count >= FEWEST && grown.count.cast_unsigned() * 100 >= most * SIGNIFICANT_COUNT;
-            grown.significant = grown.bytes * 100 >= growth.bytes * SIGNIFICANT_BYTES || many;
+            let own =
+                grown.row.origin <= Origin::Dependency && grown.count >= FEWEST && grown.pace() * KEEPS_UP >= pace;
+            grown.significant = grown.bytes * 100 >= growth.bytes * SIGNIFICANT_BYTES || many || own;
         }
         growth.grown.sort_by(|a, b| {
             let rank = |g: &Grown| (g.tier(), std::cmp::Reverse(g.bytes));
@@ -229,6 +244,24 @@ mod tests {
             names,
             ["Session", "string"],
             "the application's own name first, though it has fewer bytes"
+        );
+    }
+
+    #[test]
+    fn few_objects_of_the_application_that_hold_many_others_are_named_first() {
+        let at = |n: u64| {
+            reading(&[
+                ("onUserMessage", Origin::Application, n, n * 64),
+                ("onStart", Origin::Application, 500 + n / 20, 40_000 + n * 3),
+                ("string", Origin::Engine, n * 150, n * 9000),
+            ])
+        };
+        let growth = over(&[at(300), at(600)]);
+        let names: Vec<&str> = growth.culprits(3).map(|grown| grown.row.what.as_str()).collect();
+        assert_eq!(
+            names,
+            ["onUserMessage", "string"],
+            "onStart has grown by a thirtieth only"
         );
     }
 

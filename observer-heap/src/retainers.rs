@@ -106,6 +106,7 @@ impl Reader<'_> {
         for &address in &frontier {
             nodes.entry(address).or_default();
         }
+        let mut again = ByAddress::<()>::default();
         for level in 0..MOST_LEVELS {
             progress(level);
             frontier.retain(|address| nodes.get(address).is_some_and(|node| !node.root));
@@ -118,7 +119,15 @@ impl Reader<'_> {
             // The process goes on: pages come and go.
             self.maps.peek.forget();
             self.maps.pages = Pages::find(&self.maps.peek)?;
-            frontier = self.pass(&frontier, &mut nodes)?;
+            let mut owners = self.pass(&frontier, &mut nodes)?;
+            // What held them may have been moving during the pass, as an array that grows is: they are looked for once more.
+            owners.extend(
+                frontier
+                    .iter()
+                    .filter(|address| nodes.get(address).is_some_and(|node| node.owners.is_empty()))
+                    .filter(|&&address| again.insert(address, ()).is_none()),
+            );
+            frontier = owners;
         }
         groups.iter().map(|group| self.paths(group, &nodes)).collect()
     }

@@ -1,6 +1,8 @@
 //! The agent's own diagnosis: a container that leaks and whose operator consented is read when growth is suspected and
 //! again when it has risen, and the leaking function is named with what holds it.
 
+use std::time::Duration;
+
 use observer_tests::{
     agent::{self, Agent},
     bundle::Spec,
@@ -29,11 +31,11 @@ fn the_agent_names_what_leaks_in_a_container_that_consented() {
     let spec = |name: &str| {
         Spec::fixture(name, Some(400 << 20), "heap/listener-per-connection.js", &[])
             .with("OTEL_SERVICE_NAME", name)
-            .with("PER_TICK", "150")
+            .with("PER_TICK", "220")
     };
     // The same leak beside it, without consent.
     let _other = Container::ready(spec("private"), Restart::Never).unwrap();
-    let _leaky = Container::ready(spec("leaky"), Restart::Never).unwrap();
+    let _leaky = Container::ready(spec("leaky"), Restart::After(Duration::from_millis(300))).unwrap();
     let told = agent
         .wait_finding("the diagnosis", |finding| {
             let growers = finding["attributes"]["observer.heap.growers"].as_array()?;
