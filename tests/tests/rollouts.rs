@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 
 /// An agent that judges as fast as the leak is.
 fn observe(receiver: &Receiver) -> Agent {
-    let mut command = agent::command(&["run", "--output", "json", "--sample-interval", "500ms"]);
+    let mut command = agent::command(&["run", "--output", "json", "--sample-interval", "250ms"]);
     command
         .args(["--time-scale", TIME_SCALE, "--status-socket", "off"])
         .args(["--otlp-endpoint", &receiver.endpoint()]);

@@ -60,12 +60,22 @@ pub(super) fn kill(part: &str) -> Result<Killed> {
     };
     kill_process(Pid::from_raw(pid).context("no pid")?, Signal::KILL).context("cannot kill it")?;
     let deadline = Instant::now() + Duration::from_secs(30);
-    // It is nobody's child here, so that its end can only be looked for; a zombie has no environment left.
-    while processes().iter().any(|(other, _)| *other == pid) {
+    // It is nobody's child here, so that its end can only be looked for. Its memory, and with it its environment, goes before
+    // its sockets do: only a zombie holds its port no longer.
+    while !has_ended(pid) {
         ensure!(Instant::now() < deadline, "{part} was killed and is still there");
         thread::sleep(Duration::from_millis(20));
     }
     Ok(killed)
+}
+
+/// Whether nothing of the process is left but its entry.
+fn has_ended(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| {
+        stat.rsplit(") ")
+            .next()
+            .is_some_and(|rest| rest.starts_with(['Z', 'X']))
+    })
 }
 
 impl Killed {

@@ -110,7 +110,7 @@ fn for_test(endpoint: &str) -> String {
     manifest.replace(
         plain,
         &format!(
-            "args: [run, --output, json, --sample-interval, 500ms, --time-scale, '{TIME_SCALE}', \
+            "args: [run, --output, json, --sample-interval, 250ms, --time-scale, '{TIME_SCALE}', \
              --metrics-interval, 2s, --otlp-endpoint, '{endpoint}']"
         ),
     )
