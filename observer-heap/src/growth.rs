@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::histogram::Tally;
-use crate::reading::{Kind, Origin, Reading, Row};
+use crate::reading::{ANONYMOUS, Kind, Origin, Reading, Row};
 use crate::retainers::Holders;
 
 /// A row is worth naming from this share of all growth on, in bytes, percent.
@@ -167,7 +167,8 @@ impl Growth {
             grown.significant = grown.bytes * 100 >= growth.bytes * SIGNIFICANT_BYTES || many || own;
         }
         growth.grown.sort_by(|a, b| {
-            let rank = |g: &Grown| (g.tier(), std::cmp::Reverse(g.bytes));
+            // Functions without a name come behind those with one: a reader can act on a name.
+            let rank = |g: &Grown| (g.tier(), g.row.what == ANONYMOUS, std::cmp::Reverse(g.bytes));
             (rank(a), key(&a.row)).cmp(&(rank(b), key(&b.row)))
         });
         let total = |reading: &&Reading| reading.rows.iter().map(|row| row.tally.bytes).sum::<u64>() as i64;

@@ -8,6 +8,8 @@ use crate::names::Function;
 use crate::reader::Reader;
 use crate::refusal::Refusal;
 
+/// What a function without a name is called.
+pub(crate) const ANONYMOUS: &str = "(anonymous)";
 /// Property names that tell object literals apart.
 const SHAPE: u32 = 4;
 
@@ -213,7 +215,7 @@ impl Reader<'_> {
         for (&shared, &tally) in &isolate.closures {
             if let Some(function) = self.maps.function(shared)? {
                 let name = if function.name.is_empty() {
-                    "(anonymous)"
+                    ANONYMOUS
                 } else {
                     &function.name
                 };
