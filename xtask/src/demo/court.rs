@@ -122,10 +122,13 @@ pub(super) fn culprit(findings: &[Value]) -> Option<String> {
     let named = diagnoses
         .filter_map(|finding| finding["attributes"][GROWERS].as_array())
         .flatten();
-    named
+    let named: Vec<&str> = named
         .filter_map(Value::as_str)
-        .rfind(|grower| grower.contains(CULPRIT) && grower.contains(HOLDER))
-        .map(str::to_owned)
+        .filter(|grower| grower.contains(CULPRIT) && grower.contains(HOLDER))
+        .collect();
+    // The function itself, else what hangs from it.
+    let itself = named.iter().rfind(|grower| grower.starts_with(CULPRIT));
+    itself.or(named.last()).map(|grower| (*grower).to_owned())
 }
 
 /// One line per event and service, as the receiver has them.
