@@ -27,9 +27,10 @@ pub fn cache() -> PathBuf {
     base.join("observer")
 }
 
-/// The programs that tests and demo run inside containers.
+/// The programs that tests and demo run: `$OBSERVER_FIXTURES`, else those of this checkout, which a guest of the kernel
+/// matrix cannot see.
 pub fn fixtures() -> PathBuf {
-    workspace().join("tests").join("fixtures")
+    env::var_os("OBSERVER_FIXTURES").map_or_else(|| workspace().join("tests/fixtures"), PathBuf::from)
 }
 
 /// The agent: `$OBSERVER_BIN`, else the release build, else the debug build, whichever is newer.

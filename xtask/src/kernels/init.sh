@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # The guest's first process: mounts what an agent finds on a host, tells how hooks load, runs the tests, powers off.
-export PATH=/usr/bin:/bin:/sbin HOME=/tmp OBSERVER_BIN=/usr/bin/observer OBSERVER_SKIPS=/tmp/skips RUST_BACKTRACE=0
+export PATH=/usr/bin:/bin:/sbin HOME=/tmp RUST_BACKTRACE=0
+export OBSERVER_BIN=/usr/bin/observer OBSERVER_FIXTURES=@FIXTURES@ OBSERVER_SKIPS=/tmp/skips
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

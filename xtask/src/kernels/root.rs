@@ -19,6 +19,8 @@ use crate::shell;
 const TESTS: [&str; 3] = ["kernel", "rungs", "source"];
 /// What they run, beside BusyBox's own.
 const PROGRAMS: [&str; 2] = ["python3", "setpriv"];
+/// Where the tests find what they run. Not where this checkout has it: the guest may mount over that.
+const FIXTURES: &str = "/fixtures";
 /// What the guest does: `/init`.
 const INIT: &str = include_str!("init.sh");
 
@@ -65,10 +67,12 @@ pub(super) fn build(filter: Option<&str>) -> Result<Disk> {
     for (name, program) in &tests {
         tree.program(program, &Path::new("/tests").join(name))?;
     }
-    // Tests look for them where this tree is.
-    tree.copy(&places::fixtures(), &places::fixtures())?;
+    tree.copy(&places::fixtures(), Path::new(FIXTURES))?;
     let init = tree.at(Path::new("/init"));
-    fs::write(&init, INIT.replace("@FILTER@", filter.unwrap_or("")))?;
+    let script = INIT
+        .replace("@FILTER@", filter.unwrap_or(""))
+        .replace("@FIXTURES@", FIXTURES);
+    fs::write(&init, script)?;
     executable(&init)?;
     tree.pack(&scratch.file("root.cpio"))?;
     let disk = Disk { scratch };
