@@ -14,7 +14,7 @@ use observer_common::{
 
 use crate::{
     emit::emit_in_place,
-    memory::{Direct, field, pointer},
+    memory::{Direct, argument, field, pointer},
     settings,
 };
 
@@ -44,7 +44,9 @@ fn cgroup_release_tp(ctx: TracePointContext) -> i32 {
 
 #[inline(always)]
 fn from_btf(kind: Kind, ctx: &BtfTracePointContext) -> i32 {
-    let cgroup: *const u8 = ctx.arg(0);
+    let Some(cgroup) = argument(ctx.arg(0)) else {
+        return 0;
+    };
     let hierarchy = pointer::<Direct>(cgroup, Field::CgroupRoot)
         .and_then(|root| field::<Direct, u32>(root, Field::CgroupRootHierarchy))
         .unwrap_or(0);

@@ -21,7 +21,7 @@ use crate::{
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`, 5.10 to 7.2
 #[btf_tracepoint(function = "sched_process_exec")]
 fn exec_btf(ctx: BtfTracePointContext) -> i32 {
-    try_exec(&ctx, &Task::<Direct>::new(ctx.arg(0)))
+    Task::<Direct>::passed(ctx.arg(0)).map_or(0, |task| try_exec(&ctx, &task))
 }
 
 /// `sched:sched_process_exec`: nothing of its record is needed, the process is the running one.

@@ -37,12 +37,15 @@ static EXITED: LruHashMap<u32, u64> = LruHashMap::with_max_entries(4096, 0);
 /// `sched_process_exit(struct task_struct *p)` up to 6.12, `(struct task_struct *p, bool group_dead)` after it
 #[btf_tracepoint(function = "sched_process_exit")]
 fn exit_btf(ctx: BtfTracePointContext) -> i32 {
+    let Some(task) = Task::<Direct>::passed(ctx.arg(0)) else {
+        return 0;
+    };
     let group_dead = if settings::setting(Setting::ExitTellsGroupDead) == 1 {
         Some(ctx.arg::<u64>(1) & 1 == 1)
     } else {
         None
     };
-    try_exit(&ctx, &Task::<Direct>::new(ctx.arg(0)), group_dead)
+    try_exit(&ctx, &task, group_dead)
 }
 
 /// `sched:sched_process_exit`, field `group_dead` where there is one. The exiting thread is the running one.

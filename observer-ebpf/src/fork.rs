@@ -16,7 +16,9 @@ use crate::{emit::emit, memory::Direct, settings, task::Task, watched::is_watche
 /// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`, 5.10 to 7.2
 #[btf_tracepoint(function = "sched_process_fork")]
 fn fork_btf(ctx: BtfTracePointContext) -> i32 {
-    let child = Task::<Direct>::new(ctx.arg(1));
+    let Some(child) = Task::<Direct>::passed(ctx.arg(1)) else {
+        return 0;
+    };
     let (Some(tid), Some(pid)) = (child.tid(), child.tgid()) else {
         return 0;
     };

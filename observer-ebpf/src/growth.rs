@@ -19,7 +19,7 @@ use observer_common::{
 };
 
 use crate::{
-    memory::{Direct, Probed, field},
+    memory::{Direct, Probed, argument, field},
     settings::{number, setting},
     task::Task,
 };
@@ -51,7 +51,9 @@ const MAP_ANONYMOUS: u64 = 0x20;
 /// `sys_exit(struct pt_regs *regs, long ret)`, 5.10 to 7.2
 #[btf_tracepoint(function = "sys_exit")]
 fn growth_btf(ctx: BtfTracePointContext) -> i32 {
-    let regs: *const u8 = ctx.arg(0);
+    let Some(regs) = argument(ctx.arg(0)) else {
+        return 0;
+    };
     let Some(called) = field::<Direct, u32>(regs, Field::RegsNumber) else {
         return 0;
     };

@@ -57,6 +57,13 @@ impl Memory for Probed {
     }
 }
 
+/// A pointer that a BTF tracepoint passes to its program; `None` where it is null. Verifiers from 6.12 on count some of
+/// these arguments as possibly null, and which ones changes between releases: a load needs this check first.
+#[inline(always)]
+pub(crate) fn argument(pointer: *const u8) -> Option<*const u8> {
+    if pointer.is_null() { None } else { Some(pointer) }
+}
+
 /// Reads a field, unless this kernel lacks it.
 #[inline(always)]
 pub(crate) fn field<M: Memory, T: Copy>(base: *const u8, field: Field) -> Option<T> {
@@ -66,6 +73,5 @@ pub(crate) fn field<M: Memory, T: Copy>(base: *const u8, field: Field) -> Option
 /// Follows a pointer field; `None` where it is null.
 #[inline(always)]
 pub(crate) fn pointer<M: Memory>(base: *const u8, pointer: Field) -> Option<*const u8> {
-    let target: *const u8 = field::<M, _>(base, pointer)?;
-    if target.is_null() { None } else { Some(target) }
+    argument(field::<M, _>(base, pointer)?)
 }

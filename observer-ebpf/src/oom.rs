@@ -29,7 +29,9 @@ const UNKNOWN: u64 = u64::MAX;
 /// `mark_victim(struct task_struct *task, uid_t uid)`: 6.10 and later, and stable kernels with the change backported
 #[btf_tracepoint(function = "mark_victim")]
 fn oom_btf_task(ctx: BtfTracePointContext) -> i32 {
-    let task = Task::<Direct>::new(ctx.arg(0));
+    let Some(task) = Task::<Direct>::passed(ctx.arg(0)) else {
+        return 0;
+    };
     let tid = task.tid().unwrap_or(0);
     info!(&ctx, "victim {}", tid);
     let mm = task.follow(Field::TaskMm);

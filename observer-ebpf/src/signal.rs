@@ -14,7 +14,7 @@ use observer_common::{
 
 use crate::{
     emit::emit,
-    memory::{Direct, field},
+    memory::{Direct, Memory, Probed, field},
     settings,
     task::Task,
     watched::is_watched,
@@ -26,24 +26,39 @@ const SI_USER: i32 = 0;
 const SI_KERNEL: i32 = 0x80;
 
 /// `signal_generate(int sig, struct kernel_siginfo *info, struct task_struct *task, int group, int result)`,
-/// 5.10 to 7.2
+/// 5.10 to 7.2. `info` may be a small integer instead of a pointer, and newer verifiers (Debian's 6.12.117 for one) admit
+/// no direct load through it.
 #[btf_tracepoint(function = "signal_generate")]
 fn signal_btf(ctx: BtfTracePointContext) -> i32 {
+    from_btf::<Probed>(&ctx)
+}
+
+/// The same for lockdown=confidentiality, where the helper is refused: older verifiers follow `info` as a pointer.
+#[btf_tracepoint(function = "signal_generate")]
+fn signal_btf_direct(ctx: BtfTracePointContext) -> i32 {
+    from_btf::<Direct>(&ctx)
+}
+
+/// Reads `info` by `M`.
+#[inline(always)]
+fn from_btf<M: Memory>(ctx: &BtfTracePointContext) -> i32 {
     let signal = ctx.arg::<i32>(0) as u32;
     if !is_reported(signal) {
         return 0;
     }
-    let target = Task::<Direct>::new(ctx.arg(2));
+    let Some(target) = Task::<Direct>::passed(ctx.arg(2)) else {
+        return 0;
+    };
     let Some(pid) = target.tgid() else {
         return 0;
     };
     let code = match ctx.arg::<u64>(1) {
         0 => SI_USER,
         1 => SI_KERNEL,
-        _ => field::<Direct, i32>(ctx.arg(1), Field::SiginfoCode).unwrap_or(SI_USER),
+        _ => field::<M, i32>(ctx.arg(1), Field::SiginfoCode).unwrap_or(SI_USER),
     };
     let start_ns = target.leader().map_or(0, |leader| leader.start_ns());
-    try_signal(&ctx, signal, pid, start_ns, code, ctx.arg(4))
+    try_signal(ctx, signal, pid, start_ns, code, ctx.arg(4))
 }
 
 /// `signal:signal_generate`: `sig`, `code`, `pid` (the target *thread*), `result`

@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 use observer_common::{COMM_LEN, layout::Field};
 
-use crate::memory::{Memory, Probed, field, pointer};
+use crate::memory::{Memory, Probed, argument, field, pointer};
 
 /// A task, read by `M`.
 pub(crate) struct Task<M>(*const u8, PhantomData<M>);
@@ -23,6 +23,12 @@ impl<M: Memory> Task<M> {
     #[inline(always)]
     pub(crate) fn new(task: *const u8) -> Self {
         Self(task, PhantomData)
+    }
+
+    /// The task that a BTF tracepoint passes; `None` where it passes none.
+    #[inline(always)]
+    pub(crate) fn passed(task: *const u8) -> Option<Self> {
+        argument(task).map(Self::new)
     }
 
     #[inline(always)]

@@ -13,7 +13,7 @@ use observer_common::{
 };
 
 use super::{
-    hook::Hook,
+    hook::GROWTH_PROGRAM,
     watch::{MapError, attach_failed, refused, take},
 };
 use crate::config::GrowthTracing;
@@ -100,7 +100,7 @@ impl Tracer {
 }
 
 fn program(ebpf: &mut Ebpf) -> Option<&mut BtfTracePoint> {
-    ebpf.program_mut(Hook::Growth.btf_program(true))?.try_into().ok()
+    ebpf.program_mut(GROWTH_PROGRAM)?.try_into().ok()
 }
 
 fn attach(ebpf: &mut Ebpf) -> Result<BtfTracePointLinkId, aya::programs::ProgramError> {

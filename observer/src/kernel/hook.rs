@@ -45,6 +45,9 @@ impl Rung {
     }
 }
 
+/// The program of [`Hook::Growth`], which is attached and detached while the agent runs.
+pub(super) const GROWTH_PROGRAM: &str = "growth_btf";
+
 /// The plain tracepoint that serves a hook.
 pub(super) struct Tracepoint {
     /// Name of the program in the object.
@@ -96,18 +99,19 @@ impl Hook {
         }
     }
 
-    /// Program of the first rung, by the kind of the prototype's first argument.
-    pub(super) const fn btf_program(self, first_is_pointer: bool) -> &'static str {
+    /// Programs that can serve the first rung, by the kind of the prototype's first argument. They report the same; the
+    /// first that the verifier accepts is taken.
+    pub(super) const fn btf_programs(self, first_is_pointer: bool) -> &'static [&'static str] {
         match self {
-            Self::Exec => "exec_btf",
-            Self::Exit => "exit_btf",
-            Self::OomVictim if first_is_pointer => "oom_btf_task",
-            Self::OomVictim => "oom_btf_pid",
-            Self::Signal => "signal_btf",
-            Self::Fork => "fork_btf",
-            Self::CgroupMkdir => "cgroup_mkdir_btf",
-            Self::CgroupRelease => "cgroup_release_btf",
-            Self::Growth => "growth_btf",
+            Self::Exec => &["exec_btf"],
+            Self::Exit => &["exit_btf"],
+            Self::OomVictim if first_is_pointer => &["oom_btf_task"],
+            Self::OomVictim => &["oom_btf_pid"],
+            Self::Signal => &["signal_btf", "signal_btf_direct"],
+            Self::Fork => &["fork_btf"],
+            Self::CgroupMkdir => &["cgroup_mkdir_btf"],
+            Self::CgroupRelease => &["cgroup_release_btf"],
+            Self::Growth => &[GROWTH_PROGRAM],
         }
     }
 

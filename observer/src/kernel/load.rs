@@ -195,13 +195,25 @@ fn attach_btf(ebpf: &mut Ebpf, kernel: &Kernel, hook: Hook) -> Result<(), String
         let (structure, member) = missing.path();
         return Err(format!("the kernel's BTF has no {structure}.{member}"));
     }
-    let program: &mut BtfTracePoint = program(ebpf, hook.btf_program(kernel.passes_pointer(hook)))?;
-    persist(|| program.load(hook.tracepoint(), btf)).map_err(|error| reason(&error))?;
+    let program = accepted(ebpf, btf, hook, hook.btf_programs(kernel.passes_pointer(hook)))?;
     // Growth is only verified here: it is attached while a process is traced.
     if hook != Hook::Growth {
         persist(|| program.attach()).map_err(|error| reason(&error))?;
     }
     Ok(())
+}
+
+/// The first of these programs that the kernel's verifier accepts; where it accepts none, why it refused the first.
+fn accepted<'e>(ebpf: &'e mut Ebpf, btf: &AyaBtf, hook: Hook, names: &[&str]) -> Result<&'e mut BtfTracePoint, String> {
+    let mut refused = None;
+    for name in names {
+        let candidate: &mut BtfTracePoint = program(ebpf, name)?;
+        match persist(|| candidate.load(hook.tracepoint(), btf)) {
+            Ok(()) => return program(ebpf, name),
+            Err(error) => refused = refused.or_else(|| Some(reason(&error))),
+        }
+    }
+    Err(refused.unwrap_or_else(|| "the object has no program for it".into()))
 }
 
 fn attach_plain(ebpf: &mut Ebpf, kernel: &Kernel, hook: Hook) -> Result<(), String> {
