@@ -7,6 +7,7 @@ pub mod export;
 pub mod history;
 pub mod host;
 pub mod kernel;
+pub mod layout;
 pub mod record;
 pub mod source;
 pub mod store;

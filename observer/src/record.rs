@@ -1,7 +1,7 @@
 //! Recordings: writes the engine's Inputs to a file as they are stepped, reads them back for a replay.
 //!
-//! One JSON object per line, gzipped where the name ends in `.gz`. The first line is always [`What::Begin`], which
-//! carries the version of the layout. An agent that was killed leaves a torn tail: what can be read is replayed,
+//! One JSON object per line, gzipped where the name ends in `.gz`. The first line is always [`observer_core::What::Begin`], which
+//! carries the number of the layout. An agent that was killed leaves a torn tail: what can be read is replayed,
 //! and the rest is counted.
 
 use std::{
@@ -11,10 +11,10 @@ use std::{
 };
 
 use flate2::{Compression, bufread::MultiGzDecoder, write::GzEncoder};
-use observer_core::{Input, What};
+use observer_core::{Input, recording::LAYOUT};
+use serde_json::Value;
 
-/// Version of the recording's layout, in [`observer_core::input::Begin::format`].
-pub const FORMAT: u32 = 1;
+use crate::layout::{self, LayoutError};
 
 /// Longest line accepted when reading, bytes: an Input is some hundred bytes, at most some tens of thousands.
 const LONGEST_LINE: u64 = 16 << 20;
@@ -54,15 +54,13 @@ pub enum RecordError {
         /// What was there instead.
         reason: String,
     },
-    /// It was written by an agent with another layout.
-    #[error("{path} has layout {found}, this observer reads layout {FORMAT}; replay it with observer {agent}")]
-    Format {
+    /// Its layout cannot be read.
+    #[error("{path} cannot be replayed: {error}")]
+    Layout {
         /// The file.
         path: PathBuf,
-        /// Its layout.
-        found: u32,
-        /// The agent that wrote it.
-        agent: String,
+        /// Why.
+        error: LayoutError,
     },
 }
 
@@ -157,6 +155,8 @@ pub struct Recording {
     reader: Box<dyn BufRead>,
     line: Vec<u8>,
     first: Option<Input>,
+    /// The layout it was written in.
+    layout: u32,
     damage: Damage,
 }
 
@@ -182,28 +182,30 @@ impl Recording {
             reader,
             line: Vec::new(),
             first: None,
+            layout: LAYOUT,
             damage: Damage::default(),
         };
         let not = |reason: &str| RecordError::NotARecording {
             path: path.to_owned(),
             reason: reason.to_owned(),
         };
-        let first = recording
-            .next_input()
-            .ok_or_else(|| not("its first line cannot be read as an Input"))?;
-        if recording.damage.lines > 0 {
-            return Err(not("its first line cannot be read as an Input"));
+        let unreadable = || not("its first line cannot be read as an Input");
+        if !recording.next_line() {
+            return Err(unreadable());
         }
-        let What::Begin(begin) = &first.what else {
+        let head: Value = serde_json::from_slice(&recording.line).map_err(|_| unreadable())?;
+        let Some(begin) = head.pointer("/what/begin") else {
             return Err(not("its first Input is not `begin`"));
         };
-        if begin.format != FORMAT {
-            return Err(RecordError::Format {
+        let found = begin["format"].as_u64().and_then(|found| u32::try_from(found).ok());
+        recording.layout = found.unwrap_or(0);
+        layout::check(recording.layout, begin["agent"].as_str().unwrap_or_default()).map_err(|error| {
+            RecordError::Layout {
                 path: path.to_owned(),
-                found: begin.format,
-                agent: begin.agent.clone(),
-            });
-        }
+                error,
+            }
+        })?;
+        let first = recording.parse().map_err(|_| unreadable())?;
         recording.first = Some(first);
         Ok(recording)
     }
@@ -213,20 +215,32 @@ impl Recording {
         self.damage
     }
 
+    /// Reads a line; false at the end.
+    fn next_line(&mut self) -> bool {
+        self.line.clear();
+        let read = (&mut self.reader).take(LONGEST_LINE).read_until(b'\n', &mut self.line);
+        if read.is_err() {
+            // A cut gzip stream. What was decoded of the last line has no end.
+            self.damage.torn = true;
+            return false;
+        }
+        !self.line.is_empty()
+    }
+
+    /// The Input on the line read last.
+    fn parse(&self) -> serde_json::Result<Input> {
+        if self.layout == LAYOUT {
+            return serde_json::from_slice(&self.line);
+        }
+        let mut value = serde_json::from_slice(&self.line)?;
+        layout::upgrade_input(&mut value, self.layout);
+        serde_json::from_value(value)
+    }
+
     fn next_input(&mut self) -> Option<Input> {
-        loop {
-            self.line.clear();
-            let read = (&mut self.reader).take(LONGEST_LINE).read_until(b'\n', &mut self.line);
-            if read.is_err() {
-                // A cut gzip stream. What was decoded of the last line has no end.
-                self.damage.torn = true;
-                return None;
-            }
-            if self.line.is_empty() {
-                return None;
-            }
+        while self.next_line() {
             let whole = self.line.last() == Some(&b'\n');
-            match serde_json::from_slice(&self.line) {
+            match self.parse() {
                 Ok(input) => return Some(input),
                 Err(_) if whole => self.damage.lines += 1,
                 Err(_) if self.line.len() as u64 == LONGEST_LINE => self.damage.lines += 1,
@@ -236,6 +250,7 @@ impl Recording {
                 }
             }
         }
+        None
     }
 }
 
@@ -252,6 +267,7 @@ mod tests {
     use std::fs;
 
     use observer_core::{
+        What,
         input::{Begin, Settings},
         time::{Anchor, BootTime},
     };
@@ -262,7 +278,7 @@ mod tests {
         Input {
             at: BootTime(1),
             what: What::Begin(Box::new(Begin {
-                format: FORMAT,
+                format: LAYOUT,
                 agent: "0.1.0".into(),
                 boot_id: "b".into(),
                 host: "h".into(),
@@ -353,7 +369,10 @@ mod tests {
         fs::write(&path, other + "\n").unwrap();
         assert!(matches!(
             Recording::open(&path),
-            Err(RecordError::Format { found: 99, .. })
+            Err(RecordError::Layout {
+                error: LayoutError::Newer { found: 99, .. },
+                ..
+            })
         ));
     }
 }

@@ -30,7 +30,7 @@ use crate::{
     config::Config,
     export::Exporters,
     kernel::{Hook, Kernel, Options, Rung},
-    record::{self, RecordError, Recorder},
+    record::{RecordError, Recorder},
     source::{
         Cgroups, Procfs, Sampler,
         cgroup::{Hierarchy, HierarchyError},
@@ -236,7 +236,7 @@ fn begin(config: &Config, hierarchy: &Hierarchy) -> Begin {
             .unwrap_or_default()
     };
     Begin {
-        format: record::FORMAT,
+        format: observer_core::recording::LAYOUT,
         agent: env!("CARGO_PKG_VERSION").to_owned(),
         boot_id: read("sys/kernel/random/boot_id"),
         host: crate::host::name(config),

@@ -2,8 +2,11 @@
 
 use std::sync::atomic::AtomicU64;
 
-use observer_core::{Finding, finding::EndedRun};
+use observer_core::{Finding, finding::EndedRun, recording::LAYOUT};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::layout;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +30,38 @@ impl Record {
             Self::Run(run) => &run.subject,
         };
         subject.workload.is_called(subject.service(), workload)
+    }
+}
+
+/// A record as it is stored: `{"layout": 1, "finding": {...}}`.
+#[derive(Serialize, Deserialize)]
+struct Stored<R> {
+    /// Its layout; the first observers did not say it.
+    #[serde(default = "first")]
+    layout: u32,
+    #[serde(flatten)]
+    record: R,
+}
+
+const fn first() -> u32 {
+    1
+}
+
+impl Record {
+    /// As JSON, with its layout.
+    pub fn encode(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&Stored {
+            layout: LAYOUT,
+            record: self,
+        })
+    }
+
+    /// The record in this JSON, of this layout or an older one; `None` where it cannot be read.
+    pub fn decode(json: &[u8]) -> Option<Self> {
+        let mut stored: Stored<Value> = serde_json::from_slice(json).ok()?;
+        layout::check(stored.layout, "").ok()?;
+        layout::upgrade(&mut stored.record, stored.layout);
+        serde_json::from_value(stored.record).ok()
     }
 }
 

@@ -253,13 +253,64 @@ mod history {
     }
 
     #[test]
-    fn a_state_of_another_version_is_counted_and_left_alone() {
+    fn a_state_that_is_cut_or_of_a_newer_layout_is_refused() {
         let mut bytes = state::encode(&engine()).unwrap();
         assert_eq!(state::decode(&bytes).unwrap(), engine());
         bytes[0] += 1;
-        assert!(matches!(state::decode(&bytes), Err(state::StateError::Version(2))));
+        assert!(matches!(
+            state::decode(&bytes),
+            Err(state::StateError::Layout(crate::layout::LayoutError::Newer { .. }))
+        ));
         for end in 0..bytes.len() {
             assert!(state::decode(&bytes[..end]).is_err(), "cut at {end}");
         }
+    }
+
+    #[test]
+    fn a_downgrade_puts_the_newer_state_aside() {
+        use redb::ReadableDatabase as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history.redb");
+        let states = redb::TableDefinition::<&'static str, &'static [u8]>::new("states");
+        let mut newer = state::encode(&engine()).unwrap();
+        newer[0] += 1;
+        {
+            let database = redb::Database::create(&path).unwrap();
+            let write = database.begin_write().unwrap();
+            let mut table = write.open_table(states).unwrap();
+            table
+                .insert("engine", super::super::database::seal(&newer).as_slice())
+                .unwrap();
+            drop(table);
+            write.commit().unwrap();
+        }
+        for start in 1..=2 {
+            let (history, thread, engine) = History::start(directory.path(), 1 << 20).unwrap();
+            assert_eq!(engine, None, "start {start}");
+            let foreign = history.counts.foreign.load(std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(foreign, u64::from(start == 1), "reported once, at the first start");
+            drop(history);
+            thread.finish();
+        }
+        let database = redb::Database::open(&path).unwrap();
+        let table = database.begin_read().unwrap().open_table(states).unwrap();
+        let name = format!("engine-layout-{}", observer_core::recording::LAYOUT + 1);
+        let kept = table.get(name.as_str()).unwrap().unwrap();
+        assert_eq!(kept.value(), super::super::database::seal(&newer));
+    }
+
+    #[test]
+    fn records_without_a_layout_are_of_the_first() {
+        let written = record(7);
+        let bare = serde_json::to_vec(&written).unwrap();
+        assert_eq!(Record::decode(&bare), Some(written.clone()));
+        let stored = written.encode().unwrap();
+        assert_eq!(Record::decode(&stored), Some(written));
+        let newer = String::from_utf8(stored).unwrap().replacen(
+            &format!("\"layout\":{}", observer_core::recording::LAYOUT),
+            "\"layout\":4000",
+            1,
+        );
+        assert_eq!(Record::decode(newer.as_bytes()), None);
     }
 }

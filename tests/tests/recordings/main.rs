@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+mod layouts;
+
+use std::{collections::BTreeSet, fs};
 
 use observer::record::Recording;
 use observer_core::{
@@ -11,7 +13,6 @@ use observer_core::{
     detect::{State, Verdict},
     finding::{Confidence, Event},
 };
-use observer_tests::places;
 use serde::Deserialize;
 
 /// A program of programs.json, and what must be found of it.
@@ -23,17 +24,13 @@ struct Program {
     place: Option<String>,
 }
 
-fn directory() -> PathBuf {
-    places::workspace().join("tests").join("recordings")
-}
-
 fn programs() -> Vec<Program> {
-    serde_json::from_slice(&fs::read(directory().join("programs.json")).unwrap()).unwrap()
+    serde_json::from_slice(&fs::read(layouts::recordings().join("programs.json")).unwrap()).unwrap()
 }
 
 /// What is said of the program's service.
 fn verdicts(program: &Program) -> Vec<Verdict> {
-    let file = directory().join(format!("{}.jsonl.gz", program.name));
+    let file = layouts::recordings().join(format!("{}.jsonl.gz", program.name));
     let mut recording = Recording::open(&file).unwrap();
     let mut engine = Engine::new();
     let mut verdicts = Vec::new();
@@ -79,7 +76,7 @@ fn leaks_are_accused_in_the_right_place_and_the_healthy_are_not() {
 
 #[test]
 fn every_recording_has_its_expectation_and_every_expectation_its_recording() {
-    let recorded: BTreeSet<String> = fs::read_dir(directory())
+    let recorded: BTreeSet<String> = fs::read_dir(layouts::recordings())
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
         .filter_map(|name| name.strip_suffix(".jsonl.gz").map(str::to_owned))
