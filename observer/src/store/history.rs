@@ -16,16 +16,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use observer_core::{Engine, recording::LAYOUT};
+use observer_core::Engine;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::oneshot;
 
 use super::{
     HistoryCounts, Record, StoreError,
     database::{guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal},
-    state,
+    state::{self, ENGINE, STATES},
 };
-use crate::{command::say, layout::LayoutError};
+use crate::command::say;
 
 /// Time between two syncs: what a killed agent loses of its history at most.
 const SYNC: Duration = Duration::from_secs(1);
@@ -38,9 +38,6 @@ const UNWRITTEN: usize = 4_096;
 
 /// Records by number, each sealed JSON.
 const RECORDS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("records");
-/// The engine's state under [`ENGINE`], sealed; beside it states of newer layouts, put aside by a downgrade.
-const STATES: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("states");
-const ENGINE: &str = "engine";
 
 enum Order {
     Keep(Vec<u8>),
@@ -85,7 +82,7 @@ impl History {
         let path = directory.join("history.redb");
         let counts = Arc::new(HistoryCounts::default());
         let (database, next, state) = open_or_put_aside(&path, &counts.damaged, || survey(&path, &counts))?;
-        let engine = state.and_then(|bytes| engine(&database, &bytes, &counts));
+        let engine = state.and_then(|bytes| state::take_over(&database, &bytes, &counts));
         let (orders, receiver) = sync_channel(WAITING);
         let writer = Writer {
             path,
@@ -319,7 +316,7 @@ fn survey(path: &Path, counts: &HistoryCounts) -> Result<(Database, u64, Option<
     counts.records.store(records, Relaxed);
     counts.bytes.store(bytes, Relaxed);
     counts.written.store(next, Relaxed);
-    let state = last_state(&read.open_table(STATES)?)?;
+    let state = state::last(&read.open_table(STATES)?)?;
     drop(read);
     Ok((database, next, state))
 }
@@ -346,56 +343,4 @@ fn newest(
     }
     found.reverse();
     Ok(found)
-}
-
-/// The engine in a sealed state. What cannot be used is reported and counted; a state of a newer layout is put aside.
-fn engine(database: &Database, sealed: &[u8], counts: &HistoryCounts) -> Option<Engine> {
-    let decoded = match unseal(sealed) {
-        Some(bytes) => state::decode(bytes),
-        None => Err(state::StateError::Damaged("its checksum does not fit".into())),
-    };
-    let error = match decoded {
-        Ok(engine) => return Some(engine),
-        Err(error) => error,
-    };
-    let mut kept = String::new();
-    match &error {
-        state::StateError::Layout(layout) => {
-            counts.foreign.fetch_add(1, Relaxed);
-            if let LayoutError::Newer { found, .. } = layout {
-                kept = match put_state_aside(database, *found, sealed) {
-                    Ok(()) => "; it is kept beside the new one".into(),
-                    Err(error) => format!("; it could not be kept: {error}"),
-                };
-            }
-        }
-        state::StateError::Damaged(_) => drop(counts.damaged.fetch_add(1, Relaxed)),
-    }
-    say(format_args!(
-        "the state of an earlier agent cannot be used: {error}; observation begins anew{kept}"
-    ));
-    None
-}
-
-/// Keeps a state of a newer layout under a name of its own, so that the observer that wrote it can be given it back.
-fn put_state_aside(database: &Database, layout: u32, sealed: &[u8]) -> Result<(), redb::Error> {
-    let write = database.begin_write()?;
-    {
-        let mut states = write.open_table(STATES)?;
-        states.insert(format!("{ENGINE}-layout-{layout}").as_str(), sealed)?;
-        states.remove(ENGINE)?;
-    }
-    Ok(write.commit()?)
-}
-
-/// A state to go on from: the last one, or, where that was put aside by a downgrade and nothing followed it, the one of
-/// this layout.
-fn last_state(states: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Option<Vec<u8>>, redb::Error> {
-    let aside = format!("{ENGINE}-layout-{LAYOUT}");
-    for name in [ENGINE, aside.as_str()] {
-        if let Some(state) = states.get(name)? {
-            return Ok(Some(state.value().to_vec()));
-        }
-    }
-    Ok(None)
 }

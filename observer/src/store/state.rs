@@ -1,13 +1,24 @@
 //! The engine's stored state: reads an engine, produces bytes that begin with their layout's number; and back.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    sync::atomic::Ordering::Relaxed,
+};
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use observer_core::{Engine, recording::LAYOUT};
+use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 
-use crate::layout::{self, LayoutError};
+use super::{HistoryCounts, database::unseal};
+use crate::{
+    command::say,
+    layout::{self, LayoutError},
+};
 
+/// The engine's state under [`ENGINE`], sealed; beside it states of newer layouts, put aside by a downgrade.
+pub(super) const STATES: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("states");
+pub(super) const ENGINE: &str = "engine";
 /// Longest state that is read back, bytes: 2,048 slots take some 30 MB.
 const LONGEST: u64 = 256 << 20;
 
@@ -52,4 +63,56 @@ pub fn decode(bytes: &[u8]) -> Result<Engine, StateError> {
     let mut restore = json!({ "restore": older });
     layout::upgrade(&mut restore, found);
     serde_json::from_value(restore["restore"].take()).map_err(|error| damaged(&error))
+}
+
+/// The engine in a sealed state. What cannot be used is reported and counted; a state of a newer layout is put aside.
+pub(super) fn take_over(database: &Database, sealed: &[u8], counts: &HistoryCounts) -> Option<Engine> {
+    let decoded = match unseal(sealed) {
+        Some(bytes) => decode(bytes),
+        None => Err(StateError::Damaged("its checksum does not fit".into())),
+    };
+    let error = match decoded {
+        Ok(engine) => return Some(engine),
+        Err(error) => error,
+    };
+    let mut kept = String::new();
+    match &error {
+        StateError::Layout(layout) => {
+            counts.foreign.fetch_add(1, Relaxed);
+            if let LayoutError::Newer { found, .. } = layout {
+                kept = match put_state_aside(database, *found, sealed) {
+                    Ok(()) => "; it is kept beside the new one".into(),
+                    Err(error) => format!("; it could not be kept: {error}"),
+                };
+            }
+        }
+        StateError::Damaged(_) => drop(counts.damaged.fetch_add(1, Relaxed)),
+    }
+    say(format_args!(
+        "the state of an earlier agent cannot be used: {error}; observation begins anew{kept}"
+    ));
+    None
+}
+
+/// Keeps a state of a newer layout under a name of its own, so that the observer that wrote it can be given it back.
+fn put_state_aside(database: &Database, layout: u32, sealed: &[u8]) -> Result<(), redb::Error> {
+    let write = database.begin_write()?;
+    {
+        let mut states = write.open_table(STATES)?;
+        states.insert(format!("{ENGINE}-layout-{layout}").as_str(), sealed)?;
+        states.remove(ENGINE)?;
+    }
+    Ok(write.commit()?)
+}
+
+/// A state to go on from: the last one, or, where that was put aside by a downgrade and nothing followed it, the one of
+/// this layout.
+pub(super) fn last(states: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Option<Vec<u8>>, redb::Error> {
+    let aside = format!("{ENGINE}-layout-{LAYOUT}");
+    for name in [ENGINE, aside.as_str()] {
+        if let Some(state) = states.get(name)? {
+            return Ok(Some(state.value().to_vec()));
+        }
+    }
+    Ok(None)
 }
