@@ -92,8 +92,19 @@ pub static KUBERNETES: Counterpart = Counterpart {
     minutes: 8,
 };
 
+/// Helm: renders and installs the chart.
+pub static HELM: Counterpart = Counterpart {
+    name: "helm",
+    why: "renders the chart and installs it",
+    module: "helm.sh/helm/v4",
+    programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
+    variables: &[],
+    from_path: true,
+    minutes: 3,
+};
+
 /// All that can be built.
-pub static ALL: [&Counterpart; 4] = [&COLLECTOR, &JAEGER, &PROMETHEUS, &KUBERNETES];
+pub static ALL: [&Counterpart; 5] = [&COLLECTOR, &JAEGER, &PROMETHEUS, &KUBERNETES, &HELM];
 
 impl Counterpart {
     /// Directory of its sources in this repository.

@@ -20,7 +20,7 @@ pub(crate) use go::provide;
 /// Which to build.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// collector, jaeger, prometheus, kubernetes, debian-prometheus; none: say which there are
+    /// collector, jaeger, prometheus, kubernetes, helm, debian-prometheus; none: say which there are
     names: Vec<String>,
 }
 
