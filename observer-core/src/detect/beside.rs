@@ -94,7 +94,8 @@ impl BesideLoad {
     }
 }
 
-fn lagged(load: &[f64], lag: f64) -> Vec<f64> {
+/// The load smoothed over about `lag` points.
+pub(super) fn lagged(load: &[f64], lag: f64) -> Vec<f64> {
     let mut smooth = load.first().copied().unwrap_or_default();
     load.iter()
         .map(|value| {

@@ -73,6 +73,25 @@ pub fn effective(now: &Ceilings, learned: Option<u64>, host: Option<u64>) -> Opt
     }
 }
 
+/// The ceilings that hold, one of each kind; the lowest is the [`effective`] one.
+pub fn in_force(now: &Ceilings, learned: Option<u64>, host: Option<u64>) -> Vec<Ceiling> {
+    let of = |bytes, kind| Ceiling { bytes, kind };
+    let cgroup = now.cgroup.filter(|ceiling| sane(ceiling.bytes));
+    // A death at a level replaces the prediction of one.
+    let v8 = now.v8.filter(|bytes| sane(*bytes) && learned.is_none());
+    let host = host.filter(|bytes| sane(*bytes) && learned.is_none());
+    let host = host.filter(|bytes| cgroup.is_none_or(|cgroup| *bytes < cgroup.bytes));
+    [
+        cgroup,
+        v8.map(|bytes| of(bytes, CeilingKind::V8Heap)),
+        learned.map(|bytes| of(bytes, CeilingKind::Learned)),
+        host.map(|bytes| of(bytes, CeilingKind::Host)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 /// V8's limit and the container's contradict each other: above it the kernel kills first and no heap is ever collected
 /// hard; far below it memory is paid for and never used.
 pub fn misfit(heap_limit: u64, cgroup_limit: u64) -> Option<Misfit> {

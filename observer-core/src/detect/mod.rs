@@ -10,6 +10,7 @@
 //! - [`record`]: ended runs, and which of them rose alike;
 //! - [`forecast`]: time to the ceiling with an interval;
 //! - [`ceiling`]: V8's limit, what an earlier death taught, and limits that contradict each other;
+//! - [`pace`]: the slope and its standard error of any run, for replicas to be pooled;
 //! - [`attribution`]: where it grew;
 //! - [`replay`]: histories of many series, row by row.
 
@@ -33,6 +34,7 @@ pub mod forecast;
 pub mod gates;
 mod heir;
 mod judge;
+pub mod pace;
 pub mod record;
 mod relent;
 pub mod replay;
@@ -47,6 +49,7 @@ pub mod window;
 
 pub use attribution::Attribution;
 pub use config::DetectConfig;
+pub use pace::Pace;
 pub use slot::{Counts, SlotDetector};
 
 /// What is said of a slot.

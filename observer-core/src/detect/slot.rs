@@ -249,6 +249,13 @@ impl SlotDetector {
         ceiling::effective(&now, learned, self.config.host_memory)
     }
 
+    /// Every ceiling of the current run, one of each kind; [`SlotDetector::ceiling`] is the lowest.
+    pub fn ceilings(&self) -> Vec<Ceiling> {
+        let now = self.run.as_ref().map_or_else(Ceilings::default, Run::ceilings);
+        let learned = ceiling::learned(&self.records, self.generation, &now);
+        ceiling::in_force(&now, learned, self.config.host_memory)
+    }
+
     /// A run begins. An unfinished one ends for a reason nobody saw.
     ///
     /// `number` counts the slot's runs; `version` is what is running, where known: a run of another version is judged

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use crate::{
-    detect::State,
+    detect::{Pace, State},
     exit::Cause,
     finding::{Ceiling, Finding, RunSummary},
     heap::Diagnosis,
@@ -80,6 +80,12 @@ pub struct SlotView {
     pub slope_bytes_per_hour: Option<f64>,
     /// Standard error of that slope.
     pub slope_standard_error: Option<f64>,
+    /// Slope, standard error and floor of the run in progress, whether or not growth holds.
+    #[serde(default)]
+    pub pace: Option<Pace>,
+    /// Every ceiling of the run in progress, one of each kind.
+    #[serde(default)]
+    pub ceilings: Vec<Ceiling>,
     /// Seconds to the ceiling, while growth holds.
     pub time_to_ceiling_s: Option<f64>,
     /// Runs begun.
@@ -202,6 +208,8 @@ impl Engine {
             state: state.detector.state(),
             slope_bytes_per_hour: state.detector.slope().map(|(slope, _)| slope),
             slope_standard_error: state.detector.slope().map(|(_, error)| error),
+            pace: state.detector.pace(),
+            ceilings: state.detector.ceilings(),
             // Growth away from every ceiling has none.
             time_to_ceiling_s: state.detector.time_to_ceiling_s().filter(|s| *s < NEVER),
             runs: state.runs,

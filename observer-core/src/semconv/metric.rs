@@ -11,19 +11,31 @@ names! {
     CONTAINER_MEMORY_AVAILABLE = "container.memory.available";
     /// Anonymous, swapped, shared and unreclaimable memory, By: what detection follows. No convention.
     MEMORY_LEVEL = "observer.memory.level";
-    /// The ceiling at which the run would die, By. No convention.
+    /// The memory's floor, after garbage collection, By. No convention.
+    MEMORY_FLOOR = "observer.memory.floor";
+    /// A ceiling of the run, By: one point of each kind in force, of which the lowest ends it. No convention.
     MEMORY_CEILING = "observer.memory.ceiling";
-    /// Slope of the memory's floor while growth holds, By/h. No convention.
+    /// Slope of the floor over up to four days, beside the load, By/h: whether or not growth holds, once there are 24 points. No convention.
     MEMORY_SLOPE = "observer.memory.slope";
-    /// Standard error of that slope, By/h: replicas' slopes can be pooled by it. No convention.
+    /// Standard error of that slope, By/h: replicas are pooled by it. No convention.
     MEMORY_SLOPE_STANDARD_ERROR = "observer.memory.slope.standard_error";
+    /// Slope of the last third of that history, By/h: far below the whole's where growth levels off. No convention.
+    MEMORY_SLOPE_LATE = "observer.memory.slope.late";
+    /// History that the slope stands on, s. No convention.
+    MEMORY_SLOPE_SPAN = "observer.memory.slope.span";
     /// Net growth of a traced run by place, By. No convention.
     MEMORY_GROWTH = "observer.memory.growth";
     /// Time until the ceiling while growth holds, s. No convention.
     MEMORY_TIME_TO_CEILING = "observer.memory.time_to_ceiling";
     /// What is said of the slot: 0 quiet, 1 suspected, 2 likely, 3 confirmed, 4 retracted, 5 resolved. No convention.
     LEAK_STATE = "observer.leak.state";
-    /// Ended runs by cause; survives the replacement of containers. No convention.
+    /// Age of the run in progress, s (development).
+    CONTAINER_UPTIME = "container.uptime";
+    /// Age of the run in progress where it is a process without a container, s (development).
+    PROCESS_UPTIME = "process.uptime";
+    /// When the version was first seen on this host, s since 1970. No convention.
+    VERSION_FIRST_SEEN = "observer.version.first_seen";
+    /// Ended runs by cause and version; survives the replacement of containers. No convention.
     CONTAINER_EXITS = "observer.container.exits";
     /// Processes killed for memory; survives the replacement of containers. No convention.
     OOM_KILLS = "observer.oom_kills";
@@ -78,9 +90,12 @@ names! {
     AGENT_HOOK = "observer.agent.hook";
 }
 
-/// Attributes of metrics; `observer.exit.cause` and `observer.memory.ceiling.kind` are those of events.
+/// Attributes of metrics; `observer.exit.cause` and `observer.memory.ceiling.kind` are those of events, `service.version` is
+/// the Resource's, or what else tells versions apart (the image's digest, the pod template's hash).
 pub mod attribute {
     names! {
+        /// What is deployed, of which the run is one: `namespace/kind/name/container`, as far as there are such. No convention.
+        WORKLOAD = "observer.workload";
         /// Stage at which records were lost. No convention.
         STAGE = "observer.agent.stage";
         /// Kind of what was lost or put out. No convention.

@@ -1,22 +1,24 @@
 //! Metrics: read a snapshot of the agent, produce points that OTLP and Prometheus carry alike.
 
-use observer_common::growth::Place;
 use observer_core::{
-    detect::State,
-    engine::view::{SlotView, WorkloadView},
-    identity::{Resource, Slot},
-    semconv::{self, metric, metric::attribute},
-    telemetry::ceiling_kind,
-    time::SECOND,
+    engine::view::{ReleaseView, WorkloadView},
+    identity::Resource,
+    semconv,
+    time::{SECOND, WallTime},
 };
 
 use crate::agent::Snapshot;
 
+mod counts;
 mod own;
+mod run;
 #[cfg(test)]
 mod tests;
 
 pub use own::{OWN, own};
+
+use counts::counts;
+use run::run;
 
 /// How points of a metric add up: over time, and over the things they are told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +104,10 @@ fn point(metric: Metric, attributes: &[(&'static str, &str)], value: f64) -> Poi
 /// by every scraper.
 const LINGER: u64 = 900 * SECOND;
 
+fn is_recent(release: &ReleaseView, now: WallTime) -> bool {
+    now.0.saturating_sub(release.last_seen.0) < LINGER
+}
+
 /// All points: the agent's under the agent's Resource first, each run in progress under its own, each workload's counts
 /// under the service's. What has ended keeps no series: ten thousand dead containers leave none.
 pub fn groups(snapshot: &Snapshot) -> Vec<Group> {
@@ -117,17 +123,15 @@ pub fn groups(snapshot: &Snapshot) -> Vec<Group> {
 /// Those of the observed.
 pub fn workloads(snapshot: &Snapshot) -> Vec<Group> {
     let mut groups = Vec::new();
-    let recent = |workload: &&WorkloadView| {
-        let seen = workload.releases.iter().map(|release| release.last_seen.0).max();
-        seen.is_some_and(|seen| snapshot.now.0.saturating_sub(seen) < LINGER)
-    };
+    let recent = |workload: &&WorkloadView| workload.releases.iter().any(|release| is_recent(release, snapshot.now));
     for workload in snapshot.workloads.iter().filter(recent) {
         groups.push(Group {
             resource: service(workload, &snapshot.agent.host),
             since: snapshot.counting_since.0,
-            points: counts(workload),
+            points: counts(workload, snapshot.now),
         });
-        groups.extend(workload.slots.iter().filter_map(run));
+        let runs = workload.slots.iter();
+        groups.extend(runs.filter_map(|slot| run(slot, &workload.workload, snapshot.now)));
     }
     groups.retain(|group| !group.points.is_empty());
     groups
@@ -176,97 +180,4 @@ fn service(workload: &WorkloadView, host: &str) -> Resource {
         resource.insert(semconv::SERVICE_NAMESPACE.to_owned(), namespace.clone());
     }
     resource
-}
-
-fn counts(workload: &WorkloadView) -> Vec<Point> {
-    let mut ends = std::collections::BTreeMap::new();
-    for (cause, count) in workload.releases.iter().flat_map(|release| &release.ends) {
-        *ends.entry(*cause).or_insert(0) += count;
-    }
-    let runs: u64 = workload.releases.iter().map(|release| release.runs).sum();
-    let mut points = vec![
-        point(counter(metric::RUNS, "{run}"), &[], runs as f64),
-        point(counter(metric::RESTARTS, "{restart}"), &[], workload.restarts as f64),
-        point(counter(metric::OOM_KILLS, "{process}"), &[], workload.oom_kills as f64),
-    ];
-    points.extend(ends.into_iter().map(|(cause, count)| {
-        let cause = [(semconv::EXIT_CAUSE, cause.name())];
-        point(counter(metric::CONTAINER_EXITS, "{run}"), &cause, count as f64)
-    }));
-    points
-}
-
-fn run(slot: &SlotView) -> Option<Group> {
-    let run = slot.current.as_ref()?;
-    let mut points = Vec::new();
-    let mut add = |metric: Metric, attributes: &[(&'static str, &str)], value: Option<f64>| {
-        points.extend(value.map(|value| point(metric, attributes, value)));
-    };
-    let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
-    // Without a cgroup of its own a run has no levels of a container.
-    if let Some(working_set) = run.working_set {
-        let available = run.cgroup_limit.map(|limit| limit.saturating_sub(working_set));
-        add(up_down(metric::CONTAINER_MEMORY_USAGE, "By"), &[], bytes(run.usage));
-        add(
-            up_down(metric::CONTAINER_MEMORY_WORKING_SET, "By"),
-            &[],
-            bytes(Some(working_set)),
-        );
-        add(up_down(metric::CONTAINER_MEMORY_RSS, "By"), &[], bytes(run.anon));
-        add(up_down(metric::CONTAINER_MEMORY_AVAILABLE, "By"), &[], bytes(available));
-    }
-    add(up_down(metric::PROCESS_MEMORY_USAGE, "By"), &[], bytes(run.rss));
-    add(gauge(metric::MEMORY_LEVEL, "By"), &[], bytes(run.level));
-    if let Some(ceiling) = run.ceiling {
-        let kind = [(semconv::CEILING_KIND, ceiling_kind(ceiling.kind))];
-        add(gauge(metric::MEMORY_CEILING, "By"), &kind, bytes(Some(ceiling.bytes)));
-    }
-    add(gauge(metric::MEMORY_SLOPE, "By/h"), &[], slot.slope_bytes_per_hour);
-    add(
-        gauge(metric::MEMORY_SLOPE_STANDARD_ERROR, "By/h"),
-        &[],
-        slot.slope_standard_error,
-    );
-    for (place, net) in Place::ALL.into_iter().zip(run.growth.iter().flatten()) {
-        let told = [(attribute::WHERE, place_name(place))];
-        add(gauge(metric::MEMORY_GROWTH, "By"), &told, Some(*net as f64));
-    }
-    if matches!(slot.slot, Slot::Pod { .. }) {
-        add(up_down(metric::K8S_MEMORY_LIMIT, "By"), &[], bytes(run.cgroup_limit));
-        let restarts = run.restart_count.map(f64::from);
-        add(up_down(metric::K8S_RESTART_COUNT, "{restart}"), &[], restarts);
-    }
-    add(gauge(metric::MEMORY_TIME_TO_CEILING, "s"), &[], slot.time_to_ceiling_s);
-    add(gauge(metric::LEAK_STATE, ""), &[], Some(state_number(slot.state)));
-    let mut resource = run.resource.clone();
-    // Two containers of one service would otherwise be one series with two values.
-    resource
-        .entry(semconv::SERVICE_INSTANCE_ID.to_owned())
-        .or_insert_with(|| format!("{}#{}", slot.slot, slot.instance));
-    Some(Group {
-        resource,
-        since: run.started.0,
-        points,
-    })
-}
-
-const fn place_name(place: Place) -> &'static str {
-    match place {
-        Place::V8Heap => "v8_heap",
-        Place::Malloc => "malloc",
-        Place::LargeBuffer => "large_buffer",
-        Place::File => "file",
-        Place::Other => "other",
-    }
-}
-
-fn state_number(state: State) -> f64 {
-    match state {
-        State::Quiet => 0.0,
-        State::Suspected => 1.0,
-        State::Likely => 2.0,
-        State::Confirmed => 3.0,
-        State::Retracted => 4.0,
-        State::Resolved => 5.0,
-    }
 }

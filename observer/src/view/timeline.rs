@@ -220,6 +220,8 @@ mod tests {
             state: State::Quiet,
             slope_bytes_per_hour: None,
             slope_standard_error: None,
+            pace: None,
+            ceilings: Vec::new(),
             time_to_ceiling_s: None,
             runs: 2,
             current: None,

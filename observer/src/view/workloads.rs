@@ -234,6 +234,8 @@ mod tests {
             state,
             slope_bytes_per_hour: None,
             slope_standard_error: None,
+            pace: None,
+            ceilings: Vec::new(),
             time_to_ceiling_s: None,
             runs: 3,
             current: Some(run),

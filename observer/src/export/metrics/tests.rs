@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use observer_common::growth::PLACES;
 use observer_core::{
     Engine, Input, What,
     input::{Begin, Settings},
     kernel::{ExitStatus, KernelEvent},
     process::{HeapFlags, NodeEvidence, ProcessFacts, ProcessKey, Runtime},
+    sample::{CgroupLevel, Growth, Limit, Sample},
     telemetry,
     time::{Anchor, BootTime, USER_HZ, WallTime},
 };
@@ -59,15 +61,8 @@ fn series(engine: &Engine) -> BTreeSet<String> {
         .collect()
 }
 
-/// An engine in which one container is born each second, lives for [`ALIVE`] seconds and ends; 10,000 in all.
-fn born_and_dead(cgroup: impl Fn(u64) -> String, mut look: impl FnMut(&Engine)) -> Engine {
+fn begun() -> Engine {
     let mut engine = Engine::new();
-    let step = |engine: &mut Engine, second: u64, what: What| {
-        engine.step(&Input {
-            at: BootTime(second * SECOND),
-            what,
-        });
-    };
     let begin = Begin {
         format: 1,
         agent: String::new(),
@@ -80,17 +75,57 @@ fn born_and_dead(cgroup: impl Fn(u64) -> String, mut look: impl FnMut(&Engine)) 
         settings: Settings::default(),
     };
     step(&mut engine, 0, What::Begin(Box::new(begin)));
+    engine
+}
+
+fn step(engine: &mut Engine, second: u64, what: What) {
+    engine.step(&Input {
+        at: BootTime(second * SECOND),
+        what,
+    });
+}
+
+fn exit(nth: u64) -> What {
+    What::Kernel(KernelEvent::Exit {
+        process: facts(nth, String::new()).key,
+        status: Some(ExitStatus::Code(1)),
+        comm: "node".into(),
+        peak_rss: None,
+        max_rss: None,
+    })
+}
+
+/// A level of the `nth` process, within a limit.
+fn level(nth: u64, anon: u64) -> What {
+    What::Sample(Box::new(Sample {
+        process: facts(nth, String::new()).key,
+        rss: Some(anon),
+        rss_anon: Some(anon),
+        cgroup: Some(CgroupLevel {
+            usage: anon,
+            anon,
+            limit: Some(Limit {
+                bytes: 1 << 30,
+                cgroup: "/kubepods".into(),
+            }),
+            ..CgroupLevel::default()
+        }),
+        growth: Some(vec![Growth::default(); PLACES]),
+    }))
+}
+
+/// A container's cgroup in one pod, under an id of its own.
+fn in_pod(nth: u64) -> String {
+    format!("/kubepods/burstable/pod0b9a3c1e-1111-2222-3333-444455556666/{nth:064x}")
+}
+
+/// An engine in which one container is born each second, lives for [`ALIVE`] seconds and ends; 10,000 in all.
+fn born_and_dead(cgroup: impl Fn(u64) -> String, mut look: impl FnMut(&Engine)) -> Engine {
+    let mut engine = begun();
     for nth in 1..10_000 {
         step(&mut engine, nth, What::Process(Box::new(facts(nth, cgroup(nth)))));
         if let Some(old) = nth.checked_sub(ALIVE) {
-            let exit = KernelEvent::Exit {
-                process: facts(old, String::new()).key,
-                status: Some(ExitStatus::Code(0)),
-                comm: "node".into(),
-                peak_rss: None,
-                max_rss: None,
-            };
-            step(&mut engine, nth, What::Kernel(exit));
+            step(&mut engine, nth, exit(old));
         }
         step(&mut engine, nth, What::Tick);
         if nth % 1_000 == 0 {
@@ -121,7 +156,7 @@ fn ten_thousand_containers_leave_no_series() {
         |engine| most = most.max(series(engine).len()),
     );
     let a_run = 8 + 1;
-    let counts = 4 + 1;
+    let counts = 5 + 1;
     let bound = ALIVE as usize * (a_run + counts) + (LINGER / SECOND) as usize * counts;
     assert!(most <= bound, "{most} series, {bound} expected at most");
     engine.step(&Input {
@@ -132,13 +167,69 @@ fn ten_thousand_containers_leave_no_series() {
     assert!(left <= ALIVE as usize * (a_run + counts), "{left} series of the living");
 }
 
+/// A container that lives for hours has all that a run has: this many series, which docs/fleet.md counts with.
+#[test]
+fn a_container_has_at_most_this_many_series() {
+    let mut engine = begun();
+    step(&mut engine, 1, What::Process(Box::new(facts(1, in_pod(1)))));
+    for minute in 1..120 {
+        step(&mut engine, 60 * minute, level(1, (100 << 20) + minute * 4_096));
+    }
+    let all = series(&engine);
+    let pooled = all
+        .iter()
+        .filter(|series| series.contains("observer_workload=") && series.contains("instance=\"pod "));
+    let of_run = pooled.count();
+    // Level, floor, two ceilings, slope, its error, late, its span, five places, state, uptime. The time to the ceiling
+    // and a learned ceiling come and go.
+    assert_eq!(of_run, 15, "{all:#?}");
+    // Five levels by convention and the limit; the workload's four totals; the target of each.
+    assert_eq!(all.len(), of_run + 6 + 4 + 2, "{all:#?}");
+}
+
+/// A service that restarts every minute, in a container with an id of its own each time: the same series a day later.
+#[test]
+fn a_restart_makes_no_new_series() {
+    let mut engine = begun();
+    let mut ever = BTreeSet::new();
+    let mut after_an_hour = 0;
+    for minute in 1..1_440 {
+        let start = 60 * minute;
+        step(
+            &mut engine,
+            start,
+            What::Process(Box::new(facts(start, in_pod(minute)))),
+        );
+        for second in (1..50).step_by(10) {
+            step(&mut engine, start + second, level(start, (100 + second) << 20));
+        }
+        ever.extend(series(&engine));
+        step(&mut engine, start + 50, exit(start));
+        step(&mut engine, start + 55, What::Tick);
+        ever.extend(series(&engine));
+        if minute == 60 {
+            after_an_hour = ever.len();
+        }
+    }
+    assert!(after_an_hour > 20, "{ever:#?}");
+    assert_eq!(ever.len(), after_an_hour, "{ever:#?}");
+}
+
 #[test]
 fn every_name_that_goes_out_is_in_the_reference_and_the_sdk_knows_the_agents_own() {
     let (names, attributes) = telemetry::metrics_reference();
     let known: BTreeSet<&str> = names.iter().map(|(name, _)| *name).collect();
     let mut keys: BTreeSet<&str> = attributes.iter().map(|(name, _)| *name).collect();
-    keys.extend([semconv::EXIT_CAUSE, semconv::CEILING_KIND]);
-    let engine = born_and_dead(|nth| format!("/demo/{}", nth % 7), |_| {});
+    keys.extend([semconv::EXIT_CAUSE, semconv::CEILING_KIND, semconv::SERVICE_VERSION]);
+    let mut engine = born_and_dead(|nth| format!("/demo/{}", nth % 7), |_| {});
+    step(&mut engine, 10_000, What::Process(Box::new(facts(10_000, in_pod(1)))));
+    for minute in 1..60 {
+        step(
+            &mut engine,
+            10_000 + 60 * minute,
+            level(10_000, (100 << 20) + minute * 4_096),
+        );
+    }
     let mut shown = snapshot(&engine);
     shown.agent.hooks = vec![("exec".into(), "tp_btf".into())];
     shown.agent.evicted = vec![("slots".into(), 1)];
