@@ -3,36 +3,18 @@
 //! [`Metadata`] comes from the executable's symbols, [`Reader::open`] proves the layout against the memory, and a
 //! [`Reading`] counts what is there. Contents are never read out: only names from code, counts and bytes.
 
-mod c_heap;
-mod growth;
-mod histogram;
+mod graph;
 mod layout;
-mod lines;
-mod live;
-mod maps;
 mod memory;
-mod metadata;
 mod names;
-mod owners;
-mod pages;
-mod peek;
-mod reader;
-mod reading;
-mod refusal;
-mod retainers;
-mod sample;
-mod scope_info;
-mod scopes;
-mod sizes;
+mod report;
 mod walk;
-mod wording;
-mod young;
 
-pub use growth::{Grown, Growth, MOMENTS};
-pub use histogram::Tally;
-pub use memory::{Image, Memory, MemoryError, Region};
-pub use metadata::{Metadata, MetadataError};
-pub use reader::Reader;
-pub use reading::{Collection, Kind, Origin, Reading, Row, Summary};
-pub use refusal::Refusal;
-pub use retainers::{Holders, Path};
+pub use graph::retainers::{Holders, Path};
+pub use layout::metadata::{Metadata, MetadataError};
+pub use layout::refusal::Refusal;
+pub use memory::source::{Image, Memory, MemoryError, Region};
+pub use report::growth::{Grown, Growth, MOMENTS};
+pub use report::reader::Reader;
+pub use report::reading::{Collection, Kind, Origin, Reading, Row, Summary};
+pub use walk::counts::Tally;

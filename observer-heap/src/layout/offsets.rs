@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::metadata::Metadata;
-use crate::refusal::Refusal;
+use crate::layout::metadata::Metadata;
+use crate::layout::refusal::Refusal;
 
 /// The largest offset any field the reader uses can have.
 const LARGEST_OFFSET: u32 = 256;
@@ -139,7 +139,7 @@ impl Layout {
             .instance_types()
             .map(|(value, class)| (value, class.to_owned()))
             .collect();
-        let holders = crate::owners::holders(&type_names);
+        let holders = crate::graph::owners::holders(&type_names);
         let weak_types = ["WeakCell", "JSWeakRef"]
             .iter()
             .filter_map(|class| metadata.instance_type(class))

@@ -1,17 +1,17 @@
 //! Opens the heaps of a process: layout from metadata, pages from headers, sizes from calibration. Everything that can
 //! be checked is checked here; what comes out can be walked.
 
-use crate::layout::Layout;
-use crate::live::Live;
-use crate::maps::Maps;
-use crate::memory::Memory;
-use crate::metadata::Metadata;
-use crate::pages::{Page, Pages, Space};
-use crate::peek::{Peek, strong};
-use crate::refusal::Refusal;
-use crate::scopes::Scopes;
-use crate::sizes::Sizes;
-use crate::walk::{Object, Visit, Walker};
+use crate::graph::live::Live;
+use crate::layout::maps::Maps;
+use crate::layout::metadata::Metadata;
+use crate::layout::offsets::Layout;
+use crate::layout::refusal::Refusal;
+use crate::layout::sizes::Sizes;
+use crate::memory::pages::{Page, Pages, Space};
+use crate::memory::peek::{Peek, strong};
+use crate::memory::source::Memory;
+use crate::names::scopes::Scopes;
+use crate::walk::walker::{Object, Visit, Walker};
 
 /// Pages walked to learn sizes: 32 MiB, spread evenly.
 const CALIBRATION_PAGES: usize = 128;

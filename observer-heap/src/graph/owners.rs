@@ -1,12 +1,12 @@
 //! Gives the edges of a path their names: properties from descriptors and dictionaries, variables from scopes, elements
 //! of collections. Backing stores (property arrays, elements, tables) are merged into the object they belong to.
 
-use crate::maps::{MapInfo, Maps};
-use crate::peek::{smi, strong};
-use crate::reader::Reader;
-use crate::reading::Kind;
-use crate::refusal::Refusal;
-use crate::retainers::Edge;
+use crate::graph::retainers::Edge;
+use crate::layout::maps::{MapInfo, Maps};
+use crate::layout::refusal::Refusal;
+use crate::memory::peek::{smi, strong};
+use crate::report::reader::Reader;
+use crate::report::reading::Kind;
 
 /// Dictionaries with more entries are used as collections: their keys may be data and are not read out.
 const LARGEST_NAMED_DICTIONARY: i32 = 64;

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::histogram::Tally;
-use crate::reading::{ANONYMOUS, Kind, Origin, Reading, Row};
-use crate::retainers::Holders;
+use crate::graph::retainers::Holders;
+use crate::report::reading::{ANONYMOUS, Kind, Origin, Reading, Row};
+use crate::walk::counts::Tally;
 
 /// A row is worth naming from this share of all growth on, in bytes, percent.
 const SIGNIFICANT_BYTES: u64 = 2;
@@ -208,7 +208,7 @@ impl Growth {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::retainers::Path;
+    use crate::graph::retainers::Path;
 
     fn over(readings: &[Reading]) -> Growth {
         Growth::over(&readings.iter().collect::<Vec<_>>())

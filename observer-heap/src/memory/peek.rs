@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use crate::memory::{Memory, MemoryError};
+use crate::memory::source::{Memory, MemoryError};
 
 const BLOCK: u64 = 4096;
 const BLOCKS: usize = 64;

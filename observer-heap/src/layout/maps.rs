@@ -5,10 +5,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::layout::Layout;
-use crate::pages::{Pages, Space};
-use crate::peek::{Peek, strong};
-use crate::refusal::Refusal;
+use crate::layout::offsets::Layout;
+use crate::layout::refusal::Refusal;
+use crate::memory::pages::{Pages, Space};
+use crate::memory::peek::{Peek, strong};
 
 /// More maps than this are not kept (a hostile heap; real ones have some ten thousand): 24 bytes each.
 const MOST_MAPS: usize = 1 << 18;

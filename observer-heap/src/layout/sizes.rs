@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::layout::Layout;
+use crate::layout::offsets::Layout;
 
 /// Objects of a type that must have been seen before a rule is believed.
 const ENOUGH: u32 = 3;

@@ -4,14 +4,14 @@
 //! Roots that are not in the heap (the stack, handles) are not followed: what only they hold is about to be dropped or
 //! promoted, and counted then.
 
-use crate::live::Live;
-use crate::maps::{ByAddress, Maps};
-use crate::pages::{PAGE, Page, Space};
-use crate::peek::{STRONG, TAG_MASK};
-use crate::reader::Reader;
-use crate::refusal::Refusal;
-use crate::sizes::Sizes;
-use crate::walk::{Choose, Coverage, Object, Visit, Walker};
+use crate::graph::live::Live;
+use crate::layout::maps::{ByAddress, Maps};
+use crate::layout::refusal::Refusal;
+use crate::layout::sizes::Sizes;
+use crate::memory::pages::{PAGE, Page, Space};
+use crate::memory::peek::{STRONG, TAG_MASK};
+use crate::report::reader::Reader;
+use crate::walk::walker::{Choose, Coverage, Object, Visit, Walker};
 
 /// Slots of the filter that tells most pointers apart from young ones by one load.
 const FILTER: usize = 1 << 12;

@@ -5,9 +5,9 @@
 //! them, then, each only if present: name and slot of the function's own variable, an inferred name, start and end (as
 //! long as they do not stand before the names), the outer ScopeInfo.
 
-use crate::maps::Maps;
-use crate::peek::{smi, strong};
-use crate::refusal::Refusal;
+use crate::layout::maps::Maps;
+use crate::layout::refusal::Refusal;
+use crate::memory::peek::{smi, strong};
 
 /// From so many locals on a hash table stands instead of their names (`kScopeInfoMaxInlinedLocalNamesSize`).
 const MOST_INLINED: u64 = 75;

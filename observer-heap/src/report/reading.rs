@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::histogram::{Isolate, Tally};
-use crate::maps::{MapId, MapInfo};
-use crate::names::Function;
-use crate::reader::Reader;
-use crate::refusal::Refusal;
+use crate::layout::maps::{MapId, MapInfo};
+use crate::layout::refusal::Refusal;
+use crate::names::functions::Function;
+use crate::report::reader::Reader;
+use crate::walk::counts::{Isolate, Tally};
 
 /// What a function without a name is called.
 pub(crate) const ANONYMOUS: &str = "(anonymous)";

@@ -3,13 +3,13 @@
 
 use std::collections::BinaryHeap;
 
-use crate::live::{self, Live};
-use crate::maps::{ByAddress, MapId, Maps};
-use crate::pages::{Page, Pages, Space};
-use crate::peek::{smi, strong};
-use crate::reader::{Reader, Tables};
-use crate::refusal::Refusal;
-use crate::walk::{Coverage, Object, Visit};
+use crate::graph::live::{self, Live};
+use crate::layout::maps::{ByAddress, MapId, Maps};
+use crate::layout::refusal::Refusal;
+use crate::memory::pages::{Page, Pages, Space};
+use crate::memory::peek::{smi, strong};
+use crate::report::reader::{Reader, Tables};
+use crate::walk::walker::{Coverage, Object, Visit};
 
 /// Functions counted apart; the closures of further ones are counted together.
 const MOST_FUNCTIONS: usize = 1 << 18;

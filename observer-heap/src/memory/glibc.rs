@@ -8,9 +8,9 @@
 //! key that stands in their second word (`struct tcache_entry`). Whatever does not follow these rules to its end is not
 //! taken for such a heap, and all of it may hold roots.
 
-use crate::memory::Region;
-use crate::peek::Peek;
-use crate::refusal::Refusal;
+use crate::layout::refusal::Refusal;
+use crate::memory::peek::Peek;
+use crate::memory::source::Region;
 
 /// Chunks followed; a heap of some GB has fewer.
 const MOST_CHUNKS: usize = 1 << 22;
@@ -134,7 +134,7 @@ fn cache_key(peek: &Peek<'_>, region: Region) -> Result<Option<u64>, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Image;
+    use crate::memory::source::Image;
 
     const BASE: u64 = 0x1000;
     const KEY: u64 = 0xd0db_1116_05c4_6a06;

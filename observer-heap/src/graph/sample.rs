@@ -1,13 +1,13 @@
 //! Walks the heap, produces addresses of some objects of each row, spread evenly over its bytes, so that one large array
 //! weighs as much as the many small ones beside it.
 
-use crate::live::Live;
-use crate::maps::{ByAddress, Maps};
-use crate::peek::strong;
-use crate::reader::Reader;
-use crate::reading::Row;
-use crate::refusal::Refusal;
-use crate::walk::{Object, Visit};
+use crate::graph::live::Live;
+use crate::layout::maps::{ByAddress, Maps};
+use crate::layout::refusal::Refusal;
+use crate::memory::peek::strong;
+use crate::report::reader::Reader;
+use crate::report::reading::Row;
+use crate::walk::walker::{Object, Visit};
 
 /// Young objects move while their owners are searched: with so many old ones none is taken.
 const ENOUGH_OLD: usize = 8;

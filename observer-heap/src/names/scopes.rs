@@ -2,11 +2,11 @@
 
 use std::cell::RefCell;
 
-use crate::maps::ByAddress;
-use crate::names::Function;
-use crate::peek::strong;
-use crate::reader::Reader;
-use crate::refusal::Refusal;
+use crate::layout::maps::ByAddress;
+use crate::layout::refusal::Refusal;
+use crate::memory::peek::strong;
+use crate::names::functions::Function;
+use crate::report::reader::Reader;
 
 /// Scopes around a function that are followed.
 const DEEPEST: usize = 64;

@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-use crate::memory::MemoryError;
-use crate::metadata::MetadataError;
+use crate::layout::metadata::MetadataError;
+use crate::memory::source::MemoryError;
 
 /// A heap was not read, or not to the end.
 #[derive(Debug, Error)]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::maps::Maps;
-use crate::peek::strong;
-use crate::reader::Reader;
-use crate::reading::Row;
-use crate::refusal::Refusal;
+use crate::layout::maps::Maps;
+use crate::layout::refusal::Refusal;
+use crate::memory::peek::strong;
+use crate::report::reader::Reader;
+use crate::report::reading::Row;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 16;

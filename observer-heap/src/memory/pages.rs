@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::memory::Region;
-use crate::peek::Peek;
-use crate::refusal::Refusal;
+use crate::layout::refusal::Refusal;
+use crate::memory::peek::Peek;
+use crate::memory::source::Region;
 
 /// Alignment of V8's pages, bytes (`kPageSizeBits` = 18 on 64-bit).
 pub(crate) const PAGE: u64 = 1 << 18;

@@ -1,10 +1,10 @@
 //! Reads pages object by object, tells a visitor about each, and accounts for every byte: explained as an object, blank,
 //! or not understood. Steps over an object's body, so that a map pointer inside of it is not taken for an object.
 
-use crate::maps::{MapId, MapInfo, Maps};
-use crate::pages::{PAGE, Page};
-use crate::refusal::Refusal;
-use crate::sizes::Sizes;
+use crate::layout::maps::{MapId, MapInfo, Maps};
+use crate::layout::refusal::Refusal;
+use crate::layout::sizes::Sizes;
+use crate::memory::pages::{PAGE, Page};
 
 /// One object, as far as it was read.
 pub(crate) struct Object<'b> {

@@ -1,9 +1,9 @@
 //! Follows pointers to names: of strings, functions, scripts, constructors, properties. Only names from code come out of
 //! here; a name is cut at 80 characters, and one that is no identifier is not shown as a property's.
 
-use crate::maps::{MapInfo, Maps};
-use crate::peek::{TAG_MASK, smi, strong};
-use crate::refusal::Refusal;
+use crate::layout::maps::{MapInfo, Maps};
+use crate::layout::refusal::Refusal;
+use crate::memory::peek::{TAG_MASK, smi, strong};
 
 /// The longest name shown, characters.
 const LONGEST: usize = 160;

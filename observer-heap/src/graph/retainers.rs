@@ -6,14 +6,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::maps::{ByAddress, MapInfo, Maps};
-use crate::pages::Pages;
-use crate::peek::{STRONG, TAG_MASK};
-use crate::reader::{Reader, Tables};
-use crate::reading::{Collection, Row};
-use crate::refusal::Refusal;
-use crate::sample::Sample;
-use crate::walk::{Object, Visit};
+use crate::graph::sample::Sample;
+use crate::layout::maps::{ByAddress, MapInfo, Maps};
+use crate::layout::refusal::Refusal;
+use crate::memory::pages::Pages;
+use crate::memory::peek::{STRONG, TAG_MASK};
+use crate::report::reader::{Reader, Tables};
+use crate::report::reading::{Collection, Row};
+use crate::walk::walker::{Object, Visit};
 
 /// Levels searched; a path through property arrays and tables takes two for each property.
 const MOST_LEVELS: usize = 24;

@@ -1,0 +1,6 @@
+//! What a person is told: readings, what grew, in words.
+
+pub(crate) mod growth;
+pub(crate) mod reader;
+pub(crate) mod reading;
+pub(crate) mod wording;

@@ -1,0 +1,5 @@
+//! Objects one after another, old and young, and how many there are of each map.
+
+pub(crate) mod counts;
+pub(crate) mod walker;
+pub(crate) mod young;
