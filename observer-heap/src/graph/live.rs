@@ -7,13 +7,14 @@
 //! points at an object. A stale one keeps something dead; none that matters is missed. What is reached is therefore
 //! still an upper bound, but a close one.
 
-use crate::layout::maps::{ByAddress, Maps};
+use crate::layout::maps::Maps;
 use crate::layout::refusal::Refusal;
+use crate::layout::tables::Tables;
+use crate::memory::by_address::ByAddress;
 use crate::memory::glibc::CHeaps;
 use crate::memory::pages::{PAGE, Page, Pages, Space};
 use crate::memory::peek::{Peek, STRONG, TAG_MASK};
 use crate::memory::source::Region;
-use crate::report::reader::Tables;
 use crate::walk::walker::{Choose, Object, Visit, Walker};
 
 /// Slots of the filter that tells most pointers apart from those into the heap by one load.

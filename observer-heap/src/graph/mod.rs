@@ -1,5 +1,6 @@
 //! What holds what: marks, samples, searches upwards.
 
+pub(crate) mod held;
 pub(crate) mod live;
 pub(crate) mod owners;
 pub(crate) mod retainers;

@@ -1,12 +1,11 @@
 //! Gives the edges of a path their names: properties from descriptors and dictionaries, variables from scopes, elements
 //! of collections. Backing stores (property arrays, elements, tables) are merged into the object they belong to.
 
-use crate::graph::retainers::Edge;
-use crate::layout::maps::{MapInfo, Maps};
+use crate::layout::maps::MapInfo;
 use crate::layout::refusal::Refusal;
 use crate::memory::peek::{smi, strong};
-use crate::report::reader::Reader;
-use crate::report::reading::Kind;
+use crate::names::kind::Kind;
+use crate::walk::heap::Heap;
 
 /// Dictionaries with more entries are used as collections: their keys may be data and are not read out.
 const LARGEST_NAMED_DICTIONARY: i32 = 64;
@@ -14,30 +13,6 @@ const LARGEST_NAMED_DICTIONARY: i32 = 64;
 const SMALLEST_NATIVE_CONTEXT: i32 = 150;
 /// Steps that name nothing.
 const BUILT_IN: [&str; 2] = ["(built-in function)", "scope of (anonymous)()"];
-/// V8's own types that hold nothing of the program's.
-const HOLDS_NOTHING: [&str; 20] = [
-    "Map",
-    "DescriptorArray",
-    "StrongDescriptorArray",
-    "FeedbackVector",
-    "FeedbackCell",
-    "AllocationSite",
-    "AllocationMemento",
-    "SharedFunctionInfo",
-    "Script",
-    "ScopeInfo",
-    "BytecodeArray",
-    "Code",
-    "InstructionStream",
-    "WeakCell",
-    "JSWeakRef",
-    "WeakFixedArray",
-    "WeakArrayList",
-    "PrototypeInfo",
-    "UncompiledDataWithPreparseData",
-    "ClosureFeedbackCellArray",
-];
-
 /// What is pending from the step below: a slot of a backing store whose meaning its owner knows.
 enum Pending {
     None,
@@ -49,72 +24,54 @@ enum Pending {
     Element(&'static str),
 }
 
-impl Maps<'_> {
-    /// Whether objects of this type can be what holds another.
-    pub(crate) fn holds(&self, instance_type: u16) -> bool {
-        self.layout
-            .holders
-            .get(usize::from(instance_type))
-            .copied()
-            .unwrap_or(true)
-    }
-
-    /// Whether what objects of this type point at is not kept by that.
-    pub(crate) fn is_weak(&self, instance_type: u16) -> bool {
-        self.layout.weak_types.contains(&instance_type)
-    }
-
-    /// The context around a context.
-    fn previous(&self, context: u64) -> Result<Option<u64>, Refusal> {
-        let Some(previous) = strong(self.peek.word(context + u64::from(self.layout.array_data) + 8)?) else {
-            return Ok(None);
-        };
-        Ok(self
-            .of(previous)?
-            .filter(|map| self.layout.types.is_context(map.instance_type))
-            .map(|_| previous))
-    }
+/// A pointer from an owner.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Edge {
+    pub(crate) owner: u64,
+    /// Byte offset of the slot in the owner.
+    pub(crate) offset: u64,
+    /// The owner's map when it was found: later its memory may hold something else.
+    pub(crate) map: MapInfo,
 }
 
-/// For each instance type, whether its objects can hold others; types beyond the end can.
-pub(crate) fn holders(type_names: &std::collections::BTreeMap<u16, String>) -> Vec<bool> {
-    let last = type_names.keys().next_back().copied().unwrap_or(0);
-    (0..=last)
-        .map(|t| {
-            type_names
-                .get(&t)
-                .is_none_or(|name| !HOLDS_NOTHING.contains(&name.as_str()))
-        })
-        .collect()
-}
+/// Names owners of a heap.
+pub(crate) struct Owners<'h, 'm>(pub(crate) &'h Heap<'m>);
 
-impl Reader<'_> {
+impl Owners<'_, '_> {
     /// Whether a path ends here: a module's scope, a global's cell, the global object, a module's record.
     pub(crate) fn is_root(&self, address: u64, map: MapInfo) -> Result<bool, Refusal> {
-        let types = &self.maps.layout.types;
+        let types = &self.0.maps.layout.types;
         if types.is_context(map.instance_type) {
             // A module's scope lies directly in the native context, which lies in nothing. So do the scopes of V8's own
             // functions (of a promise's `resolve`, for one), but these stand in no file.
-            let Some(outer) = self.maps.previous(address)? else {
+            let Some(outer) = self.0.maps.previous(address)? else {
                 // Only the native context is that long.
                 let slots = smi(self
+                    .0
                     .maps
                     .peek
-                    .word(address + u64::from(self.maps.layout.array_data) - 8)?);
+                    .word(address + u64::from(self.0.maps.layout.array_data) - 8)?);
                 return Ok(slots.is_some_and(|slots| slots >= SMALLEST_NATIVE_CONTEXT));
             };
-            if self.maps.previous(outer)?.is_some() {
+            if self.0.maps.previous(outer)?.is_some() {
                 return Ok(false);
             }
-            let scope = strong(self.maps.peek.word(address + u64::from(self.maps.layout.array_data))?);
+            let scope = strong(
+                self.0
+                    .maps
+                    .peek
+                    .word(address + u64::from(self.0.maps.layout.array_data))?,
+            );
             return Ok(match scope {
                 Some(scope) => {
-                    self.maps.scope_locals(scope)?.is_some_and(|n| n > 0) && self.scope_of(scope)?.0.is_some()
+                    self.0.maps.scope_locals(scope)?.is_some_and(|n| n > 0)
+                        && self.0.scopes.describe(&self.0.maps, scope)?.0.is_some()
                 }
                 None => false,
             });
         }
         let name = self
+            .0
             .maps
             .layout
             .type_names
@@ -130,7 +87,7 @@ impl Reader<'_> {
             return Ok(false);
         }
         // A pending timer is held by Node's lists of timers, link by link: the timer itself says it all.
-        let (_, what, function) = self.describe(map)?;
+        let (_, what, function) = self.0.maps.describe(self.0.tables, map)?;
         Ok(
             matches!(what.as_str(), "Timeout" | "Immediate")
                 && function.file.as_deref() == Some("node:internal/timers"),
@@ -161,7 +118,7 @@ impl Reader<'_> {
     }
 
     fn step(&self, edge: &Edge, map: MapInfo, pending: Pending, steps: &mut Vec<String>) -> Result<Pending, Refusal> {
-        let layout = &self.maps.layout;
+        let layout = &self.0.maps.layout;
         let types = &layout.types;
         let t = map.instance_type;
         if Some(t) == types.property_array {
@@ -172,16 +129,16 @@ impl Reader<'_> {
             return Ok(Pending::None);
         }
         if types.is_js_receiver(t) {
-            let (kind, what, _) = self.describe(map)?;
+            let (kind, what, _) = self.0.maps.describe(self.0.tables, map)?;
             steps.push(self.member(edge, map, pending, kind, &what)?);
             return Ok(Pending::None);
         }
-        if Some(t) == self.tables.map || Some(t) == self.tables.set || Some(t) == self.tables.weak {
+        if Some(t) == self.0.tables.map || Some(t) == self.0.tables.set || Some(t) == self.0.tables.weak {
             return Ok(Pending::Element("[]"));
         }
         let name = layout.type_names.get(&t).map_or("", String::as_str);
         if name == "PropertyCell" {
-            let name = self.maps.property(self.maps.peek.word(edge.owner + 8)?)?;
+            let name = self.0.maps.property(self.0.maps.peek.word(edge.owner + 8)?)?;
             steps.push(format!("global {}", name.as_deref().unwrap_or("[…]")));
             return Ok(Pending::None);
         }
@@ -215,12 +172,13 @@ impl Reader<'_> {
 
     /// `name in file`, for a variable of a scope.
     fn variable(&self, edge: &Edge) -> Result<String, Refusal> {
-        let layout = &self.maps.layout;
+        let layout = &self.0.maps.layout;
         let slot = (edge.offset - u64::from(layout.array_data)) / 8;
-        let Some(scope) = strong(self.maps.peek.word(edge.owner + u64::from(layout.array_data))?) else {
+        let Some(scope) = strong(self.0.maps.peek.word(edge.owner + u64::from(layout.array_data))?) else {
             return Ok("(closure scope)".to_owned());
         };
         if self
+            .0
             .maps
             .of(scope)?
             .is_none_or(|map| map.instance_type != layout.types.scope_info)
@@ -231,15 +189,16 @@ impl Reader<'_> {
         // A scope may have one slot more before its variables (for `eval` and sloppy `with`).
         let name = match slot.checked_sub(slots) {
             Some(index) => self
+                .0
                 .maps
                 .scope_local(scope, index)?
-                .map(|name| self.maps.property(name))
+                .map(|name| self.0.maps.property(name))
                 .transpose()?
                 .flatten(),
             None => None,
         };
-        let (file, function) = self.scope_of(scope)?;
-        if name.is_none() && (file.is_none() || self.maps.scope_locals(scope)?.is_none_or(|n| n == 0)) {
+        let (file, function) = self.0.scopes.describe(&self.0.maps, scope)?;
+        if name.is_none() && (file.is_none() || self.0.maps.scope_locals(scope)?.is_none_or(|n| n == 0)) {
             return Ok("(built-in function)".to_owned());
         }
         let mut text = name.unwrap_or_else(|| "(a variable)".to_owned());
@@ -254,12 +213,12 @@ impl Reader<'_> {
 
     /// A member of a JavaScript object, with what its backing store said.
     fn member(&self, edge: &Edge, map: MapInfo, pending: Pending, kind: Kind, what: &str) -> Result<String, Refusal> {
-        let layout = &self.maps.layout;
+        let layout = &self.0.maps.layout;
         let types = &layout.types;
         if types.is_function(map.instance_type) {
-            let shared = strong(self.maps.peek.word(edge.owner + u64::from(layout.function.shared))?);
+            let shared = strong(self.0.maps.peek.word(edge.owner + u64::from(layout.function.shared))?);
             let closure = shared
-                .map(|shared| self.maps.function(shared))
+                .map(|shared| self.0.maps.function(shared))
                 .transpose()?
                 .flatten()
                 .unwrap_or_default();
@@ -282,13 +241,13 @@ impl Reader<'_> {
             return Ok(name);
         }
         let plain = if kind == Kind::Shape { "Object" } else { what };
-        let inobject = self.maps.inobject(map.address)?;
+        let inobject = self.0.maps.inobject(map.address)?;
         let name = match pending {
-            Pending::Property(index) => self.maps.field_name(map.address, inobject.1 + index)?,
+            Pending::Property(index) => self.0.maps.field_name(map.address, inobject.1 + index)?,
             Pending::Entry(name) if edge.offset == u64::from(layout.properties) => name,
             Pending::Entry(_) | Pending::Element(_) => return Ok(format!("{plain}[]")),
             Pending::None if edge.offset / 8 >= inobject.0 => {
-                self.maps.field_name(map.address, edge.offset / 8 - inobject.0)?
+                self.0.maps.field_name(map.address, edge.offset / 8 - inobject.0)?
             }
             Pending::None => return Ok(plain.to_owned()),
         };
@@ -297,17 +256,17 @@ impl Reader<'_> {
 
     /// `suspended load() in file`, for a call of an async function or generator that waits.
     fn suspended(&self, address: u64, map: MapInfo) -> Result<Option<String>, Refusal> {
-        let layout = &self.maps.layout;
+        let layout = &self.0.maps.layout;
         if !layout.types.generators.contains(&map.instance_type) {
             return Ok(None);
         }
-        let Some(function) = strong(self.maps.peek.word(address + u64::from(layout.fields))?) else {
+        let Some(function) = strong(self.0.maps.peek.word(address + u64::from(layout.fields))?) else {
             return Ok(None);
         };
-        let Some(shared) = strong(self.maps.peek.word(function + u64::from(layout.function.shared))?) else {
+        let Some(shared) = strong(self.0.maps.peek.word(function + u64::from(layout.function.shared))?) else {
             return Ok(None);
         };
-        let Some(function) = self.maps.function(shared)? else {
+        let Some(function) = self.0.maps.function(shared)? else {
             return Ok(None);
         };
         let file = function.file.map_or_else(String::new, |file| format!(" in {file}"));
@@ -316,19 +275,19 @@ impl Reader<'_> {
 
     /// If the owner is a name dictionary: the key of the slot's entry, when it may be shown.
     fn dictionary_key(&self, edge: &Edge, instance_type: u16) -> Result<Option<Option<String>>, Refusal> {
-        if Some(instance_type) != self.tables.names {
+        if Some(instance_type) != self.0.tables.names {
             return Ok(None);
         }
-        let layout = &self.maps.layout;
+        let layout = &self.0.maps.layout;
         let first = u64::from(layout.array_data) + 8 * (3 + u64::from(layout.dictionary_prefix));
         let Some(entry) = edge.offset.checked_sub(first).map(|offset| offset / 24) else {
             return Ok(Some(None));
         };
-        let elements = smi(self.maps.peek.word(edge.owner + u64::from(layout.array_data))?);
+        let elements = smi(self.0.maps.peek.word(edge.owner + u64::from(layout.array_data))?);
         if elements.is_none_or(|elements| elements > LARGEST_NAMED_DICTIONARY) {
             return Ok(Some(None));
         }
-        let key = self.maps.peek.word(edge.owner + first + entry * 24)?;
-        Ok(Some(self.maps.property(key)?))
+        let key = self.0.maps.peek.word(edge.owner + first + entry * 24)?;
+        Ok(Some(self.0.maps.property(key)?))
     }
 }

@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::graph::sample::Sample;
-use crate::layout::maps::{ByAddress, MapInfo, Maps};
+use crate::graph::owners::{Edge, Owners};
+use crate::layout::maps::{MapInfo, Maps};
 use crate::layout::refusal::Refusal;
-use crate::memory::pages::Pages;
+use crate::layout::tables::Tables;
+use crate::memory::by_address::ByAddress;
 use crate::memory::peek::{STRONG, TAG_MASK};
-use crate::report::reader::{Reader, Tables};
-use crate::report::reading::{Collection, Row};
+use crate::walk::heap::Heap;
 use crate::walk::walker::{Object, Visit};
 
 /// Levels searched; a path through property arrays and tables takes two for each property.
@@ -43,16 +43,6 @@ pub struct Holders {
     pub paths: Vec<Path>,
 }
 
-/// A pointer from an owner.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Edge {
-    pub(crate) owner: u64,
-    /// Byte offset of the slot in the owner.
-    pub(crate) offset: u64,
-    /// The owner's map when it was found: later its memory may hold something else.
-    pub(crate) map: MapInfo,
-}
-
 #[derive(Debug, Default)]
 struct Node {
     owners: Vec<Edge>,
@@ -74,126 +64,101 @@ fn filter_bit(address: u64) -> (usize, u64) {
     ((bit / 64) as usize, 1 << (bit % 64))
 }
 
-impl Reader<'_> {
-    /// How the objects of these rows are held: up to `each` of each row are followed. The rows must be of a reading by
-    /// this reader. `progress` is told levels searched.
-    pub fn holders(
-        &mut self,
-        rows: &[&Row],
-        each: usize,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<Vec<Holders>, Refusal> {
-        let sample = Sample::of_rows(self, rows, each)?;
-        self.search(&sample.groups, progress)
+/// How the objects of each group are held: addresses and weights. `progress` is told levels searched.
+pub(crate) fn search(
+    heap: &mut Heap<'_>,
+    groups: &[Vec<(u64, u64)>],
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Holders>, Refusal> {
+    let mut nodes = ByAddress::<Node>::default();
+    let mut frontier: Vec<u64> = groups.iter().flatten().map(|&(address, _)| address).collect();
+    for &address in &frontier {
+        nodes.entry(address).or_default();
     }
-
-    /// How these collections are held, each for itself.
-    pub fn collection_holders(
-        &mut self,
-        collections: &[Collection],
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<Vec<Holders>, Refusal> {
-        let groups: Vec<_> = collections
-            .iter()
-            .map(|collection| vec![(collection.address, 1)])
-            .collect();
-        self.search(&groups, progress)
+    let mut again = ByAddress::<()>::default();
+    for level in 0..MOST_LEVELS {
+        progress(level);
+        frontier.retain(|address| nodes.get(address).is_some_and(|node| !node.root));
+        if frontier.is_empty() || nodes.len() >= MOST_NODES || groups.iter().all(|group| settled(group, &nodes)) {
+            break;
+        }
+        // The process goes on: pages come and go.
+        heap.maps.refresh()?;
+        let mut owners = pass(heap, &frontier, &mut nodes)?;
+        // What held them may have been moving during the pass, as an array that grows is: they are looked for once more.
+        owners.extend(
+            frontier
+                .iter()
+                .filter(|address| nodes.get(address).is_some_and(|node| node.owners.is_empty()))
+                .filter(|&&address| again.insert(address, ()).is_none()),
+        );
+        frontier = owners;
     }
+    groups.iter().map(|group| paths(heap, group, &nodes)).collect()
+}
 
-    fn search(&mut self, groups: &[Vec<(u64, u64)>], progress: &mut dyn FnMut(usize)) -> Result<Vec<Holders>, Refusal> {
-        let mut nodes = ByAddress::<Node>::default();
-        let mut frontier: Vec<u64> = groups.iter().flatten().map(|&(address, _)| address).collect();
-        for &address in &frontier {
-            nodes.entry(address).or_default();
-        }
-        let mut again = ByAddress::<()>::default();
-        for level in 0..MOST_LEVELS {
-            progress(level);
-            frontier.retain(|address| nodes.get(address).is_some_and(|node| !node.root));
-            if frontier.is_empty()
-                || nodes.len() >= MOST_NODES
-                || groups.iter().all(|group| self.settled(group, &nodes))
-            {
-                break;
-            }
-            // The process goes on: pages come and go.
-            self.maps.peek.forget();
-            self.maps.pages = Pages::find(&self.maps.peek)?;
-            let mut owners = self.pass(&frontier, &mut nodes)?;
-            // What held them may have been moving during the pass, as an array that grows is: they are looked for once more.
-            owners.extend(
-                frontier
-                    .iter()
-                    .filter(|address| nodes.get(address).is_some_and(|node| node.owners.is_empty()))
-                    .filter(|&&address| again.insert(address, ()).is_none()),
-            );
-            frontier = owners;
-        }
-        groups.iter().map(|group| self.paths(group, &nodes)).collect()
+/// One pass over everything: finds the owners of the frontier, returns those not seen before.
+fn pass(heap: &Heap<'_>, frontier: &[u64], nodes: &mut ByAddress<Node>) -> Result<Vec<u64>, Refusal> {
+    let mut filter = vec![0; FILTER_BITS / 64];
+    for &address in frontier {
+        let (word, bit) = filter_bit(address);
+        filter[word] |= bit;
     }
-
-    /// One pass over everything: finds the owners of the frontier, returns those not seen before.
-    fn pass(&self, frontier: &[u64], nodes: &mut ByAddress<Node>) -> Result<Vec<u64>, Refusal> {
-        let mut filter = vec![0; FILTER_BITS / 64];
-        for &address in frontier {
-            let (word, bit) = filter_bit(address);
-            filter[word] |= bit;
-        }
-        let known: Vec<u64> = nodes.keys().copied().collect();
-        let wanted = frontier.iter().map(|&address| (address, ())).collect();
-        let mut level = Level {
-            maps: &self.maps,
-            tables: self.tables,
-            filter,
-            nodes,
-            wanted,
-        };
-        for heap in self.maps.pages.heaps() {
-            self.walk(heap, &mut level, &mut |_| {})?;
-        }
-        let known: ByAddress<()> = known.into_iter().map(|address| (address, ())).collect();
-        let mut found = BTreeMap::<u64, MapInfo>::new();
-        for node in frontier.iter().filter_map(|address| nodes.get(address)) {
-            found.extend(
-                node.owners
-                    .iter()
-                    .map(|edge| (edge.owner, edge.map))
-                    .filter(|(owner, _)| !known.contains_key(owner)),
-            );
-        }
-        for (&owner, &map) in &found {
-            let root = self.is_root(owner, map)?;
-            nodes.entry(owner).or_default().root = root;
-        }
-        Ok(found.into_keys().collect())
+    let known: Vec<u64> = nodes.keys().copied().collect();
+    let wanted = frontier.iter().map(|&address| (address, ())).collect();
+    let mut level = Level {
+        maps: &heap.maps,
+        tables: heap.tables,
+        filter,
+        nodes,
+        wanted,
+    };
+    for isolate in heap.maps.pages.heaps() {
+        heap.walk(isolate, &mut level, &mut |_| {})?;
     }
-
-    /// Whether every object of a group has a path to a root.
-    fn settled(&self, group: &[(u64, u64)], nodes: &ByAddress<Node>) -> bool {
-        group.iter().all(|&(address, _)| route(address, nodes).1)
+    let known: ByAddress<()> = known.into_iter().map(|address| (address, ())).collect();
+    let mut found = BTreeMap::<u64, MapInfo>::new();
+    for node in frontier.iter().filter_map(|address| nodes.get(address)) {
+        found.extend(
+            node.owners
+                .iter()
+                .map(|edge| (edge.owner, edge.map))
+                .filter(|(owner, _)| !known.contains_key(owner)),
+        );
     }
+    for (&owner, &map) in &found {
+        let root = Owners(heap).is_root(owner, map)?;
+        nodes.entry(owner).or_default().root = root;
+    }
+    Ok(found.into_keys().collect())
+}
 
-    fn paths(&self, group: &[(u64, u64)], nodes: &ByAddress<Node>) -> Result<Holders, Refusal> {
-        let mut weighed = BTreeMap::<(Vec<String>, bool), u64>::new();
-        for &(address, weight) in group {
-            let (edges, rooted) = route(address, nodes);
-            *weighed.entry((self.steps(&edges)?, rooted)).or_default() += weight;
-        }
-        let all: u64 = weighed.values().sum();
-        let mut paths: Vec<Path> = weighed
-            .into_iter()
-            .map(|((steps, rooted), weight)| Path {
-                steps,
-                share: weight as f64 / all as f64,
-                rooted,
-            })
-            .collect();
-        paths.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.steps.cmp(&b.steps)));
-        Ok(Holders {
-            sampled: group.len(),
-            paths,
+/// Whether every object of a group has a path to a root.
+fn settled(group: &[(u64, u64)], nodes: &ByAddress<Node>) -> bool {
+    group.iter().all(|&(address, _)| route(address, nodes).1)
+}
+
+fn paths(heap: &Heap<'_>, group: &[(u64, u64)], nodes: &ByAddress<Node>) -> Result<Holders, Refusal> {
+    let owners = Owners(heap);
+    let mut weighed = BTreeMap::<(Vec<String>, bool), u64>::new();
+    for &(address, weight) in group {
+        let (edges, rooted) = route(address, nodes);
+        *weighed.entry((owners.steps(&edges)?, rooted)).or_default() += weight;
+    }
+    let all: u64 = weighed.values().sum();
+    let mut paths: Vec<Path> = weighed
+        .into_iter()
+        .map(|((steps, rooted), weight)| Path {
+            steps,
+            share: weight as f64 / all as f64,
+            rooted,
         })
-    }
+        .collect();
+    paths.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.steps.cmp(&b.steps)));
+    Ok(Holders {
+        sampled: group.len(),
+        paths,
+    })
 }
 
 /// The shortest way from an object to a root, by its edges from the object upwards; or, when no root was reached, the

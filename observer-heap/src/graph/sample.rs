@@ -2,15 +2,24 @@
 //! weighs as much as the many small ones beside it.
 
 use crate::graph::live::Live;
-use crate::layout::maps::{ByAddress, Maps};
+use crate::layout::maps::{MapId, Maps};
 use crate::layout::refusal::Refusal;
+use crate::memory::by_address::ByAddress;
 use crate::memory::peek::strong;
-use crate::report::reader::Reader;
-use crate::report::reading::Row;
+use crate::walk::heap::Heap;
 use crate::walk::walker::{Object, Visit};
 
 /// Young objects move while their owners are searched: with so many old ones none is taken.
 const ENOUGH_OLD: usize = 8;
+
+/// What of the heap a row counts; valid for the reader that read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Members {
+    pub(crate) maps: Vec<MapId>,
+    /// Addresses of SharedFunctionInfos: of closures, and of suspended calls.
+    pub(crate) functions: Vec<u64>,
+    pub(crate) suspended: Vec<u64>,
+}
 
 /// Addresses by row.
 #[derive(Default)]
@@ -29,37 +38,36 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn of_rows(reader: &Reader<'_>, rows: &[&Row], each: usize) -> Result<Self, Refusal> {
+    pub(crate) fn of(heap: &Heap<'_>, live: Option<&Live>, rows: &[&Members], each: usize) -> Result<Self, Refusal> {
         let mut sample = Self {
             groups: vec![Vec::new(); rows.len()],
             each: each.max(1),
             strides: vec![(1, 0); rows.len()],
             young: false,
             old: Vec::new(),
-            by_map: vec![None; reader.maps.len()],
+            by_map: vec![None; heap.maps.len()],
             by_function: ByAddress::default(),
             by_suspended: ByAddress::default(),
         };
         for (group, row) in rows.iter().enumerate() {
-            for &map in &row.members.maps {
+            for &map in &row.maps {
                 if let Some(entry) = sample.by_map.get_mut(map.0 as usize) {
                     *entry = Some(group as u32);
                 }
             }
-            for &function in &row.members.functions {
+            for &function in &row.functions {
                 sample.by_function.insert(function, group as u32);
             }
-            for &function in &row.members.suspended {
+            for &function in &row.suspended {
                 sample.by_suspended.insert(function, group as u32);
             }
         }
-        let live = reader.live.as_ref();
-        for heap in reader.maps.pages.heaps() {
+        for isolate in heap.maps.pages.heaps() {
             sample.young = false;
-            reader.walk(
-                heap,
+            heap.walk(
+                isolate,
                 &mut Sorting {
-                    maps: &reader.maps,
+                    maps: &heap.maps,
                     live,
                     sample: &mut sample,
                 },

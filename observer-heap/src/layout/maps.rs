@@ -2,11 +2,10 @@
 //! objects. The one check everything else rests on: a map is an object whose own map is a map of maps.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::layout::offsets::Layout;
 use crate::layout::refusal::Refusal;
+use crate::memory::by_address::ByAddress;
 use crate::memory::pages::{Pages, Space};
 use crate::memory::peek::{Peek, strong};
 
@@ -16,6 +15,16 @@ const MOST_MAPS: usize = 1 << 18;
 const NEGATIVES: usize = 1 << 12;
 /// How far into read-only pages the map of maps is searched, bytes: it is among the first objects.
 const SEARCHED: u64 = 1 << 18;
+
+/// The pages of every heap; a process without one is refused.
+pub(crate) fn pages(peek: &Peek<'_>) -> Result<Pages, Refusal> {
+    let regions = peek.memory.regions()?;
+    let pages = Pages::find(peek, &regions)?;
+    if pages.pages.is_empty() {
+        return Err(Refusal::NoPages(regions.len()));
+    }
+    Ok(pages)
+}
 
 /// Index into [`Maps`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,27 +38,6 @@ pub(crate) struct MapInfo {
     /// Size of every object, in words; 0 when each object has its own.
     pub(crate) words: u8,
 }
-
-/// Hashes addresses by one multiplication: keys come from the observed process, but the table is bounded.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
-        }
-    }
-    fn write_u64(&mut self, n: u64) {
-        self.0 = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    }
-}
-
-/// A hash map keyed by addresses.
-pub(crate) type ByAddress<T> = HashMap<u64, T, BuildHasherDefault<AddressHasher>>;
 
 /// The maps seen so far.
 pub(crate) struct Maps<'m> {
@@ -90,6 +78,13 @@ impl<'m> Maps<'m> {
             }
         }
         Err(Refusal::NoMetaMap(maps.pages.pages.len()))
+    }
+
+    /// Finds the pages anew and forgets what was read of them: the process goes on meanwhile.
+    pub(crate) fn refresh(&mut self) -> Result<(), Refusal> {
+        self.peek.forget();
+        self.pages = pages(&self.peek)?;
+        Ok(())
     }
 
     fn is_meta(&self, address: u64) -> Result<bool, Refusal> {
@@ -157,6 +152,31 @@ impl<'m> Maps<'m> {
 
     pub(crate) fn info(&self, id: MapId) -> Option<MapInfo> {
         self.infos.borrow().get(id.0 as usize).copied()
+    }
+
+    /// Whether objects of this type can be what holds another.
+    pub(crate) fn holds(&self, instance_type: u16) -> bool {
+        self.layout
+            .holders
+            .get(usize::from(instance_type))
+            .copied()
+            .unwrap_or(true)
+    }
+
+    /// Whether what objects of this type point at is not kept by that.
+    pub(crate) fn is_weak(&self, instance_type: u16) -> bool {
+        self.layout.weak_types.contains(&instance_type)
+    }
+
+    /// The context around a context.
+    pub(crate) fn previous(&self, context: u64) -> Result<Option<u64>, Refusal> {
+        let Some(previous) = strong(self.peek.word(context + u64::from(self.layout.array_data) + 8)?) else {
+            return Ok(None);
+        };
+        Ok(self
+            .of(previous)?
+            .filter(|map| self.layout.types.is_context(map.instance_type))
+            .map(|_| previous))
     }
 
     pub(crate) fn len(&self) -> usize {

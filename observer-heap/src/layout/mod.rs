@@ -3,5 +3,8 @@
 pub(crate) mod maps;
 pub(crate) mod metadata;
 pub(crate) mod offsets;
+pub(crate) mod published;
 pub(crate) mod refusal;
 pub(crate) mod sizes;
+pub(crate) mod tables;
+pub(crate) mod types;

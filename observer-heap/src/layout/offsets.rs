@@ -1,13 +1,12 @@
 //! Reads [`Metadata`], produces the offsets and instance types the reader uses, each within bounds that V8's own
-//! structures impose. What is not published stays `None` and is discovered later (`discover`) or done without.
+//! structures impose. What is not published stays `None` and is done without.
 
 use std::collections::BTreeMap;
 
 use crate::layout::metadata::Metadata;
+use crate::layout::published::Published;
 use crate::layout::refusal::Refusal;
-
-/// The largest offset any field the reader uses can have.
-const LARGEST_OFFSET: u32 = 256;
+use crate::layout::types::{Types, holders};
 
 /// Offsets in bytes from an object's start, and instance types.
 #[derive(Debug, Clone)]
@@ -100,32 +99,6 @@ pub(crate) struct DetailsLayout {
     pub(crate) index_shift: u32,
 }
 
-/// Instance types by what they are.
-#[derive(Debug, Clone)]
-pub(crate) struct Types {
-    pub(crate) map: u16,
-    pub(crate) shared_function_info: u16,
-    pub(crate) script: u16,
-    pub(crate) scope_info: u16,
-    pub(crate) fixed_array: u16,
-    pub(crate) function_first: u16,
-    pub(crate) function_last: u16,
-    pub(crate) context_first: u16,
-    pub(crate) context_last: u16,
-    /// Everything from here on is a JavaScript object.
-    pub(crate) js_receiver_first: u16,
-    pub(crate) js_object: u16,
-    pub(crate) js_array: u16,
-    pub(crate) js_map: u16,
-    pub(crate) js_set: u16,
-    pub(crate) js_promise: u16,
-    pub(crate) js_array_buffer: u16,
-    pub(crate) property_array: Option<u16>,
-    pub(crate) js_weak_map: Option<u16>,
-    /// Suspended calls: their function is the first field of their own.
-    pub(crate) generators: Vec<u16>,
-}
-
 impl Layout {
     pub(crate) fn published(metadata: &Metadata) -> Result<Self, Refusal> {
         match metadata.get("TaggedSize") {
@@ -139,7 +112,7 @@ impl Layout {
             .instance_types()
             .map(|(value, class)| (value, class.to_owned()))
             .collect();
-        let holders = crate::graph::owners::holders(&type_names);
+        let holders = holders(&type_names);
         let weak_types = ["WeakCell", "JSWeakRef"]
             .iter()
             .filter_map(|class| metadata.instance_type(class))
@@ -223,107 +196,5 @@ impl StringLayout {
             sliced_offset: m.field("SlicedString", "offset", "SlicedString.offset")?,
             thin_actual: m.field("ThinString", "actual", "ThinString.actual")?,
         })
-    }
-}
-
-impl Types {
-    fn published(m: &Published<'_>) -> Result<Self, Refusal> {
-        let js_object = m.instance_type("JSObject", "JS_OBJECT_TYPE")?;
-        let function = m.instance_type("JSFunction", "JS_FUNCTION_TYPE")?;
-        // The range of function types is published from V8 12 on. Before, JS_FUNCTION_TYPE is followed by the
-        // constructors of typed arrays (11), of Array, Promise and RegExp, class constructors and prototypes.
-        let bound = |name: &str| m.0.get(name).and_then(|value| u16::try_from(value).ok());
-        let first = bound("FirstJSFunctionType").unwrap_or(function);
-        let last = bound("LastJSFunctionType").unwrap_or(function.saturating_add(FUNCTION_TYPES - 1));
-        if first > function || last < function || last - first >= 2 * FUNCTION_TYPES {
-            return Err(Refusal::Implausible {
-                name: "LastJSFunctionType",
-                value: last.into(),
-            });
-        }
-        Ok(Self {
-            map: m.instance_type("Map", "MAP_TYPE")?,
-            shared_function_info: m.instance_type("SharedFunctionInfo", "SHARED_FUNCTION_INFO_TYPE")?,
-            script: m.instance_type("Script", "SCRIPT_TYPE")?,
-            scope_info: m.instance_type("ScopeInfo", "SCOPE_INFO_TYPE")?,
-            fixed_array: m.instance_type("FixedArray", "FIXED_ARRAY_TYPE")?,
-            function_first: first,
-            function_last: last,
-            context_first: m.number("FirstContextType")? as u16,
-            context_last: m.number("LastContextType")? as u16,
-            js_receiver_first: m
-                .0
-                .instance_types()
-                .filter(|(_, c)| c.starts_with("JS"))
-                .map(|(t, _)| t)
-                .min()
-                .unwrap_or(js_object),
-            js_object,
-            js_array: m.instance_type("JSArray", "JS_ARRAY_TYPE")?,
-            js_map: m.instance_type("JSMap", "JS_MAP_TYPE")?,
-            js_set: m.instance_type("JSSet", "JS_SET_TYPE")?,
-            js_promise: m.instance_type("JSPromise", "JS_PROMISE_TYPE")?,
-            js_array_buffer: m.instance_type("JSArrayBuffer", "JS_ARRAY_BUFFER_TYPE")?,
-            property_array: m.0.instance_type("PropertyArray"),
-            js_weak_map: m.0.instance_type("JSWeakMap"),
-            generators: ["JSGeneratorObject", "JSAsyncFunctionObject", "JSAsyncGeneratorObject"]
-                .iter()
-                .filter_map(|class| m.0.instance_type(class))
-                .collect(),
-        })
-    }
-
-    pub(crate) fn is_function(&self, instance_type: u16) -> bool {
-        (self.function_first..=self.function_last).contains(&instance_type)
-    }
-
-    pub(crate) fn is_context(&self, instance_type: u16) -> bool {
-        (self.context_first..=self.context_last).contains(&instance_type)
-    }
-
-    pub(crate) fn is_js_receiver(&self, instance_type: u16) -> bool {
-        instance_type >= self.js_receiver_first
-    }
-}
-
-/// How many instance types functions have in the versions that do not publish the last one (V8 10 and 11).
-const FUNCTION_TYPES: u16 = 17;
-
-/// Looks published values up and turns a missing or impossible one into its refusal.
-struct Published<'a>(&'a Metadata);
-
-impl Published<'_> {
-    fn field(&self, class: &str, field: &str, name: &'static str) -> Result<u32, Refusal> {
-        let offset = self.0.field(class, field).ok_or(Refusal::Unpublished(name))?;
-        if offset < LARGEST_OFFSET {
-            Ok(offset)
-        } else {
-            Err(Refusal::Implausible {
-                name,
-                value: offset.into(),
-            })
-        }
-    }
-
-    fn number(&self, name: &'static str) -> Result<u32, Refusal> {
-        let value = self.0.get(name).ok_or(Refusal::Unpublished(name))?;
-        u32::try_from(value).map_err(|_| Refusal::Implausible {
-            name,
-            value: value.into(),
-        })
-    }
-
-    fn shift(&self, name: &'static str) -> Result<u32, Refusal> {
-        match self.number(name)? {
-            shift @ 0..32 => Ok(shift),
-            other => Err(Refusal::Implausible {
-                name,
-                value: other.into(),
-            }),
-        }
-    }
-
-    fn instance_type(&self, class: &str, name: &'static str) -> Result<u16, Refusal> {
-        self.0.instance_type(class).ok_or(Refusal::Unpublished(name))
     }
 }

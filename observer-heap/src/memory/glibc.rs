@@ -8,9 +8,8 @@
 //! key that stands in their second word (`struct tcache_entry`). Whatever does not follow these rules to its end is not
 //! taken for such a heap, and all of it may hold roots.
 
-use crate::layout::refusal::Refusal;
 use crate::memory::peek::Peek;
-use crate::memory::source::Region;
+use crate::memory::source::{MemoryError, Region};
 
 /// Chunks followed; a heap of some GB has fewer.
 const MOST_CHUNKS: usize = 1 << 22;
@@ -41,7 +40,7 @@ pub(crate) struct CHeaps {
 impl CHeaps {
     /// Free blocks of a region in ascending order; none when it holds no heap of glibc's. The main heap, the lowest,
     /// must come first.
-    pub(crate) fn free_blocks(&mut self, peek: &Peek<'_>, region: Region) -> Result<Vec<(u64, u64)>, Refusal> {
+    pub(crate) fn free_blocks(&mut self, peek: &Peek<'_>, region: Region) -> Result<Vec<(u64, u64)>, MemoryError> {
         if self.key.is_none() {
             self.key = cache_key(peek, region)?;
         }
@@ -59,7 +58,7 @@ impl CHeaps {
     }
 
     /// Free blocks of the thread's heap that may begin at `start`.
-    fn arena(&self, peek: &Peek<'_>, start: u64, most: u64) -> Result<Vec<(u64, u64)>, Refusal> {
+    fn arena(&self, peek: &Peek<'_>, start: u64, most: u64) -> Result<Vec<(u64, u64)>, MemoryError> {
         let (arena, before, size) = (peek.word(start)?, peek.word(start + 8)?, peek.word(start + 16)?);
         let first_piece = before == 0 && (start + 32..=start + 64).contains(&arena);
         if !first_piece || size > ARENA || start + size > most {
@@ -74,7 +73,7 @@ impl CHeaps {
     }
 
     /// Free blocks of a sequence of chunks that leads from `start` exactly to `end`.
-    fn chunks(&self, peek: &Peek<'_>, start: u64, end: u64) -> Result<Option<Vec<(u64, u64)>>, Refusal> {
+    fn chunks(&self, peek: &Peek<'_>, start: u64, end: u64) -> Result<Option<Vec<(u64, u64)>>, MemoryError> {
         let mut free = Vec::new();
         let mut chunk = start;
         let mut before: Option<(u64, bool)> = None;
@@ -105,7 +104,7 @@ impl CHeaps {
 }
 
 /// The key that stands in every block a thread caches: all that the main thread's lists begin with must agree on it.
-fn cache_key(peek: &Peek<'_>, region: Region) -> Result<Option<u64>, Refusal> {
+fn cache_key(peek: &Peek<'_>, region: Region) -> Result<Option<u64>, MemoryError> {
     if peek.word(region.start + 8)? & !FLAGS != CACHE_CHUNK {
         return Ok(None);
     }

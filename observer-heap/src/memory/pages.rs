@@ -7,9 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::layout::refusal::Refusal;
 use crate::memory::peek::Peek;
-use crate::memory::source::Region;
+use crate::memory::source::{MemoryError, Region};
 
 /// Alignment of V8's pages, bytes (`kPageSizeBits` = 18 on 64-bit).
 pub(crate) const PAGE: u64 = 1 << 18;
@@ -109,7 +108,7 @@ const HEADERS: [Header; 3] = [
 const HEADER_WORDS: usize = 12;
 
 impl Header {
-    fn parse(self, peek: &Peek<'_>, base: u64, region: Region) -> Result<Option<Page>, Refusal> {
+    fn parse(self, peek: &Peek<'_>, base: u64, region: Region) -> Result<Option<Page>, MemoryError> {
         let page = words(peek, base)?;
         let fields = match self.metadata {
             None => page,
@@ -154,7 +153,7 @@ impl Header {
     }
 }
 
-fn words(peek: &Peek<'_>, address: u64) -> Result<[u64; HEADER_WORDS], Refusal> {
+fn words(peek: &Peek<'_>, address: u64) -> Result<[u64; HEADER_WORDS], MemoryError> {
     let mut bytes = [0; HEADER_WORDS * 8];
     peek.bytes(address, &mut bytes)?;
     let mut words = [0; HEADER_WORDS];
@@ -174,13 +173,13 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    /// Finds the pages: the arrangement that fits most candidates, and of that only pages whose heap and owner recur.
-    pub(crate) fn find(peek: &Peek<'_>) -> Result<Self, Refusal> {
-        let regions = peek.memory.regions()?;
+    /// Finds the pages: the arrangement that fits most candidates, and of that only pages whose heap and owner recur. None
+    /// where nothing is recognised.
+    pub(crate) fn find(peek: &Peek<'_>, regions: &[Region]) -> Result<Self, MemoryError> {
         let mut best = Self::default();
         for header in HEADERS {
             let mut found = Self::default();
-            for &region in &regions {
+            for &region in regions {
                 found.scan(peek, header, region)?;
             }
             found.keep_consistent();
@@ -188,14 +187,10 @@ impl Pages {
                 best = found;
             }
         }
-        if best.pages.is_empty() {
-            Err(Refusal::NoPages(regions.len()))
-        } else {
-            Ok(best)
-        }
+        Ok(best)
     }
 
-    fn scan(&mut self, peek: &Peek<'_>, header: Header, region: Region) -> Result<(), Refusal> {
+    fn scan(&mut self, peek: &Peek<'_>, header: Header, region: Region) -> Result<(), MemoryError> {
         let mut base = region.start.next_multiple_of(PAGE);
         while base < region.end {
             match header.parse(peek, base, region)? {

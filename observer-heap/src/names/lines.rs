@@ -1,12 +1,8 @@
-//! Reads the source of scripts, produces the line numbers of functions. Of the source only its line ends are used.
-
-use std::collections::BTreeMap;
+//! Reads the source of scripts, produces line numbers. Of the source only its line ends are used.
 
 use crate::layout::maps::Maps;
 use crate::layout::refusal::Refusal;
 use crate::memory::peek::strong;
-use crate::report::reader::Reader;
-use crate::report::reading::Row;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 16;
@@ -21,54 +17,33 @@ struct Source {
     length: u64,
 }
 
-impl Reader<'_> {
-    /// Looks up in which line each row's function or class starts. Rows whose source is not in the heap keep none.
-    pub fn lines<'r>(&self, rows: impl IntoIterator<Item = &'r mut Row>) -> Result<(), Refusal> {
-        let mut by_script = BTreeMap::<u64, Vec<&mut Row>>::new();
-        for row in rows {
-            if let (Some(script), Some(_)) = (row.script, row.position) {
-                by_script.entry(script).or_default().push(row);
-            }
-        }
-        for (script, mut rows) in by_script {
-            let source = self
-                .maps
-                .peek
-                .word(script + u64::from(self.maps.layout.function.script_source))?;
-            if let Some(source) = self.maps.source(source)? {
-                rows.sort_by_key(|row| row.position);
-                self.number(&source, rows)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts line ends once, up to the last position asked for.
-    fn number(&self, source: &Source, rows: Vec<&mut Row>) -> Result<(), Refusal> {
-        let mut rows = rows.into_iter().peekable();
+impl Maps<'_> {
+    /// In which line each of these positions of a script stands, given in ascending order; none where the source is not in
+    /// the heap.
+    pub(crate) fn line_numbers(&self, script: u64, positions: &[u32]) -> Result<Vec<u32>, Refusal> {
+        let source = self.peek.word(script + u64::from(self.layout.function.script_source))?;
+        let Some(source) = self.source(source)? else {
+            return Ok(Vec::new());
+        };
+        let mut lines = Vec::with_capacity(positions.len());
+        let mut positions = positions.iter().map(|&position| u64::from(position)).peekable();
         let mut buffer = vec![0; CHUNK];
         let (mut at, mut line) = (0, 1);
-        while at < source.length && rows.peek().is_some() {
+        while at < source.length && positions.peek().is_some() {
             let characters = (source.length - at).min(CHUNK as u64 / source.width);
             let bytes = &mut buffer[..(characters * source.width) as usize];
-            self.maps
-                .peek
-                .memory
-                .read(source.characters + at * source.width, bytes)?;
+            self.peek.memory.read(source.characters + at * source.width, bytes)?;
             for character in bytes.chunks_exact(source.width as usize) {
-                while let Some(row) = rows.next_if(|row| row.position.is_some_and(|position| u64::from(position) <= at))
-                {
-                    row.line = Some(line);
+                while positions.next_if(|&position| position <= at).is_some() {
+                    lines.push(line);
                 }
                 line += u32::from(character[0] == b'\n' && character.get(1).is_none_or(|&high| high == 0));
                 at += 1;
             }
         }
-        Ok(())
+        Ok(lines)
     }
-}
 
-impl Maps<'_> {
     /// The characters of a script's source, if they stand in the heap.
     fn source(&self, word: u64) -> Result<Option<Source>, Refusal> {
         let s = &self.layout.string;

@@ -2,11 +2,11 @@
 
 use std::cell::RefCell;
 
-use crate::layout::maps::ByAddress;
+use crate::layout::maps::Maps;
 use crate::layout::refusal::Refusal;
+use crate::memory::by_address::ByAddress;
 use crate::memory::peek::strong;
 use crate::names::functions::Function;
-use crate::report::reader::Reader;
 
 /// Scopes around a function that are followed.
 const DEEPEST: usize = 64;
@@ -24,59 +24,56 @@ impl Scopes {
         self.inside.borrow_mut().clear();
         self.functions.borrow_mut().extend(functions);
     }
-}
 
-impl Reader<'_> {
     /// The file a scope stands in, and its function's name when that is known.
-    pub(crate) fn scope_of(&self, scope: u64) -> Result<(Option<String>, Option<String>), Refusal> {
-        if self.scopes.inside.borrow().is_empty() {
-            let functions = self.scopes.functions.take();
+    pub(crate) fn describe(&self, maps: &Maps<'_>, scope: u64) -> Result<(Option<String>, Option<String>), Refusal> {
+        if self.inside.borrow().is_empty() {
+            let functions = self.functions.take();
             let mut inside = ByAddress::default();
             for shared in functions {
-                self.note(shared, &mut inside)?;
+                note(maps, shared, &mut inside)?;
             }
-            *self.scopes.inside.borrow_mut() = inside;
+            *self.inside.borrow_mut() = inside;
         }
-        let Some((shared, own)) = self.scopes.inside.borrow().get(&scope).copied() else {
+        let Some((shared, own)) = self.inside.borrow().get(&scope).copied() else {
             return Ok((None, None));
         };
-        let function: Function = self.maps.function(shared)?.unwrap_or_default();
+        let function: Function = maps.function(shared)?.unwrap_or_default();
         Ok((
             function.file,
             own.then_some(function.name).filter(|name| !name.is_empty()),
         ))
     }
+}
 
-    /// Notes a function under its own scope and all scopes around it.
-    fn note(&self, shared: u64, inside: &mut ByAddress<(u64, bool)>) -> Result<(), Refusal> {
-        let layout = &self.maps.layout.function;
-        let scope_info = self.maps.layout.types.scope_info;
-        let scope_at = |offset: Option<u32>| -> Result<Option<u64>, Refusal> {
-            let Some(offset) = offset else { return Ok(None) };
-            let Some(address) = strong(self.maps.peek.word(shared + u64::from(offset))?) else {
-                return Ok(None);
-            };
-            Ok(self
-                .maps
-                .of(address)?
-                .filter(|map| map.instance_type == scope_info)
-                .map(|_| address))
+/// Notes a function under its own scope and all scopes around it.
+fn note(maps: &Maps<'_>, shared: u64, inside: &mut ByAddress<(u64, bool)>) -> Result<(), Refusal> {
+    let layout = &maps.layout.function;
+    let scope_info = maps.layout.types.scope_info;
+    let scope_at = |offset: Option<u32>| -> Result<Option<u64>, Refusal> {
+        let Some(offset) = offset else { return Ok(None) };
+        let Some(address) = strong(maps.peek.word(shared + u64::from(offset))?) else {
+            return Ok(None);
         };
-        let own = scope_at(layout.name_or_scope_info)?;
-        let mut scope = if own.is_some() {
-            own
-        } else {
-            scope_at(layout.outer_or_feedback)?
-        };
-        for _ in 0..DEEPEST {
-            let Some(address) = scope else { break };
-            let is_own = Some(address) == own;
-            if inside.get(&address).is_some_and(|&(_, known)| known || !is_own) {
-                break;
-            }
-            inside.insert(address, (shared, is_own));
-            scope = self.maps.scope_info(address)?.outer;
+        Ok(maps
+            .of(address)?
+            .filter(|map| map.instance_type == scope_info)
+            .map(|_| address))
+    };
+    let own = scope_at(layout.name_or_scope_info)?;
+    let mut scope = if own.is_some() {
+        own
+    } else {
+        scope_at(layout.outer_or_feedback)?
+    };
+    for _ in 0..DEEPEST {
+        let Some(address) = scope else { break };
+        let is_own = Some(address) == own;
+        if inside.get(&address).is_some_and(|&(_, known)| known || !is_own) {
+            break;
         }
-        Ok(())
+        inside.insert(address, (shared, is_own));
+        scope = maps.scope_info(address)?.outer;
     }
+    Ok(())
 }

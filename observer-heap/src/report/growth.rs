@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::graph::retainers::Holders;
-use crate::report::reading::{ANONYMOUS, Kind, Origin, Reading, Row};
+use crate::names::kind::{ANONYMOUS, Kind, Origin};
+use crate::report::reading::{Reading, Row};
 use crate::walk::counts::Tally;
 
 /// A row is worth naming from this share of all growth on, in bytes, percent.

@@ -1,6 +1,8 @@
 //! What a person is told: readings, what grew, in words.
 
+pub(crate) mod count;
 pub(crate) mod growth;
 pub(crate) mod reader;
 pub(crate) mod reading;
+pub(crate) mod rows;
 pub(crate) mod wording;

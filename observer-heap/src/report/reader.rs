@@ -1,56 +1,29 @@
-//! Opens the heaps of a process: layout from metadata, pages from headers, sizes from calibration. Everything that can
-//! be checked is checked here; what comes out can be walked.
+//! Reads the heaps of one process through the layers below: the crate's front door.
+
+use std::collections::BTreeMap;
 
 use crate::graph::live::Live;
-use crate::layout::maps::Maps;
+use crate::graph::retainers::{Holders, search};
+use crate::graph::sample::{Members, Sample};
 use crate::layout::metadata::Metadata;
-use crate::layout::offsets::Layout;
 use crate::layout::refusal::Refusal;
-use crate::layout::sizes::Sizes;
-use crate::memory::pages::{Page, Pages, Space};
-use crate::memory::peek::{Peek, strong};
 use crate::memory::source::Memory;
-use crate::names::scopes::Scopes;
-use crate::walk::walker::{Object, Visit, Walker};
+use crate::report::count::count;
+use crate::report::reading::{Collection, Reading, Row};
+use crate::report::rows::{rows, summary};
+use crate::walk::heap::Heap;
 
-/// Pages walked to learn sizes: 32 MiB, spread evenly.
-const CALIBRATION_PAGES: usize = 128;
 /// Bytes spent on marks unless told otherwise: enough for a heap of 4 GiB.
 const MARKING: usize = 128 << 20;
 /// Times a heap is looked at before it is refused.
 const ATTEMPTS: u32 = 5;
-/// The share of bytes that must be explained as objects.
-const REQUIRED_PERCENT: u32 = 95;
 
-/// Instance types of hash tables, learned from the collections that point at them.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tables {
-    pub(crate) map: Option<u16>,
-    pub(crate) set: Option<u16>,
-    pub(crate) weak: Option<u16>,
-    pub(crate) names: Option<u16>,
-    /// Free blocks: the type whose objects give their whole size.
-    pub(crate) free: Option<u16>,
-}
-
-impl Tables {
-    /// Whether every kind of collection was seen.
-    fn complete(&self) -> bool {
-        [self.map, self.set, self.weak, self.names].iter().all(Option::is_some)
-    }
-}
-
-/// The heaps of one process, ready to be walked.
+/// The heaps of one process.
 pub struct Reader<'m> {
-    pub(crate) maps: Maps<'m>,
-    pub(crate) sizes: Sizes,
-    pub(crate) tables: Tables,
-    pub(crate) scopes: Scopes,
+    heap: Heap<'m>,
     /// The old objects that the last reading found held.
-    pub(crate) live: Option<Live>,
-    /// A collection came between in every attempt.
-    pub(crate) disturbed: bool,
-    pub(crate) marking: usize,
+    live: Option<Live>,
+    marking: usize,
 }
 
 impl<'m> Reader<'m> {
@@ -66,22 +39,11 @@ impl<'m> Reader<'m> {
     }
 
     fn attempt(memory: &'m dyn Memory, metadata: &Metadata) -> Result<Self, Refusal> {
-        let layout = Layout::published(metadata)?;
-        let peek = Peek::new(memory);
-        let pages = Pages::find(&peek)?;
-        let sizes = Sizes::new(&layout);
-        let maps = Maps::find(peek, layout, pages)?;
-        let mut reader = Self {
-            maps,
-            sizes,
-            tables: Tables::default(),
-            scopes: Scopes::default(),
+        Ok(Self {
+            heap: Heap::open(memory, metadata)?,
             live: None,
-            disturbed: false,
             marking: MARKING,
-        };
-        reader.calibrate()?;
-        Ok(reader)
+        })
     }
 
     /// Sets how many bytes may be spent on telling what is held from what is dead (3 % of the heap's size). A larger heap
@@ -92,143 +54,81 @@ impl<'m> Reader<'m> {
         self
     }
 
-    /// Pages of one isolate that are walked whole.
-    pub(crate) fn old_pages(&self, heap: u64) -> impl Iterator<Item = &Page> {
-        self.maps
-            .pages
-            .pages
-            .iter()
-            .filter(move |page| page.heap == heap && page.space == Space::Old)
+    /// Reads and counts everything once.
+    pub fn read(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Reading, Refusal> {
+        self.live = None;
+        let mut counted = count(&mut self.heap, self.marking, progress)?;
+        self.live = counted.live.take();
+        counted
+            .isolates
+            .sort_by_key(|isolate| std::cmp::Reverse(isolate.by_map.iter().map(|tally| tally.bytes).sum::<u64>()));
+        let mut reading = Reading {
+            disturbed: counted.disturbed,
+            ..Reading::default()
+        };
+        for (index, isolate) in counted.isolates.iter().enumerate() {
+            reading.isolates.push(summary(isolate));
+            rows(&self.heap, index, isolate, &mut reading.rows)?;
+            reading
+                .collections
+                .extend(isolate.largest.iter().map(|large| Collection {
+                    isolate: index,
+                    what: self.heap.maps.internal(self.heap.tables, large.instance_type),
+                    elements: large.elements,
+                    bytes: large.bytes,
+                    address: large.address,
+                }));
+        }
+        reading
+            .collections
+            .sort_by_key(|collection| std::cmp::Reverse(collection.bytes));
+        reading
+            .rows
+            .sort_by(|a, b| (a.origin, b.tally.bytes, &a.what).cmp(&(b.origin, a.tally.bytes, &b.what)));
+        Ok(reading)
     }
 
-    fn calibrate(&mut self) -> Result<(), Refusal> {
-        let old: Vec<Page> = self
-            .maps
-            .pages
-            .pages
+    /// Looks up in which line each row's function or class starts. Rows whose source is not in the heap keep none.
+    pub fn lines<'r>(&self, rows: impl IntoIterator<Item = &'r mut Row>) -> Result<(), Refusal> {
+        let mut by_script = BTreeMap::<u64, Vec<(u32, &mut Row)>>::new();
+        for row in rows {
+            if let (Some(script), Some(position)) = (row.script, row.position) {
+                by_script.entry(script).or_default().push((position, row));
+            }
+        }
+        for (script, mut rows) in by_script {
+            rows.sort_by_key(|(position, _)| *position);
+            let positions: Vec<u32> = rows.iter().map(|(position, _)| *position).collect();
+            for ((_, row), line) in rows.into_iter().zip(self.heap.maps.line_numbers(script, &positions)?) {
+                row.line = Some(line);
+            }
+        }
+        Ok(())
+    }
+
+    /// How the objects of these rows are held: up to `each` of each row are followed. The rows must be of a reading by
+    /// this reader. `progress` is told levels searched.
+    pub fn holders(
+        &mut self,
+        rows: &[&Row],
+        each: usize,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Holders>, Refusal> {
+        let members: Vec<&Members> = rows.iter().map(|row| &row.members).collect();
+        let sample = Sample::of(&self.heap, self.live.as_ref(), &members, each)?;
+        search(&mut self.heap, &sample.groups, progress)
+    }
+
+    /// How these collections are held, each for itself.
+    pub fn collection_holders(
+        &mut self,
+        collections: &[Collection],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Holders>, Refusal> {
+        let groups: Vec<_> = collections
             .iter()
-            .filter(|p| p.space == Space::Old)
-            .copied()
+            .map(|collection| vec![(collection.address, 1)])
             .collect();
-        let step = old.len().div_ceil(CALIBRATION_PAGES).max(1);
-        let sample: Vec<&Page> = old.iter().step_by(step).collect();
-        let mut learned = self.sizes.clone();
-        let mut walker = Walker::new(&self.maps, &self.sizes);
-        let mut visit = Calibrate {
-            maps: &self.maps,
-            sizes: &self.sizes,
-            learned: &mut learned,
-            tables: Tables::default(),
-        };
-        for page in &sample {
-            walker.page(page, &mut visit)?;
-        }
-        // Among thousands of pages of the program's objects the few that hold Maps and Sets at all are easily missed, and
-        // with them the largest cache there is.
-        for (index, page) in old.iter().enumerate() {
-            if visit.tables.complete() {
-                break;
-            }
-            if !index.is_multiple_of(step) {
-                walker.page(page, &mut visit)?;
-            }
-        }
-        let tables = visit.tables;
-        learned.decide();
-        // Hash tables are FixedArrays (src/objects/hash-table.h), also where too few were seen to tell.
-        for instance_type in [tables.map, tables.set, tables.weak, tables.names]
-            .into_iter()
-            .flatten()
-        {
-            learned.presume(instance_type, self.maps.layout.types.fixed_array);
-        }
-        learned.set_tables(tables.map, tables.set);
-        self.sizes = learned;
-        self.tables = tables;
-        self.tables.free = self.sizes.free_type();
-        let mut walker = Walker::new(&self.maps, &self.sizes);
-        for page in &sample {
-            walker.page(page, &mut Nothing)?;
-        }
-        match walker.coverage.percent() {
-            percent if percent < REQUIRED_PERCENT => Err(Refusal::Unexplained { percent }),
-            _ => Ok(()),
-        }
-    }
-}
-
-struct Nothing;
-
-impl Visit for Nothing {
-    fn object(&mut self, _: &Object<'_>) -> Result<(), Refusal> {
-        Ok(())
-    }
-}
-
-struct Calibrate<'c, 'm> {
-    maps: &'c Maps<'m>,
-    sizes: &'c Sizes,
-    learned: &'c mut Sizes,
-    tables: Tables,
-}
-
-impl Calibrate<'_, '_> {
-    /// The type of a dictionary-mode object's properties; those of the global object are another's.
-    fn dictionary_of(&self, object: &Object<'_>) -> Result<Option<u16>, Refusal> {
-        if object.info.instance_type != self.maps.layout.types.js_object {
-            return Ok(None);
-        }
-        let Some(table) = strong(object.word(self.maps.layout.properties)) else {
-            return Ok(None);
-        };
-        Ok(self
-            .maps
-            .of(table)?
-            .filter(|map| map.words == 0)
-            .map(|map| map.instance_type))
-    }
-
-    fn table_of(&self, object: &Object<'_>) -> Result<Option<u16>, Refusal> {
-        let Some(table) = strong(object.word(self.maps.layout.fields)) else {
-            return Ok(None);
-        };
-        Ok(self
-            .maps
-            .of(table)?
-            .filter(|map| map.words == 0)
-            .map(|map| map.instance_type))
-    }
-}
-
-impl Visit for Calibrate<'_, '_> {
-    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
-        let types = &self.maps.layout.types;
-        let instance_type = object.info.instance_type;
-        if object.info.words == 0 && self.sizes.rule(instance_type).is_none() {
-            if object.room > object.window.len() as u64 * 8 {
-                // A large object: where it ends is not in view.
-                return Ok(());
-            }
-            return self.learned.vote(instance_type, object.window, |size| {
-                match object.window.get((size / 8) as usize) {
-                    Some(word) => Ok(self.maps.lookup(u64::from_le_bytes(*word))?.is_some()),
-                    None => Ok(size / 8 == object.window.len() as u64),
-                }
-            });
-        }
-        if types.is_js_receiver(instance_type)
-            && self.tables.names.is_none()
-            && self.maps.is_dictionary(object.info.address)?
-        {
-            self.tables.names = self.dictionary_of(object)?;
-        }
-        if instance_type == types.js_map && self.tables.map.is_none() {
-            self.tables.map = self.table_of(object)?;
-        } else if instance_type == types.js_set && self.tables.set.is_none() {
-            self.tables.set = self.table_of(object)?;
-        } else if Some(instance_type) == types.js_weak_map && self.tables.weak.is_none() {
-            self.tables.weak = self.table_of(object)?;
-        }
-        Ok(())
+        search(&mut self.heap, &groups, progress)
     }
 }

@@ -1,6 +1,8 @@
 //! Reads rows, produces what a person calls them: `onUserMessage()`, `/app/server.js:42`.
 
-use crate::report::reading::{Kind, Origin, Reading, Row};
+use crate::graph::sample::Members;
+use crate::names::kind::{Kind, Origin};
+use crate::report::reading::{Reading, Row};
 
 /// Rows of fewer objects and fewer bytes are not kept for a later comparison.
 const WORTH_COUNT: u64 = 8;
@@ -45,7 +47,7 @@ impl Reading {
         self.rows
             .retain(|row| row.tally.count >= WORTH_COUNT || row.tally.bytes >= WORTH_BYTES);
         for row in &mut self.rows {
-            row.members = crate::report::reading::Members::default();
+            row.members = Members::default();
         }
         self.rows.shrink_to_fit();
         self

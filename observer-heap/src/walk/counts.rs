@@ -1,14 +1,13 @@
-//! Walks the old generation and the reachable young objects of each isolate, produces counts and bytes by map, closures
-//! by function, and the largest collections. No names yet: those are looked up for what is worth showing.
+//! Visits the objects of an isolate, produces counts and bytes by map, closures by function, and the largest collections.
+//! No names yet: those are looked up for what is worth showing.
 
 use std::collections::BinaryHeap;
 
-use crate::graph::live::{self, Live};
-use crate::layout::maps::{ByAddress, MapId, Maps};
+use crate::layout::maps::{MapId, Maps};
 use crate::layout::refusal::Refusal;
-use crate::memory::pages::{Page, Pages, Space};
+use crate::layout::tables::Tables;
+use crate::memory::by_address::ByAddress;
 use crate::memory::peek::{smi, strong};
-use crate::report::reader::{Reader, Tables};
 use crate::walk::walker::{Coverage, Object, Visit};
 
 /// Functions counted apart; the closures of further ones are counted together.
@@ -17,8 +16,6 @@ const MOST_FUNCTIONS: usize = 1 << 18;
 const LARGEST: usize = 24;
 /// Bytes from which a collection is worth keeping.
 const LARGE: u64 = 16 << 10;
-/// Times the heap is read before a reading that collections disturb is taken as it is.
-const ATTEMPTS: u32 = 4;
 
 /// How many and how much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,84 +74,19 @@ pub(crate) struct Isolate {
     pub(crate) torn: u64,
 }
 
-impl Reader<'_> {
-    /// Counts every isolate. `progress` is told bytes read so far and in all.
-    pub(crate) fn count(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<Isolate>, Refusal> {
-        self.live = None;
-        for attempt in 1.. {
-            self.maps.peek.forget();
-            self.maps.pages = Pages::find(&self.maps.peek)?;
-            let old = self.maps.pages.pages.iter().filter(|page| page.space == Space::Old);
-            let all: u64 = old.map(Page::area).sum();
-            let mut live = (live::cost(&self.maps.pages) <= self.marking).then(|| Live::new(&self.maps.pages));
-            let mut done = 0;
-            let isolates = self.isolates(live.as_mut(), &mut |bytes| {
-                done += bytes;
-                progress(done.min(all), all);
-            })?;
-            // Until no collection moved what was about to be looked at.
-            let disturbed = match &live {
-                Some(live) => live.disturbed(&Pages::find(&self.maps.peek)?),
-                None => false,
-            };
-            self.disturbed = disturbed;
-            if !disturbed || attempt == ATTEMPTS {
-                self.live = live;
-                return Ok(isolates);
-            }
-        }
-        Ok(Vec::new())
-    }
-
-    fn isolates(&self, mut live: Option<&mut Live>, step: &mut dyn FnMut(u64)) -> Result<Vec<Isolate>, Refusal> {
-        let pages = &self.maps.pages;
-        let mut isolates = Vec::new();
-        if let Some(live) = &mut live {
-            live.roots(&self.maps.peek, pages)?;
-        }
-        for heap in pages.heaps() {
-            let mut count = Count::new(&self.maps, self.tables);
-            let walked = match &mut live {
-                Some(live) => self.walk_held(heap, live, &mut count, step)?,
-                None => self.walk(heap, &mut count, step)?,
-            };
-            let code = pages
-                .pages
-                .iter()
-                .filter(|page| page.heap == heap && page.space == Space::Code);
-            count.isolate.coverage = walked.coverage;
-            count.isolate.young_pages = walked.young_pages;
-            count.isolate.torn = walked.torn;
-            count.isolate.young_live = count.bytes - count.old_bytes;
-            if live.is_some() {
-                let old = pages
-                    .pages
-                    .iter()
-                    .filter(|page| page.heap == heap && page.space == Space::Old);
-                let allocated = old.clone().map(|page| page.allocated).sum::<u64>();
-                count.isolate.dead = Some(allocated.saturating_sub(count.old_bytes));
-                count.isolate.free = old.map(|page| page.area() - page.allocated).sum();
-            }
-            count.isolate.code = code.map(Page::area).sum();
-            isolates.push(count.finish());
-        }
-        Ok(isolates)
-    }
-}
-
-struct Count<'c, 'm> {
+pub(crate) struct Count<'c, 'm> {
     maps: &'c Maps<'m>,
     tables: Tables,
-    isolate: Isolate,
+    pub(crate) isolate: Isolate,
     largest: BinaryHeap<std::cmp::Reverse<Large>>,
     /// SharedFunctionInfo of each function a suspended call was seen of.
     functions: ByAddress<u64>,
-    bytes: u64,
-    old_bytes: u64,
+    pub(crate) bytes: u64,
+    pub(crate) old_bytes: u64,
 }
 
 impl<'c, 'm> Count<'c, 'm> {
-    fn new(maps: &'c Maps<'m>, tables: Tables) -> Self {
+    pub(crate) fn new(maps: &'c Maps<'m>, tables: Tables) -> Self {
         Self {
             maps,
             tables,
@@ -166,7 +98,7 @@ impl<'c, 'm> Count<'c, 'm> {
         }
     }
 
-    fn finish(mut self) -> Isolate {
+    pub(crate) fn finish(mut self) -> Isolate {
         self.isolate.largest = self.largest.into_iter().map(|large| large.0).collect();
         self.isolate.largest.sort_by(|a, b| b.cmp(a));
         self.isolate

@@ -1,5 +1,7 @@
 //! Objects one after another, old and young, and how many there are of each map.
 
+pub(crate) mod calibrate;
 pub(crate) mod counts;
+pub(crate) mod heap;
 pub(crate) mod walker;
 pub(crate) mod young;

@@ -1,17 +1,17 @@
-//! Reads the young generation and visits the objects in it that a minor collection would keep: those reachable from the old generation. Dead young objects stay readable until overwritten, and a program that
-//! makes much garbage would otherwise seem to hold many times what it does.
+//! Reads the young generation and visits the objects in it that a minor collection would keep: those reachable from the
+//! old generation. Dead young objects stay readable until overwritten, and a program that makes much garbage would
+//! otherwise seem to hold many times what it does.
 //!
 //! Roots that are not in the heap (the stack, handles) are not followed: what only they hold is about to be dropped or
 //! promoted, and counted then.
 
-use crate::graph::live::Live;
-use crate::layout::maps::{ByAddress, Maps};
+use crate::layout::maps::Maps;
 use crate::layout::refusal::Refusal;
 use crate::layout::sizes::Sizes;
+use crate::memory::by_address::ByAddress;
 use crate::memory::pages::{PAGE, Page, Space};
 use crate::memory::peek::{STRONG, TAG_MASK};
-use crate::report::reader::Reader;
-use crate::walk::walker::{Choose, Coverage, Object, Visit, Walker};
+use crate::walk::walker::{Choose, Object, Visit, Walker};
 
 /// Slots of the filter that tells most pointers apart from young ones by one load.
 const FILTER: usize = 1 << 12;
@@ -34,18 +34,27 @@ struct Marks {
 }
 
 /// The young objects of one isolate that were found reachable.
-struct Young {
+pub(crate) struct Young {
     filter: Vec<bool>,
     index: ByAddress<usize>,
     marks: Vec<Marks>,
     /// Addresses of old slots that pointed at young pages.
     slots: Vec<u64>,
     /// Objects whose map word was not one: moved while they were read.
-    torn: u64,
+    pub(crate) torn: u64,
 }
 
 impl Young {
-    fn new<'p>(pages: impl Iterator<Item = &'p Page>) -> Self {
+    /// Bytes of young pages.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.marks.iter().map(|marks| marks.page.area()).sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    pub(crate) fn new<'p>(pages: impl Iterator<Item = &'p Page>) -> Self {
         let mut young = Self {
             filter: vec![false; FILTER],
             index: ByAddress::default(),
@@ -164,7 +173,7 @@ impl Young {
     }
 
     /// Visits every reachable object once; when a minor collection intervenes, everything is found anew.
-    fn visit(&mut self, maps: &Maps<'_>, sizes: &Sizes, visit: &mut impl Visit) -> Result<(), Refusal> {
+    pub(crate) fn visit(&mut self, maps: &Maps<'_>, sizes: &Sizes, visit: &mut impl Visit) -> Result<(), Refusal> {
         for _ in 0..ATTEMPTS {
             if self.trace(maps, sizes)? {
                 break;
@@ -250,9 +259,9 @@ impl Visit for Nothing {
 }
 
 /// Visits old objects and notes what they reach among the young.
-struct Old<'o, V: Visit> {
-    young: &'o mut Young,
-    visit: &'o mut V,
+pub(crate) struct Old<'o, V: Visit> {
+    pub(crate) young: &'o mut Young,
+    pub(crate) visit: &'o mut V,
 }
 
 impl<V: Visit> Visit for Old<'_, V> {
@@ -266,106 +275,5 @@ impl<V: Visit> Visit for Old<'_, V> {
     fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
         self.young.note(object.address + first as u64 * 8, words);
         self.visit.more(object, first, words)
-    }
-}
-
-/// Visits young objects and notes what they reach among the old.
-struct Back<'b, V: Visit> {
-    live: &'b mut Live,
-    visit: &'b mut V,
-}
-
-impl<V: Visit> Visit for Back<'_, V> {
-    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
-        if object.slots {
-            self.live.reach(object.words);
-        }
-        self.visit.object(object)
-    }
-
-    fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
-        self.live.reach(words);
-        self.visit.more(object, first, words)
-    }
-}
-
-/// What a walk through one isolate saw besides objects.
-pub(crate) struct Walked {
-    pub(crate) coverage: Coverage,
-    /// Bytes of young pages.
-    pub(crate) young_pages: u64,
-    pub(crate) torn: u64,
-}
-
-impl Reader<'_> {
-    /// Visits every object of an isolate that is held: old ones first, then the young ones they reach. `step` is told
-    /// the bytes of old objects visited.
-    pub(crate) fn walk_held(
-        &self,
-        heap: u64,
-        live: &mut Live,
-        visit: &mut impl Visit,
-        step: &mut dyn FnMut(u64),
-    ) -> Result<Walked, Refusal> {
-        let mut young = Young::new(self.maps.pages.pages.iter().filter(|page| page.heap == heap));
-        let mut walker = Walker::new(&self.maps, &self.sizes);
-        live.follow(
-            heap,
-            &mut walker,
-            self.tables,
-            &mut Old {
-                young: &mut young,
-                visit,
-            },
-            step,
-        )?;
-        visit.young_begins();
-        young.visit(&self.maps, &self.sizes, &mut Back { live, visit })?;
-        // What only young objects hold.
-        live.follow(
-            heap,
-            &mut walker,
-            self.tables,
-            &mut Old {
-                young: &mut young,
-                visit,
-            },
-            step,
-        )?;
-        let young_pages = young.marks.iter().map(|marks| marks.page.area()).sum();
-        Ok(Walked {
-            coverage: Coverage::default(),
-            young_pages,
-            torn: young.torn + live.torn(),
-        })
-    }
-
-    /// Visits every object of an isolate, dead ones too: old ones first, then the young ones they reach. `step` is told
-    /// the bytes of each old page.
-    pub(crate) fn walk(&self, heap: u64, visit: &mut impl Visit, step: &mut dyn FnMut(u64)) -> Result<Walked, Refusal> {
-        let mut young = Young::new(self.maps.pages.pages.iter().filter(|page| page.heap == heap));
-        let mut walker = Walker::new(&self.maps, &self.sizes);
-        for page in self.old_pages(heap) {
-            if young.marks.is_empty() {
-                walker.page(page, visit)?;
-            } else {
-                walker.page(
-                    page,
-                    &mut Old {
-                        young: &mut young,
-                        visit,
-                    },
-                )?;
-            }
-            step(page.area());
-        }
-        visit.young_begins();
-        young.visit(&self.maps, &self.sizes, visit)?;
-        let young_pages = young.marks.iter().map(|marks| marks.page.area()).sum();
-        Ok(Walked {
-            coverage: walker.coverage,
-            young_pages,
-            torn: young.torn,
-        })
     }
 }

@@ -1,0 +1,68 @@
+//! Visits what is held of an isolate: old objects that marks reach, and the young ones they reach in turn.
+
+use crate::graph::live::Live;
+use crate::layout::refusal::Refusal;
+use crate::walk::heap::{Heap, Walked};
+use crate::walk::walker::{Coverage, Object, Visit, Walker};
+use crate::walk::young::{Old, Young};
+
+/// Visits every object of an isolate that is held: old ones first, then the young ones they reach. `step` is told
+/// the bytes of old objects visited.
+pub(crate) fn walk_held(
+    heap: &Heap<'_>,
+    isolate: u64,
+    live: &mut Live,
+    visit: &mut impl Visit,
+    step: &mut dyn FnMut(u64),
+) -> Result<Walked, Refusal> {
+    let mut young = Young::new(heap.maps.pages.pages.iter().filter(|page| page.heap == isolate));
+    let mut walker = Walker::new(&heap.maps, &heap.sizes);
+    live.follow(
+        isolate,
+        &mut walker,
+        heap.tables,
+        &mut Old {
+            young: &mut young,
+            visit,
+        },
+        step,
+    )?;
+    visit.young_begins();
+    young.visit(&heap.maps, &heap.sizes, &mut Back { live, visit })?;
+    // What only young objects hold.
+    live.follow(
+        isolate,
+        &mut walker,
+        heap.tables,
+        &mut Old {
+            young: &mut young,
+            visit,
+        },
+        step,
+    )?;
+    Ok(Walked {
+        coverage: Coverage::default(),
+        young_pages: young.bytes(),
+        torn: young.torn + live.torn(),
+    })
+}
+
+/// Visits young objects and notes what they reach among the old.
+struct Back<'b, V: Visit> {
+    live: &'b mut Live,
+    visit: &'b mut V,
+}
+
+impl<V: Visit> Visit for Back<'_, V> {
+    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        if object.slots {
+            self.live.reach(object.words);
+        }
+        self.visit.object(object)
+    }
+
+    fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
+        self.live.reach(words);
+        self.visit.more(object, first, words)
+    }
+}

@@ -1,0 +1,90 @@
+//! Reads the heaps of a process until no collection came between, produces what each isolate holds and the marks that
+//! tell it.
+
+use crate::graph::held::walk_held;
+use crate::graph::live::{self, Live};
+use crate::layout::maps::pages;
+use crate::layout::refusal::Refusal;
+use crate::memory::pages::{Page, Space};
+use crate::walk::counts::{Count, Isolate};
+use crate::walk::heap::Heap;
+
+/// Times the heap is read before a reading that collections disturb is taken as it is.
+const ATTEMPTS: u32 = 4;
+
+/// What a reading counted.
+#[derive(Default)]
+pub(crate) struct Counted {
+    pub(crate) isolates: Vec<Isolate>,
+    /// The old objects that were found held; none of a heap beyond the budget.
+    pub(crate) live: Option<Live>,
+    /// A collection came between in every attempt.
+    pub(crate) disturbed: bool,
+}
+
+/// Counts every isolate, spending at most `marking` bytes on marks. `progress` is told bytes read so far and in all.
+pub(crate) fn count(
+    heap: &mut Heap<'_>,
+    marking: usize,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Counted, Refusal> {
+    for attempt in 1.. {
+        heap.maps.refresh()?;
+        let old = heap.maps.pages.pages.iter().filter(|page| page.space == Space::Old);
+        let all: u64 = old.map(Page::area).sum();
+        let mut live = (live::cost(&heap.maps.pages) <= marking).then(|| Live::new(&heap.maps.pages));
+        let mut done = 0;
+        let isolates = isolates(heap, live.as_mut(), &mut |bytes| {
+            done += bytes;
+            progress(done.min(all), all);
+        })?;
+        // Until no collection moved what was about to be looked at.
+        let disturbed = match &live {
+            Some(live) => live.disturbed(&pages(&heap.maps.peek)?),
+            None => false,
+        };
+        if !disturbed || attempt == ATTEMPTS {
+            return Ok(Counted {
+                isolates,
+                live,
+                disturbed,
+            });
+        }
+    }
+    Ok(Counted::default())
+}
+
+fn isolates(heap: &Heap<'_>, mut live: Option<&mut Live>, step: &mut dyn FnMut(u64)) -> Result<Vec<Isolate>, Refusal> {
+    let pages = &heap.maps.pages;
+    let mut isolates = Vec::new();
+    if let Some(live) = &mut live {
+        live.roots(&heap.maps.peek, pages)?;
+    }
+    for isolate in pages.heaps() {
+        let mut count = Count::new(&heap.maps, heap.tables);
+        let walked = match &mut live {
+            Some(live) => walk_held(heap, isolate, live, &mut count, step)?,
+            None => heap.walk(isolate, &mut count, step)?,
+        };
+        let code = pages
+            .pages
+            .iter()
+            .filter(|page| page.heap == isolate && page.space == Space::Code);
+        count.isolate.coverage = walked.coverage;
+        count.isolate.young_pages = walked.young_pages;
+        count.isolate.torn = walked.torn;
+        count.isolate.young_live = count.bytes - count.old_bytes;
+        if live.is_some() {
+            let old = pages
+                .pages
+                .iter()
+                .filter(|page| page.heap == isolate && page.space == Space::Old);
+            let allocated = old.clone().map(|page| page.allocated).sum::<u64>();
+            count.isolate.dead = Some(allocated.saturating_sub(count.old_bytes));
+            count.isolate.free = old.map(|page| page.area() - page.allocated).sum();
+        }
+        count.isolate.code = code.map(Page::area).sum();
+        isolates.push(count.finish());
+    }
+    Ok(isolates)
+}

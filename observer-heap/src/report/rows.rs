@@ -1,0 +1,112 @@
+//! Gives the counts of a walk their names.
+
+use std::collections::BTreeMap;
+
+use crate::graph::sample::Members;
+use crate::layout::maps::MapId;
+use crate::layout::refusal::Refusal;
+use crate::names::functions::Function;
+use crate::names::kind::{ANONYMOUS, Kind, Origin};
+use crate::report::reading::{Row, Summary};
+use crate::walk::counts::{Isolate, Tally};
+use crate::walk::heap::Heap;
+
+/// What is known of a row while it is put together.
+#[derive(Default)]
+struct Draft {
+    tally: Tally,
+    script: Option<u64>,
+    members: Members,
+}
+
+type Key = (Kind, String, Option<String>, Option<u32>);
+
+pub(crate) fn rows(heap: &Heap<'_>, index: usize, isolate: &Isolate, rows: &mut Vec<Row>) -> Result<(), Refusal> {
+    heap.scopes.remember(isolate.closures.keys().copied());
+    let mut named = BTreeMap::<Key, Draft>::new();
+    for (&shared, &tally) in &isolate.closures {
+        if let Some(function) = heap.maps.function(shared)? {
+            let name = if function.name.is_empty() {
+                ANONYMOUS
+            } else {
+                &function.name
+            };
+            add(&mut named, Kind::Closure, name.to_owned(), &function, tally)
+                .members
+                .functions
+                .push(shared);
+        }
+    }
+    for (&shared, &tally) in &isolate.suspended {
+        if let Some(function) = heap.maps.function(shared)? {
+            add(&mut named, Kind::Suspended, function.name.clone(), &function, tally)
+                .members
+                .suspended
+                .push(shared);
+        }
+    }
+    if isolate.other_closures.count > 0 {
+        let what = "(further functions)".to_owned();
+        add(
+            &mut named,
+            Kind::Closure,
+            what,
+            &Function::default(),
+            isolate.other_closures,
+        );
+    }
+    for (id, &tally) in isolate.by_map.iter().enumerate().filter(|(_, tally)| tally.count > 0) {
+        let id = MapId(id as u32);
+        let Some(info) = heap.maps.info(id) else { continue };
+        let types = &heap.maps.layout.types;
+        if !types.is_function(info.instance_type) && !types.generators.contains(&info.instance_type) {
+            let (kind, what, function) = heap.maps.describe(heap.tables, info)?;
+            add(&mut named, kind, what, &function, tally).members.maps.push(id);
+        }
+    }
+    rows.extend(named.into_iter().map(|((kind, what, file, position), draft)| Row {
+        isolate: index,
+        what,
+        origin: Origin::of(file.as_deref()),
+        file,
+        position,
+        tally: draft.tally,
+        script: draft.script,
+        members: draft.members,
+        ..Row::named(kind)
+    }));
+    Ok(())
+}
+
+fn add<'n>(
+    named: &'n mut BTreeMap<Key, Draft>,
+    kind: Kind,
+    what: String,
+    function: &Function,
+    tally: Tally,
+) -> &'n mut Draft {
+    let draft = named
+        .entry((kind, what, function.file.clone(), function.position))
+        .or_default();
+    draft.tally.merge(tally);
+    draft.script = draft.script.or(function.script);
+    draft
+}
+
+pub(crate) fn summary(isolate: &Isolate) -> Summary {
+    let all: u64 = isolate.by_map.iter().map(|tally| tally.bytes).sum();
+    Summary {
+        heap_bytes: all - isolate.array_buffer_bytes,
+        array_buffer_bytes: isolate.array_buffer_bytes,
+        map_entries: isolate.map_entries,
+        set_entries: isolate.set_entries,
+        pending_promises: isolate.pending_promises,
+        free_bytes: isolate.free,
+        dead_bytes: isolate.dead,
+        code_bytes: isolate.code,
+        young_page_bytes: isolate.young_pages,
+        young_live_bytes: isolate.young_live,
+        unexplained_bytes: isolate.coverage.unexplained,
+        torn: isolate.torn,
+    }
+}

@@ -1,0 +1,91 @@
+//! Opens the heaps of a process: layout from metadata, pages from headers, sizes from calibration. Everything that can
+//! be checked is checked here; what comes out can be walked.
+
+use crate::layout::maps::{Maps, pages};
+use crate::layout::metadata::Metadata;
+use crate::layout::offsets::Layout;
+use crate::layout::refusal::Refusal;
+use crate::layout::sizes::Sizes;
+use crate::layout::tables::Tables;
+use crate::memory::pages::{Page, Space};
+use crate::memory::peek::Peek;
+use crate::memory::source::Memory;
+use crate::names::scopes::Scopes;
+use crate::walk::calibrate::calibrate;
+use crate::walk::walker::{Coverage, Visit, Walker};
+use crate::walk::young::{Old, Young};
+
+/// The heaps of one process, ready to be walked.
+pub(crate) struct Heap<'m> {
+    pub(crate) maps: Maps<'m>,
+    pub(crate) sizes: Sizes,
+    pub(crate) tables: Tables,
+    pub(crate) scopes: Scopes,
+}
+
+/// What a walk through one isolate saw besides objects.
+pub(crate) struct Walked {
+    pub(crate) coverage: Coverage,
+    /// Bytes of young pages.
+    pub(crate) young_pages: u64,
+    pub(crate) torn: u64,
+}
+impl<'m> Heap<'m> {
+    /// Finds and checks; refuses what it cannot prove.
+    pub(crate) fn open(memory: &'m dyn Memory, metadata: &Metadata) -> Result<Self, Refusal> {
+        let layout = Layout::published(metadata)?;
+        let peek = Peek::new(memory);
+        let pages = pages(&peek)?;
+        let sizes = Sizes::new(&layout);
+        let maps = Maps::find(peek, layout, pages)?;
+        let (sizes, tables) = calibrate(&maps, sizes)?;
+        Ok(Self {
+            maps,
+            sizes,
+            tables,
+            scopes: Scopes::default(),
+        })
+    }
+
+    /// Pages of one isolate that are walked whole.
+    pub(crate) fn old_pages(&self, isolate: u64) -> impl Iterator<Item = &Page> {
+        self.maps
+            .pages
+            .pages
+            .iter()
+            .filter(move |page| page.heap == isolate && page.space == Space::Old)
+    }
+
+    /// Visits every object of an isolate, dead ones too: old ones first, then the young ones they reach. `step` is told
+    /// the bytes of each old page.
+    pub(crate) fn walk(
+        &self,
+        isolate: u64,
+        visit: &mut impl Visit,
+        step: &mut dyn FnMut(u64),
+    ) -> Result<Walked, Refusal> {
+        let mut young = Young::new(self.maps.pages.pages.iter().filter(|page| page.heap == isolate));
+        let mut walker = Walker::new(&self.maps, &self.sizes);
+        for page in self.old_pages(isolate) {
+            if young.is_empty() {
+                walker.page(page, visit)?;
+            } else {
+                walker.page(
+                    page,
+                    &mut Old {
+                        young: &mut young,
+                        visit,
+                    },
+                )?;
+            }
+            step(page.area());
+        }
+        visit.young_begins();
+        young.visit(&self.maps, &self.sizes, visit)?;
+        Ok(Walked {
+            coverage: walker.coverage,
+            young_pages: young.bytes(),
+            torn: young.torn,
+        })
+    }
+}
