@@ -5,6 +5,7 @@
 mod bench;
 mod ci;
 mod cluster;
+mod compatibility;
 mod counterpart;
 mod demo;
 mod image;

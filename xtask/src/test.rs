@@ -9,7 +9,7 @@ use observer_tests::{
     need,
 };
 
-use crate::{counterpart, setup, shell};
+use crate::{compatibility, counterpart, setup, shell};
 
 /// What to test.
 #[derive(Args, Clone, Debug, Default)]
@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// Also tests that take minutes, and the counterparts that take longest to build
     #[arg(long)]
     pub(crate) full: bool,
+    /// Write what the tests ran with into COMPATIBILITY.md, where nothing failed
+    #[arg(long, conflicts_with_all = ["filter", "package"])]
+    pub(crate) write: bool,
 }
 
 impl Options {
@@ -38,6 +41,9 @@ impl Options {
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     let tally = run(options)?;
     println!("{}", tally.report());
+    if options.write && tally.failed == 0 {
+        compatibility::write(compatibility::of_this_machine(&tally.closing()))?;
+    }
     Ok(if tally.failed == 0 {
         ExitCode::SUCCESS
     } else {

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{ci, test::Tally};
+use crate::{ci, compatibility, test::Tally};
 
 /// A Debian release and the kernel series it carries.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,9 @@ pub(crate) struct Options {
     /// Only tests whose name contains this
     #[arg(long)]
     filter: Option<String>,
+    /// Write what was tried into COMPATIBILITY.md
+    #[arg(long, conflicts_with = "filter")]
+    write: bool,
     /// Let the processor run the guest instead of emulating it, where /dev/kvm works
     #[arg(long)]
     kvm: bool,
@@ -99,6 +102,7 @@ fn run(options: &Options) -> Result<bool> {
     // Before the kernels are fetched: a tree that does not build needs none.
     let disk = root::build(options.filter.as_deref())?;
     let mut lines = Vec::new();
+    let mut rows = Vec::new();
     let mut passed = true;
     for release in releases {
         let image = fetch::kernel(release)?;
@@ -109,6 +113,7 @@ fn run(options: &Options) -> Result<bool> {
             println!("kernels: {} ({}), cgroup v{version}", release.series, image.release);
             let outcome = boot::boot(&image, &disk, version, options.kvm)?;
             passed &= outcome.passed();
+            rows.push(outcome.row(&image.release, version));
             lines.push(format!(
                 "kernels: {:<28} cgroup v{version}: {}",
                 image.release,
@@ -117,6 +122,9 @@ fn run(options: &Options) -> Result<bool> {
         }
     }
     lines.iter().for_each(|line| println!("{line}"));
+    if options.write {
+        compatibility::write(rows)?;
+    }
     Ok(passed)
 }
 
@@ -137,12 +145,27 @@ impl Outcome {
     }
 
     fn line(&self) -> String {
+        format!("{} ({} s)", self.result(), self.seconds)
+    }
+
+    fn result(&self) -> String {
         let ended = if self.finished { "" } else { "DID NOT FINISH: " };
         let fallen = if self.fallen.is_empty() {
             "every hook on either rung".to_owned()
         } else {
             format!("fallen: {}", self.fallen.join("; "))
         };
-        format!("{ended}{fallen}; {} ({} s)", self.tally.closing(), self.seconds)
+        format!("{ended}{fallen}; {}", self.tally.closing())
+    }
+
+    /// What COMPATIBILITY.md says of it.
+    fn row(&self, kernel: &str, cgroup: u8) -> compatibility::Row {
+        compatibility::Row {
+            of: "Kernels".into(),
+            what: format!("{kernel} (Debian), cgroup v{cgroup}"),
+            how: "`cargo xtask kernels`, emulated x86-64".into(),
+            result: self.result(),
+            tried: compatibility::today(),
+        }
     }
 }
