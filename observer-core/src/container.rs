@@ -96,6 +96,30 @@ pub fn owner(path: &str) -> Option<Owner> {
     }
 }
 
+/// The cgroup of the container itself, where `path` is a cgroup that the container has made below its own (CRI-O's
+/// `container`, a service manager's slices); `path` where it names no container.
+pub fn own_cgroup(path: &str) -> &str {
+    let mut at = path.len();
+    loop {
+        let here = path.get(..at).unwrap_or(path);
+        let (above, name) = here.rsplit_once('/').unwrap_or(("", here));
+        if container(name, above.rsplit('/').next().filter(|name| !name.is_empty())).is_some() {
+            return here;
+        }
+        match above.len() {
+            0 => return path,
+            shorter => at = shorter,
+        }
+    }
+}
+
+/// Whether a cgroup only groups others that have nothing to do with each other: the root, a slice, a user's manager. A limit
+/// there makes no container.
+pub fn is_group(path: &str) -> bool {
+    let name = path.rsplit('/').find(|name| !name.is_empty()).unwrap_or_default();
+    name.is_empty() || name.ends_with(".slice") || name.starts_with("user@")
+}
+
 /// The uid in a pod's directory: `pod<uid>`, or `kubepods[-burstable|-besteffort]-pod<uid, - as _>.slice`, which kind
 /// prefixes with `kubelet-` and old containerd follows with `:cri-containerd:<id>`.
 fn pod_uid(name: &str) -> Option<String> {
@@ -373,10 +397,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_containers_own_cgroup_ends_at_its_id() {
+        for (template, own) in [
+            ("/kubepods/podX/{id}", "/kubepods/podX/{id}"),
+            ("/kubepods.slice/crio-{id}.scope/container", "/kubepods.slice/crio-{id}.scope"),
+            ("/docker/{node}/kubepods/pod{uid}/{id}/a/b", "/docker/{node}/kubepods/pod{uid}/{id}"),
+            ("/lxc.payload.web/system.slice/web.service", "/lxc.payload.web"),
+            ("/lxc/web/web.service", "/lxc/web"),
+            ("/system.slice/api.service/payload", "/system.slice/api.service/payload"),
+            ("/", "/"),
+            ("", ""),
+        ] {
+            assert_eq!(own_cgroup(&path(template)), path(own), "{template}");
+        }
+    }
+
+    #[test]
+    fn slices_and_managers_are_groups() {
+        for path in ["/", "", "/user.slice", "/user.slice/user-7.slice/user@7.service", "/a/b.slice/"] {
+            assert!(is_group(path), "{path}");
+        }
+        for path in ["/demo/leaky", "/user.slice/run-r12.scope", "/nomad.slice/share.slice/9f.web.scope"] {
+            assert!(!is_group(path), "{path}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_path_panics(path: String) {
             let _ = owner(&path);
+            assert!(path.starts_with(own_cgroup(&path)));
         }
 
         /// Whatever surrounds it, a pod's container is found, and never the node's in its place.

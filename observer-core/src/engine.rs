@@ -23,6 +23,7 @@ mod ends;
 mod facts;
 mod heap;
 mod level;
+mod marks;
 mod naming;
 mod release;
 mod restore;
@@ -34,6 +35,9 @@ pub mod view;
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
+
+use marks::Marks;
+pub use marks::MarkCounts;
 
 pub use crate::registry::Evictions;
 use crate::{
@@ -51,8 +55,6 @@ use crate::{
 pub const GRACE: u64 = 2 * SECOND;
 /// Nanoseconds after a loss of records in which deaths are told as inferred.
 const LOSSY: u64 = 60 * SECOND;
-/// Marks of victims whose thread id could not be resolved, kept.
-const MAX_MARKS: usize = 64;
 /// Paths of living cgroups kept; a host has some thousand. Beyond it a late release may be taken for its successor's.
 const MAX_CGROUPS: usize = 16_384;
 
@@ -75,8 +77,9 @@ pub struct Engine {
     registry: Registry,
     /// Deaths and releases to look at again, by when.
     due: BTreeMap<BootTime, VecDeque<ProcessKey>>,
-    /// Victim marks by thread ids that belong to no process known.
-    marks: VecDeque<(BootTime, u32)>,
+    /// Marks of victims that are not known, and what became of all.
+    #[serde(default)]
+    oom_marks: Marks,
     /// Ids of the cgroups made since the beginning and not released, by hierarchy and path.
     #[serde(with = "crate::registry::pairs")]
     cgroups: BTreeMap<(u32, String), u64>,
@@ -98,6 +101,8 @@ pub struct Counts {
     pub findings: u64,
     /// Put out to keep memory bounded.
     pub evictions: Evictions,
+    /// Victims that the kernel marked, by what became of them.
+    pub oom_marks: MarkCounts,
     /// Records lost before they reached the engine, by stage.
     pub lost: BTreeMap<String, u64>,
 }
@@ -132,6 +137,7 @@ impl Engine {
             }
         }
         self.settle_due(&mut out);
+        self.oom_marks.expire(self.now);
         self.last = self.now;
         out
     }
@@ -160,6 +166,7 @@ impl Engine {
             slots: self.registry.slots.len(),
             findings: self.findings,
             evictions: self.registry.evictions,
+            oom_marks: self.oom_marks.counts(),
             lost: self.lost.clone(),
         }
     }

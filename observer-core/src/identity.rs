@@ -12,7 +12,7 @@ use crate::process::ProcessKey;
 
 pub(crate) use release::{Release, is_job, workload};
 pub(crate) use resource::{About, resource};
-pub(crate) use slot::{home, home_of_cgroup, is_launcher, slot};
+pub(crate) use slot::{home, home_of, home_of_cgroup, is_launcher, own_cgroup, slot};
 
 /// What is restarted in place. A sawtooth is a slot's sequence of runs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -103,6 +103,10 @@ pub struct ProcessFacts {
     pub ns_pid: u32,
     /// It lives in another pid namespace than the host's init: a container, whatever the path says.
     pub containerised: bool,
+    /// The nearest cgroup, its own or one above, that has a memory limit of its own and is neither an engine's container nor
+    /// a unit: a container that nobody announced. `None` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_cgroup: Option<String>,
 }
 
 impl ProcessFacts {

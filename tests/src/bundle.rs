@@ -47,6 +47,8 @@ pub struct Spec {
     pub environment: BTreeMap<String, String>,
     /// Process 1.
     pub init: Init,
+    /// Size of a /dev/shm of its own, bytes; without one it has none.
+    pub shm: Option<u64>,
     /// Directory below the stage's cgroup; `None` puts the container's own name there.
     pub cgroup: Option<String>,
 }
@@ -63,6 +65,7 @@ impl Spec {
             node: None,
             environment: BTreeMap::new(),
             init: Init::Program,
+            shm: None,
             cgroup: None,
         }
     }
@@ -102,6 +105,10 @@ pub fn write(directory: &Path, spec: &Spec) -> Result<()> {
         json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777", "size=16m"]}),
         bind(&places::fixtures(), APP),
     ];
+    if let Some(bytes) = spec.shm {
+        let size = format!("size={bytes}");
+        mounts.push(json!({"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "nodev", "mode=1777", size]}));
+    }
     fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
     for path in SYSTEM.map(Path::new) {
         let inside = root.join(path.strip_prefix("/")?);

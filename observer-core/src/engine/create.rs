@@ -66,12 +66,13 @@ impl Engine {
             version: release.name(),
             resource,
         };
+        let cgroup = identity::own_cgroup(&home, &facts.cgroup);
         let mut run = Run::new(started, started < self.begun, release, Arc::new(subject));
         run.number = state.runs;
         self.registry.containers.insert(Container {
             id,
+            cgroup: cgroup.clone(),
             home,
-            cgroup: facts.cgroup.clone(),
             slot: slot_id.clone(),
             named,
             members,
@@ -87,10 +88,8 @@ impl Engine {
         if let Some(process) = self.registry.processes.get_mut(&key) {
             process.container = Some(id);
         }
-        if !facts.cgroup.is_empty() {
-            out.requests.push(Request::OomKills {
-                cgroup: facts.cgroup.clone(),
-            });
+        if !cgroup.is_empty() {
+            out.requests.push(Request::OomKills { cgroup });
         }
         self.ask_for_parent(facts, out);
         self.begin_waiting(&slot_id, out);
@@ -162,7 +161,12 @@ impl Engine {
                 process.cgroup.contains(id.as_str())
                     && identity::home_of_cgroup(&process.cgroup).is_some_and(|h| h == *home)
             }
-            Home::Cgroup(path) => process.cgroup == *path,
+            Home::Cgroup(path) => {
+                process.cgroup == *path
+                    || (process.cgroup.starts_with(path.as_str())
+                        && identity::home_of(&process.cgroup, process.limit_cgroup.as_deref())
+                            .is_some_and(|h| h == *home))
+            }
         };
         let mut members: BTreeSet<ProcessKey> = free.filter(lives_there).map(|p| p.key).take(MAX_MEMBERS).collect();
         for member in &members {
@@ -196,11 +200,14 @@ impl Engine {
         let Some(process) = self.registry.processes.get_mut(&key) else {
             return;
         };
-        if process.container.is_some() && process.alive() && !process.watched {
+        let Some(container) = process.container.and_then(|id| self.registry.containers.get(id)) else {
+            return;
+        };
+        if process.alive() && !process.watched {
             process.watched = true;
             out.requests.push(Request::Watch {
                 process: key,
-                cgroup: process.cgroup.clone(),
+                cgroup: container.cgroup.clone(),
             });
         }
     }

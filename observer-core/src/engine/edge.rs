@@ -1,13 +1,13 @@
 //! Edges: reads kernel events, produces changes of the registry and requests to look closer.
 
-use super::{Engine, GRACE, MAX_CGROUPS, MAX_MARKS};
+use super::{Engine, GRACE, MAX_CGROUPS};
 use crate::{
     Output, Request,
     exit::SignalSeen,
     identity,
     kernel::{ExitStatus, OomVictim, Signal},
     process::ProcessKey,
-    registry::{Death, Home, Mark, container::MAX_MEMBERS},
+    registry::{ContainerId, Death, Home, Mark, container::MAX_MEMBERS},
     time::BootTime,
 };
 
@@ -19,6 +19,7 @@ impl Engine {
             .registry
             .processes
             .enter(key, &mut self.registry.evictions.processes);
+        process.mark = process.mark.take().or_else(|| self.oom_marks.take(key));
         comm.clone_into(&mut process.comm);
         process.parent = parent.unwrap_or(ProcessKey { pid: ppid, start: 0 });
         // A launcher becomes what it launches within milliseconds: an answer on its way may be about the launcher.
@@ -35,9 +36,9 @@ impl Engine {
         let Some(parent) = processes.resolve(ProcessKey { pid: ppid, start: 0 }) else {
             return;
         };
-        let Some((id, cgroup)) = processes
+        let Some((id, cgroup, limit_cgroup)) = processes
             .get(&parent)
-            .and_then(|p| Some((p.container?, p.cgroup.clone())))
+            .and_then(|p| Some((p.container?, p.cgroup.clone(), p.limit_cgroup.clone())))
         else {
             return;
         };
@@ -53,10 +54,12 @@ impl Engine {
             return;
         }
         let process = processes.enter(key, &mut self.registry.evictions.processes);
+        process.mark = process.mark.take().or_else(|| self.oom_marks.take(key));
         // A late record: it has died, and is kept only for facts that may still come.
         if process.container.is_none() && process.alive() {
             process.parent = parent;
             process.cgroup = cgroup;
+            process.limit_cgroup = limit_cgroup;
             process.container = Some(id);
             container.members.insert(key);
         }
@@ -103,20 +106,41 @@ impl Engine {
             process.traced = false;
             out.requests.push(Request::Unwatch(key));
         }
-        let Some(id) = process.container else {
-            if process.asked {
-                // Facts may still arrive: it is only now that the process is gone.
-                self.later(death.at, key);
-            } else {
-                self.registry.processes.remove(&key);
+        let (marked, asked) = (process.mark.is_some(), process.asked);
+        let id = process.container.or_else(|| self.started_by(key).filter(|_| marked));
+        if let Some(id) = id {
+            if let Some(process) = self.registry.processes.get_mut(&key) {
+                process.container = Some(id);
             }
-            return;
-        };
-        self.dies(id, key, death, out);
+            self.dies(id, key, death, out);
+        } else if asked {
+            // Facts may still arrive: it is only now that the process is gone.
+            self.later(death.at, key);
+        } else {
+            self.forget(key);
+        }
+    }
+
+    /// The bare service that started this process, which shares its cgroup: its nearest ancestor that is watched.
+    fn started_by(&self, key: ProcessKey) -> Option<ContainerId> {
+        let cgroup = &self.registry.processes.get(&key)?.cgroup;
+        let id = self
+            .ancestors(key)
+            .find_map(|above| self.registry.processes.get(&above)?.container)?;
+        let container = self.registry.containers.get(id)?;
+        let bare = matches!(container.home, Home::Tree(_)) && !container.gone;
+        (bare && container.cgroup == *cgroup).then_some(id)
+    }
+
+    /// A process that belonged to nothing watched is no more.
+    pub(super) fn forget(&mut self, key: ProcessKey) {
+        if self.registry.processes.remove(&key).is_some_and(|process| process.mark.is_some()) {
+            self.oom_marks.of_nobody();
+        }
     }
 
     /// A member of a container has died: it is decided after the grace.
-    pub(super) fn dies(&mut self, id: crate::registry::ContainerId, key: ProcessKey, death: Death, out: &mut Output) {
+    pub(super) fn dies(&mut self, id: ContainerId, key: ProcessKey, death: Death, out: &mut Output) {
         if let Some(container) = self.registry.containers.get_mut(id) {
             container.members.remove(&key);
             container.dying.insert(key);
@@ -158,22 +182,12 @@ impl Engine {
 
     pub(super) fn oom_victim(&mut self, at: BootTime, victim: &OomVictim) {
         let Some(key) = self.registry.processes.resolve(victim.process) else {
-            if victim.process.start == 0 {
-                if self.marks.len() == MAX_MARKS {
-                    self.marks.pop_front();
-                }
-                self.marks.push_back((at, victim.tid));
-            }
+            self.oom_marks.wait(at, victim);
             return;
         };
         if let Some(process) = self.registry.processes.get_mut(&key) {
             // Chosen with its group, a victim is marked twice: sizes of the first mark are those before the kill.
-            process.mark.get_or_insert(Mark {
-                at,
-                anon: victim.anon,
-                file: victim.file,
-                shmem: victim.shmem,
-            });
+            process.mark.get_or_insert(Mark::of(at, victim));
         }
     }
 

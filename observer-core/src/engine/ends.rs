@@ -66,7 +66,10 @@ impl Engine {
         if state.current == Some(id) {
             let (at, confidence) = (ended, summary.end.confidence);
             let lower = state.detector.ceiling().or(summary.ceiling);
-            summary.ceiling = run.ceiling_of(cause).or(lower);
+            // Killed at a limit that it shared with others: no ceiling of its own ended it.
+            let shared = cause == Cause::KernelOom && matches!(container.home, Home::Tree(_));
+            summary.ceiling = run.ceiling_of(cause).or(lower.filter(|_| !shared));
+            summary.peak = run.peak_against(summary.ceiling);
             verdict = state.detector.end_run(&RunEnd {
                 at,
                 cause,

@@ -28,6 +28,7 @@ impl Engine {
             .registry
             .processes
             .enter(key, &mut self.registry.evictions.processes);
+        process.mark = process.mark.take().or_else(|| self.oom_marks.take(key));
         process.asked = std::mem::take(&mut process.again) && process.alive();
         if process.asked {
             out.requests.push(Request::Inspect(key));
@@ -36,6 +37,7 @@ impl Engine {
         process.comm.clone_from(&facts.comm);
         process.parent = facts.parent;
         process.cgroup.clone_from(&facts.cgroup);
+        process.limit_cgroup.clone_from(&facts.limit_cgroup);
         process.other = !facts.is_watched() || identity::is_launcher(facts);
         let death = process.death;
         let container = process.container;
@@ -62,7 +64,7 @@ impl Engine {
         {
             match process.container {
                 Some(id) => self.dies(id, key, death, out),
-                None => drop(self.registry.processes.remove(&key)),
+                None => self.forget(key),
             }
         }
     }
@@ -92,7 +94,8 @@ impl Engine {
             }
             return;
         }
-        let home = identity::home_of_cgroup(&process.cgroup).unwrap_or_else(|| Home::Cgroup(process.cgroup.clone()));
+        let home = identity::home_of(&process.cgroup, process.limit_cgroup.as_deref())
+            .unwrap_or_else(|| Home::Cgroup(process.cgroup.clone()));
         if let Some(id) = self
             .registry
             .containers
@@ -141,10 +144,11 @@ impl Engine {
         };
         let id = existing.id;
         let over = existing.gone || existing.members.iter().all(|m| *m == key);
-        // Whoever comes from outside after the main process has ended was put there by the supervisor: a new life.
-        let inside = existing.members.contains(&facts.parent)
-            || existing.dying.contains(&facts.parent)
-            || (facts.ns_pid != 1 && facts.parent.pid != 1);
+        // Whoever comes from outside after the main process has ended was put there by the supervisor: a new life. Within a
+        // pid namespace a parent may not be known; on the host it always is.
+        let of_a_member = existing.members.contains(&facts.parent) || existing.dying.contains(&facts.parent);
+        let on_host = !facts.containerised && facts.limit_cgroup.is_some();
+        let inside = of_a_member || (!on_host && facts.ns_pid != 1 && facts.parent.pid != 1);
         if !over && (!existing.main_dead || inside) {
             return self.join(id, key);
         }

@@ -88,26 +88,30 @@ impl Engine {
         let main = self.registry.processes.get(&container.main);
         let facts = main.and_then(|p| p.facts.as_deref());
         let rss = main.and_then(|p| p.rss);
+        let own = sample.cgroup.as_ref().filter(|_| !tree);
+        // What is in the level and not in V8's heap: other processes, files in memory.
         let beside = main
             .and_then(|p| p.rss_anon)
             .filter(|_| container.members.len() > 1)
-            .map_or(0, |main| trend.saturating_sub(main));
+            .map_or(own.map_or(0, |cgroup| cgroup.shmem), |main| trend.saturating_sub(main));
         let run = &mut container.run;
         run.samples += 1;
         run.sampled = at;
         run.trend = Some(trend);
         run.usage = Some(usage);
-        let own = sample.cgroup.as_ref().filter(|_| !tree);
+        run.cgroup_usage = sample.cgroup.as_ref().map(|cgroup| cgroup.usage);
         run.rss = rss;
         run.anon = own.map(|cgroup| cgroup.anon);
         run.working_set = own.map(|cgroup| cgroup.usage.saturating_sub(cgroup.inactive_file));
         run.peak = run.peak.max(usage).max(peak.unwrap_or(0));
+        run.peak_trend = run.peak_trend.max(trend);
         run.limit = sample
             .cgroup
             .as_ref()
             .and_then(|c| c.limit.clone())
             .filter(|l| ceiling::sane(l.bytes));
-        run.ceilings.cgroup = run.limit.as_ref().map(|l| Ceiling {
+        // A limit that a bare process shares with others is no ceiling of what it holds alone.
+        run.ceilings.cgroup = run.limit.as_ref().filter(|_| !tree).map(|l| Ceiling {
             bytes: l.bytes,
             kind: if l.cgroup == container.cgroup {
                 CeilingKind::Cgroup
@@ -117,7 +121,9 @@ impl Engine {
         });
         if let Some(facts) = facts.filter(|facts| run.heap_limit_of != Some(facts.key)) {
             run.heap_limit_of = Some(facts.key);
-            run.heap_limit = heap_limit(facts, sample.cgroup.as_ref(), self.cgroup_version, self.host_memory);
+            // Node looks at the cgroup it is in, which may lie below its container's.
+            let seen = sample.cgroup.as_ref().filter(|_| facts.cgroup == container.cgroup);
+            run.heap_limit = heap_limit(facts, seen, self.cgroup_version, self.host_memory);
         }
         run.ceilings.v8 = run
             .heap_limit

@@ -33,6 +33,7 @@ impl Engine {
         // Counts are since this agent's beginning.
         self.lost.clear();
         self.findings = 0;
+        self.oom_marks.count_anew();
         self.registry.evictions = Evictions::default();
         self.registry.processes.forget_unplaced();
         self.away(at.since(away_from));
@@ -56,7 +57,8 @@ impl Engine {
             process.traced = false;
             let key = process.key;
             if process.watched {
-                let cgroup = process.cgroup.clone();
+                let container = process.container.and_then(|id| self.registry.containers.get(id));
+                let cgroup = container.map_or_else(|| process.cgroup.clone(), |container| container.cgroup.clone());
                 out.requests.push(Request::Watch { process: key, cgroup });
             } else if !process.asked {
                 // Those that are watched have been asked after for the gap.

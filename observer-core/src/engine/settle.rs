@@ -7,7 +7,7 @@ use crate::{
     finding::{Event, HeapOom, OomKill, OomScope},
     kernel::ExitStatus,
     process::ProcessKey,
-    registry::{Container, ContainerId, Death, Home, Process},
+    registry::{Container, ContainerId, Death, Home, Mark, Process},
     time::{BootTime, SECOND},
 };
 
@@ -38,16 +38,14 @@ impl Engine {
         let Some(process) = self.registry.processes.get(&key) else {
             return;
         };
-        let Some(id) = process.container else {
-            if !process.alive() {
-                self.registry.processes.remove(&key);
+        let container = process.container.and_then(|id| self.registry.containers.get(id));
+        let Some(container) = container else {
+            if !process.alive() || process.container.is_some() {
+                self.forget(key);
             }
             return;
         };
-        let Some(container) = self.registry.containers.get(id) else {
-            self.registry.processes.remove(&key);
-            return;
-        };
+        let id = container.id;
         let Some(death) = process.death else {
             if container.gone {
                 let death = Death::unseen(self.now);
@@ -58,6 +56,9 @@ impl Engine {
         let mut end = exit::decide(&self.evidence(container, process, death));
         if process.unasked && !death.seen {
             end.because.insert_str(0, AWAY);
+        }
+        if process.mark.is_some() {
+            self.oom_marks.decided(end.cause == Cause::KernelOom);
         }
         let is_main = container.main == key;
         let is_node = process.facts.is_some();
@@ -101,7 +102,7 @@ impl Engine {
         let window = |at: BootTime| at.since(death.at) <= GRACE && death.at.since(at) <= 5 * SECOND;
         let victim = if process.mark.is_some() {
             Victim::Marked
-        } else if self.marks.iter().any(|(at, _)| window(*at)) {
+        } else if self.oom_marks.unresolved(window) {
             Victim::Perhaps
         } else {
             Victim::No
@@ -179,7 +180,21 @@ impl Engine {
         let mark = victim.mark.clone();
         let run = &container.run;
         let (own, ancestor) = container.oom_kills_rose();
-        let scope = scope(run.limit.as_ref(), &container.cgroup, run.usage, own, ancestor);
+        let tree = matches!(container.home, Home::Tree(_));
+        let used = run.cgroup_usage.map(|usage| {
+            let held = mark.as_ref().and_then(Mark::held).unwrap_or(0);
+            // A helper that has come since the last sample is not in that level.
+            if victim.key.started() >= run.sampled {
+                usage.saturating_add(held)
+            } else {
+                usage.max(held)
+            }
+        });
+        let scope = match scope(run.limit.as_ref(), &container.cgroup, used, own, ancestor) {
+            // A bare process has no cgroup of its own.
+            OomScope::Container if tree => OomScope::Pod,
+            scope => scope,
+        };
         let killer = match (&end.cause, &end.sender) {
             (Cause::UserspaceOom, Some(sender)) => OomKiller::Userspace(sender.comm.clone()),
             _ => OomKiller::Kernel,
@@ -190,7 +205,7 @@ impl Engine {
             scope,
             cgroup: limit.as_ref().map(|l| l.cgroup.clone()),
             limit: limit.map(|l| l.bytes),
-            usage: run.usage,
+            usage: run.cgroup_usage,
             anon: mark.as_ref().and_then(|m| m.anon).or(victim.rss_anon),
             file: mark.as_ref().and_then(|m| m.file),
             shmem: mark.as_ref().and_then(|m| m.shmem),

@@ -55,6 +55,7 @@ pub(crate) fn node(key: ProcessKey, cgroup: &str) -> ProcessFacts {
         cgroup: cgroup.into(),
         ns_pid: 1,
         containerised: true,
+        limit_cgroup: None,
     }
 }
 
@@ -135,6 +136,14 @@ impl World {
             process: key,
             ppid: 1,
             comm: "node".into(),
+        }));
+        self
+    }
+
+    pub(crate) fn fork(&mut self, key: ProcessKey, parent: ProcessKey) -> &mut Self {
+        self.feed(What::Kernel(KernelEvent::Fork {
+            process: key,
+            ppid: parent.pid,
         }));
         self
     }

@@ -32,15 +32,28 @@ pub(crate) fn home_of_cgroup(cgroup: &str) -> Option<Home> {
     }
 }
 
+/// The home of any process: where `home_of_cgroup` knows none, the cgroup that has a limit of its own.
+pub(crate) fn home_of(cgroup: &str, limit_cgroup: Option<&str>) -> Option<Home> {
+    home_of_cgroup(cgroup).or_else(|| limit_cgroup.map(|path| Home::Cgroup(path.to_owned())))
+}
+
 /// The home of a watched process.
 pub(crate) fn home(facts: &ProcessFacts) -> Home {
-    if let Some(home) = home_of_cgroup(&facts.cgroup) {
-        return home;
-    }
-    if facts.containerised && !facts.cgroup.is_empty() && facts.cgroup != "/" {
+    let in_namespace = facts.containerised && !facts.cgroup.is_empty() && facts.cgroup != "/";
+    if in_namespace && home_of_cgroup(&facts.cgroup).is_none() {
         return Home::Cgroup(facts.cgroup.clone());
     }
-    Home::Tree(facts.key)
+    home_of(&facts.cgroup, facts.limit_cgroup.as_deref()).unwrap_or(Home::Tree(facts.key))
+}
+
+/// The cgroup whose level, limit and kills are those of the container: a bare process has none of its own, and `cgroup` is
+/// shared with others.
+pub(crate) fn own_cgroup(home: &Home, cgroup: &str) -> String {
+    match home {
+        Home::Container(_) => crate::container::own_cgroup(cgroup).to_owned(),
+        Home::Cgroup(path) => path.clone(),
+        Home::Tree(_) => cgroup.to_owned(),
+    }
 }
 
 /// The slot of a watched process. In a pod whose names are not known yet the program's name stands for the container's.

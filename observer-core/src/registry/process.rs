@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{ContainerId, pairs};
 use crate::{
     exit::SignalSeen,
-    kernel::ExitStatus,
+    kernel::{ExitStatus, OomVictim},
     process::{ProcessFacts, ProcessKey},
     time::BootTime,
 };
@@ -32,6 +32,9 @@ pub(crate) struct Process {
     pub(crate) comm: String,
     /// Its memory cgroup; empty until inspected.
     pub(crate) cgroup: String,
+    /// The nearest cgroup with a limit of its own, where no engine and no unit made it.
+    #[serde(default)]
+    pub(crate) limit_cgroup: Option<String>,
     /// Facts of a watched process.
     pub(crate) facts: Option<Arc<ProcessFacts>>,
     /// Inspected, and not a runtime the agent watches.
@@ -66,6 +69,24 @@ pub(crate) struct Mark {
     pub(crate) anon: Option<u64>,
     pub(crate) file: Option<u64>,
     pub(crate) shmem: Option<u64>,
+}
+
+impl Mark {
+    /// As the kernel told it.
+    pub(crate) const fn of(at: BootTime, victim: &OomVictim) -> Self {
+        Self {
+            at,
+            anon: victim.anon,
+            file: victim.file,
+            shmem: victim.shmem,
+        }
+    }
+
+    /// What the victim held, bytes; `None` where this kernel does not tell.
+    pub(crate) fn held(&self) -> Option<u64> {
+        let rest = self.file.unwrap_or(0).saturating_add(self.shmem.unwrap_or(0));
+        self.anon.map(|anon| anon.saturating_add(rest))
+    }
 }
 
 /// Its last thread has gone.

@@ -40,8 +40,14 @@ pub(crate) struct Run {
     pub(crate) subject: Arc<Subject>,
     /// Highest usage seen, or the cgroup's own mark, bytes.
     pub(crate) peak: u64,
+    /// Highest trend seen, bytes: the level that V8's ceiling is compared with.
+    #[serde(default)]
+    pub(crate) peak_trend: u64,
     /// Last usage, bytes (page cache included).
     pub(crate) usage: Option<u64>,
+    /// The same of its cgroup, which a bare process shares with others.
+    #[serde(default)]
+    pub(crate) cgroup_usage: Option<u64>,
     /// Last trend, bytes.
     pub(crate) trend: Option<u64>,
     /// Resident memory of the main process, bytes.
@@ -90,7 +96,9 @@ impl Run {
             before: None,
             subject,
             peak: 0,
+            peak_trend: 0,
             usage: None,
+            cgroup_usage: None,
             trend: None,
             rss: None,
             anon: None,
@@ -122,6 +130,17 @@ impl Run {
             Cause::KernelOom => self.ceilings.cgroup,
             Cause::V8HeapOom => self.v8(),
             _ => None,
+        }
+    }
+
+    /// The peak to be held against this ceiling: a cgroup's limit counts usage, V8's ceiling the level; without one, usage.
+    pub(crate) const fn peak_against(&self, ceiling: Option<Ceiling>) -> u64 {
+        match ceiling {
+            Some(Ceiling {
+                kind: CeilingKind::V8Heap,
+                ..
+            }) => self.peak_trend,
+            _ => self.peak,
         }
     }
 

@@ -62,6 +62,8 @@ names! {
     AGENT_LOST = "observer.agent.lost";
     /// Put out of the registry to keep memory bounded. No convention.
     AGENT_EVICTED = "observer.agent.evicted";
+    /// Processes that the kernel's OOM killer marked, by what became of them. No convention.
+    AGENT_OOM_MARKS = "observer.agent.oom_marks";
     /// Records of a signal by what became of them. No convention.
     EXPORT_RECORDS = "observer.agent.export.records";
     /// Records of a signal that wait. No convention.
@@ -100,7 +102,8 @@ pub mod attribute {
         STAGE = "observer.agent.stage";
         /// Kind of what was lost or put out. No convention.
         KIND = "observer.agent.kind";
-        /// What became of records: delivered, rejected, refused, dropped. No convention.
+        /// What became of records: delivered, rejected, refused, dropped; of processes marked for memory: told, spared (ended
+        /// otherwise), nobody (of nothing that is watched). No convention.
         FATE = "observer.agent.fate";
         /// The signal. No convention.
         SIGNAL = "observer.agent.signal";

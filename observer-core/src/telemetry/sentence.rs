@@ -68,12 +68,11 @@ fn oom_kill(who: &str, kill: &OomKill) -> String {
         "kernel" => "the kernel",
         daemon => daemon,
     };
-    let what = if kill.main_process {
-        "was killed"
+    let mut text = if kill.main_process {
+        format!("{who} was killed for memory by {by}")
     } else {
-        "lost a process"
+        format!("{by} killed a process of {who}, not its main one, for memory")
     };
-    let mut text = format!("{who} {what} for memory by {by}");
     match (kill.scope, kill.limit) {
         (OomScope::Container, Some(limit)) => {
             let _ = write!(text, " at its limit of {}", units::bytes(limit));

@@ -207,6 +207,15 @@ impl Observation {
             .filter(|(_, count)| *count > 0)
             .map(|(kind, count)| (kind.to_owned(), count))
             .collect(),
+            oom_marks: [
+                ("told", counts.oom_marks.told),
+                ("spared", counts.oom_marks.spared),
+                ("nobody", counts.oom_marks.nobody),
+            ]
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(fate, count)| (fate.to_owned(), count))
+            .collect(),
             export: self.exporters.lanes(),
             store: self.store(),
             sweep_s: self.pulses.last().map_or(0.0, |sampler| sampler.work().as_secs_f64()),

@@ -47,6 +47,9 @@ pub struct AgentView {
     pub lost: Vec<Lost>,
     /// Put out to keep memory bounded, by kind.
     pub evicted: Vec<(String, u64)>,
+    /// Victims that the kernel's OOM killer marked, by what became of them.
+    #[serde(default)]
+    pub oom_marks: Vec<(String, u64)>,
     /// Each signal's delivery.
     pub export: Vec<LaneView>,
     /// What is kept over the agent's end; `None` without a store.

@@ -45,6 +45,7 @@ fn page(snapshot: &Snapshot) -> String {
         not_printed,
         lost,
         evicted,
+        oom_marks,
         export,
         store,
         sweep_s,
@@ -70,6 +71,14 @@ fn page(snapshot: &Snapshot) -> String {
             .map(|lost| format!("lost      {} of {} at {}", lost.count, lost.kind, lost.stage)),
     );
     lines.extend(evicted.iter().map(|(kind, count)| format!("evicted   {count} {kind}")));
+    lines.extend(oom_marks.iter().map(|(fate, count)| {
+        let what = match fate.as_str() {
+            "told" => "told as killed for memory",
+            "spared" => "marked for memory, and ended otherwise",
+            _ => "marked for memory, of nothing that is watched",
+        };
+        format!("oom       {count} {what}")
+    }));
     lines.extend(export.iter().map(lane));
     lines.extend(store.iter().map(kept));
     lines.extend(stalled.iter().map(|name| format!("stalled   {name}")));

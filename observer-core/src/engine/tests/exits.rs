@@ -1,7 +1,12 @@
 //! Deaths as the engine sees them, records and levels together.
 
-use super::{KILLED, LEAKY, World, key, node};
-use crate::{Request, process::ProcessFacts};
+use super::{KILLED, LEAKY, World, bare, key, node, other};
+use crate::{
+    Request,
+    engine::MarkCounts,
+    finding::{Event, OomScope},
+    process::{ProcessFacts, ProcessKey},
+};
 
 #[test]
 fn a_child_killed_for_memory_is_told_without_a_restart() {
@@ -122,4 +127,99 @@ fn who_stopped_it_is_told() {
         restart.previous.end.because,
         "bash (pid 7) sent SIGTERM; it then exited with code 0"
     );
+}
+
+/// A Node.js process in a cgroup that somebody limited by hand: no pid namespace of its own, any parent.
+fn by_hand(key: ProcessKey, cgroup: &str) -> ProcessFacts {
+    ProcessFacts {
+        cgroup: cgroup.into(),
+        limit_cgroup: Some("/jobs/shop".into()),
+        ..bare(key, ProcessKey { pid: 9, start: 1 })
+    }
+}
+
+/// The helper was never inspected: it came and went between two looks.
+#[test]
+fn a_helper_killed_in_a_cgroup_of_nobodys_is_told_and_nothing_restarts() {
+    let mut world = World::new();
+    let (main, shell, helper) = (key(10, 100), key(11, 140), key(12, 140));
+    world.start(by_hand(main, "/jobs/shop"));
+    assert!(world.requests.contains(&Request::Watch {
+        process: main,
+        cgroup: "/jobs/shop".into()
+    }));
+    world.at(139).sample(main, "/jobs/shop", 40, 512).at(140);
+    world.fork(shell, main).fork(helper, shell);
+    world.at(142).mark(helper).exit(helper, KILLED).exit(shell, super::CODE_0);
+    world.at(150);
+    assert_eq!(world.edges(), ["oom_kill Container main=false others=0"]);
+    let Event::OomKill(kill) = &world.findings[0].event else {
+        panic!("a kill")
+    };
+    assert_eq!((kill.pid, kill.limit), (12, Some(512 * super::MB)));
+    assert_eq!(world.engine.counts().oom_marks, MarkCounts { told: 1, ..MarkCounts::default() });
+    assert_eq!(world.engine.workloads()[0].oom_kills, 1);
+}
+
+/// Its level is the cgroup's, whichever of its cgroups the process is in.
+#[test]
+fn a_cgroup_with_a_limit_is_a_container_with_all_that_is_below_it() {
+    let mut world = World::new();
+    let (main, worker) = (key(10, 100), key(11, 101));
+    world.start(by_hand(main, "/jobs/shop/web")).at(101);
+    world.start(ProcessFacts {
+        parent: main,
+        ..by_hand(worker, "/jobs/shop/workers/1")
+    });
+    world.start(other(key(12, 101), "/jobs/shop"));
+    world.sample(main, "/jobs/shop", 300, 512).at(102);
+    let view = &world.engine.workloads()[0].slots[0];
+    assert_eq!(view.slot.to_string(), "cgroup /jobs/shop");
+    let run = view.current.as_ref().unwrap();
+    assert_eq!((run.processes, run.level), (3, Some(300 * super::MB)));
+    // A supervisor outside starts the next life, although a helper of the last one is still there.
+    world.at(150).exit(worker, KILLED).exit(main, KILLED).at(160);
+    world.start(by_hand(key(20, 160), "/jobs/shop/web")).at(170);
+    assert_eq!(world.edges(), ["restart run 2 after terminated"]);
+}
+
+#[test]
+fn what_a_bare_service_started_is_told_at_the_limit_that_it_shares() {
+    let mut world = World::new();
+    let (main, helper) = (key(10, 100), key(11, 140));
+    let cgroup = "/user.slice/session-1.scope";
+    world.start(bare(main, ProcessKey { pid: 9, start: 1 })).at(140);
+    world.sample(main, cgroup, 400, 512);
+    world.feed(crate::What::Kernel(crate::kernel::KernelEvent::Exec {
+        process: helper,
+        ppid: 10,
+        comm: "tail".into(),
+    }));
+    world.facts(ProcessFacts {
+        parent: main,
+        ..other(helper, cgroup)
+    });
+    world.at(142).mark(helper).exit(helper, KILLED).at(150);
+    let Event::OomKill(kill) = &world.findings.last().unwrap().event else {
+        panic!("{:?}", world.told())
+    };
+    assert_eq!((kill.scope, kill.main_process), (OomScope::Pod, false));
+    assert_eq!(world.edges(), ["oom_kill Pod main=false others=0"]);
+}
+
+#[test]
+fn marks_of_strangers_are_counted_and_a_late_one_finds_its_process() {
+    let mut world = World::new();
+    let (stranger, unknown, pid) = (key(7, 100), key(8, 100), key(10, 100));
+    world.start(other(stranger, "/elsewhere")).mark(stranger).exit(stranger, KILLED);
+    world.mark(unknown);
+    // Marked before its exec was known.
+    world.mark(pid).start(node(pid, LEAKY)).exit(pid, KILLED).at(200);
+    assert_eq!(world.edges(), ["oom_kill Host main=true others=0"]);
+    let expected = MarkCounts {
+        told: 1,
+        spared: 0,
+        nobody: 2,
+    };
+    assert_eq!(world.engine.counts().oom_marks, expected);
 }

@@ -17,6 +17,7 @@ pub const OWN: &[Metric] = &[
     counter(metric::PROCESS_CPU_TIME, "s"),
     counter(metric::AGENT_LOST, "{record}"),
     counter(metric::AGENT_EVICTED, "{entry}"),
+    counter(metric::AGENT_OOM_MARKS, "{process}"),
     gauge(metric::AGENT_HOOK, ""),
     gauge(metric::EXPORT_WAITING, "{record}"),
     gauge(metric::EXPORT_BYTES, "By"),
@@ -64,6 +65,13 @@ pub fn own(agent: &AgentView) -> Vec<Point> {
         points.push(point(
             counter(metric::AGENT_EVICTED, "{entry}"),
             &[(attribute::KIND, kind)],
+            *count as f64,
+        ));
+    }
+    for (fate, count) in &agent.oom_marks {
+        points.push(point(
+            counter(metric::AGENT_OOM_MARKS, "{process}"),
+            &[(attribute::FATE, fate)],
             *count as f64,
         ));
     }

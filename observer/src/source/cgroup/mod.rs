@@ -2,6 +2,7 @@
 
 mod files;
 mod hierarchy;
+mod limited;
 mod limits;
 mod reader;
 

@@ -36,6 +36,8 @@ use crate::source::cgroup::Hierarchy;
 pub struct Procfs {
     root: PathBuf,
     hierarchy: Arc<Hierarchy>,
+    /// The agent's own cgroup.
+    own_cgroup: String,
     executables: Executables,
     unreadable: AtomicU64,
 }
@@ -43,9 +45,15 @@ pub struct Procfs {
 impl Procfs {
     /// The procfs at `root` (`/proc`; the host's, where the agent is in a container without hostPID).
     pub fn new(root: impl Into<PathBuf>, hierarchy: Arc<Hierarchy>) -> Self {
+        let root = root.into();
+        let own_cgroup = std::fs::read(root.join("self/cgroup"))
+            .ok()
+            .and_then(|text| stat::memory_cgroup(&text))
+            .map_or_else(String::new, |path| hierarchy.canonical(&path));
         Self {
-            root: root.into(),
+            root,
             hierarchy,
+            own_cgroup,
             executables: Executables::default(),
             unreadable: AtomicU64::new(0),
         }
@@ -68,6 +76,7 @@ impl Procfs {
         if unreadable {
             self.unreadable.fetch_add(1, Ordering::Relaxed);
         }
+        let cgroup = self.hierarchy.canonical(&cgroup);
         let ns_pids = stat::ns_pids(&process.read("status")?);
         let mut facts = ProcessFacts {
             key: ProcessKey {
@@ -86,7 +95,8 @@ impl Procfs {
             heap_flags: HeapFlags::default(),
             otel: std::collections::BTreeMap::new(),
             package: None,
-            cgroup: self.hierarchy.canonical(&cgroup),
+            limit_cgroup: self.hierarchy.limit_cgroup(&cgroup, &self.own_cgroup),
+            cgroup,
             ns_pid: ns_pids.last().copied().unwrap_or(key.pid),
             containerised: ns_pids.len() > 1,
         };
