@@ -239,7 +239,7 @@ names! {
     SLOPE_SPAN = "observer.memory.slope.span";
     /// Floor after garbage collection, By. No convention.
     FLOOR = "observer.memory.floor";
-    /// Where most of the growth is: `v8_heap`, `malloc`, `large_buffer`, `file`, `other`. No convention.
+    /// Where most of the growth is: `v8_heap`, `malloc`, `large_buffer`, `file`, `shmem`, `other`. No convention.
     GROWTH_WHERE = "observer.memory.growth.where";
     /// Share of the growth in V8's heap, 0 to 1. No convention.
     GROWTH_V8_HEAP = "observer.memory.growth.v8_heap";
@@ -249,6 +249,8 @@ names! {
     GROWTH_LARGE_BUFFER = "observer.memory.growth.large_buffer";
     /// Share of the growth in files, 0 to 1. No convention.
     GROWTH_FILE = "observer.memory.growth.file";
+    /// Share of the growth in files in memory (a tmpfs, shared memory), 0 to 1. No convention.
+    GROWTH_SHMEM = "observer.memory.growth.shmem";
     /// Share of the growth elsewhere, 0 to 1. No convention.
     GROWTH_OTHER = "observer.memory.growth.other";
     /// `observed` or `inferred`: of the shares. No convention.

@@ -99,6 +99,25 @@ fn is(finding: &Value, event: &str, service: &str) -> bool {
     finding["event"] == event && finding["resource"]["service.name"] == service
 }
 
+/// Both places under two versions of Node.js.
+macro_rules! both {
+    ($what:ident: $($runc:ident $by_hand:ident $major:literal)+) => {$(
+        #[test]
+        fn $runc() {
+            need!(Root, Bpf, Runc, NodeMajor($major));
+            let (name, node) = (stringify!($runc), places::cached_node($major).unwrap());
+            $what(name, |script, arguments| Place::runc(name, node, script, arguments));
+        }
+
+        #[test]
+        fn $by_hand() {
+            need!(Root, Bpf, Memory, NodeMajor($major));
+            let (name, node) = (stringify!($by_hand), places::cached_node($major).unwrap());
+            $what(name, |script, arguments| Place::by_hand(name, node, script, arguments));
+        }
+    )+};
+}
+
 /// The kernel ends a helper at the container's limit, twice; the service lives on.
 fn helper(name: &str, mut place: Place, mut agent: Agent) {
     let cgroup = place.cgroup();
@@ -171,23 +190,58 @@ fn a_cgroup_made_by_hand_is_told_as_the_container_it_is() {
     assert!(attributes["observer.run.previous.peak"].as_u64() > Some(LIMIT / 2), "{restart:#}");
 }
 
-/// Both places under two versions of Node.js.
-macro_rules! both {
-    ($what:ident: $($runc:ident $by_hand:ident $major:literal)+) => {$(
-        #[test]
-        fn $runc() {
-            need!(Root, Bpf, Runc, NodeMajor($major));
-            let (name, node) = (stringify!($runc), places::cached_node($major).unwrap());
-            $what(name, |script, arguments| Place::runc(name, node, script, arguments));
-        }
+/// A tmpfs that fills: told before the death, in its place; the kernel ends the service at the container's limit.
+fn full_tmpfs(name: &str, start: impl FnOnce(&str, &[&str]) -> Place) {
+    let directory = Uploads::new(name);
+    let mut agent = Agent::start(&["--time-scale", "0.001", "--heap-workloads", "*"]).unwrap();
+    let mut place = start("shm.js", &["--directory", directory.inside(), "--mb", "4"]);
+    let cgroup = place.cgroup();
+    sampled(&mut agent, &cgroup, 0);
+    place.tell("go");
+    let verdict = agent
+        .wait_finding("what grows", |finding| {
+            let said = ["observer.memory.leak_suspected", "observer.memory.leak_likely"];
+            said.iter().any(|event| is(finding, event, name)).then(|| finding.clone())
+        })
+        .unwrap();
+    let attributes = &verdict["attributes"];
+    assert_eq!(attributes["observer.memory.growth.where"], "shmem", "{verdict:#}");
+    assert_eq!(attributes["observer.memory.ceiling"], LIMIT, "{verdict:#}");
+    assert!(verdict["body"].as_str().unwrap().contains("files in memory"), "{verdict:#}");
+    let kill = agent
+        .wait_finding("the kill", |finding| {
+            is(finding, "observer.process.oom_kill", name).then(|| finding.clone())
+        })
+        .unwrap();
+    assert_eq!(kill["attributes"]["observer.oom.scope"], "container", "{kill:#}");
+    let stopped = agent.stop().unwrap();
+    let readings = stopped.findings.iter().filter(|line| line.contains("observer.memory.heap_read") || line.contains("observer.memory.diagnosis"));
+    assert_eq!(readings.count(), 0, "{:#?}", stopped.findings);
+}
 
-        #[test]
-        fn $by_hand() {
-            need!(Root, Bpf, Memory, NodeMajor($major));
-            let (name, node) = (stringify!($by_hand), places::cached_node($major).unwrap());
-            $what(name, |script, arguments| Place::by_hand(name, node, script, arguments));
+/// A directory in the host's memory, removed on drop; containers have a /dev/shm of their own.
+struct Uploads {
+    directory: tempfile::TempDir,
+    own: bool,
+}
+
+impl Uploads {
+    fn new(name: &str) -> Self {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        Self { directory, own: name.contains("runc") }
+    }
+
+    fn inside(&self) -> &str {
+        if self.own {
+            return "/dev/shm";
         }
-    )+};
+        self.directory.path().to_str().unwrap()
+    }
+}
+
+both! { full_tmpfs:
+    shm_runc_20 shm_by_hand_20 20
+    shm_runc_24 shm_by_hand_24 24
 }
 
 fn killed_helper(name: &str, start: impl FnOnce(&str, &[&str]) -> Place) {

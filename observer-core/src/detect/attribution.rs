@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::Point;
 use crate::finding::Confidence;
 
+/// Share of the growth beyond which what is left needs no explanation.
+const NEARLY_ALL: f64 = 0.9;
+
 /// Shares of a run's growth by place; each 0 to 1, together 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Shares {
@@ -17,7 +20,10 @@ pub struct Shares {
     pub large_buffer: f64,
     /// Files: page cache and mapped files.
     pub file: f64,
-    /// Anything else: shared memory, kernel memory, or anonymous memory nobody looked into.
+    /// Files in memory: a tmpfs, shared memory. No process holds them, and they outlive each.
+    #[serde(default)]
+    pub shmem: f64,
+    /// Anything else: kernel memory, or anonymous memory nobody looked into.
     pub other: f64,
 }
 
@@ -42,6 +48,7 @@ impl Attribution {
             ("malloc", shares.malloc),
             ("large_buffer", shares.large_buffer),
             ("file", shares.file),
+            ("shmem", shares.shmem),
             ("other", shares.other),
         ]
         .into_iter()
@@ -85,18 +92,22 @@ impl Parts {
         if total <= 0.0 {
             return None;
         }
+        // What memory.stat itself calls shared memory is nobody's allocation: the counted calls explain the rest.
+        let shmem = grown(self.shmem, now.shmem).min(trend);
+        let private = trend - shmem;
         if let (Some(then), Some(counted)) = (self.growth, now.growth) {
             let by: [f64; PLACES] = core::array::from_fn(|i| (counted[i] - then[i]).max(0) as f64);
             let anonymous = by[Place::V8Heap as usize] + by[Place::Malloc as usize] + by[Place::LargeBuffer as usize];
             // Mappings that were never touched, or that were released by other means, make the sums useless.
-            if anonymous > 0.5 * trend && anonymous < 2.0 * trend {
-                let of_trend = |place: Place| by[place as usize] / anonymous * trend / total;
+            if anonymous > 0.5 * private && anonymous < 2.0 * private {
+                let of_trend = |place: Place| by[place as usize] / anonymous * private / total;
                 return Some(Attribution {
                     shares: Shares {
                         v8_heap: of_trend(Place::V8Heap),
                         malloc: of_trend(Place::Malloc),
                         large_buffer: of_trend(Place::LargeBuffer),
                         file: file / total,
+                        shmem: shmem / total,
                         other: 0.0,
                     },
                     confidence: Confidence::Observed,
@@ -104,14 +115,21 @@ impl Parts {
                 });
             }
         }
-        // memory.stat knows files, shared and kernel memory; anonymous memory may be any of the other three.
+        // memory.stat knows files, shared and kernel memory; anonymous memory may be any of the other three. Where files,
+        // on disk or in memory, are nearly all of it, that is a count and no conclusion.
+        let counted = file + shmem >= NEARLY_ALL * total;
         Some(Attribution {
             shares: Shares {
                 file: file / total,
-                other: trend / total,
+                shmem: shmem / total,
+                other: private / total,
                 ..Shares::default()
             },
-            confidence: Confidence::Inferred,
+            confidence: if counted {
+                Confidence::Observed
+            } else {
+                Confidence::Inferred
+            },
             bytes: total as u64,
         })
     }
@@ -138,6 +156,39 @@ mod tests {
         assert_eq!(found.confidence, Confidence::Observed);
         assert_eq!(found.largest().0, "v8_heap");
         assert!((found.shares.v8_heap + found.shares.malloc - 1.0).abs() < 1e-9);
+    }
+
+    /// Files written to a tmpfs: the level climbs, no process does.
+    #[test]
+    fn files_in_memory_are_told_from_what_processes_hold() {
+        let then = Point {
+            trend: 40 * MB,
+            ..Point::default()
+        };
+        let now = Point {
+            trend: 240 * MB,
+            shmem: 196 * MB,
+            file: MB,
+            ..then
+        };
+        let found = Parts::of(&then).attribute(&now).unwrap();
+        let (place, share) = found.largest();
+        assert_eq!((place, found.confidence), ("shmem", Confidence::Observed));
+        assert!(share > 0.95, "{found:?}");
+        // A heap that grows beside it keeps its part: the counted calls are held against what is left.
+        let traced = |point: Point, heap: i64| Point {
+            growth: Some([heap << 20, 0, 0, 0, 0]),
+            ..point
+        };
+        let both = Point {
+            trend: 340 * MB,
+            shmem: 100 * MB,
+            ..then
+        };
+        let found = Parts::of(&traced(then, 0)).attribute(&traced(both, 190)).unwrap();
+        assert_eq!(found.confidence, Confidence::Observed);
+        assert!((found.shares.v8_heap - 200.0 / 300.0).abs() < 1e-9, "{found:?}");
+        assert!((found.shares.shmem - 100.0 / 300.0).abs() < 1e-9, "{found:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Telling: reads a change of state and what it stands on, produces the verdict.
 
 use super::{
-    Forecast, SlotDetector, State, Verdict,
+    Attribution, Forecast, SlotDetector, State, Verdict,
     gates::{Evaluation, Outcome, round},
     record::Record,
 };
@@ -41,11 +41,17 @@ impl SlotDetector {
             floor: evaluation.floor as u64,
             time_to_ceiling: time_to_ceiling.map(rounded),
             first_version: self.first_version.clone(),
-            attribution: self.run.as_ref().and_then(|run| run.early?.attribute(&run.now)),
+            attribution: self.attribution(),
             gates: evaluation.gates.iter().map(Outcome::gate).collect(),
             runs,
             ..self.plain(state, previous, age, because)
         }
+    }
+
+    /// Where the current run has grown so far.
+    pub fn attribution(&self) -> Option<Attribution> {
+        let run = self.run.as_ref()?;
+        run.early?.attribute(&run.now)
     }
 
     /// Takes an accusation back.

@@ -41,6 +41,10 @@ impl Engine {
         if !grows || state.current != Some(id) {
             return;
         }
+        // No heap explains files in memory.
+        if state.detector.attribution().is_some_and(|grown| grown.shares.shmem >= 0.5) {
+            return;
+        }
         if let Some(compare) = state.heap.due(at, process, level, interval) {
             out.requests.push(Request::ReadHeap(ReadHeap {
                 process,

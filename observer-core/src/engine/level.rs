@@ -89,11 +89,10 @@ impl Engine {
         let facts = main.and_then(|p| p.facts.as_deref());
         let rss = main.and_then(|p| p.rss);
         let own = sample.cgroup.as_ref().filter(|_| !tree);
-        // What is in the level and not in V8's heap: other processes, files in memory.
         let beside = main
             .and_then(|p| p.rss_anon)
             .filter(|_| container.members.len() > 1)
-            .map_or(own.map_or(0, |cgroup| cgroup.shmem), |main| trend.saturating_sub(main));
+            .map_or(0, |main| trend.saturating_sub(main));
         let run = &mut container.run;
         run.samples += 1;
         run.sampled = at;
@@ -127,7 +126,8 @@ impl Engine {
         }
         run.ceilings.v8 = run
             .heap_limit
-            .map(|limit| ceiling::v8_ceiling(limit).saturating_add(beside));
+            // Files in memory are in the level and in no process.
+            .map(|limit| ceiling::v8_ceiling(limit).saturating_add(beside.max(own.map_or(0, |cgroup| cgroup.shmem))));
         let growth = sample.growth.as_deref().map(net);
         run.growth = growth.or(run.growth);
         let point = Point {

@@ -212,6 +212,7 @@ impl List {
             self.float(name::GROWTH_MALLOC, shares.malloc);
             self.float(name::GROWTH_LARGE_BUFFER, shares.large_buffer);
             self.float(name::GROWTH_FILE, shares.file);
+            self.float(name::GROWTH_SHMEM, shares.shmem);
             self.float(name::GROWTH_OTHER, shares.other);
             self.text(name::GROWTH_CONFIDENCE, confidence(attribution.confidence));
         }

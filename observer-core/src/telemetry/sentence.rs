@@ -294,6 +294,7 @@ fn place_words(place: &str) -> &str {
         "malloc" => "native allocations",
         "large_buffer" => "large buffers outside the heap",
         "file" => "files",
+        "shmem" => "files in memory (a tmpfs such as /dev/shm, or shared memory), which outlive the process",
         other => other,
     }
 }

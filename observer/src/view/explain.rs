@@ -188,11 +188,20 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
     }
     if let Some(attribution) = &verdict.attribution {
         let (place, share) = attribution.largest();
-        let how = match attribution.confidence {
-            Confidence::Observed => "counted from the calls that asked for the memory",
-            Confidence::Inferred => "from the kernel's accounts, which do not tell V8's heap from other memory",
+        let how = match (place, attribution.confidence) {
+            ("shmem" | "file", _) => "the kernel's own account of the cgroup",
+            (_, Confidence::Observed) => "counted from the calls that asked for the memory",
+            (_, Confidence::Inferred) => "from the kernel's accounts, which do not tell V8's heap from other memory",
         };
         said.push(format!("{:.0} % of the growth is {place} ({how}).", share * 100.0));
+        if place == "shmem" {
+            said.push(
+                "That is files in memory: a tmpfs such as /dev/shm or an emptyDir of medium Memory, or shared memory. They stay \
+                 when the process ends, and where the volume outlives the container the next run begins with them. No heap holds \
+                 them: look for who writes there and does not delete."
+                    .to_owned(),
+            );
+        }
     }
     if let Some(version) = &verdict.first_version {
         said.push(format!("First version that shows it: {}.", version.0));

@@ -83,7 +83,7 @@ fn every_recording_has_its_expectation_and_every_expectation_its_recording() {
         .collect();
     let expected: BTreeSet<String> = programs().into_iter().map(|program| program.name).collect();
     assert_eq!(recorded, expected);
-    let places = ["v8_heap", "malloc", "large_buffer", "file", "other"];
+    let places = ["v8_heap", "malloc", "large_buffer", "file", "shmem", "other"];
     assert!(
         programs()
             .iter()

@@ -125,3 +125,42 @@ fn a_leak_is_named_in_the_diagnosis_and_in_what_is_said_of_it() {
     };
     assert_eq!(replayed, world.findings);
 }
+
+/// A tmpfs that fills: the place is said, and no heap is asked for what no heap holds.
+#[test]
+fn files_in_memory_are_told_as_such_and_no_heap_is_read_for_them() {
+    let mut world = World::new();
+    world.engine.settings.heap.workloads = vec!["*".into()];
+    world.engine.settings.heap.interval_s = 300.0;
+    let pid = key(10, 100);
+    world.start(node(pid, LEAKY));
+    for minute in 1..60 {
+        world.at(100 + minute * 60);
+        let shmem = minute * 7;
+        world.feed(What::Sample(Box::new(Sample {
+            process: pid,
+            rss: Some(80 * MB),
+            rss_anon: Some(40 * MB),
+            cgroup: Some(CgroupLevel {
+                usage: (45 + shmem) * MB,
+                anon: 40 * MB,
+                shmem: shmem * MB,
+                limit: Some(Limit {
+                    bytes: 512 * MB,
+                    cgroup: LEAKY.into(),
+                }),
+                ..CgroupLevel::default()
+            }),
+            growth: None,
+        })));
+    }
+    let leak = world.findings.iter().find_map(|finding| match &finding.event {
+        Event::Leak(verdict) => Some((verdict, finding)),
+        _ => None,
+    });
+    let (verdict, finding) = leak.expect("growth is found");
+    assert_eq!(verdict.attribution.map(|grown| grown.largest().0), Some("shmem"));
+    let sentence = crate::telemetry::event(finding).body;
+    assert!(sentence.contains("files in memory"), "{sentence}");
+    assert!(!world.requests.iter().any(|request| matches!(request, Request::ReadHeap(_))));
+}
