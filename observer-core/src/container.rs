@@ -401,8 +401,14 @@ mod tests {
     fn a_containers_own_cgroup_ends_at_its_id() {
         for (template, own) in [
             ("/kubepods/podX/{id}", "/kubepods/podX/{id}"),
-            ("/kubepods.slice/crio-{id}.scope/container", "/kubepods.slice/crio-{id}.scope"),
-            ("/docker/{node}/kubepods/pod{uid}/{id}/a/b", "/docker/{node}/kubepods/pod{uid}/{id}"),
+            (
+                "/kubepods.slice/crio-{id}.scope/container",
+                "/kubepods.slice/crio-{id}.scope",
+            ),
+            (
+                "/docker/{node}/kubepods/pod{uid}/{id}/a/b",
+                "/docker/{node}/kubepods/pod{uid}/{id}",
+            ),
             ("/lxc.payload.web/system.slice/web.service", "/lxc.payload.web"),
             ("/lxc/web/web.service", "/lxc/web"),
             ("/system.slice/api.service/payload", "/system.slice/api.service/payload"),
@@ -415,10 +421,20 @@ mod tests {
 
     #[test]
     fn slices_and_managers_are_groups() {
-        for path in ["/", "", "/user.slice", "/user.slice/user-7.slice/user@7.service", "/a/b.slice/"] {
+        for path in [
+            "/",
+            "",
+            "/user.slice",
+            "/user.slice/user-7.slice/user@7.service",
+            "/a/b.slice/",
+        ] {
             assert!(is_group(path), "{path}");
         }
-        for path in ["/demo/leaky", "/user.slice/run-r12.scope", "/nomad.slice/share.slice/9f.web.scope"] {
+        for path in [
+            "/demo/leaky",
+            "/user.slice/run-r12.scope",
+            "/nomad.slice/share.slice/9f.web.scope",
+        ] {
             assert!(!is_group(path), "{path}");
         }
     }

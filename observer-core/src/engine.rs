@@ -36,8 +36,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use marks::Marks;
 pub use marks::MarkCounts;
+use marks::Marks;
 
 pub use crate::registry::Evictions;
 use crate::{

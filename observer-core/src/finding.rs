@@ -51,6 +51,8 @@ pub enum Event {
     HeapOom(HeapOom),
     /// `observer.container.restart`
     Restart(Box<Restart>),
+    /// `observer.container.crash_loop`
+    CrashLoop(Box<CrashLoop>),
     /// `observer.memory.near_ceiling`
     NearCeiling(NearCeiling),
     /// `observer.memory.leak_suspected`, `_likely`, `_confirmed`, `_retracted`, `_resolved`, by its state
@@ -74,6 +76,7 @@ impl Event {
             Self::OomKill(_) => "oom_kill",
             Self::HeapOom(_) => "heap_oom",
             Self::Restart(_) => "restart",
+            Self::CrashLoop(_) => "crash_loop",
             Self::NearCeiling(_) => "near_ceiling",
             Self::Leak(_) => "leak",
             Self::Misfit(_) => "misfit",
@@ -155,6 +158,25 @@ pub struct Restart {
     /// Runs between the two that nobody saw, by the owner's own count of restarts.
     #[serde(default)]
     pub unseen: u32,
+}
+
+/// A slot restarts again and again, each time after a short run that failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CrashLoop {
+    /// Restarts in it so far.
+    pub restarts: u32,
+    /// Start of its first run; tells one loop of a slot from another.
+    pub since: WallTime,
+    /// Seconds from that start to the last restart.
+    pub within_s: f64,
+    /// Seconds from one restart to the next, the mean since the last update.
+    pub interval_s: f64,
+    /// Causes of the ends, the most frequent first.
+    pub causes: Vec<(Cause, u32)>,
+    /// The run that ended last.
+    pub last: Option<RunSummary>,
+    /// It is over: the run in progress has outlived it.
+    pub over: bool,
 }
 
 /// A run that has ended, with nothing more to be learnt of it.

@@ -97,6 +97,10 @@ pub struct Subject {
     pub version: Option<Version>,
     /// The workload's own Resource: never the agent's.
     pub resource: Resource,
+    /// What the application or its pod's author says of the place it runs in that differs from what is known, or that nobody
+    /// knows: not taken.
+    #[serde(default, skip_serializing_if = "Resource::is_empty")]
+    pub refused: Resource,
 }
 
 impl Subject {

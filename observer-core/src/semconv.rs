@@ -21,6 +21,9 @@ pub mod event {
         HEAP_OOM = "observer.v8.heap_oom";
         /// A slot got a new run. No convention: Kubernetes counts restarts, nobody says why.
         RESTART = "observer.container.restart";
+        /// A slot restarts again and again after short runs that failed: one record when it begins, one each time the count
+        /// doubles or another cause appears, one when it is over. No convention.
+        CRASH_LOOP = "observer.container.crash_loop";
         /// A run passed a share of its lower ceiling. No convention.
         NEAR_CEILING = "observer.memory.near_ceiling";
         /// Growth within one run is significant. No convention.
@@ -109,6 +112,9 @@ names! {
     FINDING_CONTRADICTED_BY = "observer.finding.contradicted_by";
     /// What is restarted in place: pod and container, unit, container, cgroup, or program. No convention.
     SLOT = "observer.slot";
+    /// What the process or its pod's annotations claim of the place it runs in (`k8s.*`, `container.*`, `host.*`,
+    /// `process.*`, `systemd.*`) that differs from what is known, or that nobody knows: not taken into the Resource. No convention.
+    CLAIMS_REFUSED = "observer.identity.refused";
     /// Number of the run within its slot, from 1. No convention.
     RUN = "observer.run.number";
 
@@ -178,6 +184,18 @@ names! {
     /// Runs between the two that nobody saw, by Kubernetes' own count of restarts. Absent where there were none. No
     /// convention.
     RESTART_UNSEEN = "observer.restart.unseen";
+
+    /// Restarts in a crash loop so far. No convention.
+    LOOP_RESTARTS = "observer.crash_loop.restarts";
+    /// When the first run of the crash loop began, s since 1970: with the slot it tells one loop from another. No
+    /// convention.
+    LOOP_SINCE = "observer.crash_loop.since";
+    /// Mean time from one restart to the next since the last update, s. No convention.
+    LOOP_INTERVAL = "observer.crash_loop.interval";
+    /// Causes of the ends in the crash loop with their counts, the most frequent first. No convention.
+    LOOP_CAUSES = "observer.crash_loop.causes";
+    /// The crash loop is over: a run has lived for ten minutes. No convention.
+    LOOP_OVER = "observer.crash_loop.over";
 
     /// The run's version, where its Resource has no `service.version`. No convention.
     RUN_VERSION = "observer.run.version";

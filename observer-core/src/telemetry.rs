@@ -94,6 +94,14 @@ fn name_and_severity(what: &What) -> (&'static str, Severity) {
             let expected = restart.rollout || matches!(restart.previous.cause(), Cause::Rollout | Cause::Completed);
             (event::RESTART, if expected { Severity::Info } else { Severity::Warn })
         }
+        What::CrashLoop(crash_loop) => (
+            event::CRASH_LOOP,
+            if crash_loop.over {
+                Severity::Info
+            } else {
+                Severity::Warn
+            },
+        ),
         What::NearCeiling(_) => (event::NEAR_CEILING, Severity::Warn),
         What::Leak(verdict) => match verdict.state {
             State::Quiet | State::Retracted => (event::LEAK_RETRACTED, Severity::Info),

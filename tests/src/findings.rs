@@ -1,6 +1,6 @@
 //! Findings to be sent: reads names and numbers, produces findings and ended runs as the engine makes them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use observer_core::{
     Finding,
@@ -64,6 +64,7 @@ pub fn subject(service: &str) -> Subject {
         instance: 0,
         run: 1,
         version: None,
+        refused: BTreeMap::new(),
         resource: resource.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
     }
 }

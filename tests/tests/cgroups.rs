@@ -125,7 +125,10 @@ fn helper(name: &str, mut place: Place, mut agent: Agent) {
     let mut kills: Vec<Value> = Vec::new();
     for _ in 0..2 {
         place.tell("help");
-        let told: Vec<Value> = kills.iter().map(|kill| kill["attributes"]["process.pid"].clone()).collect();
+        let told: Vec<Value> = kills
+            .iter()
+            .map(|kill| kill["attributes"]["process.pid"].clone())
+            .collect();
         let kill = agent
             .wait_finding("the helper's kill", |finding| {
                 let new = is(finding, "observer.process.oom_kill", name)
@@ -142,7 +145,10 @@ fn helper(name: &str, mut place: Place, mut agent: Agent) {
         assert_eq!(attributes["observer.oom.scope"], "container", "{kill:#}");
         assert_eq!(attributes["observer.memory.limit"], LIMIT, "{kill:#}");
         assert_eq!(attributes["observer.cgroup.path"], cgroup, "{kill:#}");
-        assert!(attributes["observer.oom.victim.anon"].as_u64() > Some(100 * MIB), "{kill:#}");
+        assert!(
+            attributes["observer.oom.victim.anon"].as_u64() > Some(100 * MIB),
+            "{kill:#}"
+        );
         assert_eq!(attributes["observer.finding.confidence"], "observed", "{kill:#}");
     }
     place
@@ -152,7 +158,10 @@ fn helper(name: &str, mut place: Place, mut agent: Agent) {
         })
         .unwrap();
     let stopped = agent.stop().unwrap();
-    let restarts = stopped.findings.iter().filter(|line| line.contains("observer.container.restart") && line.contains(name));
+    let restarts = stopped
+        .findings
+        .iter()
+        .filter(|line| line.contains("observer.container.restart") && line.contains(name));
     assert_eq!(restarts.count(), 0, "{:#?}", stopped.findings);
 }
 
@@ -184,10 +193,20 @@ fn a_cgroup_made_by_hand_is_told_as_the_container_it_is() {
         .unwrap();
     let attributes = &restart["attributes"];
     assert_eq!(attributes["observer.exit.cause"], "kernel_oom", "{restart:#}");
-    assert_eq!(attributes["observer.slot"], format!("cgroup {}", group.path()), "{restart:#}");
+    assert_eq!(
+        attributes["observer.slot"],
+        format!("cgroup {}", group.path()),
+        "{restart:#}"
+    );
     assert_eq!(attributes["observer.run.previous.ceiling"], LIMIT, "{restart:#}");
-    assert_eq!(attributes["observer.run.previous.ceiling.kind"], "cgroup", "{restart:#}");
-    assert!(attributes["observer.run.previous.peak"].as_u64() > Some(LIMIT / 2), "{restart:#}");
+    assert_eq!(
+        attributes["observer.run.previous.ceiling.kind"], "cgroup",
+        "{restart:#}"
+    );
+    assert!(
+        attributes["observer.run.previous.peak"].as_u64() > Some(LIMIT / 2),
+        "{restart:#}"
+    );
 }
 
 /// A tmpfs that fills: told before the death, in its place; the kernel ends the service at the container's limit.
@@ -201,13 +220,18 @@ fn full_tmpfs(name: &str, start: impl FnOnce(&str, &[&str]) -> Place) {
     let verdict = agent
         .wait_finding("what grows", |finding| {
             let said = ["observer.memory.leak_suspected", "observer.memory.leak_likely"];
-            said.iter().any(|event| is(finding, event, name)).then(|| finding.clone())
+            said.iter()
+                .any(|event| is(finding, event, name))
+                .then(|| finding.clone())
         })
         .unwrap();
     let attributes = &verdict["attributes"];
     assert_eq!(attributes["observer.memory.growth.where"], "shmem", "{verdict:#}");
     assert_eq!(attributes["observer.memory.ceiling"], LIMIT, "{verdict:#}");
-    assert!(verdict["body"].as_str().unwrap().contains("files in memory"), "{verdict:#}");
+    assert!(
+        verdict["body"].as_str().unwrap().contains("files in memory"),
+        "{verdict:#}"
+    );
     let kill = agent
         .wait_finding("the kill", |finding| {
             is(finding, "observer.process.oom_kill", name).then(|| finding.clone())
@@ -215,7 +239,10 @@ fn full_tmpfs(name: &str, start: impl FnOnce(&str, &[&str]) -> Place) {
         .unwrap();
     assert_eq!(kill["attributes"]["observer.oom.scope"], "container", "{kill:#}");
     let stopped = agent.stop().unwrap();
-    let readings = stopped.findings.iter().filter(|line| line.contains("observer.memory.heap_read") || line.contains("observer.memory.diagnosis"));
+    let readings = stopped
+        .findings
+        .iter()
+        .filter(|line| line.contains("observer.memory.heap_read") || line.contains("observer.memory.diagnosis"));
     assert_eq!(readings.count(), 0, "{:#?}", stopped.findings);
 }
 
@@ -228,7 +255,10 @@ struct Uploads {
 impl Uploads {
     fn new(name: &str) -> Self {
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
-        Self { directory, own: name.contains("runc") }
+        Self {
+            directory,
+            own: name.contains("runc"),
+        }
     }
 
     fn inside(&self) -> &str {

@@ -51,7 +51,7 @@ impl Engine {
             host: &self.host,
             labels: self.settings.service_labels,
         };
-        let resource = identity::resource(&about);
+        let (resource, refused) = identity::resource(&about);
         let Some(state) = self.registry.slots.get_mut(&slot_id) else {
             return;
         };
@@ -65,6 +65,7 @@ impl Engine {
             run: state.runs,
             version: release.name(),
             resource,
+            refused,
         };
         let cgroup = identity::own_cgroup(&home, &facts.cgroup);
         let mut run = Run::new(started, started < self.begun, release, Arc::new(subject));

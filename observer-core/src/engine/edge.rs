@@ -134,7 +134,12 @@ impl Engine {
 
     /// A process that belonged to nothing watched is no more.
     pub(super) fn forget(&mut self, key: ProcessKey) {
-        if self.registry.processes.remove(&key).is_some_and(|process| process.mark.is_some()) {
+        if self
+            .registry
+            .processes
+            .remove(&key)
+            .is_some_and(|process| process.mark.is_some())
+        {
             self.oom_marks.of_nobody();
         }
     }

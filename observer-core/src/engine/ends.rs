@@ -8,8 +8,9 @@ use crate::{
     container_facts::ContainerFacts,
     detect::{RunEnd, Verdict},
     exit::{Cause, End},
-    finding::{Confidence, Event, Restart, RunSummary},
-    registry::{ContainerId, Home, SlotId},
+    finding::{Confidence, CrashLoop, Event, Restart, RunSummary},
+    registry::{ContainerId, Home, LoopCounts, SlotId, Told},
+    time::{BootTime, SECOND},
 };
 
 impl Engine {
@@ -142,26 +143,63 @@ impl Engine {
             }
             let previous = previous.clone();
             let confidence = previous.end.confidence;
-            let event = Event::Restart(Box::new(Restart {
-                run: number,
-                previous,
-                rollout,
-                unseen,
-            }));
-            self.find(
-                id,
-                at,
-                event,
-                confidence,
-                "the former process found alive; it was not",
-                out,
-            );
+            let told = state
+                .crash_loop
+                .restarted(at, &previous, rollout, self.settings.time_scale);
+            let contradicted_by = "the former process found alive; it was not";
+            match told {
+                Told::Single => {
+                    let event = Event::Restart(Box::new(Restart {
+                        run: number,
+                        previous,
+                        rollout,
+                        unseen,
+                    }));
+                    self.find(id, at, event, confidence, contradicted_by, out);
+                }
+                Told::Updated(counts) => {
+                    let event = self.crash_loop(at, counts, Some(previous), false);
+                    self.find(id, at, event, confidence, contradicted_by, out);
+                }
+                Told::Counted => {}
+            }
             self.count_restart(id);
             self.succeeded(slot_id, rollout, out);
         }
         self.enter_release(id, out);
         for verdict in verdicts {
             self.verdict(id, verdict, out);
+        }
+    }
+
+    fn crash_loop(&self, at: BootTime, counts: LoopCounts, last: Option<RunSummary>, over: bool) -> Event {
+        Event::CrashLoop(Box::new(CrashLoop {
+            restarts: counts.restarts,
+            since: self.clock.wall(counts.since),
+            within_s: at.since(counts.since) as f64 / SECOND as f64,
+            interval_s: counts.interval as f64 / SECOND as f64,
+            causes: counts.causes,
+            last,
+            over,
+        }))
+    }
+
+    /// States that a crash loop is over, once the current run has outlived it.
+    pub(super) fn crash_loop_over(&mut self, at: BootTime, id: ContainerId, out: &mut Output) {
+        let Some(container) = self.registry.containers.get(id) else {
+            return;
+        };
+        let started = container.run.started;
+        let Some(state) = self.registry.slots.get_mut(&container.slot) else {
+            return;
+        };
+        if state.current != Some(id) {
+            return;
+        }
+        if let Some(counts) = state.crash_loop.over(started, at, self.settings.time_scale) {
+            let event = self.crash_loop(started, counts, None, true);
+            let contradicted_by = "another end of its run; it lives";
+            self.find(id, at, event, Confidence::Observed, contradicted_by, out);
         }
     }
 

@@ -42,7 +42,11 @@ impl Engine {
             return;
         }
         // No heap explains files in memory.
-        if state.detector.attribution().is_some_and(|grown| grown.shares.shmem >= 0.5) {
+        if state
+            .detector
+            .attribution()
+            .is_some_and(|grown| grown.shares.shmem >= 0.5)
+        {
             return;
         }
         if let Some(compare) = state.heap.due(at, process, level, interval) {

@@ -141,6 +141,7 @@ impl Engine {
             ceilings: run.ceilings,
         };
         let slot = container.slot.clone();
+        self.crash_loop_over(at, id, out);
         self.misfit(at, id, out);
         self.point(id, &slot, point, out);
         self.near_ceiling(at, id, trend, out);

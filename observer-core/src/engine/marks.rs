@@ -39,7 +39,11 @@ pub(crate) struct Marks {
 impl Marks {
     /// A mark of a process that is not known.
     pub(super) fn wait(&mut self, at: BootTime, victim: &OomVictim) {
-        if self.waiting.iter().any(|(_, known)| known.process == victim.process && known.tid == victim.tid) {
+        if self
+            .waiting
+            .iter()
+            .any(|(_, known)| known.process == victim.process && known.tid == victim.tid)
+        {
             return;
         }
         if self.waiting.len() == MAX_WAITING {
@@ -120,7 +124,11 @@ mod tests {
         marks.wait(at(1), &victim(7, 500));
         // Chosen with its group, a victim is marked twice.
         marks.wait(at(1), &victim(7, 500));
-        assert_eq!(marks.take(ProcessKey { pid: 7, start: 501 }), None, "another of that pid");
+        assert_eq!(
+            marks.take(ProcessKey { pid: 7, start: 501 }),
+            None,
+            "another of that pid"
+        );
         let key = ProcessKey { pid: 7, start: 500 };
         assert_eq!(marks.take(key).and_then(|mark| mark.anon), Some(7));
         assert_eq!(marks.take(key), None);

@@ -67,7 +67,7 @@ impl Engine {
             host: &self.host,
             labels: self.settings.service_labels,
         };
-        let resource = identity::resource(&about);
+        let (resource, refused) = identity::resource(&about);
         let same = container.run.release == release && container.run.subject.workload == workload;
         let slot_id = if slot == slot_id.slot {
             slot_id
@@ -86,6 +86,7 @@ impl Engine {
             subject.workload = workload.clone();
             subject.version = release.name();
             subject.resource = resource;
+            subject.refused = refused;
             run.release = release.clone();
             // Only now: its true slot tells of a restart in this run's name.
             if container.slot != slot_id {

@@ -240,6 +240,7 @@ impl World {
             .map(|f| {
                 let what = match &f.event {
                     Event::Restart(r) => format!("run {} after {}", r.run, r.previous.cause().name()),
+                    Event::CrashLoop(c) => format!("{} over={}", c.restarts, c.over),
                     Event::OomKill(k) => format!("{:?} main={} others={}", k.scope, k.main_process, k.co_victims),
                     Event::HeapOom(h) => format!("{:?}", h.end.status),
                     Event::Gap(g) => g.reason.clone(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{Resource, Slot, Version, Workload, slot::program};
 use crate::{
     container::{Owner, owner},
-    container_facts::{ContainerFacts, PodFacts},
+    container_facts::ContainerFacts,
     process::{ProcessFacts, Runtime},
     semconv,
 };
@@ -34,9 +34,20 @@ pub(crate) struct About<'a> {
     pub(crate) labels: bool,
 }
 
-/// The Resource of a run. Later lines win: what the process says of itself last, and `OTEL_SERVICE_NAME` over
-/// `service.name` (OpenTelemetry specification, "General SDK Configuration").
-pub(crate) fn resource(about: &About<'_>) -> Resource {
+/// Attributes about the place where a process runs, by the beginning of their names. Kubernetes, the container engine and the
+/// kernel know them; what a process or its pod's annotations say of them is a claim.
+const PLACES: [&str; 5] = ["k8s.", "container.", "host.", "process.", "systemd."];
+
+/// Whether an application may name this itself: everything but its place. The cluster's name is known to nobody else.
+fn is_own(name: &str) -> bool {
+    name == semconv::K8S_CLUSTER_NAME || !PLACES.iter().any(|place| name.starts_with(place))
+}
+
+/// The Resource of a run, and what was claimed of its place and not taken, since it differs from what is known.
+///
+/// Later lines win: what the process says of itself last, and `OTEL_SERVICE_NAME` over `service.name` (OpenTelemetry
+/// specification, "General SDK Configuration").
+pub(crate) fn resource(about: &About<'_>) -> (Resource, Resource) {
     let About {
         facts,
         named,
@@ -47,6 +58,7 @@ pub(crate) fn resource(about: &About<'_>) -> Resource {
         labels,
     } = about;
     let mut list = List(Resource::new());
+    let mut claims = Vec::new();
     list.put(semconv::HOST_NAME, *host);
     if let Runtime::Node { version, .. } = &facts.runtime {
         list.put(semconv::PROCESS_RUNTIME_NAME, "nodejs");
@@ -86,15 +98,17 @@ pub(crate) fn resource(about: &About<'_>) -> Resource {
         if *labels && let Some(name) = NAME_LABELS.iter().find_map(|label| pod.labels.get(*label)) {
             list.put(semconv::SERVICE_NAME, name.as_str());
         }
-        list.annotations(pod);
+        let told = pod.annotations.iter();
+        let told = told.filter_map(|(name, value)| Some((name.strip_prefix(ANNOTATION)?.to_owned(), value.clone())));
+        list.told(told, &mut claims);
     }
-    for (name, value) in otel_attributes(facts) {
-        list.put(&name, value);
-    }
+    list.told(otel_attributes(facts), &mut claims);
     if let Some(name) = facts.otel.get("OTEL_SERVICE_NAME") {
         list.put(semconv::SERVICE_NAME, name.trim());
     }
-    list.0
+    let differs = |(name, value): &(String, String)| list.0.get(name) != Some(value);
+    let refused = claims.into_iter().filter(differs).take(MAX_ATTRIBUTES).collect();
+    (list.0, refused)
 }
 
 struct List(Resource);
@@ -153,10 +167,13 @@ impl List {
         self.put(semconv::SERVICE_INSTANCE_ID, instance);
     }
 
-    fn annotations(&mut self, pod: &PodFacts) {
-        for (name, value) in &pod.annotations {
-            if let Some(name) = name.strip_prefix(ANNOTATION) {
-                self.put(name, value.as_str());
+    /// What an application or its pod's author says: its own is taken, the rest is a claim.
+    fn told(&mut self, told: impl IntoIterator<Item = (String, String)>, claims: &mut Vec<(String, String)>) {
+        for (name, value) in told {
+            if is_own(&name) {
+                self.put(&name, value);
+            } else if value.len() <= MAX_VALUE {
+                claims.push((name, value));
             }
         }
     }

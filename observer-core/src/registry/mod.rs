@@ -4,6 +4,7 @@
 
 pub(crate) mod catalog;
 pub(crate) mod container;
+pub(crate) mod crash_loop;
 pub(crate) mod pairs;
 pub(crate) mod process;
 pub(crate) mod run;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use catalog::Catalogue;
 pub(crate) use container::{Container, ContainerId, Containers, Home};
+pub(crate) use crash_loop::{CrashLoop, LoopCounts, Told};
 pub(crate) use process::{Death, Mark, Process, Processes};
 pub(crate) use run::Run;
 pub(crate) use slot::{Closing, SlotId, SlotState, Slots};

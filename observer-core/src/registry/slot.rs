@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, pairs};
+use super::{ContainerId, CrashLoop, pairs};
 use crate::{
     detect::{DetectConfig, SlotDetector},
     finding::{EndedRun, Finding, RunSummary},
@@ -48,6 +48,9 @@ pub(crate) struct SlotState {
     pub(crate) findings: u64,
     /// The pair of numbers last called a misfit: heap limit and cgroup limit.
     pub(crate) misfit: Option<(u64, u64)>,
+    /// Restarts in a row after short runs that failed.
+    #[serde(default)]
+    pub(crate) crash_loop: CrashLoop,
     /// What was last said of its memory.
     #[serde(default)]
     pub(crate) said: Option<Box<Finding>>,
@@ -71,6 +74,7 @@ impl SlotState {
             detector: SlotDetector::new(config),
             findings: 0,
             misfit: None,
+            crash_loop: CrashLoop::default(),
             said: None,
             heap: HeapWatch::default(),
             last_active: at,

@@ -5,7 +5,7 @@ use crate::{
     Finding,
     detect::{Forecast, Side, Verdict},
     exit::{End, OomKiller, signal_name},
-    finding::{Ceiling, CeilingKind, Confidence, EndedRun, Event, OomScope, Restart},
+    finding::{Ceiling, CeilingKind, Confidence, CrashLoop, EndedRun, Event, OomScope, Restart},
     heap::{Compared, Diagnosis},
     kernel::ExitStatus,
     semconv as name,
@@ -25,6 +25,12 @@ pub(super) fn of(finding: &Finding) -> Attributes {
         if !subject.resource.contains_key(name::SERVICE_VERSION) {
             list.maybe_text(name::RUN_VERSION, subject.version.as_ref().map(|v| v.0.as_str()));
         }
+        let refused = subject.refused.iter();
+        let refused = refused.map(|(name, value)| match subject.resource.get(name) {
+            Some(known) => Value::Text(format!("{name}={value} (it is {known})")),
+            None => Value::Text(format!("{name}={value}")),
+        });
+        list.list(name::CLAIMS_REFUSED, refused.collect());
     }
     match &finding.event {
         Event::OomKill(kill) => {
@@ -51,6 +57,7 @@ pub(super) fn of(finding: &Finding) -> Attributes {
             list.end(&death.end);
         }
         Event::Restart(restart) => list.restart(restart),
+        Event::CrashLoop(crash_loop) => list.crash_loop(crash_loop),
         Event::NearCeiling(near) => {
             list.ceiling(Some(near.ceiling));
             list.float(name::CEILING_RATIO, near.ratio);
@@ -178,6 +185,21 @@ impl List {
         }
         if let Some(slope) = previous.slope_bytes_per_hour {
             self.float(name::PREVIOUS_SLOPE, slope);
+        }
+    }
+
+    fn crash_loop(&mut self, crash_loop: &CrashLoop) {
+        self.bytes(name::LOOP_RESTARTS, Some(u64::from(crash_loop.restarts)));
+        self.bytes(name::LOOP_SINCE, Some(crash_loop.since.0 / SECOND));
+        self.float(name::LOOP_INTERVAL, crash_loop.interval_s);
+        let causes = crash_loop.causes.iter();
+        let causes = causes.map(|(cause, count)| Value::Text(format!("{} {count}", cause.name())));
+        self.list(name::LOOP_CAUSES, causes.collect());
+        self.bool(name::LOOP_OVER, crash_loop.over);
+        if let Some(last) = &crash_loop.last {
+            self.end(&last.end);
+            self.bytes(name::PREVIOUS_RUN, Some(last.run));
+            self.float(name::PREVIOUS_DURATION, last.duration_ns() as f64 / SECOND as f64);
         }
     }
 

@@ -25,8 +25,8 @@ absent, never 0.
 | severity | events |
 |---|---|
 | ERROR | `oom_kill`, `heap_oom`, `leak_confirmed` |
-| WARN | `leak_likely`, `near_ceiling`, `restart` |
-| INFO | the rest, and a `restart` that is a rollout or follows a clean exit |
+| WARN | `leak_likely`, `near_ceiling`, `restart`, `crash_loop` |
+| INFO | the rest, a `restart` that is a rollout or follows a clean exit, and the end of a `crash_loop` |
 
 ## Resource
 
@@ -37,7 +37,11 @@ Names follow the OpenTelemetry semantic conventions 1.44.0. Where several source
 | `service.name` | `OTEL_SERVICE_NAME` of the process; `OTEL_RESOURCE_ATTRIBUTES`; the pod's annotation `resource.opentelemetry.io/service.name`; with `--service-labels true` its labels `app.kubernetes.io/instance` and `app.kubernetes.io/name`; the owner's name (Deployment, StatefulSet, ..., unit); elsewhere the name in package.json, the container's name, the script |
 | `service.version` | `OTEL_RESOURCE_ATTRIBUTES`; the annotation; the label `app.kubernetes.io/version`; `tag@digest` of the image; the version in package.json |
 | `service.instance.id` | as above; `namespace.pod.container` |
-| any other | `OTEL_RESOURCE_ATTRIBUTES`, then annotations `resource.opentelemetry.io/*`, then what Kubernetes, the engine, systemd and the host say |
+| `k8s.*`, `container.*`, `host.*`, `process.*`, `systemd.*` | what Kubernetes, the engine, systemd and the kernel say, and nobody else: a process that claims to be another pod is not believed. `k8s.cluster.name` alone, which none of them knows, may come from the process or an annotation |
+| any other | `OTEL_RESOURCE_ATTRIBUTES`, then annotations `resource.opentelemetry.io/*` |
+
+What was claimed of the place and not taken, since it differs or nobody knows it, stands on every record of that run as
+`observer.identity.refused`.
 
 Of a process's environment only `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` and the heap flags in `NODE_OPTIONS` are kept. Its command line is not exported.
 

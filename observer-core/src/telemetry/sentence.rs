@@ -7,7 +7,7 @@ use crate::{
     Finding,
     detect::{State, Verdict},
     exit::Cause,
-    finding::{Ceiling, CeilingKind, Confidence, Event, HeapOom, NearCeiling, OomKill, OomScope, Restart},
+    finding::{Ceiling, CeilingKind, Confidence, CrashLoop, Event, HeapOom, NearCeiling, OomKill, OomScope, Restart},
     heap::{Compared, Diagnosis},
     time::SECOND,
 };
@@ -23,6 +23,7 @@ pub(super) fn of(finding: &Finding) -> String {
         Event::OomKill(kill) => oom_kill(who, kill),
         Event::HeapOom(death) => heap_oom(who, death),
         Event::Restart(restart) => restarted(who, &version, restart),
+        Event::CrashLoop(crash_loop) => looping(who, &version, crash_loop),
         Event::NearCeiling(near) => near_ceiling(who, &version, near),
         Event::Leak(verdict) => leak(who, &version, verdict),
         Event::Misfit(misfit) => format!("{who}: {}", misfit.advice),
@@ -55,7 +56,7 @@ pub(super) fn of(finding: &Finding) -> String {
     };
     let told = matches!(
         &finding.event,
-        Event::Restart(_) | Event::Leak(_) | Event::Rollout(_) | Event::Misfit(_)
+        Event::Restart(_) | Event::CrashLoop(_) | Event::Leak(_) | Event::Rollout(_) | Event::Misfit(_)
     );
     if finding.confidence == Confidence::Inferred && !told {
         text.push_str(" (inferred)");
@@ -135,6 +136,34 @@ fn restarted(who: &str, version: &str, restart: &Restart) -> String {
         let _ = write!(text, ", rising by {}", units::rate(slope));
     }
     let _ = write!(text, " ({})", previous.end.because);
+    text
+}
+
+fn looping(who: &str, version: &str, crash_loop: &CrashLoop) -> String {
+    let within = units::seconds(crash_loop.within_s);
+    let times = |count: u32| match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        n => format!("{n} times"),
+    };
+    if crash_loop.over {
+        return format!(
+            "{who}{version} has left its crash loop: it runs on after {} restarts in {within}",
+            crash_loop.restarts
+        );
+    }
+    let mut text = format!(
+        "{who}{version} is in a crash loop: {} restarts in {within}, now one every {}",
+        crash_loop.restarts,
+        units::seconds(crash_loop.interval_s)
+    );
+    for (n, (cause, count)) in crash_loop.causes.iter().enumerate() {
+        let joint = if n == 0 { "; it" } else { "," };
+        let _ = write!(text, "{joint} {} {}", ended(*cause), times(*count));
+    }
+    if let Some(last) = &crash_loop.last {
+        let _ = write!(text, " (the last time {})", last.end.because);
+    }
     text
 }
 

@@ -213,6 +213,13 @@ fn hear(track: &mut Track, finding: &Finding, frozen: bool) {
             let died = restart.previous.cause().at_ceiling();
             track.case.ends.push(Mark { at, died });
         }
+        Event::CrashLoop(crash_loop) => {
+            if let Some(last) = &crash_loop.last {
+                let at = track.since(seconds(last.ended));
+                let died = last.cause().at_ceiling();
+                track.case.ends.push(Mark { at, died });
+            }
+        }
         Event::Diagnosis(diagnosis) => track.case.diagnosis = grown(diagnosis),
         _ => {}
     }

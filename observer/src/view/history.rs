@@ -53,6 +53,11 @@ impl History {
                 self.levels.insert(at, (previous.ended, previous.peak));
                 self.end(previous.ended, previous.cause());
             }
+            Event::CrashLoop(crash_loop) => {
+                if let Some(last) = &crash_loop.last {
+                    self.end(last.ended, last.cause());
+                }
+            }
             Event::OomKill(kill) if kill.main_process => self.end(finding.at, Cause::KernelOom),
             Event::HeapOom(_) => self.end(finding.at, Cause::V8HeapOom),
             _ => {}

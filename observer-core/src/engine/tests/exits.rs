@@ -150,14 +150,24 @@ fn a_helper_killed_in_a_cgroup_of_nobodys_is_told_and_nothing_restarts() {
     }));
     world.at(139).sample(main, "/jobs/shop", 40, 512).at(140);
     world.fork(shell, main).fork(helper, shell);
-    world.at(142).mark(helper).exit(helper, KILLED).exit(shell, super::CODE_0);
+    world
+        .at(142)
+        .mark(helper)
+        .exit(helper, KILLED)
+        .exit(shell, super::CODE_0);
     world.at(150);
     assert_eq!(world.edges(), ["oom_kill Container main=false others=0"]);
     let Event::OomKill(kill) = &world.findings[0].event else {
         panic!("a kill")
     };
     assert_eq!((kill.pid, kill.limit), (12, Some(512 * super::MB)));
-    assert_eq!(world.engine.counts().oom_marks, MarkCounts { told: 1, ..MarkCounts::default() });
+    assert_eq!(
+        world.engine.counts().oom_marks,
+        MarkCounts {
+            told: 1,
+            ..MarkCounts::default()
+        }
+    );
     assert_eq!(world.engine.workloads()[0].oom_kills, 1);
 }
 
@@ -211,7 +221,10 @@ fn what_a_bare_service_started_is_told_at_the_limit_that_it_shares() {
 fn marks_of_strangers_are_counted_and_a_late_one_finds_its_process() {
     let mut world = World::new();
     let (stranger, unknown, pid) = (key(7, 100), key(8, 100), key(10, 100));
-    world.start(other(stranger, "/elsewhere")).mark(stranger).exit(stranger, KILLED);
+    world
+        .start(other(stranger, "/elsewhere"))
+        .mark(stranger)
+        .exit(stranger, KILLED);
     world.mark(unknown);
     // Marked before its exec was known.
     world.mark(pid).start(node(pid, LEAKY)).exit(pid, KILLED).at(200);

@@ -162,5 +162,10 @@ fn files_in_memory_are_told_as_such_and_no_heap_is_read_for_them() {
     assert_eq!(verdict.attribution.map(|grown| grown.largest().0), Some("shmem"));
     let sentence = crate::telemetry::event(finding).body;
     assert!(sentence.contains("files in memory"), "{sentence}");
-    assert!(!world.requests.iter().any(|request| matches!(request, Request::ReadHeap(_))));
+    assert!(
+        !world
+            .requests
+            .iter()
+            .any(|request| matches!(request, Request::ReadHeap(_)))
+    );
 }

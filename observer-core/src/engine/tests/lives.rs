@@ -224,3 +224,39 @@ fn bare_in(pid: ProcessKey, cgroup: &str) -> crate::process::ProcessFacts {
         ..bare(pid, ProcessKey { pid: 1, start: 1 })
     }
 }
+
+/// Thirty-two restarts in three minutes are one finding that is updated; every one of them is counted.
+#[test]
+fn a_crash_loop_is_one_finding_and_its_end_is_told() {
+    let mut world = World::new();
+    for life in 0..33_u64 {
+        let pid = key(10 + life as u32, 100 + life * 5);
+        world.at(100 + life * 5).start(node(pid, LEAKY));
+        if life < 32 {
+            world.at(102 + life * 5).exit(pid, Some(ExitStatus::Code(1)));
+        }
+    }
+    let last = key(42, 260);
+    world.at(300).sample(last, LEAKY, 100, 512);
+    assert_eq!(
+        world.edges(),
+        [
+            "restart run 2 after error_exit",
+            "restart run 3 after error_exit",
+            "restart run 4 after error_exit",
+            "crash_loop 4 over=false",
+            "crash_loop 8 over=false",
+            "crash_loop 16 over=false",
+            "crash_loop 32 over=false",
+        ]
+    );
+    let said = crate::telemetry::event(world.findings.iter().rfind(|f| f.event.kind() == "crash_loop").unwrap()).body;
+    assert_eq!(
+        said,
+        "leaky is in a crash loop: 32 restarts in 2 min 40 s, now one every 5.0 s; it failed 32 times (the last time it exited \
+         with code 1)"
+    );
+    assert_eq!(world.engine.workloads()[0].restarts, 32);
+    world.at(900).sample(last, LEAKY, 100, 512);
+    assert_eq!(world.edges().last().unwrap(), "crash_loop 32 over=true");
+}

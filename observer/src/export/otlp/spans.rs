@@ -147,6 +147,7 @@ mod tests {
                 run: 1,
                 version: Some(version.clone()),
                 resource: [("service.name".to_owned(), "shop".to_owned())].into(),
+                refused: std::collections::BTreeMap::new(),
             }),
             run: RunSummary {
                 run: 1,

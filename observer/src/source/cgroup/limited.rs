@@ -70,7 +70,10 @@ mod tests {
             ("/demo/leaky", "400\n"),
             ("/demo/free", "max\n"),
             ("/user.slice/user-7.slice/user@7.service", "800\n"),
-            ("/user.slice/user-7.slice/user@7.service/app.slice/run-r1.scope", "300\n"),
+            (
+                "/user.slice/user-7.slice/user@7.service/app.slice/run-r1.scope",
+                "300\n",
+            ),
             ("/system.slice/api.service", "700\n"),
             (&docker, "600\n"),
         ]);
@@ -106,6 +109,10 @@ mod tests {
         assert_eq!(of("/job").as_deref(), None);
         assert_eq!(of("/job/shell").as_deref(), None);
         assert_eq!(of("/job/task/x").as_deref(), Some("/job/task"));
-        assert_eq!(of("/job/agents").as_deref(), Some("/job/agents"), "only alike in its name");
+        assert_eq!(
+            of("/job/agents").as_deref(),
+            Some("/job/agents"),
+            "only alike in its name"
+        );
     }
 }
