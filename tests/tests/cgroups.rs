@@ -26,8 +26,8 @@ const LIMIT: u64 = 256 * MIB;
 
 /// What runs a program: an engine, or nobody.
 enum Place {
-    Runc(Container),
-    ByHand { app: App, group: Memcg },
+    Runc(Box<Container>),
+    ByHand { app: Box<App>, group: Memcg },
 }
 
 impl Place {
@@ -35,12 +35,12 @@ impl Place {
         let mut spec = Spec::fixture(name, Some(LIMIT), script, arguments).with("OTEL_SERVICE_NAME", name);
         spec.node = Some(node);
         spec.shm = Some(1 << 30);
-        Self::Runc(Container::ready(spec, Restart::Never).unwrap())
+        Self::Runc(Box::new(Container::ready(spec, Restart::Never).unwrap()))
     }
 
     fn by_hand(name: &str, node: PathBuf, script: &str, arguments: &[&str]) -> Self {
         let group = Memcg::new(name, Some(LIMIT)).unwrap();
-        let app = life(&group, name, node, script, arguments);
+        let app = Box::new(life(&group, name, node, script, arguments));
         Self::ByHand { app, group }
     }
 

@@ -1,5 +1,6 @@
 //! A small world for the engine: processes with cgroups that live and die by Inputs.
 
+mod claims;
 mod exits;
 mod heaps;
 mod lives;

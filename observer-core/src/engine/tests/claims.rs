@@ -1,0 +1,85 @@
+//! What a process says of the place it runs in.
+
+use super::{
+    KILLED, LEAKY, World, key,
+    names::{UID, named, pod_cgroup},
+    node,
+};
+use crate::process::ProcessFacts;
+
+/// Whoever says so, and whether or not the truth is known: nobody takes another's place.
+#[test]
+fn a_process_cannot_claim_to_be_another_pod() {
+    let claims = "k8s.pod.name=victim,k8s.pod.uid=u,k8s.namespace.name=prod,container.id=c,host.name=h,process.pid=1,\
+                  process.runtime.name=ruby,systemd.unit.name=victim.service,k8s.cluster.name=eu,\
+                  service.namespace=team,deployment.environment.name=test,shop.tier=gold";
+    let claimed = |facts: ProcessFacts| ProcessFacts {
+        otel: [("OTEL_RESOURCE_ATTRIBUTES".to_owned(), claims.to_owned())].into(),
+        ..facts
+    };
+    let bare = ProcessFacts {
+        containerised: false,
+        ..node(key(10, 100), "/user.slice/session-1.scope")
+    };
+    for facts in [bare, node(key(10, 100), LEAKY), node(key(10, 100), &pod_cgroup(UID, 1))] {
+        let mut world = World::new();
+        let mut names = named(1, UID, "1.0.0");
+        let pod = names.pod.as_mut().unwrap();
+        pod.annotations
+            .insert("resource.opentelemetry.io/k8s.pod.name".into(), "other".into());
+        world.named(names).start(claimed(facts.clone())).at(150);
+        world.mark(facts.key).exit(facts.key, KILLED).at(160);
+        let finding = world.findings.last().unwrap();
+        let subject = finding.subject.as_ref().unwrap();
+        let own = |name: &str| subject.resource.get(name).map(String::as_str);
+        assert_eq!(own("host.name"), Some("host"));
+        assert_eq!(own("process.runtime.name"), Some("nodejs"));
+        assert_eq!((own("process.pid"), own("systemd.unit.name")), (None, None));
+        for (name, value) in [
+            ("service.namespace", "team"),
+            ("deployment.environment.name", "test"),
+            ("shop.tier", "gold"),
+            ("k8s.cluster.name", "eu"),
+        ] {
+            assert_eq!(own(name), Some(value), "its own");
+        }
+        let in_pod = facts.cgroup.contains(UID);
+        assert_eq!(own("k8s.pod.name"), in_pod.then_some("checkout-1.0.0-x"));
+        assert_eq!(own("k8s.pod.uid"), in_pod.then_some(UID));
+        assert_ne!(own("container.id"), Some("c"));
+        // Told where they differ.
+        assert_eq!(subject.refused.get("k8s.pod.name").map(String::as_str), Some("victim"));
+        let told = crate::telemetry::event(finding).attributes;
+        let refused = told
+            .iter()
+            .find(|(name, _)| *name == "observer.identity.refused")
+            .unwrap();
+        assert!(
+            format!("{refused:?}").contains("host.name=h (it is host)"),
+            "{refused:?}"
+        );
+    }
+    // What agrees with what is known is no claim.
+    let mut world = World::new();
+    let agrees = ProcessFacts {
+        otel: [("OTEL_RESOURCE_ATTRIBUTES".to_owned(), format!("k8s.pod.uid={UID}"))].into(),
+        ..node(key(10, 100), &pod_cgroup(UID, 1))
+    };
+    world
+        .start(agrees)
+        .at(150)
+        .mark(key(10, 100))
+        .exit(key(10, 100), KILLED)
+        .at(160);
+    assert!(
+        world
+            .findings
+            .last()
+            .unwrap()
+            .subject
+            .as_ref()
+            .unwrap()
+            .refused
+            .is_empty()
+    );
+}
