@@ -25,6 +25,8 @@ names! {
     MEMORY_SLOPE_SPAN = "observer.memory.slope.span";
     /// Net growth of a traced run by place, By. No convention.
     MEMORY_GROWTH = "observer.memory.growth";
+    /// Bytes that the likeliest culprit of the last heap reading became more by, By; its name is an attribute. No convention.
+    HEAP_CULPRIT_GROWN = "observer.heap.culprit.grown";
     /// Time until the ceiling while growth holds, s. No convention.
     MEMORY_TIME_TO_CEILING = "observer.memory.time_to_ceiling";
     /// What is said of the slot: 0 quiet, 1 suspected, 2 likely, 3 confirmed, 4 retracted, 5 resolved. No convention.

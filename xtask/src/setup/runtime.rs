@@ -66,7 +66,26 @@ pub(super) fn matrix() -> Vec<Need> {
             packages::apt(&scripts.iter().map(String::as_str).collect::<Vec<_>>())
         },
     ));
+    needs.extend([
+        of_debian("prometheus", "promtool", "recording rules and alerts, tried on fleets"),
+        of_debian("prometheus-alertmanager", "amtool", "the example for Alertmanager"),
+    ]);
     needs
+}
+
+/// A program of a Debian package that is unpacked, not installed.
+fn of_debian(package: &'static str, program: &'static str, why: &'static str) -> Need {
+    let below = format!("usr/bin/{program}");
+    let fetched = below.clone();
+    Need::new(
+        program,
+        why,
+        move || observer_tests::counterpart::debian_program(package, &below).is_some(),
+        move || {
+            packages::listed()?;
+            counterpart::debian_program(package, &fetched).map(drop)
+        },
+    )
 }
 
 /// Bun, from npm's `bun` package.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use observer_core::{
     engine::view::WorkloadView,
+    exit::Cause,
     semconv::{
         self,
         metric::{self, attribute},
@@ -12,6 +13,10 @@ use observer_core::{
 };
 
 use super::{Point, counter, gauge, is_recent, point, run::label};
+
+/// Causes whose count is there before the first such end: a counter that begins at 1 has not risen, as far as a rate can
+/// tell, and the first death is the one to hear of.
+const DEATHS_OF_MEMORY: [Cause; 3] = [Cause::KernelOom, Cause::UserspaceOom, Cause::V8HeapOom];
 
 /// Totals of the workload, and of each version that runs or ran lately: when it was first seen and how its runs ended.
 pub(super) fn counts(workload: &WorkloadView, now: WallTime) -> Vec<Point> {
@@ -28,10 +33,11 @@ pub(super) fn counts(workload: &WorkloadView, now: WallTime) -> Vec<Point> {
         ),
     ];
     // Releases of one version that differ in their image or template only are one to people.
-    let mut versions: BTreeMap<&str, (u64, BTreeMap<_, u64>)> = BTreeMap::new();
+    let mut versions: BTreeMap<&str, (u64, BTreeMap<Cause, u64>)> = BTreeMap::new();
     for release in workload.releases.iter().filter(|release| is_recent(release, now)) {
         let version = release.version.as_ref().map_or("", |version| version.0.as_str());
-        let (first_seen, ends) = versions.entry(version).or_insert((u64::MAX, BTreeMap::new()));
+        let none = || (u64::MAX, DEATHS_OF_MEMORY.map(|cause| (cause, 0)).into());
+        let (first_seen, ends) = versions.entry(version).or_insert_with(none);
         *first_seen = release.first_seen.0.min(*first_seen);
         for (cause, count) in &release.ends {
             *ends.entry(*cause).or_insert(0) += count;

@@ -120,6 +120,18 @@ fn to_be_pooled(slot: &SlotView, run: &RunView, workload: &str, now: WallTime, p
         let place = (attribute::WHERE, place_name(place));
         add(gauge(metric::MEMORY_GROWTH, "By"), Some(place), Some(*net as f64));
     }
+    let growers = slot.diagnosis.iter().flat_map(|diagnosis| &diagnosis.growers);
+    if let Some(culprit) = growers
+        .filter(|grower| grower.culprit)
+        .max_by_key(|grower| grower.bytes)
+    {
+        let name = (semconv::HEAP_CULPRIT, culprit.what.as_str());
+        add(
+            gauge(metric::HEAP_CULPRIT_GROWN, "By"),
+            Some(name),
+            Some(culprit.bytes as f64),
+        );
+    }
     add(gauge(metric::MEMORY_TIME_TO_CEILING, "s"), None, slot.time_to_ceiling_s);
     add(gauge(metric::LEAK_STATE, ""), None, Some(state_number(slot.state)));
     let uptime = if run.working_set.is_some() {

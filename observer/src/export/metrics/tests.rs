@@ -157,7 +157,7 @@ fn ten_thousand_containers_leave_no_series() {
         |engine| most = most.max(series(engine).len()),
     );
     let a_run = 8 + 1;
-    let counts = 5 + 1;
+    let counts = 8 + 1;
     let bound = ALIVE as usize * (a_run + counts) + (LINGER / SECOND) as usize * counts;
     assert!(most <= bound, "{most} series, {bound} expected at most");
     engine.step(&Input {
@@ -184,8 +184,9 @@ fn a_container_has_at_most_this_many_series() {
     // Level, floor, two ceilings, slope, its error, late, its span, five places, state, uptime. The time to the ceiling
     // and a learned ceiling come and go.
     assert_eq!(of_run, 15, "{all:#?}");
-    // Five levels by convention and the limit; the workload's four totals; the target of each.
-    assert_eq!(all.len(), of_run + 6 + 4 + 2, "{all:#?}");
+    // Five levels by convention and the limit; the workload's three totals, its version's first sight and three causes of
+    // death; the target of each.
+    assert_eq!(all.len(), of_run + 6 + 7 + 2, "{all:#?}");
 }
 
 /// A service that restarts every minute, in a container with an id of its own each time: the same series a day later.
