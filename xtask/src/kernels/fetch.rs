@@ -67,22 +67,25 @@ pub(super) fn kernel(release: &Release) -> Result<Image> {
     bail!("{NEWEST} of {} leads to no kernel image", release.suite)
 }
 
+/// The kernel below this directory: `boot/vmlinuz-RELEASE`, or `usr/lib/modules/RELEASE/vmlinuz` as from 7.2 on.
 fn unpacked(directory: &Path) -> Result<Option<Image>> {
-    let boot = directory.join("boot");
-    if !boot.is_dir() {
-        return Ok(None);
-    }
-    for entry in fs::read_dir(&boot).with_context(|| format!("cannot read {}", boot.display()))? {
-        let entry = entry?;
-        if let Some(release) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.strip_prefix("vmlinuz-"))
-        {
-            return Ok(Some(Image {
-                release: release.to_owned(),
-                file: entry.path(),
-            }));
+    for below in ["boot", "usr/lib/modules"] {
+        let directory = directory.join(below);
+        if !directory.is_dir() {
+            continue;
+        }
+        for entry in fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            let (release, file) = match name.strip_prefix("vmlinuz-") {
+                Some(release) => (release.to_owned(), entry.path()),
+                None => (name, entry.path().join("vmlinuz")),
+            };
+            if file.is_file() {
+                return Ok(Some(Image { release, file }));
+            }
         }
     }
     Ok(None)
@@ -179,4 +182,37 @@ fn mirror() -> Result<String> {
             base.starts_with("http").then(|| base.to_owned())
         })
         .context("the package sources of this machine (/etc/apt) name no Debian mirror")
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_tests::stage::Scratch;
+
+    use super::*;
+
+    #[test]
+    fn an_image_is_found_in_either_place() -> Result<()> {
+        for (image, beside) in [
+            ("boot/vmlinuz-6.12.117-cloud", "boot/System.map-6.12.117-cloud"),
+            (
+                "usr/lib/modules/7.2.13-cloud/vmlinuz",
+                "usr/share/doc/linux-binary/changelog",
+            ),
+        ] {
+            let scratch = Scratch::new("image")?;
+            assert!(unpacked(scratch.path())?.is_none());
+            for file in [beside, image] {
+                let file = scratch.file(file);
+                fs::create_dir_all(file.parent().context("no directory")?)?;
+                assert!(unpacked(scratch.path())?.is_none());
+                fs::write(file, [])?;
+            }
+            let found = unpacked(scratch.path())?.context("not found")?;
+            assert!(
+                image.contains(&found.release) && found.file.ends_with(image),
+                "{found:?}"
+            );
+        }
+        Ok(())
+    }
 }
