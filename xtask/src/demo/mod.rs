@@ -1,11 +1,11 @@
 //! The demo: the incident in two minutes. Reads nothing, produces a leak on real kernel limits, what the agent sees of
 //! it, its verdict, and a failure if the verdict is missing or falls on somebody innocent.
 
-mod court;
 mod report;
 mod screen;
 mod seen;
 mod stage;
+mod verdict;
 
 use std::{
     process::ExitCode,
@@ -27,11 +27,11 @@ use observer_tests::{
 use serde_json::Value;
 
 use self::{
-    court::{Ruling, is_accusation, service},
     report::Report,
     screen::Screen,
     seen::Everything,
     stage::{SERVICES, Stage},
+    verdict::{Checks, reports_leak, service},
 };
 use crate::{setup, shell};
 
@@ -70,8 +70,8 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     if let Some(reason) = needs.into_iter().find_map(need::missing) {
         bail!("the demo runs containers and loads kernel programs, which is not possible here: {reason}");
     }
-    println!("demo: building the agent with its kernel programs (at first some minutes)");
-    let mut build = shell::cargo(["build", "--package", "observer", "--quiet"]);
+    println!("demo: building the agent with its kernel programs; the first time this takes some minutes on two cores");
+    let mut build = shell::cargo(["build", "--package", "observer"]);
     build.env("OBSERVER_REQUIRE_EBPF", "1");
     shell::run(build)?;
 
@@ -84,9 +84,9 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     let mut screen = Screen::new();
     introduce(&mut screen);
     let stage = Stage::start()?;
-    let ruling = watch(stage, &mut screen, &interrupted, options)?;
-    Ok(match ruling {
-        Some(ruling) if ruling.passed() => ExitCode::SUCCESS,
+    let checks = watch(stage, &mut screen, &interrupted, options)?;
+    Ok(match checks {
+        Some(checks) if checks.passed() => ExitCode::SUCCESS,
         Some(_) => ExitCode::FAILURE,
         None => ExitCode::from(130),
     })
@@ -103,13 +103,13 @@ fn introduce(screen: &mut Screen) {
 }
 
 /// Shows what comes until the verdict is there; `None` where the viewer had enough.
-fn watch(mut stage: Stage, screen: &mut Screen, interrupted: &AtomicBool, options: &Options) -> Result<Option<Ruling>> {
+fn watch(mut stage: Stage, screen: &mut Screen, interrupted: &AtomicBool, options: &Options) -> Result<Option<Checks>> {
     let started = Instant::now();
     let mut seen = Everything::default();
     let mut tail = Tail::new(&stage.agent.recording());
     let mut shown = 0;
-    let mut accusations: Vec<Value> = Vec::new();
-    let confirmed = |accusations: &[Value]| accusations.iter().any(|finding| finding["event"] == court::CONFIRMED);
+    let mut reports: Vec<Value> = Vec::new();
+    let confirmed = |reports: &[Value]| reports.iter().any(|finding| finding["event"] == verdict::CONFIRMED);
     loop {
         if interrupted.load(Ordering::SeqCst) {
             screen.say("demo: stopping, cleaning up");
@@ -130,12 +130,12 @@ fn watch(mut stage: Stage, screen: &mut Screen, interrupted: &AtomicBool, option
             if SERVICES.iter().any(|known| known.name == service(&finding)) {
                 screen.finding(&finding);
             }
-            if is_accusation(&finding) {
-                accusations.push(finding);
+            if reports_leak(&finding) {
+                reports.push(finding);
             }
         }
         let kills = seen.of(SERVICES[0].name).oom_kills;
-        if kills >= KILLS && confirmed(&accusations) {
+        if kills >= KILLS && confirmed(&reports) {
             break;
         }
         if started.elapsed() > PATIENCE {
@@ -159,7 +159,7 @@ fn watch(mut stage: Stage, screen: &mut Screen, interrupted: &AtomicBool, option
 }
 
 /// Stops the agent and shows verdict, sawtooth and what the receiver got.
-fn conclude(stage: Stage, screen: &mut Screen, options: &Options) -> Result<Ruling> {
+fn conclude(stage: Stage, screen: &mut Screen, options: &Options) -> Result<Checks> {
     let Stage {
         agent: running,
         mut receiver,
@@ -180,7 +180,7 @@ fn conclude(stage: Stage, screen: &mut Screen, options: &Options) -> Result<Ruli
 
     screen.heading("What an OTLP receiver got, decoded by the official protobuf classes");
     let delivered = receiver.logs(findings.len());
-    court::show_delivery(screen, &delivered);
+    verdict::show_delivery(screen, &delivered);
 
     screen.heading("The incident's report: before the fix, and after");
     let text = std::fs::read_to_string(&stopped.recording).context("cannot read the recording")?;
@@ -194,9 +194,9 @@ fn conclude(stage: Stage, screen: &mut Screen, options: &Options) -> Result<Ruli
         screen.say(&line);
     }
 
-    let ruling = court::rule(&findings, &delivered, &replayed(&recording)?, &stopped.findings);
+    let checks = verdict::check(&findings, &delivered, &replayed(&recording)?, &stopped.findings);
     screen.heading("Verdict");
-    for (passed, line) in ruling.lines() {
+    for (passed, line) in checks.lines() {
         let mark = if *passed {
             screen.paint("1;32", "✓")
         } else {
@@ -204,7 +204,7 @@ fn conclude(stage: Stage, screen: &mut Screen, options: &Options) -> Result<Ruli
         };
         screen.verdict(&mark, line);
     }
-    if let Some(culprit) = court::culprit(&findings) {
+    if let Some(culprit) = verdict::culprit(&findings) {
         screen.heading("What leaks");
         screen.verdict("", &culprit);
     }
@@ -217,7 +217,7 @@ fn conclude(stage: Stage, screen: &mut Screen, options: &Options) -> Result<Ruli
             keep.display()
         ));
     }
-    Ok(ruling)
+    Ok(checks)
 }
 
 /// The findings of a second, offline look at the recording.

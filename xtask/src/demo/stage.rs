@@ -27,11 +27,11 @@ pub(super) struct Service {
     pub(super) name: &'static str,
     /// What it is, for the viewer.
     pub(super) what: &'static str,
-    /// Whether an accusation would be right.
+    /// Whether a report of a leak would be right.
     pub(super) leaks: bool,
 }
 
-/// The services, the guilty one first.
+/// The services, the leaking one first.
 pub(super) const SERVICES: [Service; 3] = [
     Service {
         name: "chat",

@@ -1,5 +1,5 @@
-//! The demo's judgement of the agent: reads its findings, the receiver's records and the replay, produces what was
-//! right and what was wrong.
+//! The demo's checks of the agent: reads its findings, the receiver's records and the replay, produces what was right and
+//! what was wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,8 @@ use super::{screen::Screen, stage::SERVICES};
 
 /// Event of the verdict.
 pub(super) const CONFIRMED: &str = "observer.memory.leak_confirmed";
-/// Events that accuse somebody: `suspected` is a note, not an accusation.
-const ACCUSATIONS: [&str; 2] = ["observer.memory.leak_likely", CONFIRMED];
+/// Events that report a leak: `suspected` is an early note, which a healthy service may get.
+const REPORTS: [&str; 2] = ["observer.memory.leak_likely", CONFIRMED];
 const DIAGNOSIS: &str = "observer.memory.diagnosis";
 const GROWERS: &str = "observer.heap.growers";
 /// What leaks, by its name in the fixture's source, and what holds it.
@@ -23,16 +23,16 @@ pub(super) fn service(finding: &Value) -> &str {
     finding["resource"]["service.name"].as_str().unwrap_or_default()
 }
 
-/// Whether it says that somebody leaks.
-pub(super) fn is_accusation(finding: &Value) -> bool {
-    ACCUSATIONS.iter().any(|event| finding["event"] == *event)
+/// Whether it reports a leak.
+pub(super) fn reports_leak(finding: &Value) -> bool {
+    REPORTS.iter().any(|event| finding["event"] == *event)
 }
 
 /// What was right and what was not.
 #[derive(Debug, Default)]
-pub(super) struct Ruling(Vec<(bool, String)>);
+pub(super) struct Checks(Vec<(bool, String)>);
 
-impl Ruling {
+impl Checks {
     pub(super) fn passed(&self) -> bool {
         self.0.iter().all(|(passed, _)| *passed)
     }
@@ -42,8 +42,8 @@ impl Ruling {
     }
 }
 
-/// Judges findings, what was delivered of them, and their replay.
-pub(super) fn rule(findings: &[Value], delivered: &[Value], replayed: &[String], printed: &[String]) -> Ruling {
+/// Checks the findings, what was delivered of them, and their replay.
+pub(super) fn check(findings: &[Value], delivered: &[Value], replayed: &[String], printed: &[String]) -> Checks {
     let mut lines = Vec::new();
     let kills = findings
         .iter()
@@ -59,7 +59,7 @@ pub(super) fn rule(findings: &[Value], delivered: &[Value], replayed: &[String],
     for known in &SERVICES {
         let said: BTreeSet<&str> = findings
             .iter()
-            .filter(|finding| service(finding) == known.name && is_accusation(finding))
+            .filter(|finding| service(finding) == known.name && reports_leak(finding))
             .filter_map(|finding| finding["event"].as_str())
             .map(|event| event.strip_prefix("observer.memory.").unwrap_or(event))
             .collect();
@@ -72,12 +72,17 @@ pub(super) fn rule(findings: &[Value], delivered: &[Value], replayed: &[String],
                 .unwrap_or("nothing was confirmed");
             lines.push((confirmed.is_some(), format!("{}: {body}", known.name)));
         } else if said.is_empty() {
-            lines.push((true, format!("{} ({}) stands unaccused", known.name, known.what)));
+            lines.push((true, format!("{} ({}): no leak reported", known.name, known.what)));
         } else {
             let said: Vec<&str> = said.into_iter().collect();
             lines.push((
                 false,
-                format!("{} ({}) was accused: {}", known.name, known.what, said.join(", ")),
+                format!(
+                    "{} ({}): a leak reported wrongly: {}",
+                    known.name,
+                    known.what,
+                    said.join(", ")
+                ),
             ));
         }
     }
@@ -110,7 +115,7 @@ pub(super) fn rule(findings: &[Value], delivered: &[Value], replayed: &[String],
         replayed == printed,
         "replaying the recording gives the same findings, byte for byte".to_owned(),
     ));
-    Ruling(lines)
+    Checks(lines)
 }
 
 /// The sentence of the diagnosis that names the leaking function, as what grew or on the way to it, and its holder; the
