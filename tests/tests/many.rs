@@ -1,17 +1,18 @@
 //! Very many containers, born and dead under a running agent: the series it exports stay as few as those alive need, and
-//! so does its memory.
+//! so does its memory. And more than its limit of open files has room for.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
-    collections::VecDeque,
-    path::Path,
+    collections::{BTreeMap, VecDeque},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
+use observer_core::{Input, What, kernel::KernelEvent};
 use observer_tests::{
-    agent::{Agent, DEADLINE},
+    agent::{self, Agent, DEADLINE, Tail},
     backend::get,
     cgroup::Memcg,
     need, places,
@@ -53,6 +54,19 @@ impl Drop for Sleeper {
     }
 }
 
+/// Builds what looks like Node.js and only sleeps.
+fn sleeper(directory: &Scratch) -> PathBuf {
+    let program = directory.file("node");
+    let built = Command::new("cc")
+        .args(["-O1", "-rdynamic", "-o"])
+        .arg(&program)
+        .arg(places::fixtures().join("sleeper.c"))
+        .status()
+        .unwrap();
+    assert!(built.success());
+    program
+}
+
 /// A page of `/metrics`.
 struct Page(String);
 
@@ -83,14 +97,7 @@ impl Page {
 fn ten_thousand_containers_leave_no_more_series_than_those_alive_need() {
     need!(Full, Root, Bpf, Memory, Program("cc"));
     let directory = Scratch::new("many").unwrap();
-    let program = directory.file("node");
-    let built = Command::new("cc")
-        .args(["-O1", "-rdynamic", "-o"])
-        .arg(&program)
-        .arg(places::fixtures().join("sleeper.c"))
-        .status()
-        .unwrap();
-    assert!(built.success());
+    let program = sleeper(&directory);
     let [port] = free_ports().unwrap();
     let address = format!("127.0.0.1:{port}");
     let mut agent = Agent::start(&["--listen", &address]).unwrap();
@@ -136,5 +143,57 @@ fn ten_thousand_containers_leave_no_more_series_than_those_alive_need() {
         at_the_end <= 1.25 * halfway,
         "{halfway} bytes resident after half of them, {at_the_end} after all"
     );
+    assert!(agent.ended().unwrap().is_none());
+}
+
+/// There are more containers than files may be open: what is not kept open is opened for each reading.
+#[test]
+fn a_low_limit_of_open_files_costs_no_samples() {
+    const CONTAINERS: u64 = 320;
+    need!(Root, Bpf, Memory, Program("cc"));
+    let directory = Scratch::new("descriptors").unwrap();
+    let program = sleeper(&directory);
+    let run = agent::command(&["run", "--output", "json", "--sample-interval", "1s"]);
+    let mut limited = Command::new("/bin/sh");
+    limited
+        .args(["-c", "ulimit -n 300 && exec \"$0\" \"$@\""])
+        .arg(run.get_program())
+        .args(run.get_args())
+        .envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut agent = Agent::spawn(&mut limited).unwrap();
+    agent
+        .wait_input("its beginning", |input| {
+            matches!(input.what, What::Begin(_)).then_some(())
+        })
+        .unwrap();
+    let mut containers: Vec<Sleeper> = (0..CONTAINERS).map(|nth| Sleeper::start(nth, &program)).collect();
+
+    let mut tail = Tail::new(&agent.recording());
+    let mut samples: BTreeMap<u32, u32> = containers.iter().map(|sleeper| (sleeper.process.id(), 0)).collect();
+    let deadline = Instant::now() + DEADLINE;
+    while samples.values().any(|&count| count < 3) {
+        assert!(Instant::now() < deadline, "{samples:?}");
+        for line in tail.lines().unwrap() {
+            match serde_json::from_str::<Input>(&line).unwrap().what {
+                What::Sample(sample) => {
+                    assert!(sample.cgroup.is_some() && sample.rss.is_some(), "{sample:?}");
+                    samples.entry(sample.process.pid).and_modify(|count| *count += 1);
+                }
+                What::Lost(lost) => assert_ne!(lost.stage, "watch", "{lost:?}: {:?}", agent.messages.so_far()),
+                _ => {}
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // One that goes is told from one that could not be opened.
+    let gone = containers.pop().unwrap();
+    let pid = gone.process.id();
+    drop(gone);
+    agent
+        .wait_input("its end", |input| match &input.what {
+            What::Kernel(KernelEvent::Exit { process, .. }) => (process.pid == pid).then_some(()),
+            _ => None,
+        })
+        .unwrap();
     assert!(agent.ended().unwrap().is_none());
 }

@@ -1,6 +1,7 @@
 //! The agent: joins the kernel's records, the files' facts and samples and the clock into Inputs, steps the engine
 //! with them, answers its wishes, and hands its findings to the exporters.
 
+mod allocator;
 mod clock;
 mod heaps;
 mod inspector;

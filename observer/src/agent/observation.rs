@@ -123,8 +123,9 @@ impl Observation {
                 what: What::Lost(lost),
             });
         }
+        // The time up to which everything has been heard: it need not be held back, which would take a timer of its own.
         self.order.push(Input {
-            at: now,
+            at: Order::settled(now),
             what: What::Tick,
         });
         self.record(Recorder::flush);

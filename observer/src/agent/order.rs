@@ -76,6 +76,11 @@ impl Order {
         Some(input)
     }
 
+    /// The latest instant before which nothing is held back any more at `now`.
+    pub(super) const fn settled(now: BootTime) -> BootTime {
+        BootTime(now.0.saturating_sub(WINDOW_NS))
+    }
+
     /// When the next Input will be due.
     pub(super) fn due(&self) -> Option<BootTime> {
         self.held.peek().map(|next| next.0.at.0.plus(WINDOW_NS))

@@ -6,11 +6,11 @@ use observer_core::{Engine, Input, What, input::Begin, time::BootTime};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep},
 };
 
 use super::{
-    clock,
+    allocator, clock,
     heaps::Heaps,
     inspector::{self, Inspector},
     intake,
@@ -70,6 +70,7 @@ const BURST: usize = 1_024;
 /// Observes until SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<(), AgentError> {
     let system = |what| move |error| AgentError::System { what, error };
+    allocator::bound();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("agent")
@@ -109,6 +110,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         config.max_processes,
     );
     let (mut kernel, kernel_rings, report) = Kernel::load(&Options::of(config));
+    allocator::trim();
     if let Some(line) = report.shortfall() {
         say(line);
     }
@@ -194,7 +196,9 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         serve::http(address, ask).await;
     }
 
-    let (mut ticks, mut clocks, mut exports) = (interval(TICK), interval(CLOCK), interval(config.metrics_interval));
+    // Not at once: a tick tells a time before now, which must not lie before the beginning.
+    let mut ticks = interval_at(Instant::now() + TICK, TICK);
+    let (mut clocks, mut exports) = (interval(CLOCK), interval(config.metrics_interval));
     exports.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut edges, mut answers) = (Vec::with_capacity(BURST), Vec::with_capacity(BURST));
     loop {

@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+mod attach;
 pub mod btf;
 mod growth;
 pub mod hook;

@@ -1,10 +1,10 @@
-//! Keeps pseudo files open between samples, since a read on a kept descriptor costs a fraction of open, read and close
-//! (statm 2.3 us against 6.3, v1 usage 1.8 against 7.6); produces their text.
+//! Keeps pseudo files and their directories open between samples, since a read on a kept descriptor costs a fraction of
+//! open, read and close (statm 2.3 us against 6.3); produces their text. How many are kept is bounded.
 
 use std::{
     fs::File,
     io,
-    os::unix::fs::FileExt,
+    os::{fd::OwnedFd, unix::fs::FileExt},
     path::PathBuf,
     sync::{
         Arc,
@@ -13,6 +13,7 @@ use std::{
 };
 
 use rustix::{
+    fs::{CWD, Mode, OFlags, openat},
     io::Errno,
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
@@ -46,14 +47,81 @@ impl Budget {
         Self(Arc::new(AtomicUsize::new(descriptors)))
     }
 
-    fn take(&self) -> bool {
-        self.0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
-            .is_ok()
+    /// Keeps what has been opened, where there is room; else it is closed.
+    pub(crate) fn keep<T>(&self, open: T) -> Option<Kept<T>> {
+        let room = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        room.is_ok().then(|| Kept {
+            open,
+            budget: self.clone(),
+        })
+    }
+}
+
+/// Something open that counts against a budget until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Kept<T> {
+    open: T,
+    budget: Budget,
+}
+
+impl<T> std::ops::Deref for Kept<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.open
+    }
+}
+
+impl<T> Drop for Kept<T> {
+    fn drop(&mut self) {
+        self.budget.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A directory of pseudo files that are read again and again: opening one below a kept directory costs two thirds of
+/// opening it by its path (3.9 us against 6.2), and one descriptor for all of them.
+#[derive(Debug)]
+pub(crate) struct KeptDirectory {
+    path: PathBuf,
+    kept: Option<Kept<OwnedFd>>,
+}
+
+impl KeptDirectory {
+    /// Opens it, and keeps it open where the budget allows.
+    pub(crate) fn open(path: PathBuf, budget: &Budget) -> io::Result<Self> {
+        let directory = openat(
+            CWD,
+            &path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        Ok(Self {
+            path,
+            kept: budget.keep(directory),
+        })
     }
 
-    fn give_back(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    /// Opens a file in it.
+    pub(crate) fn file(&self, name: &str) -> io::Result<File> {
+        match &self.kept {
+            Some(directory) => Ok(openat(&**directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?.into()),
+            None => File::open(self.path.join(name)),
+        }
+    }
+
+    /// Opens a file in it, to be kept open where the budget allows.
+    pub(crate) fn kept(&self, name: &str, budget: &Budget) -> io::Result<KeptFile> {
+        Ok(KeptFile {
+            path: self.path.join(name),
+            kept: budget.keep(self.file(name)?),
+        })
+    }
+
+    /// Reads a file in it into `text`, which is cleared first.
+    pub(crate) fn read(&self, name: &str, text: &mut Vec<u8>) -> io::Result<()> {
+        read(&self.file(name)?, text)
     }
 }
 
@@ -61,40 +129,15 @@ impl Budget {
 #[derive(Debug)]
 pub(crate) struct KeptFile {
     path: PathBuf,
-    kept: Option<File>,
-    budget: Budget,
+    kept: Option<Kept<File>>,
 }
 
 impl KeptFile {
-    /// Opens it, and keeps it open where the budget allows.
-    pub(crate) fn open(path: PathBuf, budget: &Budget) -> io::Result<Self> {
-        let file = File::open(&path)?;
-        Ok(Self::from_file(file, path, budget))
-    }
-
-    /// Keeps a file that is open already. `path` must lead to the same file for as long as it exists: it is not used
-    /// for a process's files, whose pid may come to mean another process.
-    pub(crate) fn from_file(file: File, path: PathBuf, budget: &Budget) -> Self {
-        Self {
-            path,
-            kept: budget.take().then_some(file),
-            budget: budget.clone(),
-        }
-    }
-
     /// Reads it from its start into `text`, which is cleared first.
     pub(crate) fn read(&self, text: &mut Vec<u8>) -> io::Result<()> {
         match &self.kept {
             Some(file) => read(file, text),
             None => read(&File::open(&self.path)?, text),
-        }
-    }
-}
-
-impl Drop for KeptFile {
-    fn drop(&mut self) {
-        if self.kept.is_some() {
-            self.budget.give_back();
         }
     }
 }
@@ -138,20 +181,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         std::fs::write(&path, "1").unwrap();
-        let budget = Budget::of(1);
-        let first = KeptFile::open(path.clone(), &budget).unwrap();
-        let second = KeptFile::open(path.clone(), &budget).unwrap();
-        assert!(first.kept.is_some() && second.kept.is_none());
-        std::fs::write(&path, "2".repeat(5000)).unwrap();
-        for file in [&first, &second] {
+        for (most, kept) in [(0, [false; 3]), (1, [true, false, false]), (3, [true; 3])] {
+            let budget = Budget::of(most);
+            let directory = KeptDirectory::open(dir.path().to_path_buf(), &budget).unwrap();
+            let files = [
+                directory.kept("f", &budget).unwrap(),
+                directory.kept("f", &budget).unwrap(),
+            ];
+            assert_eq!(
+                [
+                    directory.kept.is_some(),
+                    files[0].kept.is_some(),
+                    files[1].kept.is_some()
+                ],
+                kept
+            );
+            std::fs::write(&path, "2".repeat(5000)).unwrap();
             let mut text = b"old".to_vec();
-            file.read(&mut text).unwrap();
+            for file in &files {
+                file.read(&mut text).unwrap();
+                assert_eq!(text.len(), 5000);
+            }
+            directory.read("f", &mut text).unwrap();
             assert_eq!(text.len(), 5000);
+            drop((directory, files));
+            assert_eq!(budget.0.load(Ordering::Relaxed), most, "what is closed makes room");
         }
-        drop(first);
-        assert!(
-            KeptFile::open(path, &budget).unwrap().kept.is_some(),
-            "a closed one makes room"
-        );
     }
 }

@@ -1,10 +1,10 @@
 //! Holds the watched processes and their cgroups, produces a [`What::Sample`] for each at every interval.
 //!
-//! Cheap at a thousand containers: everything is read on kept descriptors, and a cgroup shared by several processes
-//! once. A process that is gone is reported as [`What::Vanished`] one sweep later, if it has not been unwatched until
+//! Cheap at a thousand containers: what is read stays open as far as descriptors allow, and a cgroup shared by several
+//! processes is read once. A process that is gone is reported as [`What::Vanished`] one sweep later, if it has not been unwatched until
 //! then: where the kernel's exit event arrives, it comes first.
 
-use std::{collections::BTreeMap, fs::File, sync::Arc};
+use std::{collections::BTreeMap, fs::File, io, sync::Arc};
 
 use observer_core::{
     Input, What,
@@ -12,10 +12,11 @@ use observer_core::{
     sample::{CgroupLevel, Sample},
     time::BootTime,
 };
+use rustix::io::Errno;
 
 use super::{
     cgroup::{CgroupReader, Cgroups, Level},
-    kept,
+    kept::{self, Kept},
     proc::{ProcError, Procfs, stat},
 };
 
@@ -55,7 +56,8 @@ pub struct Sampler {
 
 #[derive(Debug)]
 struct Watched {
-    statm: File,
+    /// `None` where no more descriptors may be kept: it is opened, and the process told from a successor, each time.
+    statm: Option<Kept<File>>,
     cgroup: String,
     gone: bool,
 }
@@ -87,7 +89,7 @@ impl Sampler {
         if !self.watched.contains_key(&process) && self.watched.len() >= self.most {
             return Err(WatchError::Full { most: self.most });
         }
-        let statm = self.procfs.statm(process)?;
+        let statm = self.cgroups.budget().keep(self.procfs.statm(process)?);
         self.unwatch(process);
         if let Some(reader) = self.readers.get_mut(cgroup) {
             reader.users += 1;
@@ -149,7 +151,16 @@ impl Sampler {
         let mut vanished = Vec::new();
         let mut text = Vec::new();
         for (&process, watched) in &mut self.watched {
-            let statm = match kept::read(&watched.statm, &mut text) {
+            let read = match &watched.statm {
+                Some(kept) => kept::read(kept, &mut text),
+                None => match self.procfs.statm(process) {
+                    Ok(file) => kept::read(&file, &mut text),
+                    Err(ProcError::Gone { .. }) => Err(Errno::SRCH.into()),
+                    Err(ProcError::Read { source, .. }) => Err(source),
+                    Err(error) => Err(io::Error::other(error)),
+                },
+            };
+            let statm = match read {
                 Ok(()) => Ok(stat::statm(&text)),
                 Err(error) if kept::is_gone(&error) => Ok(None),
                 Err(error) => Err(error),

@@ -26,7 +26,7 @@ use observer_core::{
 use observer_heap::{Reader, Reading};
 
 use self::budget::Paced;
-use super::{clock, intake::Intake};
+use super::{allocator, clock, intake::Intake};
 use crate::source::{
     Procfs,
     memory::{self, LiveMemory},
@@ -101,6 +101,7 @@ impl Readings {
                     .read(&wish, &mut bytes)
                     .unwrap_or_else(|error| Outcome::Refused(format!("{error:#}"))),
             };
+            allocator::trim();
             if !intake.answer(answer(wish.process, began.elapsed().as_nanos() as u64, bytes, outcome)) {
                 return;
             }

@@ -1,34 +1,29 @@
 //! Reads the limits of cgroups and their ancestors, produces the lowest and where it is set. Limits change in place
 //! (a pod resized, `systemctl set-property`), so each sweep reads them again: once per cgroup, however many share it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs::File};
 
 use observer_core::sample::Limit;
 
 use super::{Hierarchy, files};
-use crate::source::kept::{Budget, KeptFile};
+use crate::source::kept;
 
-/// Limit files kept open, shared by all cgroups below them.
+/// Limits read in this sweep, shared by all cgroups below them.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
-    open: BTreeMap<String, Entry>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    /// `None` where the cgroup has no such file: a v2 root.
-    file: Option<KeptFile>,
-    /// Read in this sweep.
-    fresh: bool,
-    limit: Option<u64>,
+    read: BTreeMap<String, Option<u64>>,
+    text: Vec<u8>,
 }
 
 impl Limits {
-    /// The lowest limit of a cgroup and its ancestors; of two equal ones, the cgroup's own or nearest.
-    pub(crate) fn lowest(&mut self, hierarchy: &Hierarchy, budget: &Budget, path: &str) -> Option<Limit> {
-        let mut lowest: Option<Limit> = None;
-        for cgroup in ancestry(path) {
-            if let Some(bytes) = self.limit(hierarchy, budget, cgroup)
+    /// The lowest limit of a cgroup, whose `own` is known, and its ancestors; of two equal ones, the nearest.
+    pub(crate) fn lowest(&mut self, hierarchy: &Hierarchy, path: &str, own: Option<u64>) -> Option<Limit> {
+        let mut lowest = own.map(|bytes| Limit {
+            bytes,
+            cgroup: path.to_owned(),
+        });
+        for cgroup in ancestry(path).skip(1) {
+            if let Some(bytes) = self.limit(hierarchy, cgroup)
                 && lowest.as_ref().is_none_or(|limit| bytes < limit.bytes)
             {
                 lowest = Some(Limit {
@@ -40,34 +35,29 @@ impl Limits {
         lowest
     }
 
-    fn limit(&mut self, hierarchy: &Hierarchy, budget: &Budget, cgroup: &str) -> Option<u64> {
-        let entry = self.open.entry(cgroup.to_owned()).or_insert_with(|| {
-            let name = if hierarchy.version() == 1 {
-                "memory.limit_in_bytes"
-            } else {
-                "memory.max"
-            };
-            let file = hierarchy
-                .directory(cgroup)
-                .and_then(|dir| KeptFile::open(dir.join(name), budget).ok());
-            Entry {
-                file,
-                fresh: false,
-                limit: None,
-            }
-        });
-        if !entry.fresh {
-            let mut text = Vec::new();
-            let read = entry.file.as_ref().and_then(|file| file.read(&mut text).ok());
-            entry.limit = read.and_then(|()| files::limit(&text));
-            entry.fresh = true;
+    /// `None` where the cgroup has no such file (a v2 root) or no limit.
+    fn limit(&mut self, hierarchy: &Hierarchy, cgroup: &str) -> Option<u64> {
+        if let Some(limit) = self.read.get(cgroup) {
+            return *limit;
         }
-        entry.limit
+        let name = if hierarchy.version() == 1 {
+            "memory.limit_in_bytes"
+        } else {
+            "memory.max"
+        };
+        let file = hierarchy
+            .directory(cgroup)
+            .and_then(|directory| File::open(directory.join(name)).ok());
+        let limit = file
+            .and_then(|file| kept::read(&file, &mut self.text).ok())
+            .and_then(|()| files::limit(&self.text));
+        self.read.insert(cgroup.to_owned(), limit);
+        limit
     }
 
-    /// Ends a sweep: what it did not use is closed, the rest is read anew in the next.
+    /// Ends a sweep: all is read anew in the next.
     pub(crate) fn end_sweep(&mut self) {
-        self.open.retain(|_, entry| std::mem::take(&mut entry.fresh));
+        self.read.clear();
     }
 }
 

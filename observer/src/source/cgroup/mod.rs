@@ -24,6 +24,8 @@ pub struct Cgroups {
     hierarchy: Arc<Hierarchy>,
     limits: Limits,
     budget: Budget,
+    /// What was read last, for all readers.
+    text: Vec<u8>,
 }
 
 impl Cgroups {
@@ -33,12 +35,18 @@ impl Cgroups {
             hierarchy,
             limits: Limits::default(),
             budget: Budget::raised(),
+            text: Vec::new(),
         }
     }
 
     /// The hierarchy.
     pub const fn hierarchy(&self) -> &Arc<Hierarchy> {
         &self.hierarchy
+    }
+
+    /// How many more descriptors may be kept.
+    pub(super) const fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Opens a cgroup for repeated reading, by its canonical path.
@@ -48,7 +56,7 @@ impl Cgroups {
 
     /// Reads a level.
     pub fn read(&mut self, reader: &mut CgroupReader) -> Level {
-        reader.read(&self.hierarchy, &self.budget, &mut self.limits)
+        reader.read(&self.hierarchy, &mut self.limits, &mut self.text)
     }
 
     /// Ends a sweep over the watched cgroups: limits are read anew in the next.

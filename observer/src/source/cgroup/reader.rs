@@ -1,4 +1,6 @@
-//! Reads one cgroup's memory and CPU counters on kept descriptors, produces a [`CgroupLevel`].
+//! Reads one cgroup's memory and CPU counters below a kept directory, produces a [`CgroupLevel`].
+
+use std::{fs::File, path::PathBuf};
 
 use observer_core::sample::{CgroupLevel, Limit};
 
@@ -7,7 +9,7 @@ use super::{
     files::{self, MemoryStat},
     limits::{Limits, ancestry},
 };
-use crate::source::kept::{self, Budget, KeptFile};
+use crate::source::kept::{self, Budget, KeptDirectory, KeptFile};
 
 /// What reading a cgroup gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,26 +23,37 @@ pub enum Level {
     Unaccounted,
 }
 
-/// A cgroup's files, open.
+/// A cgroup whose files are read again and again.
 #[derive(Debug)]
 pub struct CgroupReader {
     path: String,
     files: Option<Files>,
     /// v1: where the lowest limit was found, to be looked for anew only when it changes.
     limit: Option<Limit>,
-    text: Vec<u8>,
 }
 
+/// The directory and the costliest file stay open: with the process's `statm` three descriptors a container. The others
+/// are opened for each reading, by the names that exist here.
 #[derive(Debug)]
 struct Files {
+    directory: KeptDirectory,
     stat: KeptFile,
-    usage: KeptFile,
-    peak: Option<KeptFile>,
-    kills: Option<KeptFile>,
-    swap: Option<KeptFile>,
-    cpu: Option<KeptFile>,
-    limit: Option<KeptFile>,
-    high: Option<KeptFile>,
+    usage: &'static str,
+    peak: Option<&'static str>,
+    kills: Option<&'static str>,
+    swap: Option<&'static str>,
+    cpu: Option<Cpu>,
+    limit: Option<&'static str>,
+    high: Option<&'static str>,
+}
+
+/// Where CPU time is told.
+#[derive(Debug)]
+enum Cpu {
+    /// In v1's own hierarchy for it.
+    Accounted(PathBuf),
+    /// In the same directory.
+    Unified(&'static str),
 }
 
 impl CgroupReader {
@@ -49,7 +62,6 @@ impl CgroupReader {
             path: path.to_owned(),
             files: Files::open(hierarchy, budget, path),
             limit: None,
-            text: Vec::new(),
         }
     }
 
@@ -58,7 +70,7 @@ impl CgroupReader {
         &self.path
     }
 
-    pub(super) fn read(&mut self, hierarchy: &Hierarchy, budget: &Budget, limits: &mut Limits) -> Level {
+    pub(super) fn read(&mut self, hierarchy: &Hierarchy, limits: &mut Limits, text: &mut Vec<u8>) -> Level {
         let absent = |path: &str| match hierarchy.directory(path) {
             Some(dir) if !dir.is_dir() => Level::Vanished,
             _ => Level::Unaccounted,
@@ -66,36 +78,40 @@ impl CgroupReader {
         let Some(files) = &self.files else {
             return absent(&self.path);
         };
-        let text = &mut self.text;
-        let usage = match files.usage.read(text) {
-            Ok(()) => files::number(text),
-            Err(error) if kept::is_gone(&error) => return Level::Vanished,
-            Err(_) => None,
-        };
         let stat = match files.stat.read(text) {
             Ok(()) if hierarchy.version() == 1 => files::stat_v1(text),
             Ok(()) => files::stat_v2(text),
             Err(error) if kept::is_gone(&error) => return Level::Vanished,
             Err(_) => return Level::Unaccounted,
         };
+        let usage = match files.directory.read(files.usage, text) {
+            Ok(()) => files::number(text),
+            Err(error) if kept::is_gone(&error) => return Level::Vanished,
+            Err(_) => None,
+        };
         let Some(usage) = usage else { return Level::Unaccounted };
-        let mut optional = |file: &Option<KeptFile>, parse: fn(&[u8]) -> Option<u64>| {
-            file.as_ref()?.read(text).ok()?;
+        let mut optional = |name: Option<&str>, parse: fn(&[u8]) -> Option<u64>| {
+            files.directory.read(name?, text).ok()?;
             parse(text)
         };
-        let own_limit = optional(&files.limit, files::limit);
-        let high = optional(&files.high, files::limit);
-        let swap = optional(&files.swap, files::number).unwrap_or(stat.swap);
-        let peak = optional(&files.peak, files::number);
-        let oom_kills = optional(&files.kills, |text| files::value(text, b"oom_kill"));
-        let cpu_ns = if hierarchy.version() == 1 {
-            optional(&files.cpu, files::number)
-        } else {
-            optional(&files.cpu, |text| files::value(text, b"usage_usec")).map(|us| us.saturating_mul(1000))
+        let own_limit = optional(files.limit, files::limit);
+        let high = optional(files.high, files::limit);
+        let swap = optional(files.swap, files::number).unwrap_or(stat.swap);
+        let peak = optional(files.peak, files::number);
+        let oom_kills = optional(files.kills, |text| files::value(text, b"oom_kill"));
+        let cpu_ns = match &files.cpu {
+            Some(Cpu::Unified(name)) => {
+                optional(Some(name), |text| files::value(text, b"usage_usec")).map(|us| us.saturating_mul(1000))
+            }
+            Some(Cpu::Accounted(path)) => File::open(path)
+                .and_then(|file| kept::read(&file, text))
+                .ok()
+                .and_then(|()| files::number(text)),
+            None => None,
         };
         let limit = match hierarchy.version() {
-            1 => self.limit_v1(&stat, hierarchy, budget, limits),
-            _ => limits.lowest(hierarchy, budget, &self.path),
+            1 => self.limit_v1(&stat, own_limit, hierarchy, limits),
+            _ => limits.lowest(hierarchy, &self.path, own_limit),
         };
         let MemoryStat {
             anon,
@@ -127,14 +143,14 @@ impl CgroupReader {
     fn limit_v1(
         &mut self,
         stat: &MemoryStat,
+        own: Option<u64>,
         hierarchy: &Hierarchy,
-        budget: &Budget,
         limits: &mut Limits,
     ) -> Option<Limit> {
         let bytes = stat.hierarchical_limit?;
         if self.limit.as_ref().is_none_or(|limit| limit.bytes != bytes) {
             let found = limits
-                .lowest(hierarchy, budget, &self.path)
+                .lowest(hierarchy, &self.path, own)
                 .filter(|limit| limit.bytes == bytes);
             let outermost = || ancestry(&self.path).last().unwrap_or("/").to_owned();
             self.limit = Some(found.unwrap_or_else(|| Limit {
@@ -148,31 +164,35 @@ impl CgroupReader {
 
 impl Files {
     fn open(hierarchy: &Hierarchy, budget: &Budget, path: &str) -> Option<Self> {
-        let dir = hierarchy.directory(path)?;
-        let cpu = hierarchy.cpu_directory(path);
-        let open = |name: &str| KeptFile::open(dir.join(name), budget).ok();
-        let cpu = |name: &str| KeptFile::open(cpu.as_ref()?.join(name), budget).ok();
+        let directory = KeptDirectory::open(hierarchy.directory(path)?, budget).ok()?;
+        let stat = directory.kept("memory.stat", budget).ok()?;
+        let named = |name: &'static str| directory.file(name).is_ok().then_some(name);
         Some(if hierarchy.version() == 1 {
+            let cpu = hierarchy
+                .cpu_directory(path)
+                .map(|directory| directory.join("cpuacct.usage"));
             Self {
-                stat: open("memory.stat")?,
-                usage: open("memory.usage_in_bytes")?,
-                peak: open("memory.max_usage_in_bytes"),
-                kills: open("memory.oom_control"),
+                stat,
+                usage: named("memory.usage_in_bytes")?,
+                peak: named("memory.max_usage_in_bytes"),
+                kills: named("memory.oom_control"),
                 swap: None,
-                cpu: cpu("cpuacct.usage"),
-                limit: open("memory.limit_in_bytes"),
-                high: open("memory.soft_limit_in_bytes"),
+                cpu: cpu.filter(|file| file.exists()).map(Cpu::Accounted),
+                limit: named("memory.limit_in_bytes"),
+                high: named("memory.soft_limit_in_bytes"),
+                directory,
             }
         } else {
             Self {
-                stat: open("memory.stat")?,
-                usage: open("memory.current")?,
-                peak: open("memory.peak"),
-                kills: open("memory.events"),
-                swap: open("memory.swap.current"),
-                cpu: cpu("cpu.stat"),
-                limit: open("memory.max"),
-                high: open("memory.high"),
+                stat,
+                usage: named("memory.current")?,
+                peak: named("memory.peak"),
+                kills: named("memory.events"),
+                swap: named("memory.swap.current"),
+                cpu: named("cpu.stat").map(Cpu::Unified),
+                limit: named("memory.max"),
+                high: named("memory.high"),
+                directory,
             }
         })
     }

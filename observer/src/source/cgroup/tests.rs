@@ -51,6 +51,7 @@ fn cgroups(version: u8, root: &Path, cpuacct: Option<&Path>) -> Cgroups {
         hierarchy: Arc::new(hierarchy),
         limits: Limits::default(),
         budget: Budget::of(100),
+        text: Vec::new(),
     }
 }
 
