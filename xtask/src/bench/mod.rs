@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: reads a subject, produces its figures.
 
+mod cost;
 mod detection;
 mod replay;
 
@@ -13,6 +14,8 @@ use crate::shell;
 /// What to measure.
 #[derive(Subcommand)]
 pub(crate) enum Subject {
+    /// What the agent costs its host: memory, CPU time, descriptors, the tax on system calls, a busy server beside it
+    Cost(cost::Options),
     /// The detector and its peers over the catalogue of leaks and of what only looks like one
     Detection(detection::Options),
     /// What delivery costs: bytes on the wire, events a second and core, spool throughput
@@ -26,6 +29,7 @@ pub(crate) enum Subject {
 /// Measures a subject.
 pub(crate) fn command(subject: &Subject) -> Result<ExitCode> {
     match subject {
+        Subject::Cost(options) => cost::command(options),
         Subject::Export => example("export"),
         Subject::Heap => example("heap"),
         Subject::Detection(options) => detection::command(options),
