@@ -23,7 +23,6 @@ mod ends;
 mod facts;
 mod heap;
 mod level;
-mod marks;
 mod naming;
 mod release;
 mod restore;
@@ -32,62 +31,26 @@ mod settle;
 pub(crate) mod tests;
 pub mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-pub use marks::MarkCounts;
-use marks::Marks;
-
-pub use crate::registry::Evictions;
 use crate::{
     Input, Output, Request, What,
     finding::{Confidence, Event, Gap},
     identity::Subject,
-    input::{Begin, Lost, Settings},
+    input::{Begin, Lost},
     kernel::KernelEvent,
     process::ProcessKey,
-    registry::{Death, Registry},
-    time::{Anchor, BootTime, SECOND, WallTime},
+    registry::Death,
+    state::Host,
+    time::{BootTime, SECOND, WallTime},
+};
+pub use crate::{
+    registry::Evictions,
+    state::{Engine, marks::MarkCounts},
 };
 
 /// Nanoseconds a death waits for late records (the other ring, kill counters) before it is decided.
 pub const GRACE: u64 = 2 * SECOND;
-/// Nanoseconds after a loss of records in which deaths are told as inferred.
-const LOSSY: u64 = 60 * SECOND;
-/// Paths of living cgroups kept; a host has some thousand. Beyond it a late release may be taken for its successor's.
-const MAX_CGROUPS: usize = 16_384;
-
-/// The engine. One per agent, or one per replay.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Engine {
-    now: BootTime,
-    /// The latest time seen before this Input.
-    last: BootTime,
-    begun: BootTime,
-    /// Since when runs and kills of workloads are counted: a restored engine goes on counting.
-    counting_since: WallTime,
-    boot_id: String,
-    host: String,
-    host_memory: u64,
-    /// cgroup version that accounts for memory.
-    cgroup_version: u8,
-    clock: Anchor,
-    settings: Settings,
-    registry: Registry,
-    /// Deaths and releases to look at again, by when.
-    due: BTreeMap<BootTime, VecDeque<ProcessKey>>,
-    /// Marks of victims that are not known, and what became of all.
-    #[serde(default)]
-    oom_marks: Marks,
-    /// Ids of the cgroups made since the beginning and not released, by hierarchy and path.
-    #[serde(with = "crate::registry::pairs")]
-    cgroups: BTreeMap<(u32, String), u64>,
-    lossy_until: BootTime,
-    lost: BTreeMap<String, u64>,
-    findings: u64,
-}
-
 /// What the engine counts of itself; all since [`What::Begin`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -116,11 +79,11 @@ impl Engine {
     /// Takes one Input.
     pub fn step(&mut self, input: &Input) -> Output {
         let mut out = Output::default();
-        self.now = self.now.max(input.at);
+        self.time.advance(input.at);
         match &input.what {
             What::Begin(begin) => self.begin(input.at, begin),
             What::Restore(state) => self.restore(input.at, state, &mut out),
-            What::Clock(anchor) => self.clock = *anchor,
+            What::Clock(anchor) => self.time.anchor = *anchor,
             What::Kernel(event) => self.edge(input.at, event, &mut out),
             What::Process(facts) => self.process(input.at, facts, &mut out),
             What::Container(facts) => self.container_facts(facts, &mut out),
@@ -137,19 +100,19 @@ impl Engine {
             }
         }
         self.settle_due(&mut out);
-        self.oom_marks.expire(self.now);
-        self.last = self.now;
+        self.oom_marks.expire(self.time.now);
+        self.time.settle();
         out
     }
 
     /// The latest time seen.
     pub const fn now(&self) -> BootTime {
-        self.now
+        self.time.now
     }
 
     /// Since when runs and kills of workloads are counted.
     pub const fn counting_since(&self) -> WallTime {
-        self.counting_since
+        self.time.counting_since
     }
 
     /// Whose run a process belongs to, while that run is remembered.
@@ -167,19 +130,19 @@ impl Engine {
             findings: self.findings,
             evictions: self.registry.evictions,
             oom_marks: self.oom_marks.counts(),
-            lost: self.lost.clone(),
+            lost: self.losses.by_stage().clone(),
         }
     }
 
     /// The agent starts.
     fn begin(&mut self, at: BootTime, begin: &Begin) {
-        self.begun = at;
-        self.counting_since = begin.clock.wall(at);
-        self.boot_id.clone_from(&begin.boot_id);
-        self.host.clone_from(&begin.host);
-        self.host_memory = begin.host_memory;
-        self.cgroup_version = begin.cgroup_version;
-        self.clock = begin.clock;
+        self.time.begin(at, begin.clock);
+        self.host = Host {
+            boot_id: begin.boot_id.clone(),
+            name: begin.host.clone(),
+            memory: begin.host_memory,
+            cgroup_version: begin.cgroup_version,
+        };
         self.settings = begin.settings.clone();
     }
 
@@ -203,14 +166,13 @@ impl Engine {
             }
             KernelEvent::OomVictim(victim) => self.oom_victim(at, victim),
             KernelEvent::Signal(signal) => self.signal(at, signal),
-            KernelEvent::CgroupMkdir { root, id, path } => self.cgroup_made(*root, *id, path),
+            KernelEvent::CgroupMkdir { root, id, path } => self.cgroups.made(*root, *id, path),
             KernelEvent::CgroupRelease { root, id, path } => self.cgroup_released(*root, *id, path),
         }
     }
 
     fn lost(&mut self, at: BootTime, lost: &Lost, out: &mut Output) {
-        let count = self.lost.entry(lost.stage.clone()).or_insert(0);
-        *count = count.saturating_add(lost.count);
+        self.losses.add(&lost.stage, lost.count);
         if lost.count > 0 {
             self.blinded(at, out);
         }
@@ -235,7 +197,7 @@ impl Engine {
 
     /// Something may have been missed: nothing that ended in it is told as seen, and who is still there is asked.
     fn blinded(&mut self, at: BootTime, out: &mut Output) {
-        self.lossy_until = self.lossy_until.max(at.plus(LOSSY));
+        self.losses.blinded(at);
         for container in self.registry.containers.iter_mut() {
             container.run.gap = true;
         }

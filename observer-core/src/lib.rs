@@ -15,26 +15,19 @@ pub mod heap;
 pub mod identity;
 pub mod input;
 pub mod kernel;
+mod output;
 pub mod process;
 pub mod recording;
 mod registry;
 pub mod sample;
 pub mod semconv;
+mod settings;
+mod state;
 pub mod telemetry;
 pub mod time;
 pub mod v8_limit;
 
-pub use engine::Engine;
 pub use finding::Finding;
 pub use input::{Input, Request, What};
-
-/// What one step of the engine gives back.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Output {
-    /// Facts and samples the engine wants; a replay throws them away.
-    pub requests: Vec<Request>,
-    /// What the engine states.
-    pub findings: Vec<Finding>,
-    /// Runs that have ended, each once, when nothing more can be learnt of it.
-    pub ended: Vec<finding::EndedRun>,
-}
+pub use output::Output;
+pub use state::Engine;

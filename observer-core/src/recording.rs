@@ -9,7 +9,7 @@ use crate::{Engine, Finding, Input};
 
 /// Number of the layout of recordings ([`Input`]), of the engine's stored state and of stored findings and runs. It is
 /// raised with every change that older text cannot be read across; `observer::layout` reads older ones forward.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// The findings of a recording, in order.
 #[derive(Clone, Debug)]

@@ -8,14 +8,14 @@ mod sentence;
 #[cfg(test)]
 mod tests;
 pub mod units;
+mod value;
 
 use crate::{
     Finding,
     detect::State,
     exit::Cause,
-    finding::{EndedRun, Event as What, RunSummary},
+    finding::{EndedRun, Event as What},
     semconv::{self, event},
-    time::SECOND,
 };
 
 /// An event as it leaves the agent, its Resource aside (that is the finding's subject's).
@@ -53,22 +53,7 @@ impl Severity {
     }
 }
 
-/// A value of an attribute.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// Text
-    Text(String),
-    /// A count, or bytes
-    Int(i64),
-    /// Seconds, a ratio, bytes per hour
-    Float(f64),
-    /// Yes or no
-    Bool(bool),
-    /// Several of one kind
-    List(Vec<Value>),
-}
-
-pub use self::attributes::ceiling_kind;
+pub use self::{attributes::ceiling_kind, value::Value};
 
 /// What goes out for a finding.
 pub fn event(finding: &Finding) -> Event {
@@ -116,13 +101,6 @@ fn name_and_severity(what: &What) -> (&'static str, Severity) {
         What::HeapRead(_) => (event::HEAP_READ, Severity::Info),
         What::Gap(_) => (event::GAP, Severity::Info),
     }
-}
-
-/// Mean seconds from one end to the next of the runs a verdict compared; `None` for fewer than two.
-fn period_s(runs: &[RunSummary]) -> Option<f64> {
-    let (first, last) = (runs.first()?, runs.last()?);
-    let gaps = runs.len() - 1;
-    (gaps > 0).then(|| last.ended.since(first.ended) as f64 / SECOND as f64 / gaps as f64)
 }
 
 /// Names with what they mean.

@@ -33,8 +33,8 @@ impl Engine {
         let ended = EndedRun {
             id: self.run_id(slot_id, container.run.started),
             subject: Arc::clone(&container.run.subject),
-            started: self.clock.wall(run.started),
-            ended: self.clock.wall(run.ended),
+            started: self.time.wall(run.started),
+            ended: self.time.wall(run.ended),
             run,
             rollout: false,
             revision: template.or_else(|| container.run.release.image.clone()),
@@ -44,7 +44,7 @@ impl Engine {
         if self.registry.closing.len() >= MAX_SLOTS {
             self.release_all_closing(out);
         }
-        let until = self.now.plus(HOLD);
+        let until = self.time.now.plus(HOLD);
         self.registry.closing.insert(slot_id.clone(), Closing { ended, until });
     }
 
@@ -55,7 +55,7 @@ impl Engine {
             && closing.ended.run.run == last.run
         {
             closing.ended.run = last.clone();
-            closing.ended.ended = self.clock.wall(last.ended);
+            closing.ended.ended = self.time.wall(last.ended);
             closing.ended.rollout = rollout;
         }
         self.release_closing(slot_id, out);
@@ -63,7 +63,7 @@ impl Engine {
 
     /// Those that have waited long enough.
     pub(super) fn release_due(&mut self, out: &mut Output) {
-        let due = |closing: &Closing| closing.until <= self.now;
+        let due = |closing: &Closing| closing.until <= self.time.now;
         let over: Vec<SlotId> = self
             .registry
             .closing

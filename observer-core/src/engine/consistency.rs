@@ -25,7 +25,7 @@ impl Engine {
                 if registry.processes.get(key).is_none_or(Process::alive) {
                     return Some(format!("{key:?} is dying in {id:?}"));
                 }
-                if !self.due.values().flatten().any(|due| due == key) {
+                if !self.deaths.contains(*key) {
                     return Some(format!("{key:?} will never be decided"));
                 }
             }

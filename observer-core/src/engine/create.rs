@@ -48,7 +48,7 @@ impl Engine {
             slot: &slot_id.slot,
             workload: &workload,
             version: release.version.as_ref(),
-            host: &self.host,
+            host: &self.host.name,
             labels: self.settings.service_labels,
         };
         let (resource, refused) = identity::resource(&about);
@@ -56,7 +56,7 @@ impl Engine {
             return;
         };
         state.runs += 1;
-        state.last_active = self.now;
+        state.last_active = self.time.now;
         state.waiting.push_back(id);
         let subject = Subject {
             workload,
@@ -68,7 +68,7 @@ impl Engine {
             refused,
         };
         let cgroup = identity::own_cgroup(&home, &facts.cgroup);
-        let mut run = Run::new(started, started < self.begun, release, Arc::new(subject));
+        let mut run = Run::new(started, started < self.time.begun, release, Arc::new(subject));
         run.number = state.runs;
         self.registry.containers.insert(Container {
             id,
@@ -103,7 +103,7 @@ impl Engine {
             return true;
         }
         let config = self.detection(job);
-        let mut state = SlotState::new(workload.clone(), self.now, config);
+        let mut state = SlotState::new(workload.clone(), self.time.now, config);
         if let Some(accused) = self.accused(workload, release) {
             state.detector = accused.heir(config);
         }
@@ -144,7 +144,7 @@ impl Engine {
         container.gone = true;
         let members: Vec<ProcessKey> = container.members.iter().copied().collect();
         for key in members {
-            self.later(self.now, key);
+            self.later(self.time.now, key);
         }
     }
 

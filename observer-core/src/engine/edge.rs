@@ -1,6 +1,6 @@
 //! Edges: reads kernel events, produces changes of the registry and requests to look closer.
 
-use super::{Engine, GRACE, MAX_CGROUPS};
+use super::{Engine, GRACE};
 use crate::{
     Output, Request,
     exit::SignalSeen,
@@ -165,8 +165,8 @@ impl Engine {
 
     /// Looks at a process again after the grace.
     pub(super) fn later(&mut self, at: BootTime, key: ProcessKey) {
-        let when = self.now.max(at).plus(GRACE);
-        self.due.entry(when).or_default().push_back(key);
+        let when = self.time.now.max(at).plus(GRACE);
+        self.deaths.add(when, key);
     }
 
     /// A pid that is used again says that its former owner has died unseen.
@@ -212,24 +212,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn cgroup_made(&mut self, root: u32, id: u64, path: &str) {
-        let place = (root, path.to_owned());
-        if self.cgroups.len() < MAX_CGROUPS || self.cgroups.contains_key(&place) {
-            self.cgroups.insert(place, id);
-        }
-    }
-
     /// A cgroup can be released only when it is empty: whoever is still thought to live there has died unseen,
     /// unless the records of it are on their way in the other ring.
-    ///
-    /// The kernel releases a cgroup when the last page charged to it is gone, which may be long after another was made
-    /// at the same path: only the release of the one made last says something about who lives there now.
     pub(super) fn cgroup_released(&mut self, root: u32, id: u64, path: &str) {
-        let place = (root, path.to_owned());
-        match self.cgroups.get(&place) {
-            Some(made) if *made != id => return,
-            _ => self.cgroups.remove(&place),
-        };
+        if !self.cgroups.released(root, id, path) {
+            return;
+        }
         let home = identity::home_of_cgroup(path).unwrap_or_else(|| Home::Cgroup(path.to_owned()));
         let Some(id) = self.registry.containers.at(&home).map(|c| c.id) else {
             return;
@@ -245,7 +233,7 @@ impl Engine {
         container.gone = true;
         let members: Vec<ProcessKey> = container.members.iter().copied().collect();
         for key in members {
-            self.later(self.now, key);
+            self.later(self.time.now, key);
         }
     }
 

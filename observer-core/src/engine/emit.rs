@@ -34,7 +34,7 @@ impl Engine {
         // occurrence beside the count: an agent that was killed before its state was put away counts on from less.
         let key = format!(
             "{}|{:?}|{}|{}|{}|{}|{}",
-            self.boot_id,
+            self.host.boot_id,
             container.slot.slot,
             container.slot.instance,
             container.run.started.0,
@@ -49,7 +49,7 @@ impl Engine {
     pub(super) fn run_id(&self, slot: &SlotId, started: BootTime) -> String {
         id(&format!(
             "{}|{:?}|{}|{}|run",
-            self.boot_id, slot.slot, slot.instance, started.0
+            self.host.boot_id, slot.slot, slot.instance, started.0
         ))
     }
 
@@ -62,7 +62,7 @@ impl Engine {
         contradicted_by: &str,
         out: &mut Output,
     ) {
-        let key = format!("{}|{}|{}|{}", self.boot_id, event.kind(), at.0, self.findings);
+        let key = format!("{}|{}|{}|{}", self.host.boot_id, event.kind(), at.0, self.findings);
         self.push(&key, at, None, (event, confidence, contradicted_by), out);
     }
 
@@ -78,7 +78,7 @@ impl Engine {
         out.findings.push(Finding {
             id: id(key),
             at,
-            wall: self.clock.wall(at),
+            wall: self.time.wall(at),
             subject,
             event,
             confidence,

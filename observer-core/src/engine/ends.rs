@@ -88,7 +88,7 @@ impl Engine {
             Home::Container(id) => Some(id.clone()),
             _ => None,
         };
-        state.last_active = self.now;
+        state.last_active = self.time.now;
         state.current = state.current.filter(|current| *current != id);
         state.waiting.retain(|waiting| *waiting != id);
         state.keep(summary.clone());
@@ -175,7 +175,7 @@ impl Engine {
     fn crash_loop(&self, at: BootTime, counts: LoopCounts, last: Option<RunSummary>, over: bool) -> Event {
         Event::CrashLoop(Box::new(CrashLoop {
             restarts: counts.restarts,
-            since: self.clock.wall(counts.since),
+            since: self.time.wall(counts.since),
             within_s: at.since(counts.since) as f64 / SECOND as f64,
             interval_s: counts.interval as f64 / SECOND as f64,
             causes: counts.causes,

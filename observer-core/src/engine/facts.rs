@@ -89,7 +89,7 @@ impl Engine {
                 container.main_dead = true;
                 container.gone |= matches!(container.home, Home::Tree(_));
                 if container.gone {
-                    self.later(self.now, key);
+                    self.later(self.time.now, key);
                 }
             }
             return;

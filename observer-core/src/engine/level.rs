@@ -23,7 +23,7 @@ impl Engine {
         DetectConfig {
             time_scale: self.settings.time_scale,
             job,
-            host_memory: Some(self.host_memory).filter(|bytes| *bytes > 0),
+            host_memory: Some(self.host.memory).filter(|bytes| *bytes > 0),
         }
     }
 
@@ -122,7 +122,7 @@ impl Engine {
             run.heap_limit_of = Some(facts.key);
             // Node looks at the cgroup it is in, which may lie below its container's.
             let seen = sample.cgroup.as_ref().filter(|_| facts.cgroup == container.cgroup);
-            run.heap_limit = heap_limit(facts, seen, self.cgroup_version, self.host_memory);
+            run.heap_limit = heap_limit(facts, seen, self.host.cgroup_version, self.host.memory);
         }
         run.ceilings.v8 = run
             .heap_limit

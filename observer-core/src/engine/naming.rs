@@ -64,7 +64,7 @@ impl Engine {
             slot: &slot,
             workload: &workload,
             version: release.version.as_ref(),
-            host: &self.host,
+            host: &self.host.name,
             labels: self.settings.service_labels,
         };
         let (resource, refused) = identity::resource(&about);

@@ -84,7 +84,7 @@ impl Engine {
             return;
         }
         container.run.entered = false;
-        let (at, cause) = cause.map_or((self.now, None), |(at, cause)| (at, Some(cause)));
+        let (at, cause) = cause.map_or((self.time.now, None), |(at, cause)| (at, Some(cause)));
         let before = container.run.before.take();
         if cause.is_none()
             && let Some(state) = self.registry.slots.get_mut(&container.slot)
@@ -156,30 +156,30 @@ impl Engine {
         let first = workload.releases.get(clean.map_or(0, |clean| clean + 1))?;
         let name = |release: &Release| release.name().map_or_else(|| "the release".to_owned(), |Version(v)| v);
         let last_clean = clean.and_then(|clean| workload.releases.get(clean));
-        let leaking_ns = first.observed_ns(self.now);
+        let leaking_ns = first.observed_ns(self.time.now);
         let seconds = |ns: u64| units::seconds(ns as f64 / SECOND as f64);
         let evidence = match last_clean {
             // A release that ran for a shorter time than this one needed to show it has proved nothing.
-            Some(clean) if clean.observed_ns(self.now) < leaking_ns / 2 => format!(
+            Some(clean) if clean.observed_ns(self.time.now) < leaking_ns / 2 => format!(
                 "{} shows it; {} before it ran for {} only, too short to be called clean",
                 name(&first.release),
                 name(&clean.release),
-                seconds(clean.observed_ns(self.now))
+                seconds(clean.observed_ns(self.time.now))
             ),
             Some(clean) => format!(
                 "{} ran for {} in {} runs without it; {} shows it",
                 name(&clean.release),
-                seconds(clean.observed_ns(self.now)),
+                seconds(clean.observed_ns(self.time.now)),
                 clean.runs,
                 name(&first.release)
             ),
             None if first.found => format!("{} was running before observation began", name(&first.release)),
             None => format!("{} is the first version seen", name(&first.release)),
         };
-        let proved = last_clean.filter(|clean| clean.observed_ns(self.now) >= leaking_ns / 2);
+        let proved = last_clean.filter(|clean| clean.observed_ns(self.time.now) >= leaking_ns / 2);
         Some(Blame {
             introduced_by: first.release.name().filter(|_| proved.is_some() || !first.found),
-            since: self.clock.wall(first.first_seen),
+            since: self.time.wall(first.first_seen),
             last_clean: proved.and_then(|clean| clean.release.name()),
             evidence,
         })

@@ -15,23 +15,19 @@ impl Engine {
     /// Who was alive then is asked after: who still is goes on in its run, who is not has ended while nobody looked.
     /// What a counter tells of that time is told as counted, not as seen.
     pub(super) fn restore(&mut self, at: BootTime, state: &Self, out: &mut Output) {
-        if self.boot_id != state.boot_id {
+        if self.host.boot_id != state.host.boot_id {
             // Nobody lives on over a boot, and times of two boots do not compare.
             let reason = "the host was restarted; what was known of it before is not carried over";
             self.gap(at, at, reason, out);
             return;
         }
-        let now = std::mem::replace(self, state.clone());
-        let away_from = self.last;
-        self.now = now.now.max(state.now);
-        self.begun = now.begun;
-        self.host = now.host;
-        self.host_memory = now.host_memory;
-        self.cgroup_version = now.cgroup_version;
-        self.clock = now.clock;
-        self.settings = now.settings;
+        let this = std::mem::replace(self, state.clone());
+        let away_from = self.time.last;
+        self.time.resume(&this.time);
+        self.host = this.host;
+        self.settings = this.settings;
         // Counts are since this agent's beginning.
-        self.lost.clear();
+        self.losses.count_anew();
         self.findings = 0;
         self.oom_marks.count_anew();
         self.registry.evictions = Evictions::default();

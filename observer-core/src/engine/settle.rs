@@ -16,10 +16,8 @@ const EXPLAINS: u64 = 120 * SECOND;
 
 impl Engine {
     pub(super) fn settle_due(&mut self, out: &mut Output) {
-        while let Some(entry) = self.due.first_entry()
-            && *entry.key() <= self.now
-        {
-            for key in entry.remove() {
+        while let Some(keys) = self.deaths.pop(self.time.now) {
+            for key in keys {
                 self.settle(key, out);
             }
         }
@@ -27,7 +25,7 @@ impl Engine {
 
     /// The agent stops: what is known now decides.
     pub(super) fn settle_all(&mut self, out: &mut Output) {
-        while let Some((_, keys)) = self.due.pop_first() {
+        while let Some(keys) = self.deaths.pop(BootTime(u64::MAX)) {
             for key in keys {
                 self.settle(key, out);
             }
@@ -48,7 +46,7 @@ impl Engine {
         let id = container.id;
         let Some(death) = process.death else {
             if container.gone {
-                let death = Death::unseen(self.now);
+                let death = Death::unseen(self.time.now);
                 self.gone(key, death, out);
             }
             return;
@@ -146,7 +144,7 @@ impl Engine {
             saturation,
             rollout: pod.is_some_and(|pod| pod.terminating) && self.is_superseded(container),
             kept_pod: pod.is_some_and(|pod| !pod.terminating),
-            lossy: death.at <= self.lossy_until && container.run.gap,
+            lossy: self.losses.may_have_missed(death.at) && container.run.gap,
         }
     }
 
@@ -214,7 +212,10 @@ impl Engine {
             main_process: victim.key == container.main,
             co_victims: victims.len().saturating_sub(1) as u32,
         });
-        let at = mark.map(|m| m.at).or(victim.death.map(|d| d.at)).unwrap_or(self.now);
+        let at = mark
+            .map(|m| m.at)
+            .or(victim.death.map(|d| d.at))
+            .unwrap_or(self.time.now);
         if let Some(workload) = self.registry.workloads.get_mut(&run.subject.workload) {
             workload.oom_kills += victims.len() as u64;
         }
@@ -232,7 +233,7 @@ impl Engine {
             return;
         };
         let process = self.registry.processes.get(&key);
-        let at = process.and_then(|p| p.death).map_or(self.now, |d| d.at);
+        let at = process.and_then(|p| p.death).map_or(self.time.now, |d| d.at);
         let event = Event::HeapOom(HeapOom {
             heap_limit: container.run.heap_limit,
             predicted: true,

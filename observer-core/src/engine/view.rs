@@ -187,10 +187,12 @@ impl Engine {
     fn release_view(&self, release: &crate::registry::workload::ReleaseState) -> ReleaseView {
         ReleaseView {
             version: release.release.name(),
-            first_seen: self.clock.wall(release.first_seen),
-            last_seen: self
-                .clock
-                .wall(if release.live > 0 { self.now } else { release.last_seen }),
+            first_seen: self.time.wall(release.first_seen),
+            last_seen: self.time.wall(if release.live > 0 {
+                self.time.now
+            } else {
+                release.last_seen
+            }),
             found: release.found,
             runs: release.runs,
             live: release.live,
@@ -227,7 +229,7 @@ impl Engine {
         Some(RunView {
             run: run.number,
             version: run.release.name(),
-            started: self.clock.wall(run.started),
+            started: self.time.wall(run.started),
             started_boot: run.started,
             found: run.found,
             gap: run.gap,

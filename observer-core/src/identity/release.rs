@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Slot, Version, Workload, resource::otel_attributes, slot::program};
+use super::{
+    resource::otel_attributes,
+    slot::program,
+    subject::{Slot, Version, Workload},
+};
 use crate::{container_facts::ContainerFacts, process::ProcessFacts, semconv};
 
 /// Everything by which one deployment of a workload differs from another.

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Resource, Slot, Version, Workload, slot::program};
+use super::{
+    slot::program,
+    subject::{Resource, Slot, Version, Workload},
+};
 use crate::{
     container::{Owner, owner},
     container_facts::ContainerFacts,

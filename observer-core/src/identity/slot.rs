@@ -1,13 +1,25 @@
 //! Home and slot: reads the facts of a watched process and what is known of its container, produces what holds its
 //! container together and what is restarted in place.
 
-use super::Slot;
+use serde::{Deserialize, Serialize};
+
+use super::subject::Slot;
 use crate::{
     container::{ContainerRuntime, Owner, owner},
     container_facts::ContainerFacts,
     process::{ProcessFacts, ProcessKey},
-    registry::Home,
 };
+
+/// What holds a container's processes together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Home {
+    /// A container, by its id: it may have cgroups below its own.
+    Container(String),
+    /// A cgroup of its own.
+    Cgroup(String),
+    /// Nothing but descent: a bare process and its workers.
+    Tree(ProcessKey),
+}
 
 /// What holds the processes of a cgroup together: a container, a unit, a cgroup of its own; `None` where nothing does.
 pub(crate) fn home_of_cgroup(cgroup: &str) -> Option<Home> {

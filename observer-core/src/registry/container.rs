@@ -7,29 +7,17 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Run, SlotId, pairs};
-use crate::{container_facts::ContainerFacts, exit::End, process::ProcessKey, time::BootTime};
+use super::{
+    ids::{ContainerId, SlotId},
+    pairs,
+    run::Run,
+};
+use crate::{container_facts::ContainerFacts, exit::End, identity::Home, process::ProcessKey, time::BootTime};
 
 /// Most containers alive at once: a node runs at most some hundred pods.
 pub(crate) const MAX_CONTAINERS: usize = 4_096;
 /// Most processes counted as members of one container.
 pub(crate) const MAX_MEMBERS: usize = 1_024;
-
-/// Number of a container within this engine; never used again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct ContainerId(pub(crate) u64);
-
-/// What holds a container's processes together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) enum Home {
-    /// A container, by its id: it may have cgroups below its own.
-    Container(String),
-    /// A cgroup of its own.
-    Cgroup(String),
-    /// Nothing but descent: a bare process and its workers.
-    Tree(ProcessKey),
-}
 
 /// One life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@
 pub(crate) mod catalog;
 pub(crate) mod container;
 pub(crate) mod crash_loop;
+pub(crate) mod ids;
 pub(crate) mod pairs;
 pub(crate) mod process;
 pub(crate) mod run;
@@ -15,12 +16,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::identity::Home;
 pub(crate) use catalog::Catalogue;
-pub(crate) use container::{Container, ContainerId, Containers, Home};
-pub(crate) use crash_loop::{CrashLoop, LoopCounts, Told};
+pub(crate) use container::{Container, Containers};
+pub(crate) use crash_loop::{LoopCounts, Told};
+pub(crate) use ids::{ContainerId, SlotId};
 pub(crate) use process::{Death, Mark, Process, Processes};
 pub(crate) use run::Run;
-pub(crate) use slot::{Closing, SlotId, SlotState, Slots};
+pub(crate) use slot::{Closing, SlotState, Slots};
 pub(crate) use workload::Workloads;
 
 /// What was put out to keep memory bounded, and what was refused.

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, pairs};
+use super::{ids::ContainerId, pairs};
 use crate::{
     exit::SignalSeen,
     kernel::{ExitStatus, OomVictim},

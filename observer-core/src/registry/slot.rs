@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, CrashLoop, pairs};
+use super::{
+    crash_loop::CrashLoop,
+    ids::{ContainerId, SlotId},
+    pairs,
+};
 use crate::{
     detect::{DetectConfig, SlotDetector},
     finding::{EndedRun, Finding, RunSummary},
@@ -17,13 +21,6 @@ use crate::{
 pub(crate) const MAX_SLOTS: usize = 2_048;
 /// Ended runs kept of a slot.
 pub(crate) const MAX_RUNS: usize = 8;
-
-/// A slot, and which of several alike that live at once.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct SlotId {
-    pub(crate) slot: Slot,
-    pub(crate) instance: u32,
-}
 
 /// What is known of a slot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! Attributes of each kind of finding. What is not known is absent, never 0.
 
-use super::Value;
+use super::value::Value;
 use crate::{
     Finding,
     detect::{Forecast, Side, Verdict},
     exit::{End, OomKiller, signal_name},
-    finding::{Ceiling, CeilingKind, Confidence, CrashLoop, EndedRun, Event, OomScope, Restart},
+    finding::{Ceiling, CeilingKind, Confidence, CrashLoop, EndedRun, Event, OomScope, Restart, RunSummary},
     heap::{Compared, Diagnosis},
     kernel::ExitStatus,
     semconv as name,
@@ -311,7 +311,7 @@ impl List {
             return;
         }
         self.bytes(name::LEAK_RUNS, Some(runs.len() as u64));
-        if let Some(period) = super::period_s(runs) {
+        if let Some(period) = period_s(runs) {
             self.float(name::LEAK_PERIOD, period);
         }
         let slopes = runs
@@ -339,6 +339,13 @@ impl List {
             self.0.push((name, Value::List(values)));
         }
     }
+}
+
+/// Mean seconds from one end to the next of the runs a verdict compared; `None` for fewer than two.
+pub(super) fn period_s(runs: &[RunSummary]) -> Option<f64> {
+    let (first, last) = (runs.first()?, runs.last()?);
+    let gaps = runs.len() - 1;
+    (gaps > 0).then(|| last.ended.since(first.ended) as f64 / SECOND as f64 / gaps as f64)
 }
 
 fn int(number: u64) -> Value {

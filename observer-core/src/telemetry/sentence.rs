@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{attributes::killer, units};
+use super::{
+    attributes::{killer, period_s},
+    units,
+};
 use crate::{
     Finding,
     detect::{State, Verdict},
@@ -295,7 +298,7 @@ fn confirmed(who: &str, version: &str, verdict: &Verdict, rate: &str) -> String 
     if let Some(ceiling) = verdict.ceiling {
         let _ = write!(text, ", and ended at {}", ceiling_words(ceiling));
     }
-    if let Some(period) = super::period_s(runs) {
+    if let Some(period) = period_s(runs) {
         let _ = write!(text, ", every {}", units::seconds(period));
     }
     text

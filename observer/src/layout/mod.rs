@@ -26,7 +26,33 @@ pub struct Step {
 }
 
 /// Every step there has been, oldest first.
-pub const STEPS: &[Step] = &[];
+pub const STEPS: &[Step] = &[
+    // The engine's state became parts: the clock, the host, deaths that wait, cgroups, losses.
+    Step {
+        from: 1,
+        changes: &[
+            ("restore", moved("now", "time.now")),
+            ("restore", moved("last", "time.last")),
+            ("restore", moved("begun", "time.begun")),
+            ("restore", moved("counting_since", "time.counting_since")),
+            ("restore", moved("clock", "time.anchor")),
+            ("restore", moved("host", "host.name")),
+            ("restore", moved("boot_id", "host.boot_id")),
+            ("restore", moved("host_memory", "host.memory")),
+            ("restore", moved("cgroup_version", "host.cgroup_version")),
+            ("restore", moved("due", "deaths.due")),
+            ("restore", moved("cgroups", "cgroups.ids")),
+            ("restore", moved("lossy_until", "losses.until")),
+            ("restore", moved("lost", "losses.by_stage")),
+            // Marks without a process, kept for some seconds.
+            ("restore", Change::Removed { path: "marks" }),
+        ],
+    },
+];
+
+const fn moved(from: &'static str, to: &'static str) -> Change {
+    Change::Moved { from, to }
+}
 
 /// Why something written by another observer cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -46,6 +46,10 @@ fn inputs(file: &Path) -> Vec<Input> {
 /// state that the first agent stored, and the rest.
 fn interrupted(name: &str) -> Vec<Input> {
     let mut inputs = inputs(&recordings().join(format!("{name}.jsonl.gz")));
+    // Read forward, they are of today's layout.
+    if let What::Begin(begin) = &mut inputs[0].what {
+        begin.format = LAYOUT;
+    }
     let rest = inputs.split_off(inputs.len() * 3 / 5);
     let mut engine = Engine::new();
     for input in &inputs {

@@ -38,7 +38,7 @@ pub(crate) struct Marks {
 
 impl Marks {
     /// A mark of a process that is not known.
-    pub(super) fn wait(&mut self, at: BootTime, victim: &OomVictim) {
+    pub(crate) fn wait(&mut self, at: BootTime, victim: &OomVictim) {
         if self
             .waiting
             .iter()
@@ -54,19 +54,19 @@ impl Marks {
     }
 
     /// The mark of a process that has become known.
-    pub(super) fn take(&mut self, key: ProcessKey) -> Option<Mark> {
+    pub(crate) fn take(&mut self, key: ProcessKey) -> Option<Mark> {
         let at = self.waiting.iter().position(|(_, victim)| victim.process == key)?;
         self.waiting.remove(at).map(|(at, victim)| Mark::of(at, &victim))
     }
 
     /// Whether a thread that could not be resolved to a process was marked at a time that `near` accepts.
-    pub(super) fn unresolved(&self, near: impl Fn(BootTime) -> bool) -> bool {
+    pub(crate) fn unresolved(&self, near: impl Fn(BootTime) -> bool) -> bool {
         let threads = self.waiting.iter().filter(|(_, victim)| victim.process.start == 0);
         threads.into_iter().any(|(at, _)| near(*at))
     }
 
     /// Marks that have waited long enough belong to nobody.
-    pub(super) fn expire(&mut self, now: BootTime) {
+    pub(crate) fn expire(&mut self, now: BootTime) {
         while self.waiting.front().is_some_and(|(at, _)| now.since(*at) > PATIENCE) {
             self.waiting.pop_front();
             self.counts.nobody += 1;
@@ -74,12 +74,12 @@ impl Marks {
     }
 
     /// A marked process has died and was not decided upon: nobody's.
-    pub(super) const fn of_nobody(&mut self) {
+    pub(crate) const fn of_nobody(&mut self) {
         self.counts.nobody += 1;
     }
 
     /// A marked member of a container was decided upon.
-    pub(super) const fn decided(&mut self, killed: bool) {
+    pub(crate) const fn decided(&mut self, killed: bool) {
         if killed {
             self.counts.told += 1;
         } else {
@@ -87,12 +87,12 @@ impl Marks {
         }
     }
 
-    pub(super) const fn counts(&self) -> MarkCounts {
+    pub(crate) const fn counts(&self) -> MarkCounts {
         self.counts
     }
 
     /// An agent that goes on from an earlier one's state counts from its own start.
-    pub(super) fn count_anew(&mut self) {
+    pub(crate) fn count_anew(&mut self) {
         self.counts = MarkCounts::default();
     }
 }
