@@ -11,4 +11,5 @@ pub mod layout;
 pub mod record;
 pub mod source;
 pub mod store;
+pub mod terminal;
 pub mod view;

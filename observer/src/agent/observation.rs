@@ -26,10 +26,10 @@ use super::{
     snapshot::{self, AgentView, Snapshot, StoreView},
 };
 use crate::{
-    command::say,
     export::{Exporters, metrics},
     record::{RecordError, Recorder},
     store::{HistoryThread, Record},
+    terminal::say,
 };
 
 /// The engine with everything it is joined to.

@@ -7,10 +7,10 @@ use observer_core::{Input, What, container_facts::ContainerFacts};
 
 use super::{clock, intake::Intake};
 use crate::{
-    command::say,
     config::Config,
     host,
     source::kubernetes::{self, Health, Receiver},
+    terminal::say,
 };
 
 /// Between two looks for a way to the API server: a service account's files or a kubeconfig may come after the agent.

@@ -4,8 +4,8 @@ use std::{thread, time::Duration};
 
 use super::{clock, intake::Intake, pulse::Pulse};
 use crate::{
-    command::say,
     kernel::{Rings, log::Log},
+    terminal::say,
 };
 
 /// How long a wait for records lasts before the thread shows that it lives. Each wait that ends without a record wakes the

@@ -12,9 +12,9 @@ use observer_core::{Input, Request, What, process::ProcessKey, sample::Growth};
 
 use super::{clock, intake::Intake, pulse::Pulse};
 use crate::{
-    command::say,
     kernel::Kernel,
     source::{ProcError, Sampler, WatchError},
+    terminal::say,
 };
 
 /// The engine's end of the sampling thread. Unbounded, because the engine's own registry bounds what it wishes.

@@ -21,9 +21,9 @@ use tokio::{
 
 use super::Snapshot;
 use crate::{
-    command::say,
     export::{metrics, prometheus},
     store::{History, Record},
+    terminal::say,
 };
 
 /// Longest wait for the loop's answer, and for a client's request: who asks about a stalled agent must hear of it.

@@ -26,7 +26,6 @@ use super::{
     serve,
 };
 use crate::{
-    command::say,
     config::Config,
     export::Exporters,
     kernel::{Hook, Kernel, Options, Rung},
@@ -36,6 +35,7 @@ use crate::{
         cgroup::{Hierarchy, HierarchyError},
     },
     store::History,
+    terminal::say,
 };
 
 /// Why the agent cannot run, or could not go on.

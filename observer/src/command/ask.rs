@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
-use crate::agent::Question;
+use crate::{agent::Question, terminal::clean};
 
 /// Longest wait for an answer: longer than the agent's own patience.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,8 +35,14 @@ pub(super) fn ask(socket: &Path, question: &Question) -> anyhow::Result<String> 
     Ok(text)
 }
 
-/// The answer, read.
+/// The answer, read, with every name in it fit to be shown.
 pub(super) fn read<T: DeserializeOwned>(answer: &str) -> anyhow::Result<T> {
+    clean::read(answer)
+        .with_context(|| format!("the agent answered what this observer does not understand: {answer:.200}"))
+}
+
+/// The answer, read as it is: for machines.
+pub(super) fn read_as_it_is<T: DeserializeOwned>(answer: &str) -> anyhow::Result<T> {
     serde_json::from_str(answer)
         .with_context(|| format!("the agent answered what this observer does not understand: {answer:.200}"))
 }

@@ -6,6 +6,7 @@ use super::{ConfigArgs, Exit, doctor_json};
 use crate::{
     kernel::{Kernel, Options, Report, Rung, probe::Host},
     source::cgroup::Hierarchy,
+    terminal::{self, clean},
 };
 
 /// The page, or the same as JSON; the configuration says what would be used.
@@ -32,9 +33,9 @@ pub(super) fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let host = Host::probe();
     let (page, exit) = render(&host, &memory, &report);
     if args.json {
-        print(&doctor_json::render(&host, &memory, &report))?;
+        terminal::json_value(&doctor_json::render(&host, &memory, &report)).print()?;
     } else {
-        print(&page)?;
+        terminal::print(page)?;
     }
     Ok(exit)
 }
@@ -150,13 +151,8 @@ impl Page {
 
     fn line(&mut self, line: impl fmt::Display) {
         // Writing into a String cannot fail.
-        let _ = writeln!(self.text, "{line}");
+        let _ = writeln!(self.text, "{}", clean::sentence(&line.to_string()));
     }
-}
-
-fn print(page: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    std::io::stdout().lock().write_all(page.as_bytes())
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::doctor::Memory;
 use crate::kernel::{Report, probe::Host};
 
-/// The object, with its line end. What is not known is `null` beside a `..._error` that says why.
-pub(super) fn render(host: &Host, memory: &Result<Memory, String>, report: &Report) -> String {
+/// The object. What is not known is `null` beside a `..._error` that says why.
+pub(super) fn render(host: &Host, memory: &Result<Memory, String>, report: &Report) -> Value {
     let (known, unknown) = (
         |of: &Result<String, String>| of.as_ref().ok().cloned(),
         |of: &Result<String, String>| of.as_ref().err().cloned(),
@@ -34,7 +34,7 @@ pub(super) fn render(host: &Host, memory: &Result<Memory, String>, report: &Repo
             })
         })
         .collect();
-    let object = json!({
+    json!({
         "kernel": {"release": host.release, "machine": host.machine},
         "btf_types": host.btf.as_ref().ok(),
         "btf_error": unknown(&types),
@@ -49,6 +49,5 @@ pub(super) fn render(host: &Host, memory: &Result<Memory, String>, report: &Repo
         "capabilities": capabilities,
         "unavailable": report.unavailable,
         "hooks": hooks,
-    });
-    format!("{object}\n")
+    })
 }

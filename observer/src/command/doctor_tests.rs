@@ -7,6 +7,7 @@ use crate::kernel::{
     Hook, HookReport,
     probe::{Capability, Host},
 };
+use crate::terminal::{hostile, rendered};
 
 fn host() -> Host {
     Host {
@@ -94,4 +95,24 @@ fn each_limit_is_named_with_its_reason() {
     "]]
     .assert_eq(&page);
     assert_eq!(exit, Exit::Limited);
+}
+
+#[test]
+fn what_a_host_says_of_itself_breaks_no_row() {
+    let rows = |page: &str| page.lines().count();
+    let (plain, _) = render(&host(), &Err(String::new()), &report(Rung::Files, &[(Rung::TpBtf, "")]));
+    for name in hostile::names() {
+        let host = Host {
+            release: name.clone(),
+            machine: name.clone(),
+            btf: Err(name.clone()),
+            lockdown: Err(name.clone()),
+            tracefs: Some(name.clone()),
+            ..host()
+        };
+        let report = report(Rung::Files, &[(Rung::TpBtf, &name)]);
+        let (page, _) = render(&host, &Err(name.clone()), &report);
+        hostile::fits(rendered(page.as_str(), false).as_str(), 1_000);
+        assert_eq!(rows(&page), rows(&plain), "{page:.2000}");
+    }
 }

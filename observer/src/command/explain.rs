@@ -1,10 +1,6 @@
 //! `observer explain`: reads a history, a recording, or the running agent's answer; prints why something was said.
 
-use std::{
-    env,
-    io::{self, IsTerminal as _, Write as _},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use anyhow::bail;
 
@@ -13,10 +9,8 @@ use crate::{
     agent::{Question, Snapshot},
     config::key,
     history,
-    view::{
-        case,
-        explain::{Paper, explain},
-    },
+    terminal::{self, Look, clean},
+    view::{case, explain::explain},
 };
 
 /// Arguments of `observer explain`.
@@ -49,7 +43,7 @@ pub(super) fn explain_command(args: &ExplainArgs) -> anyhow::Result<Exit> {
     let found = match (&args.from, args.format) {
         (None, _) => {
             let answer = ask::ask(&args.status_socket, &Question::Status)?;
-            case::of_workloads(&ask::read::<Snapshot>(&answer)?.workloads, name)
+            case::of_workloads(&ask::read::<Snapshot>(&answer)?.workloads, &clean::name(name))
         }
         (Some(file), Format::Recording) => case::of_recording(file, name)?,
         (Some(file), Format::Csv) => case::of_history(history::csv::read, file, args.time_scale, name)?,
@@ -59,8 +53,7 @@ pub(super) fn explain_command(args: &ExplainArgs) -> anyhow::Result<Exit> {
         Ok(case) => case,
         Err(others) => bail!("{}", unknown(name, &others)),
     };
-    // `observer explain NAME | head` closes early.
-    let _ = io::stdout().lock().write_all(explain(&case, paper(args)).as_bytes());
+    terminal::print(explain(&case, Look::of_stdout_as(args.width, args.plain)))?;
     Ok(Exit::Success)
 }
 
@@ -70,32 +63,14 @@ fn unknown(name: &str, others: &[String]) -> String {
     }
     let mut near: Vec<&String> = others.iter().collect();
     near.sort_by(|a, b| strsim::jaro_winkler(name, b).total_cmp(&strsim::jaro_winkler(name, a)));
-    let shown: Vec<String> = near.iter().take(10).map(|other| format!("  {other}")).collect();
+    let shown: Vec<String> = near
+        .iter()
+        .take(10)
+        .map(|other| format!("  {}", clean::name(other)))
+        .collect();
     format!(
         "nothing is known of {name:?}; there are, among {}:\n{}",
         others.len(),
         shown.join("\n")
     )
-}
-
-fn paper(args: &ExplainArgs) -> Paper {
-    let terminal = io::stdout().is_terminal();
-    let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
-    let width = args.width.unwrap_or(if columns == 0 { 100 } else { columns });
-    Paper {
-        width: width.clamp(60, 120),
-        colour: terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        plain: args.plain || !utf8(),
-    }
-}
-
-/// Whether the locale's characters are UTF-8: the first of the three that is set decides. Where none is, most terminals'.
-fn utf8() -> bool {
-    ["LC_ALL", "LC_CTYPE", "LANG"]
-        .into_iter()
-        .find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()))
-        .is_none_or(|locale| {
-            let locale = locale.to_ascii_lowercase();
-            locale.contains("utf-8") || locale.contains("utf8")
-        })
 }

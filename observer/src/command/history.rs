@@ -1,17 +1,18 @@
 //! `observer history WORKLOAD`: asks the running agent, or the store of one that is not running, and prints versions,
 //! ended runs and findings in the order they happened.
 
-use std::{io::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::bail;
 use observer_core::time::{Anchor, BootTime, SECOND, WallTime};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Exit, ask, ps};
+use super::{Exit, ask};
 use crate::{
     agent::{HistoryView, Question},
     config::key,
     store,
+    terminal::{self, Look, clean},
     view::timeline,
 };
 
@@ -46,7 +47,7 @@ pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<Exit> {
                 workload: Some(args.workload.clone()),
                 limit: Some(args.limit),
             };
-            ask::read(&ask::ask(&args.status_socket, &question)?)?
+            ask::read_as_it_is(&ask::ask(&args.status_socket, &question)?)?
         }
     };
     if view.workloads.is_empty() && view.records.is_empty() {
@@ -55,13 +56,12 @@ pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<Exit> {
             args.workload
         );
     }
-    let text = if args.json {
-        serde_json::to_string(&view)? + "\n"
+    if args.json {
+        terminal::json(&view)?.print()?;
     } else {
-        timeline::page(&view, clock(), ps::width())
-    };
-    // `observer history | head` closes early.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        let view = clean::of(&view)?;
+        terminal::print(timeline::page(&view, clock(), Look::of_stdout().width))?;
+    }
     Ok(Exit::Success)
 }
 

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
-use crate::config::{self, Config, Problems, key};
+use crate::{
+    config::{self, Config, Problems, key},
+    terminal::{self, say},
+};
 
 mod ask;
 mod doctor;
@@ -141,10 +144,15 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Nothing is left to tell where printing the message itself fails.
-            let _ = error.print();
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if asked { Exit::Success } else { Exit::Usage }.into();
+            if asked {
+                // Nothing is left to tell where printing the help itself fails.
+                let _ = error.print();
+                return Exit::Success.into();
+            }
+            // It repeats arguments, whoever wrote them.
+            terminal::complain(error.render());
+            return Exit::Usage.into();
         }
     };
     let ended = match cli.command {
@@ -180,13 +188,6 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<std::io::Error>()
         .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-/// One line about the agent itself, to standard error.
-pub(crate) fn say(line: impl std::fmt::Display) {
-    use std::io::Write;
-    // Standard error may be closed; the agent goes on.
-    let _ = writeln!(std::io::stderr().lock(), "observer: {line}");
 }
 
 /// The command line's definition, for the tests and the documentation.

@@ -1,9 +1,6 @@
 //! `observer ps`: asks the running agent what it watches, prints one line for each life in progress.
 
-use std::{
-    io::{IsTerminal as _, Write as _},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use observer_core::time::SECOND;
 
@@ -11,11 +8,9 @@ use super::{Exit, ask};
 use crate::{
     agent::{Question, Snapshot},
     config::key,
+    terminal::{self, Look},
     view::workloads,
 };
-
-/// Width where standard output is no terminal.
-const WIDTH: usize = 80;
 
 /// Arguments of `observer ps`.
 #[derive(Debug, clap::Args)]
@@ -29,26 +24,15 @@ pub(super) struct PsArgs {
 }
 
 pub(super) fn ps(args: &PsArgs) -> anyhow::Result<Exit> {
-    let answer: Snapshot = ask::read(&ask::ask(&args.status_socket, &Question::Status)?)?;
-    let page = if args.json {
-        serde_json::to_string(&answer.workloads)? + "\n"
+    let answer = ask::ask(&args.status_socket, &Question::Status)?;
+    if args.json {
+        let answer: Snapshot = ask::read_as_it_is(&answer)?;
+        terminal::json(&answer.workloads)?.print()?;
     } else {
+        let answer: Snapshot = ask::read(&answer)?;
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let now_s = now.tv_sec as f64 + now.tv_nsec as f64 / SECOND as f64;
-        workloads::table(&answer.workloads, now_s, width())
-    };
-    // `observer ps | head` closes early.
-    let _ = std::io::stdout().lock().write_all(page.as_bytes());
+        terminal::print(workloads::table(&answer.workloads, now_s, Look::of_stdout().width))?;
+    }
     Ok(Exit::Success)
-}
-
-/// The terminal's, at least [`WIDTH`].
-pub(super) fn width() -> usize {
-    let stdout = std::io::stdout();
-    let columns = stdout
-        .is_terminal()
-        .then(|| rustix::termios::tcgetwinsize(&stdout).ok())
-        .flatten()
-        .map_or(0, |size| usize::from(size.ws_col));
-    columns.max(WIDTH)
 }

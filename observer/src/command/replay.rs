@@ -1,21 +1,16 @@
 //! `observer replay`: reads a recording, steps a new engine with it, prints its findings as the recorded run did.
 
-use std::{
-    io::{self, IsTerminal as _, Write},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use observer_core::Engine;
 
-use super::{Exit, say};
+use super::Exit;
 use crate::{
     config::OutputFormat,
     export::line::Lines,
     record::Recording,
-    view::{
-        chart::{self, Style},
-        history::History,
-    },
+    terminal::{self, Look, say},
+    view::history::History,
 };
 
 /// Arguments of `observer replay`.
@@ -73,7 +68,6 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
     let mut recording = Recording::open(&args.file)?;
     let mut engine = Engine::new();
     let mut history = History::default();
-    let mut out = io::stdout().lock();
     for input in recording.by_ref() {
         // Requests are thrown away: their answers are in the recording.
         let findings = engine.step(&input).findings;
@@ -82,17 +76,15 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
             continue;
         }
         for finding in findings {
-            match out.write_all(lines.of(&finding).as_bytes()) {
-                // The reader has seen enough (`observer replay FILE | head`).
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Success),
-                other => other?,
-            }
+            lines.of(&finding).print()?;
         }
     }
     if args.chart.is_some() {
-        out.write_all(chart::draw(&history, style()).as_bytes())?;
+        if history.levels.is_empty() {
+            terminal::print("no level was recorded")?;
+        }
+        terminal::print(history.sawtooth().text(Look::of_stdout()))?;
     }
-    out.flush()?;
     let damage = recording.damage();
     if damage.lines > 0 {
         say(format_args!(
@@ -108,14 +100,4 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
         ));
     }
     Ok(Exit::Success)
-}
-
-/// As wide as the terminal, within what can be read; coloured where that is wanted.
-fn style() -> Style {
-    let terminal = io::stdout().is_terminal();
-    let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
-    Style {
-        width: if columns == 0 { 100 } else { columns.clamp(60, 120) },
-        colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-    }
 }

@@ -5,12 +5,14 @@ use std::io::{self, BufWriter};
 use super::{
     Exit,
     replay::{Format, ReplayArgs},
-    say,
 };
-use crate::history::{self, HistoryError};
+use crate::{
+    history::{self, HistoryError},
+    terminal::{self, say},
+};
 
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
-    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut out = BufWriter::with_capacity(1 << 16, terminal::stdout());
     let read = match args.format {
         Format::Prometheus => history::prometheus::read,
         Format::Csv | Format::Recording => history::csv::read,

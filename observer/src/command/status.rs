@@ -1,11 +1,12 @@
 //! `observer status`: asks the running agent over its socket, prints what it says of itself.
 
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use super::{Exit, ask};
 use crate::{
     agent::{AgentView, LaneView, Question, Snapshot, StoreView},
     config::key,
+    terminal,
 };
 
 /// Arguments of `observer status`.
@@ -21,13 +22,11 @@ pub(super) struct StatusArgs {
 
 pub(super) fn status(args: &StatusArgs) -> anyhow::Result<Exit> {
     let answer = ask::ask(&args.status_socket, &Question::Status)?;
-    let page = if args.json {
-        answer + "\n"
+    if args.json {
+        terminal::json_value(&ask::read_as_it_is(&answer)?).print()?;
     } else {
-        page(&ask::read(&answer)?)
-    };
-    // `observer status | head` closes early.
-    let _ = std::io::stdout().lock().write_all(page.as_bytes());
+        terminal::print(page(&ask::read(&answer)?))?;
+    }
     Ok(Exit::Success)
 }
 

@@ -1,19 +1,25 @@
 //! Lines: read a finding, produce one line for people or one JSON object. `run` and `replay` print the same.
 
-use std::{
-    io::IsTerminal,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
-use anstyle::{AnsiColor, Style};
 use observer_core::{
     Finding,
     telemetry::{self, Severity, Value},
     time::WallTime,
 };
+use ratatui::{
+    style::{Style, Stylize as _},
+    text::{Line, Span},
+};
 use serde_json::{Map, json};
 
-use crate::config::OutputFormat;
+use crate::{
+    config::OutputFormat,
+    terminal::{self, Look, Printed, clean, text},
+};
+
+/// Bytes of a sentence whose names need not be looked at one by one.
+const LONGEST: usize = 512;
 
 /// How findings are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,18 +36,18 @@ pub enum Lines {
 impl Lines {
     /// What was asked for; `auto` asks whether standard output is a terminal.
     pub fn new(format: OutputFormat) -> Self {
-        let terminal = std::io::stdout().is_terminal();
+        let terminal = terminal::is_terminal();
         match format {
             OutputFormat::Json => Self::Json,
             OutputFormat::Auto if !terminal => Self::Json,
             OutputFormat::Auto | OutputFormat::Human => Self::Human {
-                colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+                colour: Look::of_stdout().colour,
             },
         }
     }
 
     /// The line, with its line end.
-    pub fn of(self, finding: &Finding) -> String {
+    pub fn of(self, finding: &Finding) -> Printed {
         match self {
             Self::Human { colour } => human(finding, colour),
             Self::Json => json_line(finding),
@@ -50,38 +56,48 @@ impl Lines {
 }
 
 /// `2026-11-22T16:01:42Z  WARN   sentence`; the sentence begins with the service's name.
-fn human(finding: &Finding, colour: bool) -> String {
+fn human(finding: &Finding, colour: bool) -> Printed {
     let event = telemetry::event(finding);
     let (word, style) = match event.severity {
-        Severity::Info => ("INFO ", AnsiColor::Cyan.on_default()),
-        Severity::Warn => ("WARN ", AnsiColor::Yellow.on_default()),
-        Severity::Error => ("ERROR", AnsiColor::Red.on_default().bold()),
+        Severity::Info => ("INFO ", Style::new().cyan()),
+        Severity::Warn => ("WARN ", Style::new().yellow()),
+        Severity::Error => ("ERROR", Style::new().red().bold()),
     };
-    let time = time(finding.wall, false);
-    if colour {
-        let dim = Style::new().dimmed();
-        format!("{dim}{time}{dim:#}  {style}{word}{style:#}  {}\n", event.body)
-    } else {
-        format!("{time}  {word}  {}\n", event.body)
-    }
+    let line = Line::from(vec![
+        Span::from(time(finding.wall, false)).dim(),
+        "  ".into(),
+        Span::styled(word, style),
+        "  ".into(),
+        sentence(finding).into(),
+    ]);
+    terminal::rendered(line, colour)
 }
 
-fn json_line(finding: &Finding) -> String {
+/// What is said, with its names fit to be shown.
+pub fn sentence(finding: &Finding) -> String {
+    let body = telemetry::event(finding).body;
+    if body.len() <= LONGEST && text::visible(&body) == body {
+        return body;
+    }
+    let cleaned = clean::of(finding).map_or(body, |finding| telemetry::event(&finding).body);
+    text::visible(&cleaned).into_owned()
+}
+
+fn json_line(finding: &Finding) -> Printed {
     let event = telemetry::event(finding);
     let attributes: Map<String, serde_json::Value> = event
         .attributes
         .iter()
         .map(|(name, value)| ((*name).to_owned(), json_value(value)))
         .collect();
-    let line = json!({
+    terminal::json_value(&json!({
         "time": time(finding.wall, true),
         "event": event.name,
         "severity": event.severity.name(),
         "body": event.body,
         "attributes": attributes,
         "resource": finding.subject.as_ref().map(|subject| &subject.resource),
-    });
-    format!("{line}\n")
+    }))
 }
 
 fn json_value(value: &Value) -> serde_json::Value {
@@ -103,3 +119,7 @@ fn time(wall: WallTime, nanoseconds: bool) -> String {
         humantime::format_rfc3339_seconds(time).to_string()
     }
 }
+
+#[cfg(test)]
+#[path = "line_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! Findings on standard output: a thread that prints, so that a slow reader of the pipe holds nobody up.
 
 use std::{
-    io::{self, Write},
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::command::say;
+use crate::terminal::{Printed, say};
 
 /// Lines waiting for the reader at most.
 const WAITING: usize = 4_096;
@@ -19,7 +19,7 @@ const WAITING: usize = 4_096;
 /// Prints lines.
 #[derive(Debug)]
 pub(super) struct Stdout {
-    lines: SyncSender<String>,
+    lines: SyncSender<Printed>,
     printer: JoinHandle<()>,
     lost: Arc<AtomicU64>,
 }
@@ -27,14 +27,13 @@ pub(super) struct Stdout {
 impl Stdout {
     /// Starts the thread.
     pub(super) fn start() -> io::Result<Self> {
-        let (lines, receiver) = sync_channel::<String>(WAITING);
+        let (lines, receiver) = sync_channel::<Printed>(WAITING);
         let lost = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&lost);
         let printer = thread::Builder::new().name("stdout".into()).spawn(move || {
             let mut closed = false;
             for line in receiver {
-                let mut out = io::stdout().lock();
-                if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
+                if let Err(error) = line.print() {
                     counter.fetch_add(1, Relaxed);
                     if !std::mem::replace(&mut closed, true) {
                         say(format_args!(
@@ -48,7 +47,7 @@ impl Stdout {
     }
 
     /// Prints a line, or counts it where the reader is too far behind.
-    pub(super) fn print(&self, line: String) {
+    pub(super) fn print(&self, line: Printed) {
         if let Err(TrySendError::Full(_)) = self.lines.try_send(line) {
             self.lost.fetch_add(1, Relaxed);
         }

@@ -8,6 +8,7 @@ use observer_core::{
 use serde::Serialize;
 
 use super::Output;
+use crate::terminal::{clean, text};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -46,15 +47,20 @@ struct Run<'a> {
     slope_bytes_per_hour: Option<f64>,
 }
 
-/// The line of what is said, with its line break.
+/// The line of what is said, with its line break, fit to be printed.
 pub fn of(series: &str, said: Said<'_>, output: Output) -> String {
-    match (said, output) {
+    let shown = clean::name(series);
+    let line = match (said, output) {
         (Said::Verdict(verdict), Output::Json) => json(series, verdict),
-        (Said::Verdict(verdict), Output::Human) => sentence(series, verdict),
+        (Said::Verdict(verdict), Output::Human) => sentence(&shown, verdict),
         (Said::Misfit(at, misfit), Output::Json) => misfit_json(series, at, misfit),
         (Said::Misfit(at, misfit), Output::Human) => {
-            format!("{:>14.0} s  {series}: misfit: {}\n", seconds(at.0), misfit.advice)
+            format!("{:>14.0} s  {shown}: misfit: {}\n", seconds(at.0), misfit.advice)
         }
+    };
+    match output {
+        Output::Json => text::visible_json(&line).into_owned(),
+        Output::Human => line,
     }
 }
 

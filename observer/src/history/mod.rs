@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -16,6 +16,8 @@ pub mod line;
 pub mod prometheus;
 
 use observer_core::detect::replay::{Refused, Replay, Row, Said};
+
+use crate::terminal;
 
 /// Malformed rows that are named one by one; the rest is counted.
 const NAMED: u64 = 1_000;
@@ -241,7 +243,6 @@ struct Progress {
     started: Instant,
     said: Instant,
     shown: bool,
-    terminal: bool,
 }
 
 impl Progress {
@@ -253,12 +254,11 @@ impl Progress {
             started: now,
             said: now,
             shown: false,
-            terminal: io::stderr().is_terminal(),
         }
     }
 
     fn tick(&mut self, rows: u64) {
-        if !self.terminal || self.said.elapsed() < Duration::from_secs(1) {
+        if self.said.elapsed() < Duration::from_secs(1) {
             return;
         }
         self.said = Instant::now();
@@ -266,19 +266,14 @@ impl Progress {
         let read = self.read.load(Ordering::Relaxed);
         let share = read as f64 / self.size.max(1) as f64;
         let left = self.started.elapsed().as_secs_f64() * (1.0 / share.max(1e-6) - 1.0);
-        // Progress that cannot be shown is not worth ending for.
-        let _ = write!(
-            io::stderr(),
-            "\r{:3.0} %, {rows} rows, {left:.0} s left ",
-            share * 100.0
-        );
+        terminal::progress(format_args!("{:3.0} %, {rows} rows, {left:.0} s left", share * 100.0));
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown {
-            let _ = writeln!(io::stderr(), "\r\x1b[K");
+            terminal::progress_done();
         }
     }
 }

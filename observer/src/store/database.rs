@@ -13,7 +13,7 @@ use std::{
 use redb::Database;
 
 use super::StoreError;
-use crate::command::say;
+use crate::terminal::say;
 
 /// redb's page cache, bytes: its default of 1 GiB is for databases that are read.
 const CACHE: usize = 1 << 20;

@@ -25,7 +25,7 @@ use super::{
     database::{guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal},
     state::{self, ENGINE, STATES},
 };
-use crate::command::say;
+use crate::terminal::say;
 
 /// Time between two syncs: what a killed agent loses of its history at most.
 const SYNC: Duration = Duration::from_secs(1);

@@ -24,8 +24,8 @@ use super::{
     database::{guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal},
 };
 use crate::{
-    command::say,
     export::otlp::{Entry, Queue},
+    terminal::say,
 };
 
 /// Time between two syncs: what a killed agent loses at most.

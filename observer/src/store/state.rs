@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::{HistoryCounts, database::unseal};
 use crate::{
-    command::say,
     layout::{self, LayoutError},
+    terminal::say,
 };
 
 /// The engine's state under [`ENGINE`], sealed; beside it states of newer layouts, put aside by a downgrade.

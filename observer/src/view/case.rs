@@ -9,6 +9,7 @@ use observer_core::{
         replay::{Row, Said},
     },
     engine::view::{SlotView, WorkloadView},
+    exit::Cause,
     finding::Event,
     heap::{Diagnosis, Grower},
     identity::Subject,
@@ -16,7 +17,7 @@ use observer_core::{
     time::{BootTime, SECOND},
 };
 
-use super::{explain::Case, sketch::Mark};
+use super::{explain::Case, sawtooth::Mark};
 use crate::{
     history::{self, Ear, HistoryError},
     record::{RecordError, Recording},
@@ -56,13 +57,21 @@ impl Track {
         }
     }
 
-    fn end(&mut self, died: bool) {
-        let at = self.last;
-        self.case.ends.push(Mark { at, died });
+    fn end(&mut self, at: f64, cause: Option<Cause>) {
+        self.case.ends.push(mark(at, cause));
     }
 
     fn since(&self, t: f64) -> f64 {
         (t - self.began.unwrap_or(t)).max(0.0)
+    }
+}
+
+/// An end; of some it is only known that another run began.
+fn mark(at: f64, cause: Option<Cause>) -> Mark {
+    Mark {
+        at,
+        died: cause.is_some_and(Cause::at_ceiling),
+        how: cause.map_or("restarted", Cause::name),
     }
 }
 
@@ -87,13 +96,13 @@ impl Ear for Listener<'_> {
         if track.run.is_some_and(|before| Some(before) != run)
             && track.case.ends.last().is_none_or(|end| end.at < track.last)
         {
-            track.end(false);
+            track.end(track.last, None);
         }
         track.run = run;
         track.level(row.t, row.anon);
         track.case.ceiling = row.limit.filter(|limit| *limit > 0.0).or(track.case.ceiling);
         if let Some(cause) = row.end {
-            track.end(cause.at_ceiling());
+            track.end(track.last, Some(cause));
         }
     }
 
@@ -135,7 +144,7 @@ pub fn of_history(
 /// slots the one of which most was said.
 pub fn of_recording(file: &Path, name: &str) -> Result<Result<Case, Vec<String>>, RecordError> {
     let mut engine = Engine::new();
-    let mut tracks: BTreeMap<(String, u32), (String, Track)> = BTreeMap::new();
+    let mut tracks: BTreeMap<(String, u32), (Vec<String>, Track)> = BTreeMap::new();
     let mut asked = None;
     for input in Recording::open(file)? {
         let findings = engine.step(&input).findings;
@@ -169,19 +178,19 @@ pub fn of_recording(file: &Path, name: &str) -> Result<Result<Case, Vec<String>>
         .filter(|(of, (names, _))| {
             asked
                 .as_ref()
-                .map_or_else(|| names.split('\n').any(|one| one == name), |asked| asked == *of)
+                .map_or_else(|| names.iter().any(|one| one == name), |asked| asked == *of)
         })
         .max_by_key(|(_, (_, track))| track.case.said.iter().map(|said| said.1).max());
     let Some((_, (names, track))) = named else {
         let mut services: Vec<String> = tracks
             .values()
-            .filter_map(|(names, _)| names.split('\n').next().map(str::to_owned))
+            .filter_map(|(names, _)| names.first().cloned())
             .collect();
         services.dedup();
         return Ok(Err(services));
     };
     let mut case = track.case.clone();
-    names.split('\n').next().unwrap_or(name).clone_into(&mut case.whose);
+    names.first().map_or(name, String::as_str).clone_into(&mut case.whose);
     Ok(Ok(case))
 }
 
@@ -190,10 +199,11 @@ fn key(subject: &Subject) -> (String, u32) {
 }
 
 /// The track of a subject's slot, under all its names.
-fn track<'a>(tracks: &'a mut BTreeMap<(String, u32), (String, Track)>, subject: &Subject) -> &'a mut Track {
+fn track<'a>(tracks: &'a mut BTreeMap<(String, u32), (Vec<String>, Track)>, subject: &Subject) -> &'a mut Track {
     let entry = tracks.entry(key(subject)).or_default();
-    if !entry.0.split('\n').any(|name| name == subject.service()) {
-        entry.0 = format!("{}\n{}\n{}", subject.service(), subject.workload.name, subject.slot);
+    if !entry.0.iter().any(|name| name == subject.service()) {
+        let workload = subject.workload.name.clone();
+        entry.0 = vec![subject.service().to_owned(), workload, subject.slot.to_string()];
     }
     &mut entry.1
 }
@@ -210,14 +220,12 @@ fn hear(track: &mut Track, finding: &Finding, frozen: bool) {
         }
         Event::Restart(restart) => {
             let at = track.since(seconds(restart.previous.ended));
-            let died = restart.previous.cause().at_ceiling();
-            track.case.ends.push(Mark { at, died });
+            track.end(at, Some(restart.previous.cause()));
         }
         Event::CrashLoop(crash_loop) => {
             if let Some(last) = &crash_loop.last {
                 let at = track.since(seconds(last.ended));
-                let died = last.cause().at_ceiling();
-                track.case.ends.push(Mark { at, died });
+                track.end(at, Some(last.cause()));
             }
         }
         Event::Diagnosis(diagnosis) => track.case.diagnosis = grown(diagnosis),
@@ -264,10 +272,7 @@ fn of_slot(service: &str, slot: &SlotView) -> Case {
             .ended
             .iter()
             .filter(|run| run.ended >= began)
-            .map(|run| Mark {
-                at: since(run.ended),
-                died: run.cause().at_ceiling(),
-            })
+            .map(|run| mark(since(run.ended), Some(run.cause())))
             .collect(),
         ceiling: slot
             .current

@@ -5,9 +5,12 @@ use std::fmt::Write;
 use observer_core::{
     detect::{Gate, State, Verdict},
     finding::{CeilingKind, Confidence, RunSummary},
+    telemetry::units::seconds as duration,
 };
+use ratatui::text::Text;
 
-use super::sketch::{Chart, Mark, duration};
+use super::sawtooth::{Mark, Sawtooth};
+use crate::terminal::{Look, clean, text as words};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -30,25 +33,22 @@ pub struct Case {
     pub diagnosis: Vec<String>,
 }
 
-/// How it is drawn.
-#[derive(Clone, Copy, Debug)]
-pub struct Paper {
-    /// Columns.
-    pub width: usize,
-    /// With colours of the terminal.
-    pub colour: bool,
-    /// Nothing but ASCII.
-    pub plain: bool,
+/// The case in sentences, with a chart.
+pub fn explain(case: &Case, look: Look) -> Text<'static> {
+    let said = case.verdict.as_ref();
+    let mut page = Text::from(format!(
+        "{}: {}\n\n",
+        clean::name(&case.whose),
+        said.map_or(NOTHING, headline)
+    ));
+    page.extend(sawtooth(case).text(look));
+    page.extend(Text::from(in_words(case, look.width)));
+    page
 }
 
-/// The case in sentences, with a chart.
-pub fn explain(case: &Case, paper: Paper) -> String {
+fn in_words(case: &Case, width: usize) -> String {
     let said = case.verdict.as_ref();
-    let mut text = format!("{}: {}\n\n", case.whose, said.map_or(NOTHING, headline));
-    let chart = sketch(case, paper);
-    if !chart.is_empty() {
-        let _ = writeln!(text, "{chart}");
-    }
+    let mut text = String::from("\n");
     let mut sentences = said.map_or_else(|| quiet(case), sentences);
     if case.said.len() > 1 {
         let states = case
@@ -58,12 +58,12 @@ pub fn explain(case: &Case, paper: Paper) -> String {
         sentences.push(format!("Said so far: {}.", states.collect::<Vec<_>>().join(", ")));
     }
     for sentence in sentences {
-        wrapped(&mut text, &sentence, "", paper.width);
+        wrapped(&mut text, &sentence, "", width);
     }
     if !case.diagnosis.is_empty() {
         let _ = writeln!(text, "\nWhat grew in the heap:");
         for sentence in &case.diagnosis {
-            wrapped(&mut text, sentence, "  ", paper.width);
+            wrapped(&mut text, sentence, "  ", width);
         }
     }
     let gates = said.map_or(&[][..], |verdict| &verdict.gates);
@@ -80,24 +80,9 @@ const NOTHING: &str = "nothing is said of it";
 
 /// A sentence in lines of at most `width` columns, each begun with `indent`.
 fn wrapped(text: &mut String, sentence: &str, indent: &str, width: usize) {
-    let mut column = 0;
-    for word in sentence.split(' ') {
-        let length = word.chars().count();
-        if column > 0 && column + 1 + length > width {
-            text.push('\n');
-            column = 0;
-        }
-        if column == 0 {
-            text.push_str(indent);
-            column = indent.len();
-        } else {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(word);
-        column += length;
+    for line in words::wrapped(sentence, width.saturating_sub(indent.len())) {
+        let _ = writeln!(text, "{indent}{line}");
     }
-    text.push('\n');
 }
 
 /// What there is to say where nothing was said.
@@ -245,24 +230,13 @@ fn run_in_words(run: &RunSummary) -> String {
 }
 
 /// The levels as they were seen, with the ends of runs.
-fn sketch(case: &Case, paper: Paper) -> String {
+fn sawtooth(case: &Case) -> Sawtooth {
     let ceiling = case.verdict.as_ref().and_then(|verdict| verdict.ceiling);
-    let highest = case.levels.iter().fold(0.0f64, |high, level| high.max(level.1));
-    // A ceiling far above everything would press the plot flat; it is told in words.
-    let ceiling = ceiling
-        .map(|ceiling| ceiling.bytes as f64)
-        .or(case.ceiling)
-        .filter(|ceiling| *ceiling <= 8.0 * highest);
-    Chart {
+    Sawtooth {
         levels: case.levels.clone(),
-        ceiling,
-        marks: case.ends.clone(),
-        width: paper.width,
-        height: 10,
-        colour: paper.colour,
-        plain: paper.plain,
+        ceiling: ceiling.map(|ceiling| ceiling.bytes as f64).or(case.ceiling),
+        ends: case.ends.clone(),
     }
-    .draw()
 }
 
 /// A gate as a question with its answer.
@@ -311,10 +285,12 @@ mod tests {
         detect::{DetectConfig, Point, RunEnd, SlotDetector},
         exit::Cause,
         finding::Ceiling,
+        identity::Version,
         time::{BootTime, SECOND},
     };
 
     use super::*;
+    use crate::terminal::{hostile, rendered};
 
     #[test]
     fn a_confirmed_leak_is_told_with_its_runs_and_drawn() {
@@ -345,32 +321,42 @@ mod tests {
             case.ends.push(Mark {
                 at: (start + 21_600) as f64,
                 died: true,
+                how: "kernel_oom",
             });
         }
         let seconds = |at: BootTime| at.0 as f64 / SECOND as f64;
         let seen = detector.levels();
         case.levels = seen.iter().map(|(at, level)| (seconds(*at), *level as f64)).collect();
-        let paper = |plain| Paper {
-            width: 80,
-            colour: false,
-            plain,
+        let page = |case: &Case, plain| {
+            let look = Look {
+                width: 80,
+                colour: false,
+                plain,
+            };
+            rendered(explain(case, look), false).as_str().to_owned()
         };
-        let text = explain(&case, paper(false));
-        assert!(
-            explain(&case, paper(true)).is_ascii(),
-            "{}",
-            explain(&case, paper(true))
-        );
-        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        let plain = page(&case, true);
+        assert!(plain.is_ascii(), "{plain}");
+        let text = page(&case, false);
+        hostile::fits(&text, 80);
         for part in [
             "a leak is confirmed",
             "512 MiB",
-            "Run 1: lived 6.0 h",
+            "Run 1: lived 6 h",
             "kernel_oom",
             "✗",
             "runs that climbed alike: 2",
         ] {
             assert!(text.contains(part), "{part:?} missing in\n{text}");
+        }
+        for name in hostile::names() {
+            case.whose = clean::name(&name).into_owned();
+            if let Some(verdict) = &mut case.verdict {
+                verdict.first_version = Some(Version(name.clone()));
+                verdict.because.clone_from(&name);
+            }
+            case.diagnosis = vec![name];
+            hostile::harmless(&page(&case, false));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A service's levels over its runs: reads Inputs and the findings they led to, produces what a chart draws.
+//! A service's levels over its runs: reads Inputs and the findings they led to, produces its sawtooth.
 
 use observer_core::{
     Engine, Finding, Input, What,
@@ -6,6 +6,8 @@ use observer_core::{
     finding::Event,
     time::{BootTime, SECOND},
 };
+
+use super::sawtooth::{Mark, Sawtooth};
 
 /// Levels, ceilings and ends of one service, in the order of time.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +21,26 @@ pub struct History {
 }
 
 impl History {
+    /// What is drawn of it.
+    pub fn sawtooth(&self) -> Sawtooth {
+        let first = self.levels.first().map_or(BootTime(0), |(at, _)| *at);
+        let since = |at: &BootTime| at.since(first) as f64 / SECOND as f64;
+        let ends = self.ends.iter().map(|(at, cause)| Mark {
+            at: since(at),
+            died: cause.at_ceiling(),
+            how: cause.name(),
+        });
+        Sawtooth {
+            levels: self
+                .levels
+                .iter()
+                .map(|(at, level)| (since(at), *level as f64))
+                .collect(),
+            ceiling: self.limit.map(|limit| limit as f64),
+            ends: ends.collect(),
+        }
+    }
+
     /// Takes what one step of the engine read and said. Call it after the step: the engine knows then whose it is.
     pub fn take(&mut self, service: &str, engine: &Engine, input: &Input, findings: &[Finding]) {
         if let What::Sample(sample) = &input.what

@@ -1,9 +1,8 @@
-//! Views for people: read what was recorded, produce text for a terminal.
+//! Views for people: read what was recorded, produce text and pictures for a terminal.
 
 pub mod case;
-pub mod chart;
 pub mod explain;
 pub mod history;
-pub mod sketch;
+pub mod sawtooth;
 pub mod timeline;
 pub mod workloads;

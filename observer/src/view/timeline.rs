@@ -10,13 +10,12 @@ use observer_core::{
     engine::view::{ReleaseView, WorkloadView},
     finding::{Event, RunSummary},
     identity::{Subject, Version},
-    semconv, telemetry,
-    telemetry::units,
+    semconv,
+    telemetry::units::{self, seconds as duration},
     time::{Anchor, WallTime},
 };
 
-use super::sketch::duration;
-use crate::{agent::HistoryView, store::Record};
+use crate::{agent::HistoryView, export::line, store::Record, terminal::text};
 
 /// Columns before the text of a line: the time and two spaces.
 const INDENT: usize = 21;
@@ -30,13 +29,19 @@ pub fn page(view: &HistoryView, clock: Anchor, width: usize) -> String {
         page.push('\n');
     }
     let mut lines = if view.kept {
-        view.records.iter().filter_map(line).collect()
+        view.records.iter().filter_map(happened).collect()
     } else {
         remembered(&view.workloads, clock)
     };
     lines.sort_by_key(|(at, _)| *at);
-    for (at, text) in &lines {
-        let _ = writeln!(page, "{}  {}", time(*at), wrapped(text, width));
+    let indent = format!("\n{:INDENT$}", "");
+    for (at, happened) in &lines {
+        let _ = writeln!(
+            page,
+            "{}  {}",
+            time(*at),
+            text::wrapped(happened, width.saturating_sub(INDENT).max(20)).join(&indent)
+        );
     }
     if !view.kept {
         page += "Only the last eight runs of each slot: an agent with --store DIR keeps findings and\nolder runs.\n";
@@ -67,7 +72,7 @@ fn releases(releases: &[ReleaseView]) -> String {
     let name = |release: &ReleaseView| version(release.version.as_ref());
     let width = releases
         .iter()
-        .map(|release| name(release).chars().count())
+        .map(|release| text::width(&name(release)))
         .max()
         .unwrap_or(0);
     let mut text = String::new();
@@ -76,8 +81,8 @@ fn releases(releases: &[ReleaseView]) -> String {
         let runs = if release.runs == 1 { "run" } else { "runs" };
         let _ = write!(
             text,
-            "  {:<width$}  {since} {}, {} {runs}",
-            name(release),
+            "  {}  {since} {}, {} {runs}",
+            text::cell(&name(release), width, false),
             time(release.first_seen),
             release.runs
         );
@@ -98,10 +103,10 @@ fn version(version: Option<&Version>) -> String {
 }
 
 /// One record; a restart tells what the record of the ended run tells as well.
-fn line(record: &Record) -> Option<(WallTime, String)> {
+fn happened(record: &Record) -> Option<(WallTime, String)> {
     match record {
         Record::Finding(finding) if matches!(finding.event, Event::Restart(_)) => None,
-        Record::Finding(finding) => Some((finding.wall, telemetry::event(finding).body)),
+        Record::Finding(finding) => Some((finding.wall, line::sentence(finding))),
         Record::Run(ended) => Some((ended.ended, end(&ended.run, Some(&ended.subject)))),
     }
 }
@@ -141,27 +146,6 @@ fn remembered(workloads: &[WorkloadView], clock: Anchor) -> Vec<(WallTime, Strin
 fn time(at: WallTime) -> String {
     let text = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(at.0)).to_string();
     text.trim_end_matches('Z').replace('T', " ")
-}
-
-/// The text in lines no wider than what the time leaves.
-fn wrapped(text: &str, width: usize) -> String {
-    let room = width.saturating_sub(INDENT).max(20);
-    let mut out = String::new();
-    let mut column = 0;
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if column > 0 && column + 1 + length > room {
-            out.push('\n');
-            out.extend(std::iter::repeat_n(' ', INDENT));
-            column = 0;
-        } else if column > 0 {
-            out.push(' ');
-            column += 1;
-        }
-        out += word;
-        column += length;
-    }
-    out
 }
 
 #[cfg(test)]
@@ -260,10 +244,10 @@ mod tests {
               1.9   before 2026-05-01 09:12:05, 1 run, 1 rollout: quiet
               1.10  since 2026-05-01 09:12:05, 1 run, 1 kernel_oom: confirmed, 86 MiB/h
 
-            2026-05-01 09:13:45  1.9 run 1 ended by rollout after 100 s, peak 128 MiB of 128
-                                 MiB
-            2026-05-01 09:15:25  1.10 run 2 ended by kernel_oom after 100 s, peak 128 MiB of
-                                 128 MiB; its owner says OOMKilled (137)
+            2026-05-01 09:13:45  1.9 run 1 ended by rollout after 1 min 40 s, peak 128 MiB
+                                 of 128 MiB
+            2026-05-01 09:15:25  1.10 run 2 ended by kernel_oom after 1 min 40 s, peak 128
+                                 MiB of 128 MiB; its owner says OOMKilled (137)
             Only the last eight runs of each slot: an agent with --store DIR keeps findings and
             older runs.
         "]]

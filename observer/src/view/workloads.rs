@@ -1,7 +1,7 @@
 //! The table of `observer ps`: reads workloads as they stand, produces one line for each life in progress, in a given
 //! width, the accused first.
 
-use std::{cmp::Reverse, fmt::Write as _};
+use std::cmp::Reverse;
 
 use observer_core::{
     detect::State,
@@ -9,10 +9,10 @@ use observer_core::{
     finding::CeilingKind,
     identity::Slot,
     semconv,
-    telemetry::units,
+    telemetry::units::{self, seconds as duration},
 };
 
-use super::sketch::duration;
+use crate::terminal::text;
 
 /// Columns whose texts may be cut: service, instance, version; the least they are cut to.
 const FLEXIBLE: [usize; 3] = [10, 10, 7];
@@ -129,7 +129,7 @@ fn widths(rows: &[[String; 8]], width: usize) -> [usize; 8] {
     let mut widths = HEADINGS.map(str::len);
     for row in rows {
         for (width, text) in widths.iter_mut().zip(row) {
-            *width = (*width).max(text.chars().count());
+            *width = (*width).max(text::width(text));
         }
     }
     let gaps = widths.len() - 1;
@@ -146,31 +146,10 @@ fn widths(rows: &[[String; 8]], width: usize) -> [usize; 8] {
 fn line(row: &[String; 8], widths: &[usize; 8]) -> String {
     let mut line = String::new();
     for ((text, width), right) in row.iter().zip(widths).zip(RIGHT) {
-        let text = cut(text, *width);
-        // A String takes everything.
-        let _ = if right {
-            write!(line, "{text:>width$} ")
-        } else {
-            write!(line, "{text:<width$} ")
-        };
+        line += &text::cell(text, *width, right);
+        line.push(' ');
     }
     line.trim_end().to_owned() + "\n"
-}
-
-/// The middle goes: names that belong together begin alike, and what tells them apart stands at their end.
-fn cut(text: &str, width: usize) -> String {
-    let length = text.chars().count();
-    if length <= width || width < 3 {
-        return text.to_owned();
-    }
-    let head = (width - 1) / 2;
-    let tail = width - 1 - head;
-    let chars = || text.chars();
-    chars()
-        .take(head)
-        .chain(['…'])
-        .chain(chars().skip(length - tail))
-        .collect()
 }
 
 fn summary(workloads: &[WorkloadView]) -> String {
@@ -203,6 +182,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::terminal::hostile;
 
     fn running(name: &str, pod: &str, version: &str, state: State, ceiling: Ceiling) -> WorkloadView {
         let run = RunView {
@@ -286,15 +266,31 @@ mod tests {
             bare,
         ];
         let page = table(&workloads, 3_601.0, 80);
-        assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
+        hostile::fits(&page, 80);
         expect![[r"
-            SERVICE        INSTANCE      VERSION    STATE      LEVEL      CEILING RUN     UP
-            shop/c…ng-name checko…-x2x4v 1.42…60501 confirmed 45 MiB   1.0 GiB V8   3 60 min
-            shop/cart      cart-6…-zzzzz 2.0.1      quiet     45 MiB      512 MiB   3 60 min
-            worker         x.service     -          quiet     45 MiB 8.0 GiB host   3 60 min
+            SERVICE         INSTANCE       VERSION     STATE      LEVEL      CEILING RUN  UP
+            shop/ch…ng-name checko…8-x2x4v 1.42.…60501 confirmed 45 MiB   1.0 GiB V8   3 1 h
+            shop/cart       cart-6…8-zzzzz 2.0.1       quiet     45 MiB      512 MiB   3 1 h
+            worker          x.service      -           quiet     45 MiB 8.0 GiB host   3 1 h
             3 workloads, 3 running, 1 leaking
         "]]
         .assert_eq(&page);
+    }
+
+    #[test]
+    fn hostile_names_break_no_row() {
+        for name in hostile::names() {
+            let ceiling = Ceiling {
+                bytes: 1 << 30,
+                kind: CeilingKind::Cgroup,
+            };
+            let mut odd = running(&name, &name, &name, State::Likely, ceiling);
+            odd.workload.namespace = Some(name.clone());
+            odd.slots[0].slot = Slot::Cgroup(name.clone());
+            let page = table(&[odd], 3_601.0, 80);
+            hostile::fits(&page, 80);
+            assert_eq!(page.lines().count(), 3, "{page}");
+        }
     }
 
     #[test]

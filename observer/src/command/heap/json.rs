@@ -6,6 +6,8 @@ use std::time::Duration;
 use observer_heap::{Grown, Growth, Holders, Kind, Origin, Reading, Row, Summary};
 use serde_json::{Value, json};
 
+use crate::terminal::text;
+
 pub(super) fn reading(out: &mut impl Write, pid: u32, reading: &Reading, held: &[Holders]) -> io::Result<()> {
     let rows: Vec<Value> = reading.rows.iter().map(row).collect();
     let isolates: Vec<Value> = reading.isolates.iter().map(summary).collect();
@@ -90,8 +92,8 @@ fn holders(held: &Holders) -> Value {
 }
 
 fn write(out: &mut impl Write, value: &Value) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    writeln!(out)
+    let json = serde_json::to_string_pretty(value)?;
+    writeln!(out, "{}", text::visible_json(&json))
 }
 
 fn row(row: &Row) -> Value {

@@ -1,13 +1,16 @@
 //! `observer heap`: reads the heap of a live Node.js process from outside, prints what it holds or what grew.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use observer_heap::{Growth, MOMENTS, Metadata, Reader, Reading, Row};
 
-use super::{Exit, say};
-use crate::source::memory::{self, LiveMemory};
+use super::Exit;
+use crate::{
+    source::memory::{self, LiveMemory},
+    terminal::{self, say},
+};
 
 mod json;
 mod table;
@@ -45,7 +48,7 @@ pub(super) fn heap(args: &HeapArgs) -> anyhow::Result<Exit> {
         metadata: memory::metadata(pid).with_context(|| format!("process {pid} is not read"))?,
         live: LiveMemory::open(pid)?,
     };
-    let out = &mut std::io::stdout().lock();
+    let out = &mut terminal::stdout();
     match (&args.diff, &args.retainers) {
         (Some(apart), _) => diff(out, args, &process, *apart),
         (None, Some(what)) => retainers(out, args, &process, what),
@@ -146,36 +149,29 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
 
 /// How far the search for holders is; on a terminal only.
 fn progress(level: usize) {
-    if level > 0 && std::io::stderr().is_terminal() {
-        let _ = write!(
-            std::io::stderr(),
-            "\robserver: looked for holders {level} levels up\x1b[K"
-        );
-        let _ = write!(std::io::stderr(), "\r\x1b[K");
+    if level > 0 {
+        terminal::progress(format_args!("observer: looked for holders {level} levels up"));
     }
 }
 
 /// One reading; on a terminal, heaps that take longer than a moment tell how far it is.
 fn read(reader: &mut Reader<'_>) -> anyhow::Result<Reading> {
-    let terminal = std::io::stderr().is_terminal();
     let mut next = Instant::now() + Duration::from_millis(500);
     let mut told = false;
     let reading = reader.read(&mut |done, all| {
-        if terminal && Instant::now() >= next {
+        if Instant::now() >= next {
             next += Duration::from_millis(200);
             told = true;
             let percent = (u128::from(done) * 100).checked_div(u128::from(all)).unwrap_or(100);
-            // Progress only: a closed standard error is no reason to stop.
-            let _ = write!(
-                std::io::stderr(),
-                "\robserver: read {} of {} MiB ({percent} %)",
+            terminal::progress(format_args!(
+                "observer: read {} of {} MiB ({percent} %)",
                 done >> 20,
                 all >> 20
-            );
+            ));
         }
     })?;
     if told {
-        let _ = writeln!(std::io::stderr());
+        terminal::progress_done();
     }
     Ok(reading)
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use observer_heap::{Growth, Holders, Kind, Origin, Reading, Row, Summary};
 
+use crate::terminal::{clean, text};
+
 /// Sorts the rows for the table: the application's names first, V8's own last.
 pub(super) fn order(rows: &mut [Row]) {
     rows.sort_by(|a, b| {
@@ -37,11 +39,11 @@ pub(super) fn reading(out: &mut impl Write, reading: &Reading, held: &[Holders],
     for row in &reading.rows[..shown] {
         writeln!(
             out,
-            "{:>10} {:>12}  {:<38} {}",
+            "{:>10} {:>12}  {} {}",
             row.tally.count,
             row.tally.bytes,
-            row.title(),
-            row.place().unwrap_or_default()
+            named(&row.title()),
+            clean::name(&row.place().unwrap_or_default())
         )?;
     }
     if shown < reading.rows.len() {
@@ -59,7 +61,9 @@ pub(super) fn reading(out: &mut impl Write, reading: &Reading, held: &[Holders],
         writeln!(
             out,
             "{:>10} {:>12}  {}",
-            collection.elements, collection.bytes, collection.what
+            collection.elements,
+            collection.bytes,
+            clean::name(&collection.what)
         )?;
         paths(out, held, 1)?;
     }
@@ -70,11 +74,11 @@ pub(super) fn retainers(out: &mut impl Write, rows: &[Row], held: &[Holders]) ->
     for (row, held) in rows.iter().zip(held) {
         writeln!(
             out,
-            "{:>10} {:>12}  {:<38} {}",
+            "{:>10} {:>12}  {} {}",
             row.tally.count,
             row.tally.bytes,
-            row.title(),
-            row.place().unwrap_or_default()
+            named(&row.title()),
+            clean::name(&row.place().unwrap_or_default())
         )?;
         paths(out, held, 10)?;
     }
@@ -87,7 +91,7 @@ fn paths(out: &mut impl Write, held: &Holders, most: usize) -> io::Result<()> {
         let steps = if path.steps.is_empty() {
             "nothing in the heap: a handle, the stack, or garbage".to_owned()
         } else {
-            path.steps.join(" -> ")
+            clean::sentence(&path.steps.join(" -> ")).into_owned()
         };
         let from = if path.rooted || path.steps.is_empty() {
             ""
@@ -114,7 +118,7 @@ pub(super) fn growth(out: &mut impl Write, apart: Duration, growth: &Growth, hel
         Some(grown) => writeln!(
             out,
             "likely culprit: {}; {share} % of the growth is under names of the application's own",
-            grown.row.title()
+            clean::name(&grown.row.title())
         )?,
         None if !growth.leaking => writeln!(
             out,
@@ -135,17 +139,24 @@ pub(super) fn growth(out: &mut impl Write, apart: Duration, growth: &Growth, hel
         let row = &grown.row;
         writeln!(
             out,
-            "{:>+10} {:>+12} {counts:>21}  {:<38} {}",
+            "{:>+10} {:>+12} {counts:>21}  {} {}",
             grown.count,
             grown.bytes.cast_signed(),
-            row.title(),
-            row.place().unwrap_or_default()
+            named(&row.title()),
+            clean::name(&row.place().unwrap_or_default())
         )?;
         if let Some(held) = held.get(index).filter(|_| growth.net > 0) {
             paths(out, held, 1)?;
         }
     }
     Ok(())
+}
+
+/// A name in its column, or beyond it where it is longer.
+fn named(title: &str) -> String {
+    let title = clean::name(title);
+    let width = text::width(&title).max(38);
+    text::cell(&title, width, false)
 }
 
 fn headline(index: usize, isolates: usize, s: &Summary) -> String {

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     agent::LaneView,
-    command::say,
     config::otlp::{Retry, Signal},
+    terminal::say,
 };
 
 /// Records in one request at most.

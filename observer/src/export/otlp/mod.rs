@@ -33,13 +33,13 @@ pub use transport::TransportError;
 
 use crate::{
     agent::LaneView,
-    command::say,
     config::{
         Config,
         otlp::{Signal, Target},
     },
     export::metrics::{Group, Point, agent_resource},
     store::{Spool, SpoolCounts},
+    terminal::say,
 };
 use delivery::Delivery;
 use own::Own;

@@ -36,9 +36,9 @@ use super::{
 };
 use crate::{
     agent::LaneView,
-    command::say,
     config::otlp::{self, Protocol, Signal, Target},
     export::metrics::{self, Kind, Point, agent_resource},
+    terminal::say,
 };
 
 /// The newest points, read when the SDK collects.

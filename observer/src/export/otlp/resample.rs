@@ -16,9 +16,9 @@ use super::{
 };
 use crate::{
     agent::LaneView,
-    command::say,
     config::otlp::{Signal, Target, Temporality},
     export::metrics::Group,
+    terminal::say,
 };
 
 /// The way of metrics out. Counts are of requests.
