@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, env, fs, process::ExitCode, time::Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use observer_tests::{
-    counterpart::{COLLECTOR, JAEGER, KUBERNETES, PROMETHEUS},
+    counterpart::{COLLECTOR, HELM, JAEGER, KUBERNETES, PROMETHEUS},
     need,
 };
 
@@ -105,7 +105,7 @@ pub(crate) fn run(options: &Options) -> Result<Tally> {
 
 /// Those that tests use, built where they are not yet; a test of one that cannot be had is skipped by name.
 fn counterparts(full: bool) {
-    let usual = [&COLLECTOR, &JAEGER, &KUBERNETES];
+    let usual = [&COLLECTOR, &JAEGER, &KUBERNETES, &HELM];
     for counterpart in usual.into_iter().chain(full.then_some(&PROMETHEUS)) {
         if let Err(error) = counterpart::provide(counterpart) {
             println!("test: {}: {error:#}", counterpart.name);

@@ -19,7 +19,12 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::{app, counterpart::KUBERNETES, lines::Lines, need, places};
+use crate::{
+    app,
+    counterpart::{HELM, KUBERNETES},
+    lines::Lines,
+    need, places,
+};
 
 pub use audit::Asked;
 pub use parts::{API_SERVER, processes};
@@ -188,6 +193,13 @@ impl Cluster {
     /// What `kubectl ARGUMENTS` prints.
     pub fn ask(&self, arguments: &[&str]) -> Result<String> {
         printed(&mut self.kubectl(arguments)?)
+    }
+
+    /// What `helm ARGUMENTS` prints.
+    pub fn helm(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(HELM.program("helm").context("Helm is not built")?);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(arguments);
+        printed(&mut command)
     }
 
     /// Applies a manifest's text.

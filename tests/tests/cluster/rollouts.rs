@@ -29,7 +29,9 @@ fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
 
     // Unknown fields, and privileges that the Pod Security admission refuses, would be told here.
     let endpoint = format!("http://{address}:{}", receiver.port);
-    let told = cluster.apply(&for_test(&endpoint), &["--validate=strict"]).unwrap();
+    let told = cluster
+        .apply(&for_test(&endpoint, &scratch), &["--validate=strict"])
+        .unwrap();
     assert!(!told.to_lowercase().contains("warning"), "{told}");
     rolled_out(&cluster, "observer", "daemonset/observer");
     the_agent_may_do_no_more_than_it_needs(&cluster);
@@ -102,11 +104,13 @@ fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
     what_the_agent_shows(&cluster);
 }
 
-/// The manifest, with where to send and how fast to judge.
-fn for_test(endpoint: &str) -> String {
+/// The manifest, with where to send, how fast to judge, and a store that nobody had before.
+fn for_test(endpoint: &str, scratch: &Scratch) -> String {
     let plain = "args: [run, --output, json]";
+    let store = "path: /var/lib/observer\n";
     let manifest = manifest();
-    assert!(manifest.contains(plain), "{manifest}");
+    assert!(manifest.contains(plain) && manifest.contains(store), "{manifest}");
+    let manifest = manifest.replace(store, &format!("path: {}\n", scratch.file("store").display()));
     manifest.replace(
         plain,
         &format!(

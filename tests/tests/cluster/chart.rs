@@ -1,0 +1,76 @@
+//! The chart on a real cluster: installed, upgraded and removed as people do.
+
+use observer_tests::{
+    backend,
+    cluster::Cluster,
+    counterpart::{HELM, KUBERNETES},
+    need, places,
+    stage::Scratch,
+};
+
+/// A release of its own, so that it stands beside the manifest's.
+const RELEASE: &str = "trial";
+const AGENT: &str = "daemonset/trial-observer";
+
+#[test]
+fn the_chart_is_installed_upgraded_and_removed() {
+    need!(Root, Bpf, Runc, Counterpart(&KUBERNETES), Counterpart(&HELM));
+    let cluster = Cluster::shared().unwrap();
+    let scratch = Scratch::new("chart").unwrap();
+    cluster.load_agent(scratch.path()).unwrap();
+    let chart = places::workspace().join("deploy/helm/observer").display().to_string();
+    let store = format!("store.hostPath={}", scratch.file("store").display());
+    let namespace = ["--namespace", RELEASE];
+    let helm = |arguments: &[&str]| cluster.helm(&[arguments, &namespace].concat()).unwrap();
+
+    // Two values: where the image is, and here a store that nobody had before. Waiting takes the startup and readiness
+    // probes to be answered.
+    let wait = ["--wait", "--timeout", "5m"];
+    let values = ["--set", "image.tag=dev", "--set", &store];
+    let install = ["install", RELEASE, &chart, "--create-namespace"];
+    let notes = helm(&[&install[..], &values, &wait].concat());
+    let next = format!("kubectl exec --namespace {RELEASE} {AGENT} -- /observer ps");
+    assert!(notes.contains(&next), "{notes}");
+    // The command that the notes tell.
+    ask_agent(&cluster, "ps");
+
+    let address = cluster
+        .wait("the pod's address", &["pods", "--namespace", RELEASE], |pod| {
+            pod["status"]["podIP"].as_str().map(str::to_owned)
+        })
+        .unwrap();
+    let (code, metrics) = backend::get(&format!("{address}:9464"), "/metrics").unwrap();
+    assert_eq!(code, 200);
+    assert!(metrics.contains("observer_agent_inputs_total"), "{metrics}");
+
+    // Another setting: another pod, which goes on with the state of the one before.
+    let upgrade = ["upgrade", RELEASE, &chart, "--set", "settings.sample-interval=5s"];
+    helm(&[&upgrade[..], &values, &wait].concat());
+    cluster
+        .ask(&["rollout", "status", AGENT, "--namespace", RELEASE, "--timeout=180s"])
+        .unwrap();
+    let told = cluster.ask(&["logs", "--namespace", RELEASE, AGENT]).unwrap();
+    assert!(
+        told.contains("observer.gap"),
+        "nothing is told of the time between the two: {told}"
+    );
+
+    helm(&["uninstall", RELEASE, "--wait"]);
+    let left = cluster
+        .ask(&[
+            "get",
+            "all,clusterrole,clusterrolebinding,networkpolicy",
+            "--all-namespaces",
+            "-o",
+            "name",
+        ])
+        .unwrap();
+    assert!(!left.contains("trial-observer"), "{left}");
+}
+
+/// `observer WHAT` in the agent's own container.
+fn ask_agent(cluster: &Cluster, what: &str) -> String {
+    cluster
+        .ask(&["exec", "--namespace", RELEASE, AGENT, "--", "/observer", what])
+        .unwrap()
+}
