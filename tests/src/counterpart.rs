@@ -31,7 +31,7 @@ pub struct Counterpart {
     pub minutes: u32,
 }
 
-/// The OpenTelemetry Collector: OTLP receiver, file exporter.
+/// The OpenTelemetry Collector: OTLP receiver, file exporter, and the parts that `deploy/collector` configures.
 pub static COLLECTOR: Counterpart = Counterpart {
     name: "collector",
     why: "takes what the agent exports and writes it to files that tests read",
