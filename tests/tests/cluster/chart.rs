@@ -56,6 +56,15 @@ fn the_chart_is_installed_upgraded_and_removed() {
     );
 
     helm(&["uninstall", RELEASE, "--wait"]);
+    // Pods end after the DaemonSet that owned them.
+    let pods = [
+        "wait",
+        "--for=delete",
+        "pod",
+        "--selector=app.kubernetes.io/instance=trial",
+        "--timeout=120s",
+    ];
+    cluster.ask(&[&pods[..], &namespace].concat()).unwrap();
     let left = cluster
         .ask(&[
             "get",
