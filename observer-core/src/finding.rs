@@ -1,5 +1,7 @@
 //! Findings: what the agent states, with its evidence.
 
+mod recurring;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,8 @@ use crate::{
     identity::{Subject, Version},
     time::{BootTime, WallTime},
 };
+
+pub use recurring::{Explanation, GrowthPattern, RecurringOom};
 
 /// Something the agent states.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +63,8 @@ pub enum Event {
     Leak(Box<Verdict>),
     /// `observer.memory.misfit`
     Misfit(Misfit),
+    /// `observer.memory.recurring_oom`
+    RecurringOom(Box<RecurringOom>),
     /// `observer.rollout.observed`
     Rollout(Rollout),
     /// `observer.memory.diagnosis`
@@ -80,6 +86,7 @@ impl Event {
             Self::NearCeiling(_) => "near_ceiling",
             Self::Leak(_) => "leak",
             Self::Misfit(_) => "misfit",
+            Self::RecurringOom(_) => "recurring_oom",
             Self::Rollout(_) => "rollout",
             Self::Diagnosis(_) => "diagnosis",
             Self::HeapRead(_) => "heap_read",

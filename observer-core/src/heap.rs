@@ -66,8 +66,20 @@ pub struct HeapAnswer {
     pub took_ns: u64,
     /// Bytes of the process's memory that were read.
     pub bytes: u64,
+    /// What was found held and dead, where the two could be told apart.
+    #[serde(default)]
+    pub contents: Option<Contents>,
     /// What came of it.
     pub outcome: Outcome,
+}
+
+/// What one reading found in a heap, all isolates together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// Bytes of objects that something holds, ArrayBuffers' memory included.
+    pub held: u64,
+    /// Bytes of old objects that nothing holds: garbage that waits for a major collection.
+    pub dead: u64,
 }
 
 /// What came of a reading.
@@ -240,6 +252,7 @@ mod tests {
             process,
             took_ns: 1,
             bytes: 1,
+            contents: None,
             outcome,
         }
     }

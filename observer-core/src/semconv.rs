@@ -38,6 +38,8 @@ pub mod event {
         LEAK_RESOLVED = "observer.memory.leak_resolved";
         /// V8's heap limit and the container's limit contradict each other. No convention.
         MISFIT = "observer.memory.misfit";
+        /// A container is killed at its ceiling again and again, whatever its growth looks like. No convention.
+        RECURRING_OOM = "observer.memory.recurring_oom";
         /// A heap was read from outside and compared: what grew, by name. No convention.
         DIAGNOSIS = "observer.memory.diagnosis";
         /// A heap was read from outside, or refused. No convention.
@@ -247,6 +249,14 @@ names! {
     LEAK_GATES = "observer.leak.gates";
     /// The reason in words. No convention.
     LEAK_REASON = "observer.leak.reason";
+    /// What the verdict stands on: `level` of the container, or `heap`, which was read. No convention.
+    LEAK_BASIS = "observer.leak.basis";
+    /// Growth of the floor when the heap was read, By. No convention.
+    LEAK_HEAP_GROWN = "observer.leak.heap.grown";
+    /// Of that growth, garbage that V8 had not collected, By. No convention.
+    LEAK_HEAP_GARBAGE = "observer.leak.heap.garbage";
+    /// What was held in the heap, By. No convention.
+    LEAK_HEAP_HELD = "observer.leak.heap.held";
     /// Slope of the floor, By per hour. No convention.
     SLOPE = "observer.memory.slope";
     /// Lower end of the slope's 99 % interval, By per hour. No convention.
@@ -295,6 +305,24 @@ names! {
     /// How long it has lived, s. No convention.
     AFTER_LIFETIME = "observer.leak.after.lifetime";
 
+    /// Kills so far, of this version. No convention.
+    RECURRING_KILLS = "observer.recurring_oom.kills";
+    /// From the first of them to the last, s. No convention.
+    RECURRING_WITHIN = "observer.recurring_oom.within";
+    /// How long a run lives, s: the median. No convention.
+    RECURRING_LIFETIME = "observer.recurring_oom.lifetime";
+    /// Lowest level after a start, By. No convention.
+    RECURRING_FROM_LOW = "observer.recurring_oom.from.low";
+    /// Highest level after a start, By. No convention.
+    RECURRING_FROM_HIGH = "observer.recurring_oom.from.high";
+    /// Lowest level at an end, By. No convention.
+    RECURRING_TO_LOW = "observer.recurring_oom.to.low";
+    /// Highest level at an end, By. No convention.
+    RECURRING_TO_HIGH = "observer.recurring_oom.to.high";
+    /// What the growth looks like: `steady`, `bursts`, `spike`, `flat`, `garbage`, `mixed`. No convention.
+    RECURRING_PATTERN = "observer.recurring_oom.pattern";
+    /// What may explain it: `undersized`, `misfit`, `leak_or_undersized`. No convention.
+    RECURRING_EXPLANATION = "observer.recurring_oom.explanation";
     /// What to set, in words. No convention.
     MISFIT_ADVICE = "observer.misfit.advice";
     /// The version before. No convention.

@@ -53,7 +53,7 @@ impl Severity {
     }
 }
 
-pub use self::{attributes::ceiling_kind, value::Value};
+pub use self::{attributes::ceiling_kind, sentence::recurring_oom, value::Value};
 
 /// What goes out for a finding.
 pub fn event(finding: &Finding) -> Event {
@@ -96,6 +96,7 @@ fn name_and_severity(what: &What) -> (&'static str, Severity) {
             State::Resolved => (event::LEAK_RESOLVED, Severity::Info),
         },
         What::Misfit(_) => (event::MISFIT, Severity::Info),
+        What::RecurringOom(_) => (event::RECURRING_OOM, Severity::Warn),
         What::Rollout(_) => (event::ROLLOUT, Severity::Info),
         What::Diagnosis(_) => (event::DIAGNOSIS, Severity::Info),
         What::HeapRead(_) => (event::HEAP_READ, Severity::Info),

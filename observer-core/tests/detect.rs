@@ -1,88 +1,16 @@
 //! The detector over whole lives of slots: what is said, when, and what is never said.
 
+mod slot;
+
 use observer_core::{
-    detect::{Ceilings, DetectConfig, Point, RunEnd, SlotDetector, State, Verdict, slot::MAX_BYTES},
+    detect::{Ceilings, DetectConfig, Point, RunEnd, SlotDetector, State, slot::MAX_BYTES},
     exit::Cause,
     finding::{Ceiling, CeilingKind},
     identity::Version,
     time::{BootTime, SECOND},
 };
 
-const MB: f64 = 1_048_576.0;
-
-struct Slot {
-    detector: SlotDetector,
-    now: f64,
-    run: u64,
-    noise: u64,
-    said: Vec<Verdict>,
-}
-
-impl Slot {
-    fn new(config: DetectConfig) -> Self {
-        Self {
-            detector: SlotDetector::new(config),
-            now: 1_000.0,
-            run: 0,
-            noise: 7,
-            said: Vec::new(),
-        }
-    }
-
-    fn at(&self) -> BootTime {
-        BootTime((self.now * SECOND as f64) as u64)
-    }
-
-    /// Between -1 and 1, the same each time.
-    fn noise(&mut self) -> f64 {
-        self.noise = self
-            .noise
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.noise >> 40) as f64 / (1u64 << 23) as f64 - 1.0
-    }
-
-    /// A run that is sampled every `step` seconds for `seconds`, at `level` MB of `limit` MB, and ends.
-    fn run(
-        &mut self,
-        version: &str,
-        step: f64,
-        seconds: f64,
-        limit: f64,
-        level: impl Fn(f64) -> f64,
-        end: Option<Cause>,
-    ) {
-        self.run += 1;
-        let version = Version(version.to_owned());
-        self.said
-            .extend(self.detector.begin_run(self.run, self.at(), Some(&version)));
-        let start = self.now;
-        while self.now < start + seconds {
-            self.now += step;
-            let megabytes = level(self.now - start) * (1.0 + 0.004 * self.noise());
-            let point = Point {
-                at: self.at(),
-                trend: (megabytes * MB) as u64,
-                ceilings: Ceilings {
-                    cgroup: Some(Ceiling {
-                        bytes: (limit * MB) as u64,
-                        kind: CeilingKind::Cgroup,
-                    }),
-                    v8: None,
-                },
-                ..Point::default()
-            };
-            self.said.extend(self.detector.observe(&point));
-        }
-        if let Some(cause) = end {
-            self.said.extend(self.detector.end_run(&RunEnd::new(self.at(), cause)));
-        }
-    }
-
-    fn states(&self) -> Vec<State> {
-        self.said.iter().map(|verdict| verdict.state).collect()
-    }
-}
+use slot::{MB, Slot};
 
 fn each_second() -> DetectConfig {
     DetectConfig {

@@ -63,6 +63,8 @@ pub struct Parts {
     file: u64,
     shmem: u64,
     slab: u64,
+    #[serde(default)]
+    beside: u64,
     growth: Option<[i64; PLACES]>,
 }
 
@@ -74,8 +76,19 @@ impl Parts {
             file: point.file,
             shmem: point.shmem,
             slab: point.slab,
+            beside: point.beside,
             growth: point.growth,
         }
+    }
+
+    /// Bytes by which shared, kernel and other processes' memory grew from `self` to `now`, and by which all of it did.
+    pub(super) const fn grown_elsewhere(&self, now: &Point) -> (u64, u64) {
+        let elsewhere = now
+            .shmem
+            .saturating_sub(self.shmem)
+            .saturating_add(now.slab.saturating_sub(self.slab))
+            .saturating_add(now.beside.saturating_sub(self.beside));
+        (elsewhere, now.trend.saturating_sub(self.trend))
     }
 
     /// Whether growth by place was counted by then.

@@ -11,7 +11,7 @@ const NO_LIMIT: u64 = 1 << 50;
 
 /// What V8 needs outside its old space before it dies of the heap limit, bytes. Measured: a Node 20 or 26 process died at
 /// 293-301 MB with a limit of 259, and at 565-608 with 524.
-const OUTSIDE_HEAP: u64 = 40 * MB;
+pub(super) const OUTSIDE_HEAP: u64 = 40 * MB;
 
 /// A limit that is one: not 0, not "unlimited".
 pub const fn sane(bytes: u64) -> bool {
@@ -101,6 +101,20 @@ pub fn misfit(heap_limit: u64, cgroup_limit: u64) -> Option<Misfit> {
     let outside = OUTSIDE_HEAP.max(cgroup_limit / 10);
     // V8's limit comes out some per cent above the flag (the young generation): the advice leaves room for that.
     let fits = cgroup_limit.saturating_sub(outside) / MB * 15 / 16;
+    if super::garbage::collected_too_late(heap_limit, cgroup_limit, 0) {
+        let advice = format!(
+            "V8 may grow its heap to {} MiB and looks for garbage only from {} MiB on, but the container is killed at {} MiB: \
+             garbage alone fills it, and a higher limit only puts that off; set --max-old-space-size={fits}",
+            heap_limit / MB,
+            super::garbage::threshold(heap_limit, 0) / MB,
+            cgroup_limit / MB,
+        );
+        return Some(Misfit {
+            heap_limit,
+            cgroup_limit,
+            advice,
+        });
+    }
     if heap_limit > cgroup_limit.saturating_sub(OUTSIDE_HEAP) {
         let advice = format!(
             "V8 may grow its heap to {} MiB, but the container is killed at {} MiB: set --max-old-space-size={fits}, or raise the container's limit to {} MiB",
@@ -137,6 +151,7 @@ mod tests {
     fn a_misfit_is_told_both_ways() {
         assert!(misfit(512 * MB, 512 * MB).is_some_and(|m| m.advice.contains("killed at 512 MiB")));
         assert!(misfit(259 * MB, 2048 * MB).is_some_and(|m| m.advice.contains("a quarter")));
+        assert!(misfit(4144 * MB, 256 * MB).is_some_and(|m| m.advice.contains("set --max-old-space-size=202")));
         assert_eq!(misfit(259 * MB, 512 * MB), None);
         assert_eq!(misfit(0, 512 * MB), None);
         assert_eq!(misfit(259 * MB, 1 << 63), None);

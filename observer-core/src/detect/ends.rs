@@ -14,6 +14,8 @@ use crate::{exit::Cause, identity::Version};
 const DEATHS: usize = 2;
 /// Runs alike that were restarted on schedule before they died.
 const MASKED: usize = 3;
+/// Runs that climbed in a few bursts and died at a ceiling: less alike, so more of them.
+const BURSTS: usize = 3;
 
 impl SlotDetector {
     /// A run ends; gives back a verdict where its end changes what is said.
@@ -28,8 +30,10 @@ impl SlotDetector {
         if let Some(limit) = end.peak {
             record.peak = record.peak.min(super::ring::to_unit(limit).max(record.base));
         }
+        record.garbage = self.ended_with_garbage(&run, end.cause, record.peak_bytes());
         self.rolled = end.cause == Cause::Rollout;
         self.keep(record);
+        self.count_kill();
         if self.config.job {
             return None;
         }
@@ -41,11 +45,19 @@ impl SlotDetector {
         if self.state == State::Confirmed {
             return None;
         }
-        let last = self.records.last().filter(|record| record.rose())?;
+        let bursts = self.records.last().map_or_else(Vec::new, |last| self.burst_alike(last));
+        self.confirm_alike(number, end).or_else(|| {
+            let because = "runs climbed in bursts, gave nothing back and ended at a ceiling";
+            (bursts.len() >= BURSTS).then(|| self.enter_confirmed(number, end, &bursts, BURSTS, because))
+        })
+    }
+
+    fn confirm_alike(&mut self, number: u64, end: &RunEnd) -> Option<Verdict> {
+        let last = self.records.last().filter(|record| record.leaked())?;
         if last.lifetime_ns() < self.config.minutes(3.0) {
             return None;
         }
-        let alike = |record: &&Record| record.generation == self.generation && record.rose() && record.alike(last);
+        let alike = |record: &&Record| record.generation == self.generation && record.leaked() && record.alike(last);
         let all = |wanted: &dyn Fn(&Record) -> bool| -> Vec<Record> {
             let found = self.records.iter().filter(|record| wanted(record)).filter(alike);
             found.cloned().collect()
@@ -69,9 +81,13 @@ impl SlotDetector {
         } else {
             return None;
         };
+        Some(self.enter_confirmed(number, end, &runs, least, because))
+    }
+
+    fn enter_confirmed(&mut self, number: u64, end: &RunEnd, runs: &[Record], least: usize, because: &str) -> Verdict {
         let previous = self.state;
         self.state = State::Confirmed;
-        self.entered = (number, last_lifetime(&runs));
+        self.entered = (number, last_lifetime(runs));
         if self.first_version.is_none() {
             self.first_version.clone_from(&self.version);
         }
@@ -85,7 +101,7 @@ impl SlotDetector {
             value: runs.len() as f64,
             threshold: least as f64,
         }];
-        Some(Verdict {
+        Verdict {
             at: end.at,
             state: State::Confirmed,
             previous,
@@ -95,16 +111,17 @@ impl SlotDetector {
             span_ns: runs.iter().map(Record::lifetime_ns).sum(),
             floor: runs.last().map_or(0, Record::peak_bytes),
             ceiling: runs.last().and_then(|run| run.ceiling),
-            time_to_ceiling: self.next_death(&runs),
+            time_to_ceiling: self.next_death(runs),
             first_version: self.first_version.clone(),
             attribution: None,
             comparison: None,
             blame: None,
+            heap: self.heap,
             diagnosis: None,
             gates: gates.iter().map(Outcome::gate).collect(),
             because: format!("{} {because}", runs.len()),
             runs: runs.iter().map(|run| run.summary(self.version.as_ref())).collect(),
-        })
+        }
     }
 
     /// When the next run will die, counted from its start: as the earlier ones did.
@@ -172,6 +189,8 @@ impl SlotDetector {
         self.generation = self.generation.wrapping_add(1);
         self.state = State::Quiet;
         self.growth = None;
+        self.heap = None;
+        self.kills = super::recurring::Kills::default();
         self.refuted = 0.0;
     }
 

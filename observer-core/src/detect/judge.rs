@@ -14,6 +14,7 @@ use super::{
     slot::{Growth, Run, SCALES},
     stats::{line, quantile},
     threshold::{Climbing, Rise, share_to_v8},
+    troughs,
     window::Window,
 };
 
@@ -33,6 +34,10 @@ struct Seen {
     time_to_ceiling: Option<super::Forecast>,
     /// Hours since the floor was where it is said to be.
     lag: f64,
+    /// Height of the teeth above the floor, bytes.
+    teeth: f64,
+    /// It stands on the troughs between tall teeth.
+    troughs: bool,
 }
 
 impl SlotDetector {
@@ -88,11 +93,22 @@ impl SlotDetector {
                 None => evaluation.passed = scale == 3,
             }
         }
+        let mut teeth = run.teeth;
+        let mut lag = age as f64 / 3.6e12 - window.floor_at();
+        let mut troughs = false;
+        if scale == 3
+            && !evaluation.passed
+            && let Some((found, height)) =
+                troughs::evaluate(&run.span, skip, bytes, around.bounded).filter(|(found, _)| found.passed)
+        {
+            (teeth, troughs) = (height, true);
+            lag = age as f64 / 3.6e12 - found.x_now;
+            evaluation = found;
+        }
         let held = evaluation.passed;
-        let lag = age as f64 / 3.6e12 - window.floor_at();
         let time_to_ceiling = if held {
             let circumstances = Circumstances {
-                rise: bytes - run.teeth.min(0.25 * bytes) - evaluation.floor,
+                rise: bytes - teeth.min(if troughs { bytes } else { 0.25 * bytes }) - evaluation.floor,
                 lag,
                 beside_days: self.beside_days(run, skip),
                 age_s: age as f64 / 1e9,
@@ -131,6 +147,8 @@ impl SlotDetector {
             evaluation,
             time_to_ceiling,
             lag,
+            teeth,
+            troughs,
         })
     }
 
@@ -234,7 +252,7 @@ impl SlotDetector {
     pub(super) fn deaths(&self) -> impl Iterator<Item = &Record> {
         self.records
             .iter()
-            .filter(|record| record.generation == self.generation && record.at_ceiling() && record.rose())
+            .filter(|record| record.generation == self.generation && record.at_ceiling() && record.leaked())
     }
 
     /// The run before ended by itself, and this one has not outlived it.
@@ -246,7 +264,7 @@ impl SlotDetector {
 
     /// Raises the state where what was seen is enough.
     fn accuse(&mut self, seen: Option<Seen>, age: u64) -> Option<Verdict> {
-        let seen = seen?;
+        let mut seen = seen?;
         if matches!(self.state, State::Likely | State::Confirmed) {
             return None;
         }
@@ -279,7 +297,7 @@ impl SlotDetector {
         }
         // What has stopped by now would be taken back at once.
         let back = (span / 5).max(self.config.minutes(45.0));
-        if !died && stopped(run, age, back, seen.evaluation.slope.median) {
+        if !died && !seen.troughs && stopped(run, age, back, seen.evaluation.slope.median) {
             return None;
         }
         let ceiling = self.ceiling();
@@ -292,7 +310,7 @@ impl SlotDetector {
         } else {
             (seen.evaluation.slope.median * seen.lag).clamp(0.0, most)
         };
-        let saturation = (floor + gained) / (bytes - run.teeth.min(0.2 * bytes));
+        let saturation = (floor + gained) / (bytes - seen.teeth.min(0.2 * bytes));
         let hours = age as f64 / 3.6e12;
         let climb = Climbing {
             evaluation: &seen.evaluation,
@@ -329,6 +347,8 @@ impl SlotDetector {
         } else {
             return None;
         };
+        let collected = self.collected(run, floor, died);
+        let withheld = collected.is_some_and(|outcome| !outcome.held);
         // It may be V8's limit, which nobody told, that ends it.
         let sooner = |forecast: super::Forecast| super::Forecast {
             p10: forecast.p10.min(forecast.p50 * share_to_v8(floor, bytes)),
@@ -338,6 +358,11 @@ impl SlotDetector {
             Some(forecast) if self.perhaps_v8(run, &climb) => Some(sooner(forecast)),
             other => other,
         };
+        self.run.as_mut()?.withheld = withheld;
+        if withheld {
+            return None;
+        }
+        seen.evaluation.gates.extend(collected);
         Some(self.enter(state, age, &seen.evaluation, forecast))
     }
 }

@@ -8,7 +8,9 @@
 //! - [`window`], [`stats`], [`shape`]: a stretch of that history, its slope with an interval, and the curve it follows;
 //! - [`gates`], [`beside`]: what must hold before anything is said, and what of it is traffic;
 //! - [`record`]: ended runs, and which of them rose alike;
+//! - `recurring`: kills that come again, whatever the gates say;
 //! - [`forecast`]: time to the ceiling with an interval;
+//! - [`garbage`]: how much of a growth V8 may not have collected yet;
 //! - [`ceiling`]: V8's limit, what an earlier death taught, and limits that contradict each other;
 //! - [`pace`]: the slope and its standard error of any run, for replicas to be pooled;
 //! - [`attribution`]: where it grew;
@@ -31,11 +33,13 @@ pub mod config;
 pub mod elementary;
 mod ends;
 pub mod forecast;
+pub mod garbage;
 pub mod gates;
 mod heir;
 mod judge;
 pub mod pace;
 pub mod record;
+mod recurring;
 mod relent;
 pub mod replay;
 pub mod ring;
@@ -45,10 +49,12 @@ pub mod span;
 pub mod stats;
 mod tell;
 mod threshold;
+mod troughs;
 pub mod window;
 
 pub use attribution::Attribution;
 pub use config::DetectConfig;
+pub use garbage::HeapEvidence;
 pub use pace::Pace;
 pub use slot::{Counts, SlotDetector};
 
@@ -104,6 +110,12 @@ pub struct Point {
     pub growth: Option<[i64; observer_common::growth::PLACES]>,
     /// The ceilings in force, lowest first where it matters.
     pub ceilings: Ceilings,
+    /// V8's heap limit of the main process, bytes.
+    #[serde(default)]
+    pub heap_limit: Option<u64>,
+    /// Of `trend`, what other processes of the container hold, bytes.
+    #[serde(default)]
+    pub beside: u64,
 }
 
 /// The ceilings in force.
@@ -150,6 +162,9 @@ pub struct Verdict {
     /// Which version introduced it; the engine adds it, which knows all slots of the workload.
     #[serde(default)]
     pub blame: Option<Blame>,
+    /// What a reading of the heap said of the growth, where it was read: the verdict stands on it.
+    #[serde(default)]
+    pub heap: Option<HeapEvidence>,
     /// What grew in the heap by name, where it was read; the engine adds it.
     #[serde(default)]
     pub diagnosis: Option<Box<Diagnosis>>,

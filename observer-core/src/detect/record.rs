@@ -48,6 +48,12 @@ pub struct Record {
     pub slope: f32,
     /// How it rose; `None` where too little was seen.
     pub climb: Option<Climb>,
+    /// What it grew by may have been garbage that V8 had not collected, and nothing else.
+    #[serde(default)]
+    pub garbage: bool,
+    /// V8's heap limit, KiB; 0 where it is not known.
+    #[serde(default)]
+    pub heap_limit: u32,
 }
 
 /// How a run rose.
@@ -106,6 +112,8 @@ impl Record {
             ceiling,
             slope: slope as f32,
             climb,
+            garbage: false,
+            heap_limit: super::ring::to_unit(run.now.heap_limit.unwrap_or(0)),
         }
     }
 
@@ -149,6 +157,11 @@ impl Record {
                 && climb.by_load < 0.5
                 && f64::from(climb.growth) > enough
         })
+    }
+
+    /// It rose as a leak does, and not by what may have been garbage.
+    pub fn leaked(&self) -> bool {
+        self.rose() && !self.garbage
     }
 
     /// Two runs that rose alike: slopes within a factor of 3, profiles correlated above 0.85, peaks (or their shares of the

@@ -1,6 +1,6 @@
 //! Taking back: reads a run whose growth no longer holds, produces `retracted` or `resolved` where one is due.
 
-use super::{SlotDetector, State, Verdict, record::Record, ring::BUCKETS, slot::Run};
+use super::{SlotDetector, State, Verdict, record::Record, ring::BUCKETS, slot::Run, troughs};
 
 impl SlotDetector {
     /// Takes the accusation back where the growth has stopped, or the run has outlived what was foretold.
@@ -31,7 +31,10 @@ impl SlotDetector {
                 .max()
                 .unwrap_or(0)
                 .min(self.config.hours(24.0));
-            let back = span.max(self.config.minutes(45.0)).max(pause);
+            let ceiling = self.ceiling().map_or(f64::INFINITY, |ceiling| ceiling.bytes as f64);
+            // Two whole teeth, so that the same phase of each is compared.
+            let teeth = troughs::period_ns(&run.span, self.config.minutes(10.0), ceiling).saturating_mul(2);
+            let back = span.max(self.config.minutes(45.0)).max(pause).max(teeth);
             if age.saturating_sub(growth.age_ns) < back / 2 {
                 return None;
             }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     exit::Cause,
-    finding::{Ceiling, CeilingKind, Misfit},
+    finding::{Ceiling, CeilingKind, Misfit, RecurringOom},
     identity::Version,
     time::{BootTime, SECOND},
 };
@@ -58,6 +58,8 @@ pub enum Said<'a> {
     Verdict(&'a Verdict),
     /// Its ceilings contradict each other; once for each pair of them.
     Misfit(BootTime, &'a Misfit),
+    /// It is killed again and again.
+    Recurring(BootTime, &'a RecurringOom),
 }
 
 /// What rows were not taken, and why.
@@ -298,11 +300,15 @@ impl Slot {
                 }),
                 v8: bytes(row.heap_limit).map(v8_ceiling),
             },
+            heap_limit: bytes(row.heap_limit),
             ..Point::default()
         };
         tell(self.detector.observe(&point));
         if let Some(cause) = row.end {
             tell(self.detector.end_run(&RunEnd::new(at, cause)));
+            if let Some(recurring) = self.detector.recurring() {
+                hear(&self.name, Said::Recurring(at, &recurring));
+            }
         }
         let limits = (bytes(row.heap_limit).unwrap_or(0), bytes(row.limit).unwrap_or(0));
         if limits != self.limits {

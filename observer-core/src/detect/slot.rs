@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Ceilings, DetectConfig, Point, RunEnd, State, Verdict,
+    Ceilings, DetectConfig, HeapEvidence, Point, RunEnd, State, Verdict,
     attribution::Parts,
     ceiling,
     config::RING_WIDTHS_MIN,
     record::{RECORDS, Record},
+    recurring::Kills,
     ring::{Ring, UNIT, to_unit},
     span::Span,
 };
@@ -107,6 +108,9 @@ pub(super) struct Run {
     /// Lowest and highest level of the quarter of an hour being seen, and the highest of the one before, KiB.
     pub tooth: (u32, u32),
     pub before: u32,
+    /// It would be accused, were it not for garbage that V8 may not have collected.
+    #[serde(default)]
+    pub withheld: bool,
 }
 
 impl Run {
@@ -153,6 +157,12 @@ pub struct SlotDetector {
     pub(super) entered: (u64, u64),
     /// An earlier version's accusation that has not been resolved.
     pub(super) accused: Option<Accusation>,
+    /// What the last reading of a heap of this version said of its growth.
+    #[serde(default)]
+    pub(super) heap: Option<HeapEvidence>,
+    /// Kills of this version.
+    #[serde(default)]
+    pub(super) kills: Kills,
     /// The last end was a rollout: a version without a name is a new one.
     pub(super) rolled: bool,
     pub(super) counts: Counts,
@@ -173,6 +183,8 @@ impl SlotDetector {
             refuted: 0.0,
             entered: (0, 0),
             accused: None,
+            heap: None,
+            kills: Kills::NONE,
             rolled: false,
             counts: Counts {
                 points: 0,
@@ -282,6 +294,7 @@ impl SlotDetector {
             teeth: 0.0,
             tooth: (u32::MAX, 0),
             before: 0,
+            withheld: false,
         });
         verdict
     }

@@ -96,6 +96,7 @@ impl SlotDetector {
             attribution: None,
             comparison: None,
             blame: None,
+            heap: self.heap,
             diagnosis: None,
             gates: Vec::new(),
             because: because.to_owned(),

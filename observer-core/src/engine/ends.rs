@@ -6,9 +6,9 @@ use super::{Engine, restore::seen_with_gaps};
 use crate::{
     Output, Request,
     container_facts::ContainerFacts,
-    detect::{RunEnd, Verdict},
+    detect::{RunEnd, Verdict, ceiling},
     exit::{Cause, End},
-    finding::{Confidence, CrashLoop, Event, Restart, RunSummary},
+    finding::{Confidence, CrashLoop, Event, RecurringOom, Restart, RunSummary},
     registry::{ContainerId, Home, LoopCounts, SlotId, Told},
     time::{BootTime, SECOND},
 };
@@ -64,6 +64,7 @@ impl Engine {
             return;
         };
         let mut verdict = None;
+        let mut recurring = None;
         if state.current == Some(id) {
             let (at, confidence) = (ended, summary.end.confidence);
             let lower = state.detector.ceiling().or(summary.ceiling);
@@ -77,12 +78,18 @@ impl Engine {
                 confidence,
                 peak,
             });
+            recurring = state.detector.recurring();
             let record = state
                 .detector
                 .records()
                 .last()
                 .filter(|record| record.run == summary.run);
             summary.slope_bytes_per_hour = record.map(|record| f64::from(record.slope));
+            let uncollected = record.is_some_and(|record| record.garbage && cause == Cause::KernelOom);
+            let limits = run.heap_limit.zip(run.limit.as_ref()).filter(|_| uncollected);
+            if let Some(misfit) = limits.and_then(|(heap, limit)| ceiling::misfit(heap, limit.bytes)) {
+                let _ = write!(summary.end.because, "; {}", misfit.advice);
+            }
         }
         state.last_container = match &container.home {
             Home::Container(id) => Some(id.clone()),
@@ -99,6 +106,9 @@ impl Engine {
             .or(state.restarts);
         self.hold_back(id, slot_id, summary, out);
         self.verdict(id, verdict, out);
+        if let Some(recurring) = recurring {
+            self.recurring(id, ended, recurring, out);
+        }
         self.leave_release(id, Some((ended, cause)));
         self.registry.containers.remove(id);
     }
@@ -210,6 +220,23 @@ impl Engine {
         }
     }
 
+    /// States that kills recur, with all that is known of the runs.
+    fn recurring(&mut self, id: ContainerId, at: BootTime, mut recurring: RecurringOom, out: &mut Output) {
+        let slot = self.registry.containers.get(id).map(|container| &container.slot);
+        if let Some(state) = slot.and_then(|slot| self.registry.slots.get(slot)) {
+            state.complete(&mut recurring.runs);
+        }
+        let contradicted_by = "a leak that is confirmed, which would have been said instead";
+        self.find(
+            id,
+            at,
+            Event::RecurringOom(Box::new(recurring)),
+            Confidence::Observed,
+            contradicted_by,
+            out,
+        );
+    }
+
     /// States a change of what detection says, with all that is known of the runs it compared.
     pub(super) fn verdict(&mut self, id: ContainerId, verdict: Option<Verdict>, out: &mut Output) {
         let Some(mut verdict) = verdict else { return };
@@ -220,15 +247,7 @@ impl Engine {
             return;
         };
         if let Some(state) = self.registry.slots.get(&container.slot) {
-            for run in &mut verdict.runs {
-                if let Some(ours) = state.ended.iter().find(|ours| ours.run == run.run) {
-                    let slope = ours.slope_bytes_per_hour.or(run.slope_bytes_per_hour);
-                    *run = RunSummary {
-                        slope_bytes_per_hour: slope,
-                        ..ours.clone()
-                    };
-                }
-            }
+            state.complete(&mut verdict.runs);
             verdict.previous_at = state.said.as_ref().map(|said| said.wall);
             let version = &container.run.subject.version;
             verdict.diagnosis = match &state.heap.diagnosis {

@@ -34,10 +34,11 @@ impl Engine {
         let Some(state) = self.registry.slots.get_mut(&container.slot) else {
             return;
         };
-        let grows = matches!(
-            state.detector.state(),
-            State::Suspected | State::Likely | State::Confirmed
-        );
+        let grows = state.detector.awaits_reading()
+            || matches!(
+                state.detector.state(),
+                State::Suspected | State::Likely | State::Confirmed
+            );
         if !grows || state.current != Some(id) {
             return;
         }
@@ -74,6 +75,9 @@ impl Engine {
         if !state.heap.answered(at, answer, version.as_ref()) {
             return;
         }
+        let current = state.current == Some(id);
+        let contents = answer.contents.filter(|_| current);
+        let verdict = contents.and_then(|contents| state.detector.read_heap(at, &contents));
         let (not_read, diagnosis) = match &answer.outcome {
             Outcome::First { newcomers, .. } => (None, newcomers.clone()),
             Outcome::Compared(diagnosis) => (None, Some(diagnosis.clone())),
@@ -99,5 +103,6 @@ impl Engine {
                 out,
             );
         }
+        self.verdict(id, verdict, out);
     }
 }

@@ -139,6 +139,8 @@ impl Engine {
             cpu_ns: own.and_then(|c| c.cpu_ns),
             growth,
             ceilings: run.ceilings,
+            heap_limit: run.heap_limit,
+            beside,
         };
         let slot = container.slot.clone();
         self.crash_loop_over(at, id, out);

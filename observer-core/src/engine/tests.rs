@@ -247,6 +247,7 @@ impl World {
                     Event::Gap(g) => g.reason.clone(),
                     Event::NearCeiling(n) => format!("{:.2}", n.ratio),
                     Event::Rollout(r) => r.to.0.clone(),
+                    Event::RecurringOom(r) => format!("{} kills, {}", r.kills, r.explanation.name()),
                     Event::Leak(_) | Event::Misfit(_) | Event::Diagnosis(_) | Event::HeapRead(_) => String::new(),
                 };
                 format!("{} {what}", f.event.kind())

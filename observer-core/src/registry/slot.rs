@@ -91,6 +91,19 @@ impl SlotState {
         }
     }
 
+    /// Replaces what detection knows of ended runs by all that is known of them.
+    pub(crate) fn complete(&self, runs: &mut [RunSummary]) {
+        for run in runs {
+            if let Some(ours) = self.ended.iter().find(|ours| ours.run == run.run) {
+                let slope_bytes_per_hour = ours.slope_bytes_per_hour.or(run.slope_bytes_per_hour);
+                *run = RunSummary {
+                    slope_bytes_per_hour,
+                    ..ours.clone()
+                };
+            }
+        }
+    }
+
     pub(crate) fn keep(&mut self, ended: RunSummary) {
         if self.ended.len() == MAX_RUNS {
             self.ended.pop_front();

@@ -1,5 +1,7 @@
 //! Attributes of each kind of finding. What is not known is absent, never 0.
 
+mod recurring;
+
 use super::value::Value;
 use crate::{
     Finding,
@@ -72,6 +74,7 @@ pub(super) fn of(finding: &Finding) -> Attributes {
             list.bytes(name::MEMORY_LIMIT, Some(misfit.cgroup_limit));
             list.text(name::MISFIT_ADVICE, &misfit.advice);
         }
+        Event::RecurringOom(recurring) => list.recurring(recurring),
         Event::Rollout(rollout) => {
             list.maybe_text(name::ROLLOUT_FROM, rollout.from.as_ref().map(|v| v.0.as_str()));
             list.text(name::ROLLOUT_TO, &rollout.to.0);
@@ -266,6 +269,8 @@ impl List {
             ];
             self.side(&comparison.after, after, name::AFTER_LIFETIME);
         }
+        self.text(name::LEAK_BASIS, if verdict.heap.is_some() { "heap" } else { "level" });
+        self.heap_read(verdict.heap.as_ref());
         if let Some(diagnosis) = &verdict.diagnosis {
             self.diagnosis(diagnosis);
         }

@@ -25,7 +25,7 @@ absent, never 0.
 | severity | events |
 |---|---|
 | ERROR | `oom_kill`, `heap_oom`, `leak_confirmed` |
-| WARN | `leak_likely`, `near_ceiling`, `restart`, `crash_loop` |
+| WARN | `leak_likely`, `near_ceiling`, `recurring_oom`, `restart`, `crash_loop` |
 | INFO | the rest, a `restart` that is a rollout or follows a clean exit, and the end of a `crash_loop` |
 
 ## Resource

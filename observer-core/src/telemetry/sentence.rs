@@ -10,7 +10,10 @@ use crate::{
     Finding,
     detect::{State, Verdict},
     exit::Cause,
-    finding::{Ceiling, CeilingKind, Confidence, CrashLoop, Event, HeapOom, NearCeiling, OomKill, OomScope, Restart},
+    finding::{
+        Ceiling, CeilingKind, Confidence, CrashLoop, Event, Explanation, GrowthPattern, HeapOom, NearCeiling, OomKill,
+        OomScope, RecurringOom, Restart,
+    },
     heap::{Compared, Diagnosis},
     time::SECOND,
 };
@@ -30,6 +33,7 @@ pub(super) fn of(finding: &Finding) -> String {
         Event::NearCeiling(near) => near_ceiling(who, &version, near),
         Event::Leak(verdict) => leak(who, &version, verdict),
         Event::Misfit(misfit) => format!("{who}: {}", misfit.advice),
+        Event::RecurringOom(recurring) => recurring_oom(who, &version, recurring),
         Event::Rollout(rollout) => {
             let from = rollout
                 .from
@@ -59,7 +63,12 @@ pub(super) fn of(finding: &Finding) -> String {
     };
     let told = matches!(
         &finding.event,
-        Event::Restart(_) | Event::CrashLoop(_) | Event::Leak(_) | Event::Rollout(_) | Event::Misfit(_)
+        Event::Restart(_)
+            | Event::CrashLoop(_)
+            | Event::Leak(_)
+            | Event::Rollout(_)
+            | Event::Misfit(_)
+            | Event::RecurringOom(_)
     );
     if finding.confidence == Confidence::Inferred && !told {
         text.push_str(" (inferred)");
@@ -209,6 +218,52 @@ fn near_ceiling(who: &str, version: &str, near: &NearCeiling) -> String {
     text
 }
 
+/// Also what `observer explain` and a replay of a history say of it.
+pub fn recurring_oom(who: &str, version: &str, recurring: &RecurringOom) -> String {
+    let range = |(low, high): (u64, u64)| {
+        let (low, high) = (units::bytes(low), units::bytes(high));
+        if low == high { low } else { format!("{low} to {high}") }
+    };
+    let mut text = format!(
+        "{who}{version} was killed for memory {} times in {}: a run lives for {}",
+        recurring.kills,
+        units::seconds(recurring.within_s),
+        units::seconds(recurring.lifetime_s),
+    );
+    if recurring.from.1 > 0 {
+        let _ = write!(text, ", from {} after its start", range(recurring.from));
+    }
+    let _ = write!(text, " to {}", range(recurring.to));
+    if let Some(ceiling) = recurring.ceiling {
+        let _ = write!(text, " of {}", ceiling_words(ceiling));
+    }
+    text.push_str(match recurring.pattern {
+        GrowthPattern::Steady => "; it climbs steadily",
+        GrowthPattern::Bursts => "; it climbs in a few bursts and gives nothing back",
+        GrowthPattern::Spike => "; it stays level until a single burst ends it",
+        GrowthPattern::Flat => "; it stays level, close to its ceiling",
+        GrowthPattern::Garbage => "; what fills it may be garbage that V8 has not collected",
+        GrowthPattern::Mixed => "; its runs have no shape in common",
+    });
+    text.push_str(match recurring.explanation {
+        Explanation::Undersized => ": its limit is too low for what it needs at times",
+        Explanation::Misfit => "",
+        Explanation::Either => ": a leak, or a limit that is too low",
+    });
+    if let Some(read) = recurring.heap {
+        let _ = write!(
+            text,
+            "; of the {} it had grown by when its heap was read, {} were garbage",
+            units::bytes(read.grown),
+            units::bytes(read.garbage)
+        );
+    }
+    if let Some(advice) = &recurring.advice {
+        let _ = write!(text, "; {advice}");
+    }
+    text
+}
+
 fn leak(who: &str, version: &str, verdict: &Verdict) -> String {
     let rate = units::rate(verdict.slope_bytes_per_hour);
     let span = units::seconds(verdict.span_ns as f64 / SECOND as f64);
@@ -217,7 +272,11 @@ fn leak(who: &str, version: &str, verdict: &Verdict) -> String {
         State::Likely => format!("{who}{version} probably leaks: it has grown by {rate} for {span}"),
         State::Confirmed => confirmed(who, version, verdict, &rate),
         State::Quiet | State::Retracted => {
-            return format!("{who}{version}: no longer taken for a leak, {}", verdict.because);
+            return format!(
+                "{who}{version}: no longer taken for a leak, {}{}",
+                verdict.because,
+                heap_read(verdict)
+            );
         }
         State::Resolved => return resolved(who, version, verdict),
     };
@@ -227,6 +286,7 @@ fn leak(who: &str, version: &str, verdict: &Verdict) -> String {
     {
         let _ = write!(text, ", {} of it in {}", units::percent(share), place_words(place));
     }
+    text.push_str(&heap_read(verdict));
     match verdict
         .blame
         .as_ref()
@@ -263,6 +323,17 @@ fn leak(who: &str, version: &str, verdict: &Verdict) -> String {
         );
     }
     text
+}
+
+/// What a reading of the heap said of the growth, where there was one.
+fn heap_read(verdict: &Verdict) -> String {
+    verdict.heap.map_or_else(String::new, |read| {
+        format!(
+            "; of the {} it had grown by when its heap was read, {} were garbage",
+            units::bytes(read.grown),
+            units::bytes(read.garbage)
+        )
+    })
 }
 
 fn diagnosed(who: &str, version: &str, diagnosis: &Diagnosis) -> String {

@@ -2,7 +2,8 @@
 
 use observer_core::{
     detect::{Forecast, State, Verdict, replay::Said},
-    finding::Misfit,
+    finding::{Misfit, RecurringOom},
+    telemetry,
     time::BootTime,
 };
 use serde::Serialize;
@@ -53,6 +54,14 @@ pub fn of(series: &str, said: Said<'_>, output: Output) -> String {
     let line = match (said, output) {
         (Said::Verdict(verdict), Output::Json) => json(series, verdict),
         (Said::Verdict(verdict), Output::Human) => sentence(&shown, verdict),
+        (Said::Recurring(at, recurring), Output::Json) => recurring_json(series, at, recurring),
+        (Said::Recurring(at, recurring), Output::Human) => {
+            format!(
+                "{:>14.0} s  {}\n",
+                seconds(at.0),
+                telemetry::recurring_oom(&shown, "", recurring)
+            )
+        }
         (Said::Misfit(at, misfit), Output::Json) => misfit_json(series, at, misfit),
         (Said::Misfit(at, misfit), Output::Human) => {
             format!("{:>14.0} s  {shown}: misfit: {}\n", seconds(at.0), misfit.advice)
@@ -78,6 +87,33 @@ fn misfit_json(series: &str, at: BootTime, misfit: &Misfit) -> String {
             "because": misfit.advice,
             "heap_limit": misfit.heap_limit,
             "cgroup_limit": misfit.cgroup_limit,
+        },
+    });
+    format!("{line}\n")
+}
+
+/// Kills that recur change nothing of what is said of the growth either.
+fn recurring_json(series: &str, at: BootTime, recurring: &RecurringOom) -> String {
+    let (low, high) = recurring.from;
+    let (end_low, end_high) = recurring.to;
+    let line = serde_json::json!({
+        "series": series,
+        "t": seconds(at.0),
+        "event": "memory.recurring_oom",
+        "state": State::Quiet,
+        "slope_bytes_per_hour": 0.0,
+        "time_to_ceiling_s": null,
+        "ceiling": recurring.ceiling,
+        "evidence": {
+            "because": telemetry::recurring_oom(series, "", recurring),
+            "kills": recurring.kills,
+            "within_s": recurring.within_s,
+            "lifetime_s": recurring.lifetime_s,
+            "from_bytes": [low, high],
+            "to_bytes": [end_low, end_high],
+            "pattern": recurring.pattern,
+            "explanation": recurring.explanation,
+            "advice": recurring.advice,
         },
     });
     format!("{line}\n")

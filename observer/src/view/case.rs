@@ -14,6 +14,7 @@ use observer_core::{
     heap::{Diagnosis, Grower},
     identity::Subject,
     sample::CgroupLevel,
+    telemetry,
     time::{BootTime, SECOND},
 };
 
@@ -107,7 +108,14 @@ impl Ear for Listener<'_> {
     }
 
     fn said(&mut self, series: &str, said: Said<'_>) {
-        let Said::Verdict(verdict) = said else { return };
+        let verdict = match said {
+            Said::Verdict(verdict) => verdict,
+            Said::Recurring(_, recurring) if series == self.name => {
+                self.track.case.recurring = Some(telemetry::recurring_oom(series, "", recurring));
+                return;
+            }
+            _ => return,
+        };
         if series == self.name {
             let since = self.track.since(seconds(verdict.at));
             self.track.case.said.push((since, verdict.state));
@@ -227,6 +235,10 @@ fn hear(track: &mut Track, finding: &Finding, frozen: bool) {
                 let at = track.since(seconds(last.ended));
                 track.end(at, Some(last.cause()));
             }
+        }
+        Event::RecurringOom(recurring) => {
+            let service = finding.subject.as_ref().map_or("it", |subject| subject.service());
+            track.case.recurring = Some(telemetry::recurring_oom(service, "", recurring));
         }
         Event::Diagnosis(diagnosis) => track.case.diagnosis = grown(diagnosis),
         _ => {}

@@ -29,6 +29,8 @@ pub struct Case {
     pub ends: Vec<Mark>,
     /// The ceiling last known, bytes.
     pub ceiling: Option<f64>,
+    /// That it is killed again and again, in a sentence, where it is.
+    pub recurring: Option<String>,
     /// What grew in its heap, a sentence each, where it was read.
     pub diagnosis: Vec<String>,
 }
@@ -50,6 +52,7 @@ fn in_words(case: &Case, width: usize) -> String {
     let said = case.verdict.as_ref();
     let mut text = String::from("\n");
     let mut sentences = said.map_or_else(|| quiet(case), sentences);
+    sentences.extend(case.recurring.as_ref().map(|recurring| format!("{recurring}.")));
     if case.said.len() > 1 {
         let states = case
             .said
@@ -188,6 +191,14 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
             );
         }
     }
+    if let Some(read) = &verdict.heap {
+        said.push(format!(
+            "Its heap was read: of the {} it had grown by, {} were garbage that V8 had not collected; {} were held.",
+            size(read.grown as f64),
+            size(read.garbage as f64),
+            size(read.held as f64)
+        ));
+    }
     if let Some(version) = &verdict.first_version {
         said.push(format!("First version that shows it: {}.", version.0));
     }
@@ -264,6 +275,9 @@ fn question(gate: &Gate) -> String {
         "load_adjusted" => ("share of the slope that load does not explain", &number),
         "load_adjusted_t" => ("and how far that lies above chance", &number),
         "model" => ("how directly the best curve leads to the ceiling", &number),
+        "troughs_rise" => ("troughs between teeth that rise", &number),
+        "troughs_straight" => ("share of the troughs' variance that a line explains", &number),
+        "collected" => ("beyond what V8 may have left uncollected", &bytes),
         "alike" => ("runs that climbed alike", &number),
         other => (other, &number),
     };

@@ -45,6 +45,7 @@ fn three_lives_in_one_cgroup_are_three_runs_of_one_slot() {
             "oom_kill Container main=true others=0",
             "restart run 3 after kernel_oom",
             "oom_kill Container main=true others=0",
+            "recurring_oom 3 kills, leak_or_undersized",
         ]
     );
 }

@@ -366,7 +366,7 @@ fn a_leak_names_the_version_that_brought_it_and_the_one_that_did_not_have_it() {
             } else {
                 60 + minute % 3
             };
-            world.at(now + minute * 60).sample(pid, LEAKY, level, 4_096);
+            world.at(now + minute * 60).sample(pid, LEAKY, level, 1_024);
         }
         now += minutes * 60;
         world.at(now);

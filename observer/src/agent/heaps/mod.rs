@@ -19,11 +19,11 @@ use std::{
 
 use observer_core::{
     Input, What,
-    heap::{HeapAnswer, Outcome, ReadHeap},
+    heap::{Contents, HeapAnswer, Outcome, ReadHeap},
     identity::Version,
     process::ProcessKey,
 };
-use observer_heap::{Reader, Reading};
+use observer_heap::{Reader, Reading, Summary};
 
 use self::budget::Paced;
 use super::{allocator, clock, intake::Intake};
@@ -70,7 +70,7 @@ impl Heaps {
         if let Err(TrySendError::Full(wish)) = self.wishes.try_send(wish) {
             let reason = "too many readings wait".to_owned();
             self.intake
-                .answer(answer(wish.process, 0, 0, Outcome::Postponed(reason)));
+                .answer(answer(wish.process, (0, 0), None, Outcome::Postponed(reason)));
         }
     }
 }
@@ -94,21 +94,22 @@ impl Readings {
     fn run(&mut self, wishes: &Receiver<ReadHeap>, intake: &Intake) {
         for wish in wishes {
             let began = Instant::now();
-            let mut bytes = 0;
+            let (mut bytes, mut contents) = (0, None);
             let outcome = match budget::shortage(self.procfs.root()) {
                 Some(shortage) => Outcome::Postponed(shortage),
                 None => self
-                    .read(&wish, &mut bytes)
+                    .read(&wish, &mut bytes, &mut contents)
                     .unwrap_or_else(|error| Outcome::Refused(format!("{error:#}"))),
             };
             allocator::trim();
-            if !intake.answer(answer(wish.process, began.elapsed().as_nanos() as u64, bytes, outcome)) {
+            let cost = (began.elapsed().as_nanos() as u64, bytes);
+            if !intake.answer(answer(wish.process, cost, contents, outcome)) {
                 return;
             }
         }
     }
 
-    fn read(&mut self, wish: &ReadHeap, bytes: &mut u64) -> anyhow::Result<Outcome> {
+    fn read(&mut self, wish: &ReadHeap, bytes: &mut u64, contents: &mut Option<Contents>) -> anyhow::Result<Outcome> {
         let pid = wish.process.pid;
         let metadata = memory::metadata(pid)?;
         let live = LiveMemory::open(pid)?;
@@ -121,6 +122,7 @@ impl Readings {
             opened => opened?.with_marking(MARKING),
         };
         let reading = reader.read(&mut |_, _| {})?;
+        *contents = contents_of(&reading);
         let outcome = if let Some(first) = self.first.iter().find(|f| f.process == wish.process && wish.compare) {
             Outcome::Compared(Box::new(diagnose::in_time(
                 &mut reader,
@@ -137,11 +139,7 @@ impl Readings {
 
     /// The first reading of a process is kept, and compared with that of another version.
     fn first_of(&mut self, wish: &ReadHeap, reader: &mut Reader<'_>, reading: Reading) -> anyhow::Result<Outcome> {
-        let held = reading
-            .isolates
-            .iter()
-            .map(|isolate| isolate.heap_bytes + isolate.array_buffer_bytes);
-        let held = held.sum();
+        let held = held(&reading);
         let newcomers = match self.versions.get(&wish.workload) {
             Some((version, before)) if *version != wish.version => {
                 let versions = (version.clone(), wish.version.clone());
@@ -171,13 +169,32 @@ impl Readings {
     }
 }
 
-fn answer(process: ProcessKey, took_ns: u64, bytes: u64, outcome: Outcome) -> Input {
+/// Bytes that are held, all isolates together; with what is dead where that was not told apart.
+fn held(reading: &Reading) -> u64 {
+    let of = |isolate: &Summary| isolate.heap_bytes + isolate.array_buffer_bytes;
+    reading.isolates.iter().map(of).sum()
+}
+
+/// What is held and what is dead; `None` where a collection came between, or the heap was too large to tell them apart.
+fn contents_of(reading: &Reading) -> Option<Contents> {
+    if reading.disturbed {
+        return None;
+    }
+    let dead: Option<u64> = reading.isolates.iter().map(|isolate| isolate.dead_bytes).sum();
+    dead.map(|dead| Contents {
+        held: held(reading),
+        dead,
+    })
+}
+
+fn answer(process: ProcessKey, (took_ns, bytes): (u64, u64), contents: Option<Contents>, outcome: Outcome) -> Input {
     Input {
         at: clock::boot(),
         what: What::Heap(Box::new(HeapAnswer {
             process,
             took_ns,
             bytes,
+            contents,
             outcome,
         })),
     }

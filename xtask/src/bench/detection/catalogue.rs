@@ -1,6 +1,6 @@
 //! The catalogue: reads a kind and a seed, produces what a container of that kind does.
 //!
-//! 18 kinds that leak and 22 that do not, each with as much variety as its description allows.
+//! 20 kinds that leak and 24 that do not, each with as much variety as its description allows.
 
 use super::{
     rng::Rng,
@@ -13,10 +13,10 @@ const DAY: f64 = 86_400.0;
 const MB: f64 = 1_048_576.0;
 
 /// All kinds.
-pub(crate) const KINDS: [&str; 40] = [
+pub(crate) const KINDS: [&str; 44] = [
     "L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9", "L10", "L11", "L12", "L13", "L14", "L15", "L16", "L17",
-    "L18", "N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N9", "N10", "N11", "N12", "N13", "N14", "N15", "N16",
-    "N17", "N18", "N19", "N20", "N21", "N22",
+    "L18", "L19", "L20", "N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N9", "N10", "N11", "N12", "N13", "N14",
+    "N15", "N16", "N17", "N18", "N19", "N20", "N21", "N22", "N23", "N24",
 ];
 
 /// What a kind is, in words.
@@ -40,6 +40,8 @@ pub(crate) fn describe(kind: &str) -> &'static str {
         "L16" => "replicas at different speeds",
         "L17" => "samples missing, the agent restarted",
         "L18" => "5 MB/h under 4 GB",
+        "L19" => "3 to 10 bursts fill it",
+        "L20" => "under teeth of 15-30 %, 4 to 12 a cycle",
         "N1" => "flat",
         "N2" => "garbage-collection teeth of 10-50 %",
         "N3" => "exponential cache fill",
@@ -62,6 +64,8 @@ pub(crate) fn describe(kind: &str) -> &'static str {
         "N20" => "traffic growing 0.6 % a day",
         "N21" => "scaled in and out",
         "N22" => "a large V8 heap, collected late",
+        "N23" => "V8's limit far above the container's",
+        "N24" => "close to the limit, OOM-killed by bursts",
         _ => "",
     }
 }
@@ -203,6 +207,16 @@ fn leaking(kind: &str, spec: &mut Spec, r: &mut Rng) {
             let hours = (1.0 - spec.base) * 4_096.0 / 5.0;
             spec.leak = Leak::Linear(hours * HOUR);
         }
+        "L19" => spec.leak = Leak::Bursts(r.log_between(6.0, 48.0) * HOUR, r.log_between(3.0, 10.0)),
+        "L20" => {
+            let cycle = r.log_between(5.0, 48.0) * HOUR;
+            spec.leak = Leak::Linear(cycle);
+            spec.teeth = Some(Teeth {
+                height: r.between(0.15, 0.3),
+                period: cycle / r.between(4.0, 12.0),
+                jitter: r.between(0.0, 0.3),
+            });
+        }
         _ => {}
     }
 }
@@ -319,6 +333,18 @@ fn clean(kind: &str, spec: &mut Spec, r: &mut Rng) {
             });
             spec.v8 = Some(r.between(0.9, 1.5));
             spec.v8_known = r.chance(0.6);
+        }
+        "N23" => {
+            // What lives is constant; what dies piles up until the kernel ends it, since V8 would collect only beyond the limit.
+            spec.limit = r.log_between(192.0, 2_048.0) * MB;
+            spec.base = r.between(0.32, 0.5);
+            spec.leak = Leak::Linear(r.log_between(1.0, 48.0) * HOUR);
+            spec.v8 = Some((4_300.0 * MB / spec.limit).max(2.0));
+            spec.v8_known = true;
+        }
+        "N24" => {
+            spec.base = r.between(0.7, 0.88);
+            spec.ends.spikes = Some(r.log_between(2.0, 48.0) * HOUR);
         }
         _ => {}
     }

@@ -22,14 +22,15 @@ pub(crate) fn at(t: f64) -> BootTime {
     BootTime(((t + 1_000.0) * SECOND as f64) as u64)
 }
 
-/// Runs our detector over a series.
-pub(crate) fn ours(series: &Series, mut hear: impl FnMut(&Verdict)) -> Vec<Said> {
+/// Runs our detector over a series: what it said of leaks, and how often of kills that recur.
+pub(crate) fn ours(series: &Series, mut hear: impl FnMut(&Verdict)) -> (Vec<Said>, usize) {
     let mut detector = SlotDetector::new(DetectConfig {
         time_scale: DetectConfig::scale_for_interval(series.spec.interval),
         job: matches!(series.spec.owner, "Job" | "CronJob"),
         host_memory: None,
     });
     let mut said = Vec::new();
+    let mut recurring = 0;
     let mut cpu_ns = 0.0;
     let mut before: Option<(u64, f64)> = None;
     let mut take = |verdict: Option<Verdict>| {
@@ -69,12 +70,14 @@ pub(crate) fn ours(series: &Series, mut hear: impl FnMut(&Verdict)) -> Vec<Said>
                 }),
                 v8: series.heap_limit.map(|bytes| v8_ceiling(bytes as u64)),
             },
+            heap_limit: series.heap_limit.map(|bytes| bytes as u64),
             ..Point::default()
         };
         take(detector.observe(&point));
         if let Some(cause) = row.end {
             take(detector.end_run(&RunEnd::new(at(row.t), cause)));
+            recurring += usize::from(detector.recurring().is_some());
         }
     }
-    said
+    (said, recurring)
 }

@@ -98,7 +98,7 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
                 spec = variety::vary(spec, seed_of_set);
             }
             let series = simulate::play(&spec);
-            let said = judge::ours(&series, |verdict| {
+            let (said, recurring) = judge::ours(&series, |verdict| {
                 if options.verbose {
                     println!(
                         "  {kind}/{seed} {:9.2} h {:?} sat {:.2} {:?} {}",
@@ -112,7 +112,10 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
                     );
                 }
             });
-            let outcome = score::score(&series, &said);
+            let outcome = Outcome {
+                recurring,
+                ..score::score(&series, &said)
+            };
             if let Some(directory) = &options.pictures
                 && outcome.leaks != outcome.accused
             {
@@ -147,14 +150,14 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
 }
 
 fn print(outcomes: &[Outcome]) {
-    println!("kind   n  acc conf  1st  2nd  3rd  lead  err   cov  find/s  retract_min");
+    println!("kind   n  acc conf  1st  2nd  3rd  lead  err   cov  find/s  retract_min  recurring");
     for (kind, of) in by_kind(outcomes) {
         let f = figures(&of);
         let accused = of.iter().filter(|outcome| outcome.accused).count();
         let confirmed = of.iter().filter(|outcome| outcome.confirmed).count();
         let volume = of.iter().map(|outcome| outcome.findings).sum::<usize>() as f64 / of.len() as f64;
         println!(
-            "{kind:4} {:3} {accused:4} {confirmed:4} {:4.2} {:4.2} {:4.2} {:5.2} {:5.2} {:5.2} {volume:6.2} {:8.0}  {}",
+            "{kind:4} {:3} {accused:4} {confirmed:4} {:4.2} {:4.2} {:4.2} {:5.2} {:5.2} {:5.2} {volume:6.2} {:8.0} {:5.2}  {}",
             of.len(),
             f.before_death.1,
             f.confirmed_by.0,
@@ -167,6 +170,7 @@ fn print(outcomes: &[Outcome]) {
             },
             f.coverage,
             f.retract / 60.0,
+            of.iter().map(|outcome| outcome.recurring).sum::<usize>() as f64 / of.len() as f64,
             catalogue::describe(kind)
         );
     }

@@ -35,6 +35,8 @@ pub(crate) struct Outcome {
     /// Seconds from the end of a ramp to the retraction of what was said of it.
     pub(crate) retracted: Option<f64>,
     pub(crate) states: Vec<(f64, State)>,
+    /// Said of kills that recur so often.
+    pub(crate) recurring: usize,
 }
 
 /// Scores one series.
@@ -88,6 +90,7 @@ pub(crate) fn score(series: &Series, said: &[Said]) -> Outcome {
         forecast,
         retracted,
         states: said.iter().map(|said| (said.t, said.state)).collect(),
+        recurring: 0,
     }
 }
 

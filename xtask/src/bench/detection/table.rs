@@ -60,12 +60,12 @@ pub(crate) fn markdown(title: &str, ours: &[Outcome], peers: &[(&str, Vec<Outcom
         number(f.volume.0, 2),
         number(f.volume.1, 2)
     );
-    text += "\n| kind | what | series | accused | confirmed | before 1st death | by 2nd | by 3rd | lead | forecast error | within p10-p90 | findings | to retract, min |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+    text += "\n| kind | what | series | accused | confirmed | before 1st death | by 2nd | by 3rd | lead | forecast error | within p10-p90 | findings | `recurring_oom` | to retract, min |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     for (kind, of) in by_kind(ours) {
         let f = figures(&of);
         let _ = writeln!(
             text,
-            "| {kind} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {kind} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             describe(kind),
             of.len(),
             of.iter().filter(|outcome| outcome.accused).count(),
@@ -78,6 +78,10 @@ pub(crate) fn markdown(title: &str, ours: &[Outcome], peers: &[(&str, Vec<Outcom
             number(f.coverage, 2),
             number(
                 of.iter().map(|outcome| outcome.findings).sum::<usize>() as f64 / of.len() as f64,
+                2
+            ),
+            number(
+                of.iter().map(|outcome| outcome.recurring).sum::<usize>() as f64 / of.len() as f64,
                 2
             ),
             number(f.retract / 60.0, 0)
