@@ -69,7 +69,7 @@ fn a_heap_limit_far_above_the_containers_is_no_leak_and_one_that_fits_lets_a_lea
 fn what_was_read_decides_in_both_directions() {
     // Far above, and held all the same.
     let held = killed(4_144.0, 256.0, 2, |slot| {
-        slot.each = |t, detector| read(0.1)(t, detector)
+        slot.each = |t, detector| read(0.1)(t, detector);
     });
     assert!(held.states().contains(&State::Likely), "{:?}", held.states());
     assert_eq!(held.states().last(), Some(&State::Confirmed));
