@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Input, Output, Request, What,
+    detect::Gate,
     finding::{Confidence, Event, Gap},
     identity::Subject,
     input::{Begin, Lost},
@@ -119,6 +120,13 @@ impl Engine {
     pub fn subject(&self, process: ProcessKey) -> Option<&Subject> {
         let container = self.registry.processes.get(&process)?.container?;
         Some(&self.registry.containers.get(container)?.run.subject)
+    }
+
+    /// What detection asks of the run that a process is part of, and what is measured.
+    pub fn ask(&self, process: ProcessKey) -> Vec<Gate> {
+        let container = self.registry.processes.get(&process).and_then(|known| known.container);
+        let slot = container.and_then(|id| self.registry.slots.get(&self.registry.containers.get(id)?.slot));
+        slot.map_or_else(Vec::new, |slot| slot.detector.ask())
     }
 
     /// What it counts of itself.

@@ -9,6 +9,7 @@
 
 use std::{fmt::Write as _, fs, time::Duration};
 
+use observer_core::What;
 use observer_tests::{
     agent::{self, Agent},
     bundle::Spec,
@@ -41,6 +42,9 @@ fn incident() -> String {
         let end = if i % 360 == 359 { "kernel_oom" } else { "" };
         writeln!(text, "shop/cart,{},{level},536870912,{},{end}", i * 60, i / 360).unwrap();
         writeln!(text, "shop/quiet,{},67108864,536870912,0,", i * 60).unwrap();
+        // A cache that fills to two fifths of the limit.
+        let filled = (64 << 20) + (150.0 * 1_048_576.0 * (1.0 - (-(i as f64) / 120.0).exp())) as u64;
+        writeln!(text, "shop/fills,{},{filled},536870912,0,", i * 60).unwrap();
     }
     text
 }
@@ -65,7 +69,18 @@ fn a_history_is_explained_in_sentences_and_drawn() {
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     let plain = of("shop/cart", &["--plain"]).unwrap();
     assert!(plain.is_ascii(), "{plain}");
-    all(&of("shop/quiet", &[]).unwrap(), &["nothing is said of it", "64 MiB"]);
+    let quiet = of("shop/quiet", &[]).unwrap();
+    let nearest = [
+        "nothing is said of it",
+        "64 MiB",
+        "It came nearest with",
+        "no  grown by enough: 0.0 MiB (at least 31 MiB)",
+    ];
+    all(&quiet, &nearest);
+    all(
+        &of("shop/fills", &[]).unwrap(),
+        &["nothing is said of it", "yes grown by enough", "no "],
+    );
     all(
         &of("shop/crat", &[]).unwrap_err(),
         &["nothing is known of \"shop/crat\"", "shop/cart"],
@@ -106,6 +121,43 @@ fn the_running_agent_explains_what_it_said() {
         // Drawn from what the agent remembers.
         assert!(text.matches('*').count() > 10, "{text}");
     }
+    // Of one that nothing is said of it tells what was asked, and how near it came.
+    let healthy = Spec::fixture(
+        "healthy",
+        Some(160 << 20),
+        "growth.js",
+        &["--program", "lru", "--mb", "8"],
+    )
+    .with("OTEL_SERVICE_NAME", "healthy");
+    let _healthy = Container::ready(healthy, Restart::Never).unwrap();
+    agent
+        .wait_input("levels of the healthy one", |input| match &input.what {
+            What::Sample(sample) => sample
+                .cgroup
+                .as_ref()?
+                .limit
+                .as_ref()
+                .filter(|limit| limit.cgroup.ends_with("healthy"))
+                .map(|_| ()),
+            _ => None,
+        })
+        .unwrap();
+    let text = loop {
+        let text = explain(&["healthy", "--status-socket", socket, "--plain"]).unwrap();
+        // Some seconds of history make a window.
+        if text.contains("What was asked") || text.contains("healthy: a leak") {
+            break text;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    all(
+        &text,
+        &[
+            "nothing is said of it",
+            "It came nearest with",
+            "What was asked, and what was measured when it came nearest",
+        ],
+    );
     all(
         &explain(&["nobody", "--status-socket", socket]).unwrap_err(),
         &["explained"],

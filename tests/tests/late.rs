@@ -77,12 +77,12 @@ fn a_reading_of_the_heap_decides_between_garbage_and_a_leak_under_the_same_limit
         "--time-scale",
         "0.001",
         "--heap-workloads",
-        "late,leaky",
+        "late-read,leaky",
         "--heap-interval",
         "1s",
     ];
     let mut agent = Agent::start(&flags).unwrap();
-    let _late = restarting(spec("late", "late", "6"));
+    let _late = restarting(spec("late-read", "late", "6"));
     let _leaky = restarting(spec("leaky", "map", "6"));
     agent
         .wait_finding("the leak, by its heap", |finding| {
@@ -93,10 +93,10 @@ fn a_reading_of_the_heap_decides_between_garbage_and_a_leak_under_the_same_limit
         .unwrap();
     agent
         .wait_finding("a reading of the other", |finding| {
-            let of = finding["resource"]["service.name"] == "late";
+            let of = finding["resource"]["service.name"] == "late-read";
             (of && finding["event"] == "observer.memory.heap_read").then_some(())
         })
         .unwrap();
-    killed_by_misfit(&mut agent, "late", 3);
-    assert_eq!(accusations(agent, "late"), [""; 0]);
+    killed_by_misfit(&mut agent, "late-read", 3);
+    assert_eq!(accusations(agent, "late-read"), [""; 0]);
 }

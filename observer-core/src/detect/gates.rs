@@ -85,6 +85,19 @@ pub struct Evaluation {
     pub work_per_hour: f64,
 }
 
+impl Evaluation {
+    /// Something beyond the window's own gates forbids it.
+    pub(super) fn fail(&mut self, name: &'static str) {
+        self.passed = false;
+        self.gates.push(Outcome {
+            name,
+            held: false,
+            value: 0.0,
+            threshold: 1.0,
+        });
+    }
+}
+
 /// A gate's outcome before it is put into words.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {

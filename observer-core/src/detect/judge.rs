@@ -1,43 +1,32 @@
 //! Judging a run in progress: reads its history after each bucket, produces a change of state where one is due.
 
-use crate::exit::Cause;
-
 use super::{
-    SlotDetector, State, Verdict,
+    SlotDetector, Verdict,
     beside::{BesideLoad, stands_beside_load},
     forecast::{Circumstances, forecast},
-    gates::{self, Around, Evaluation, evaluate, reaches},
+    gates::{Around, Evaluation, evaluate, reaches},
     record::{Record, within},
-    relent::stopped,
     ring::UNIT,
     shape::{self, Curve},
     slot::{Growth, Run, SCALES},
     stats::{line, quantile},
-    threshold::{Climbing, Rise, share_to_v8},
     troughs,
     window::Window,
 };
 
 /// Buckets of each ring between two evaluations: 4, 16 and 128 min at time scale 1.
 const EVERY: [u64; 3] = [2, 1, 1];
-/// Saturation from which growth is `suspected`.
-const SUSPECT: f64 = 0.5;
-
-/// Most that is added for what the floor has risen since it was measured, as a share of the ceiling; never beyond the level
-/// now.
-const SINCE: f64 = 0.03;
-
-/// Growth on one scale, with its forecast.
-struct Seen {
-    scale: usize,
-    evaluation: Evaluation,
-    time_to_ceiling: Option<super::Forecast>,
+/// Growth on one scale, with its forecast where all gates held.
+pub(super) struct Seen {
+    pub scale: usize,
+    pub evaluation: Evaluation,
+    pub time_to_ceiling: Option<super::Forecast>,
     /// Hours since the floor was where it is said to be.
-    lag: f64,
+    pub lag: f64,
     /// Height of the teeth above the floor, bytes.
-    teeth: f64,
+    pub teeth: f64,
     /// It stands on the troughs between tall teeth.
-    troughs: bool,
+    pub troughs: bool,
 }
 
 impl SlotDetector {
@@ -74,8 +63,36 @@ impl SlotDetector {
         due.iter().any(|scale| *scale).then_some(due)
     }
 
-    /// Evaluates one scale and keeps how long it has held.
+    /// Evaluates one scale and keeps how long it has held; gives back growth that does.
     fn look(&mut self, scale: usize, age: u64) -> Option<Seen> {
+        let seen = self.measure(scale, age)?;
+        let run = self.run.as_mut()?;
+        let number = run.number;
+        let hold = run.holds.get_mut(scale)?;
+        if !seen.evaluation.passed {
+            hold.failed = hold.failed.saturating_add(1);
+            if hold.failed >= 2 {
+                hold.since_ns = None;
+            }
+            return None;
+        }
+        hold.failed = 0;
+        hold.since_ns.get_or_insert(age);
+        let evaluation = &seen.evaluation;
+        self.growth = Some(Growth {
+            run: number,
+            age_ns: age,
+            slope: evaluation.slope.median,
+            interval: evaluation.slope.interval99,
+            floor: evaluation.floor,
+            hours: evaluation.hours,
+            time_to_ceiling_s: seen.time_to_ceiling.map_or(f64::MAX, |forecast| forecast.p50),
+        });
+        Some(seen)
+    }
+
+    /// Evaluates one scale; `None` where too little of it was seen.
+    pub(super) fn measure(&self, scale: usize, age: u64) -> Option<Seen> {
         let skip = self.config.minutes(10.0).max((age / 10).min(self.config.hours(6.0)));
         let ceiling = self.ceiling();
         let run = self.run.as_ref()?;
@@ -90,7 +107,8 @@ impl SlotDetector {
         if evaluation.passed {
             match self.whole_run_allows(run, skip, &evaluation, bytes) {
                 Some(curve) => whole = curve,
-                None => evaluation.passed = scale == 3,
+                None if scale == 3 => {}
+                None => evaluation.fail("whole_run"),
             }
         }
         let mut teeth = run.teeth;
@@ -120,28 +138,6 @@ impl SlotDetector {
         } else {
             None
         };
-        let number = run.number;
-        let run = self.run.as_mut()?;
-        let hold = run.holds.get_mut(scale)?;
-        if held {
-            hold.failed = 0;
-            hold.since_ns.get_or_insert(age);
-        } else {
-            hold.failed = hold.failed.saturating_add(1);
-            if hold.failed >= 2 {
-                hold.since_ns = None;
-            }
-            return None;
-        }
-        self.growth = Some(Growth {
-            run: number,
-            age_ns: age,
-            slope: evaluation.slope.median,
-            interval: evaluation.slope.interval99,
-            floor: evaluation.floor,
-            hours: evaluation.hours,
-            time_to_ceiling_s: time_to_ceiling.map_or(f64::MAX, |forecast| forecast.p50),
-        });
         Some(Seen {
             scale,
             evaluation,
@@ -253,117 +249,6 @@ impl SlotDetector {
         self.records
             .iter()
             .filter(|record| record.generation == self.generation && record.at_ceiling() && record.leaked())
-    }
-
-    /// The run before ended by itself, and this one has not outlived it.
-    fn works_like_the_last(&self, age: u64) -> bool {
-        self.records
-            .last()
-            .is_some_and(|last| last.cause == Cause::Completed && age < last.lifetime_ns().saturating_mul(2))
-    }
-
-    /// Raises the state where what was seen is enough.
-    fn accuse(&mut self, seen: Option<Seen>, age: u64) -> Option<Verdict> {
-        let mut seen = seen?;
-        if matches!(self.state, State::Likely | State::Confirmed) {
-            return None;
-        }
-        let died = self.deaths().next().is_some();
-        // One that ended by itself, and whose like has not yet lived as long, is at its work.
-        if self.works_like_the_last(age) {
-            return None;
-        }
-        // What was taken back once must be exceeded before it is said again.
-        if !died && seen.evaluation.floor < self.refuted * gates::HIGH_WATER {
-            return None;
-        }
-        let run = self.run.as_ref()?;
-        let since = run.holds.get(seen.scale)?.since_ns?;
-        let span = (seen.evaluation.hours * 3.6e12) as u64;
-        let growth = seen.evaluation.floor - run_base(run);
-        let rise = Rise::of(run, run_base(run), age);
-        let sudden = !died && self.sudden(&rise, age);
-        let left = seen
-            .time_to_ceiling
-            .map_or(u64::MAX, |forecast| (forecast.p50 * 1e9) as u64);
-        // Where death is nearer than the wait, waiting helps nobody.
-        let wait = self
-            .config
-            .minutes(20.0)
-            .max(span / 10)
-            .min(if sudden { u64::MAX } else { left / 4 });
-        if age.saturating_sub(since) < wait {
-            return None;
-        }
-        // What has stopped by now would be taken back at once.
-        let back = (span / 5).max(self.config.minutes(45.0));
-        if !died && !seen.troughs && stopped(run, age, back, seen.evaluation.slope.median) {
-            return None;
-        }
-        let ceiling = self.ceiling();
-        let bytes = ceiling.map_or(f64::INFINITY, |ceiling| ceiling.bytes as f64);
-        let floor = seen.evaluation.floor;
-        // A run dies when the tops of its collection's teeth reach the ceiling, not when its floor does.
-        let most = (run.now.trend as f64 - floor).clamp(0.0, SINCE * bytes);
-        let gained = if sudden {
-            0.0
-        } else {
-            (seen.evaluation.slope.median * seen.lag).clamp(0.0, most)
-        };
-        let saturation = (floor + gained) / (bytes - seen.teeth.min(0.2 * bytes));
-        let hours = age as f64 / 3.6e12;
-        let climb = Climbing {
-            evaluation: &seen.evaluation,
-            rise: &rise,
-            age,
-            growth,
-            ceiling: bytes,
-            died,
-        };
-        let slow = self.slow(run, &climb);
-        let needed = self.needed(run, &climb);
-        let (near, nearer) = seen.time_to_ceiling.map_or((false, false), |forecast| {
-            let window = seen.evaluation.hours * 3_600.0;
-            let days = |days: f64| self.config.hours(days * 24.0) as f64 / 1e9;
-            (
-                (forecast.p50 < days(7.0)
-                    && forecast.p50 <= 8.0 * window
-                    // What was not seen to fail before must be nearer than what was seen of it.
-                    && (died || forecast.p50 <= 1.2 * hours * 3_600.0))
-                    || (slow && forecast.p50 < days(30.0)),
-                forecast.p50 < days(7.0) && forecast.p50 <= 4.0 * window,
-            )
-        });
-        let likely = !self.config.job && near && saturation >= needed && growth >= 0.15 * bytes;
-        let state = if likely {
-            State::Likely
-        } else if self.state != State::Suspected
-            && nearer
-            && saturation >= SUSPECT.max(needed - 0.15)
-            && growth >= 0.15 * bytes
-            && age.saturating_sub(since) >= 2 * wait
-        {
-            State::Suspected
-        } else {
-            return None;
-        };
-        let collected = self.collected(run, floor, died);
-        let withheld = collected.is_some_and(|outcome| !outcome.held);
-        // It may be V8's limit, which nobody told, that ends it.
-        let sooner = |forecast: super::Forecast| super::Forecast {
-            p10: forecast.p10.min(forecast.p50 * share_to_v8(floor, bytes)),
-            ..forecast
-        };
-        let forecast = match seen.time_to_ceiling {
-            Some(forecast) if self.perhaps_v8(run, &climb) => Some(sooner(forecast)),
-            other => other,
-        };
-        self.run.as_mut()?.withheld = withheld;
-        if withheld {
-            return None;
-        }
-        seen.evaluation.gates.extend(collected);
-        Some(self.enter(state, age, &seen.evaluation, forecast))
     }
 }
 

@@ -30,6 +30,7 @@ pub mod attribution;
 pub mod beside;
 pub mod ceiling;
 pub mod config;
+mod decision;
 pub mod elementary;
 mod ends;
 pub mod forecast;
@@ -54,6 +55,7 @@ pub mod window;
 
 pub use attribution::Attribution;
 pub use config::DetectConfig;
+pub use decision::how_far;
 pub use garbage::HeapEvidence;
 pub use pace::Pace;
 pub use slot::{Counts, SlotDetector};

@@ -61,13 +61,8 @@ impl SlotDetector {
     }
 }
 
-/// Whether the floor rose less over the last `back` nanoseconds than a fifth of what its slope said.
-pub(super) fn stopped(run: &Run, age: u64, back: u64, slope: f64) -> bool {
-    rises_by(run, age, back, slope).is_some_and(|share| share < 0.2)
-}
-
 /// How much the floor rose over the last `back` nanoseconds, as a share of what its slope said.
-fn rises_by(run: &Run, age: u64, back: u64, slope: f64) -> Option<f64> {
+pub(super) fn rises_by(run: &Run, age: u64, back: u64, slope: f64) -> Option<f64> {
     let (then, now) = floors(run, age, back)?;
     let foretold = slope * back as f64 / 3.6e12;
     (foretold > 0.0).then(|| (now - then) / foretold)

@@ -3,19 +3,23 @@
 //! A row is what a metrics store keeps of a container at one instant. Memory is bounded by the number of series: each has
 //! a detector and no rows, but for its first few, from which the distance between samples is learned.
 
+mod row;
+
 use std::collections::BTreeMap;
 
 use super::{
-    Ceilings, DetectConfig, Point, RunEnd, SlotDetector, Verdict,
+    Ceilings, DetectConfig, Gate, Point, RunEnd, SlotDetector, Verdict,
     ceiling::{misfit, sane, v8_ceiling},
     stats::median,
 };
 use crate::{
     exit::Cause,
-    finding::{Ceiling, CeilingKind, Misfit, RecurringOom},
+    finding::{Ceiling, CeilingKind},
     identity::Version,
     time::{BootTime, SECOND},
 };
+
+pub use row::{Refused, Row, Said};
 
 /// Distances between samples that are looked at before a series is judged.
 const DISTANCES: usize = 6;
@@ -23,57 +27,6 @@ const DISTANCES: usize = 6;
 const SET_BACK: u32 = 100;
 /// Latest time taken, seconds: year 2500. Later ones are milliseconds by mistake.
 const LATEST: f64 = 1.7e10;
-
-/// One row. Sizes in bytes, times in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Row<'a> {
-    /// Whose it is: a container's place, the same over restarts.
-    pub series: &'a str,
-    /// When, seconds from any fixed instant, at least 0.
-    pub t: f64,
-    /// Anonymous memory (with swap and shared memory where known).
-    pub anon: f64,
-    /// Page cache.
-    pub file: Option<f64>,
-    /// The memory limit in force.
-    pub limit: Option<f64>,
-    /// CPU in use, cores (any unit will do, since only its changes matter).
-    pub cpu: Option<f64>,
-    /// Changes at a restart; `None` where it is the same as in the row before.
-    pub run: Option<u64>,
-    /// On a run's last row: why it ended.
-    pub end: Option<Cause>,
-    /// What is running.
-    pub version: Option<&'a str>,
-    /// The owner's kind: `Deployment`, `Job`, ..
-    pub kind: Option<&'a str>,
-    /// V8's heap limit.
-    pub heap_limit: Option<f64>,
-}
-
-/// What is said of a series.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Said<'a> {
-    /// A change of state.
-    Verdict(&'a Verdict),
-    /// Its ceilings contradict each other; once for each pair of them.
-    Misfit(BootTime, &'a Misfit),
-    /// It is killed again and again.
-    Recurring(BootTime, &'a RecurringOom),
-}
-
-/// What rows were not taken, and why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refused {
-    /// At the time of the one before, within a series.
-    pub duplicates: u64,
-    /// Before the one before, within a series.
-    pub backwards: u64,
-    /// Taken, with a limit of 0 or beyond any host: as without.
-    pub limits: u64,
-    /// Taken, with a load below 0: as 0.
-    pub shrunk: u64,
-}
 
 /// The detectors of all series.
 #[derive(Debug, Default)]
@@ -173,6 +126,12 @@ impl Replay {
                 slot.start(self.time_scale, hear);
             }
         }
+    }
+
+    /// What is asked of a series' run in progress, and what is measured.
+    pub fn ask(&self, series: &str) -> Vec<Gate> {
+        let slot = self.by_name.get(series).and_then(|at| self.slots.get(*at));
+        slot.map_or_else(Vec::new, |slot| slot.detector.ask())
     }
 
     fn slot(&mut self, row: &Row<'_>) -> usize {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use crate::{
-    detect::{Pace, State},
+    detect::{Gate, Pace, State},
     exit::Cause,
     finding::{Ceiling, Finding, RunSummary},
     heap::Diagnosis,
@@ -96,8 +96,11 @@ pub struct SlotView {
     pub ended: Vec<RunSummary>,
     /// What was last said of its memory.
     pub said: Option<Box<Finding>>,
-    /// Its level over its runs, as far as it is remembered, bytes; only where something was said.
+    /// Its level over its runs, as far as it is remembered, bytes; only where something was said, or it was asked for by name.
     pub levels: Vec<(BootTime, u64)>,
+    /// What is asked of the run in progress, and what is measured; only where it was asked for by name.
+    #[serde(default)]
+    pub asked: Vec<Gate>,
     /// What was found in the heap of its process, or of the one before, where it was read.
     #[serde(default)]
     pub diagnosis: Option<Diagnosis>,
@@ -162,6 +165,30 @@ impl Engine {
             .collect()
     }
 
+    /// The workloads that a person may mean by this name, or all where none is called so; those with all that explains them.
+    pub fn explained(&self, name: &str) -> Vec<WorkloadView> {
+        let mut workloads = self.workloads();
+        for view in &mut workloads {
+            let called = view.is_called(name);
+            for slot in &mut view.slots {
+                let id = SlotId {
+                    slot: slot.slot.clone(),
+                    instance: slot.instance,
+                };
+                if let Some(state) = self
+                    .registry
+                    .slots
+                    .get(&id)
+                    .filter(|_| called || id.slot.to_string() == name)
+                {
+                    slot.levels = state.detector.levels();
+                    slot.asked = state.detector.ask();
+                }
+            }
+        }
+        workloads
+    }
+
     fn workload_view(&self, workload: &Workload, state: &WorkloadState) -> WorkloadView {
         let slots = self
             .registry
@@ -218,6 +245,7 @@ impl Engine {
             current: state.current.and_then(|id| self.run_view(id, state)),
             ended: state.ended.iter().cloned().collect(),
             levels: state.said.as_ref().map_or_else(Vec::new, |_| state.detector.levels()),
+            asked: Vec::new(),
             said: state.said.clone(),
             diagnosis: state.heap.diagnosis.as_ref().map(|(_, diagnosis)| diagnosis.clone()),
         }

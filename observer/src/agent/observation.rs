@@ -170,6 +170,15 @@ impl Observation {
         }
     }
 
+    /// The same, with all that explains what is called `name`.
+    pub(super) fn explained(&self, name: Option<&str>) -> Snapshot {
+        let mut snapshot = self.snapshot();
+        if let Some(name) = name {
+            snapshot.workloads = self.engine.explained(name);
+        }
+        snapshot
+    }
+
     /// The agent itself, now.
     fn agent(&self) -> AgentView {
         let counts = self.engine.counts();

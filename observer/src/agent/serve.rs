@@ -39,6 +39,11 @@ const LIMIT: usize = 1_000;
 pub enum Question {
     /// A [`Snapshot`]: the agent itself, and every workload with its slots, runs and releases as they stand.
     Status,
+    /// A [`Snapshot`] in which what is called by this name has all that explains it.
+    Explain {
+        /// A workload's, a service's, `namespace/name`, or a slot's.
+        name: String,
+    },
     /// A [`HistoryView`].
     History {
         /// Of one workload, by its name, its service's, or `namespace/name`; `None`: of all.
@@ -61,8 +66,8 @@ pub struct HistoryView {
     pub kept: bool,
 }
 
-/// Asks the loop for a snapshot.
-pub(super) type Ask = mpsc::Sender<oneshot::Sender<Snapshot>>;
+/// Asks the loop for a snapshot, with all that explains what is called by a name.
+pub(super) type Ask = mpsc::Sender<(Option<String>, oneshot::Sender<Snapshot>)>;
 
 /// Serves the unix socket; an agent that cannot goes on without.
 pub(super) async fn unix(path: &Path, ask: Ask, history: Option<History>) {
@@ -118,9 +123,13 @@ async fn converse(stream: UnixStream, ask: &Ask, history: Option<&History>) -> s
 }
 
 async fn reply(question: Question, ask: &Ask, history: Option<&History>) -> Option<String> {
-    let snapshot = snapshot(ask).await?;
+    let explained = match &question {
+        Question::Explain { name } => Some(name.clone()),
+        _ => None,
+    };
+    let snapshot = snapshot(ask, explained).await?;
     match question {
-        Question::Status => serde_json::to_string(&snapshot).ok(),
+        Question::Status | Question::Explain { .. } => serde_json::to_string(&snapshot).ok(),
         Question::History { workload, limit } => {
             let mut workloads = snapshot.workloads;
             if let Some(workload) = &workload {
@@ -177,7 +186,7 @@ async fn answer(request: Request<Incoming>, ask: Ask) -> Result<Response<Full<By
     if !matches!(request.uri().path(), "/metrics" | "/healthz" | "/readyz") {
         return Ok(text(StatusCode::NOT_FOUND, "/metrics, /healthz or /readyz\n".into()));
     }
-    let Some(snapshot) = snapshot(&ask).await else {
+    let Some(snapshot) = snapshot(&ask, None).await else {
         return Ok(text(
             StatusCode::SERVICE_UNAVAILABLE,
             "the agent does not answer\n".into(),
@@ -194,10 +203,10 @@ async fn answer(request: Request<Incoming>, ask: Ask) -> Result<Response<Full<By
     })
 }
 
-async fn snapshot(ask: &Ask) -> Option<Snapshot> {
+async fn snapshot(ask: &Ask, explained: Option<String>) -> Option<Snapshot> {
     let (sender, receiver) = oneshot::channel();
     timeout(PATIENCE, async {
-        ask.send(sender).await.ok()?;
+        ask.send((explained, sender)).await.ok()?;
         receiver.await.ok()
     })
     .await

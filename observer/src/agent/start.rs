@@ -208,7 +208,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = ticks.tick() => observation.tick(&outlet, &scanner),
-            Some(answer) = asked.recv() => drop(answer.send(observation.snapshot())),
+            Some((name, answer)) = asked.recv() => drop(answer.send(observation.explained(name.as_deref()))),
             _ = exports.tick() => observation.export_metrics(),
             _ = clocks.tick() => observation.order.push(Input { at: clock::boot(), what: What::Clock(clock::anchor()) }),
             _ = outlet.edges.recv_many(&mut edges, BURST) => {}

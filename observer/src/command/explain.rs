@@ -42,7 +42,12 @@ pub(super) fn explain_command(args: &ExplainArgs) -> anyhow::Result<Exit> {
     let name = args.name.as_str();
     let found = match (&args.from, args.format) {
         (None, _) => {
-            let answer = ask::ask(&args.status_socket, &Question::Status)?;
+            let answer = ask::ask(
+                &args.status_socket,
+                &Question::Explain {
+                    name: args.name.clone(),
+                },
+            )?;
             case::of_workloads(&ask::read::<Snapshot>(&answer)?.workloads, &clean::name(name))
         }
         (Some(file), Format::Recording) => case::of_recording(file, name)?,

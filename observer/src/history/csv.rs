@@ -162,6 +162,7 @@ pub fn read(file: &Path, time_scale: Option<f64>, ear: &mut dyn Ear) -> Result<S
             Ok(row) => {
                 ear.row(&row);
                 replay.row(&row, &mut |series, said| ear.said(series, said));
+                ear.judged(&row, &replay);
                 summary.rows += 1;
                 if summary.rows.is_multiple_of(1 << 16) {
                     progress.tick(summary.rows);

@@ -134,6 +134,9 @@ pub trait Ear {
     /// A row, before it is judged.
     fn row(&mut self, _row: &Row<'_>) {}
 
+    /// The same, after it was judged.
+    fn judged(&mut self, _row: &Row<'_>, _replay: &Replay) {}
+
     /// What is said of a series.
     fn said(&mut self, series: &str, said: Said<'_>);
 }

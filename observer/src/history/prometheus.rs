@@ -228,6 +228,7 @@ fn judge(name: &str, kind: Option<&str>, metrics: &Container, replay: &mut Repla
         };
         ear.row(&row);
         replay.row(&row, &mut |series, said| ear.said(series, said));
+        ear.judged(&row, replay);
     }
 }
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::Path};
 use observer_core::{
     Engine, Finding, What,
     detect::{
-        State,
-        replay::{Row, Said},
+        Gate, State, how_far,
+        replay::{Replay, Row, Said},
     },
     engine::view::{SlotView, WorkloadView},
     exit::Cause,
@@ -27,6 +27,9 @@ use crate::{
 /// Levels kept of a container: beyond it every other one is left out, and from there on.
 const MOST: usize = 8_192;
 
+/// One level in so many is followed by asking how near the growth comes to being said.
+const ASK_EVERY: usize = 16;
+
 /// A case that is being collected.
 #[derive(Debug, Default)]
 struct Track {
@@ -37,6 +40,7 @@ struct Track {
     began: Option<f64>,
     run: Option<u64>,
     last: f64,
+    levels: usize,
 }
 
 impl Track {
@@ -55,6 +59,18 @@ impl Track {
                 keep
             });
             self.every = self.every.max(1) * 2;
+        }
+    }
+
+    /// Keeps what came nearest of what is asked of the growth; `ask` is expensive, so only now and then.
+    fn asked(&mut self, end: bool, ask: impl FnOnce() -> Vec<Gate>) {
+        self.levels += 1;
+        if !end && !self.levels.is_multiple_of(ASK_EVERY) {
+            return;
+        }
+        let asked = ask();
+        if !asked.is_empty() && how_far(&asked) >= how_far(&self.case.asked) {
+            self.case.asked = asked;
         }
     }
 
@@ -104,6 +120,12 @@ impl Ear for Listener<'_> {
         track.case.ceiling = row.limit.filter(|limit| *limit > 0.0).or(track.case.ceiling);
         if let Some(cause) = row.end {
             track.end(track.last, Some(cause));
+        }
+    }
+
+    fn judged(&mut self, row: &Row<'_>, replay: &Replay) {
+        if row.series == self.name {
+            self.track.asked(false, || replay.ask(row.series));
         }
     }
 
@@ -166,6 +188,7 @@ pub fn of_recording(file: &Path, name: &str) -> Result<Result<Case, Vec<String>>
             }
             let limit = sample.cgroup.as_ref().and_then(|cgroup| cgroup.limit.as_ref());
             track.case.ceiling = limit.map(|limit| limit.bytes as f64).or(track.case.ceiling);
+            track.asked(false, || engine.ask(sample.process));
         }
         for finding in findings {
             let Some(subject) = finding.subject.as_deref() else {
@@ -291,6 +314,7 @@ fn of_slot(service: &str, slot: &SlotView) -> Case {
             .as_ref()
             .and_then(|run| run.ceiling)
             .map(|ceiling| ceiling.bytes as f64),
+        asked: slot.asked.clone(),
         diagnosis: slot.diagnosis.as_ref().map(grown).unwrap_or_default(),
         ..Case::default()
     }

@@ -31,6 +31,8 @@ pub struct Case {
     pub ceiling: Option<f64>,
     /// That it is killed again and again, in a sentence, where it is.
     pub recurring: Option<String>,
+    /// What was asked of its growth when that came nearest to being said, where nothing was.
+    pub asked: Vec<Gate>,
     /// What grew in its heap, a sentence each, where it was read.
     pub diagnosis: Vec<String>,
 }
@@ -69,9 +71,10 @@ fn in_words(case: &Case, width: usize) -> String {
             wrapped(&mut text, sentence, "  ", width);
         }
     }
-    let gates = said.map_or(&[][..], |verdict| &verdict.gates);
+    let gates = said.map_or(&case.asked[..], |verdict| &verdict.gates);
     if !gates.is_empty() {
-        let _ = writeln!(text, "\nWhat was asked, and what was measured:");
+        let nearest = if said.is_none() { " when it came nearest" } else { "" };
+        let _ = writeln!(text, "\nWhat was asked, and what was measured{nearest}:");
         for gate in gates {
             let _ = writeln!(text, "  {}", question(gate));
         }
@@ -102,6 +105,13 @@ fn quiet(case: &Case) -> Vec<String> {
         size(low),
         size(high)
     )];
+    if let Some(failed) = case.asked.iter().find(|gate| !gate.held) {
+        let held = case.asked.iter().filter(|gate| gate.held).count();
+        said.push(format!(
+            "It came nearest with {held} questions answered yes; the next failed: {}.",
+            question(failed).trim_start_matches("no ").trim()
+        ));
+    }
     if let Some(ceiling) = case.ceiling {
         said.push(format!("Its ceiling is {}.", size(ceiling)));
     }
@@ -264,6 +274,7 @@ fn question(gate: &Gate) -> String {
                 .to_owned()
         }
     };
+    let seconds = |value: f64| duration(value);
     let (asked, unit): (&str, &dyn Fn(f64) -> String) = match gate.name.as_str() {
         "size" => ("grown by enough", &bytes),
         "high_water" => ("above everything this run held before", &bytes),
@@ -277,6 +288,14 @@ fn question(gate: &Gate) -> String {
         "model" => ("how directly the best curve leads to the ceiling", &number),
         "troughs_rise" => ("troughs between teeth that rise", &number),
         "troughs_straight" => ("share of the troughs' variance that a line explains", &number),
+        "whole_run" => ("the whole run leads there as the window does", &number),
+        "outlives_work" => ("twice as old as the run before, which completed", &seconds),
+        "above_retracted" => ("above the level at which it was taken back", &bytes),
+        "lasting" => ("held for long enough", &seconds),
+        "still_rising" => ("share of the foretold rise that was seen lately", &number),
+        "gained" => ("grown by enough since the start", &bytes),
+        "near_in_time" => ("times the forecast fits into the time allowed", &number),
+        "level" => ("share of the ceiling that is reached", &number),
         "collected" => ("beyond what V8 may have left uncollected", &bytes),
         "alike" => ("runs that climbed alike", &number),
         other => (other, &number),

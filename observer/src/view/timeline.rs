@@ -211,6 +211,7 @@ mod tests {
             current: None,
             said: None,
             levels: Vec::new(),
+            asked: Vec::new(),
             diagnosis: None,
             ended: vec![ended(1, "1.9", Cause::Rollout), ended(2, "1.10", Cause::KernelOom)],
         };

@@ -222,6 +222,7 @@ mod tests {
             ended: Vec::new(),
             said: None,
             levels: Vec::new(),
+            asked: Vec::new(),
             diagnosis: None,
         };
         WorkloadView {
