@@ -7,7 +7,7 @@
     reason = "a test's helpers fail as the test does"
 )]
 
-use std::{fmt::Write as _, fs, time::Duration};
+use std::{cell::Cell, fmt::Write as _, fs, time::Duration};
 
 use observer_core::What;
 use observer_tests::{
@@ -130,26 +130,16 @@ fn the_running_agent_explains_what_it_said() {
     )
     .with("OTEL_SERVICE_NAME", "healthy");
     let _healthy = Container::ready(healthy, Restart::Never).unwrap();
+    let seen = Cell::new(0);
     agent
-        .wait_input("levels of the healthy one", |input| match &input.what {
-            What::Sample(sample) => sample
-                .cgroup
-                .as_ref()?
-                .limit
-                .as_ref()
-                .filter(|limit| limit.cgroup.ends_with("healthy"))
-                .map(|_| ()),
-            _ => None,
+        .wait_input("enough levels of it for a window", |input| {
+            let What::Sample(sample) = &input.what else { return None };
+            let limit = sample.cgroup.as_ref()?.limit.as_ref()?;
+            seen.set(seen.get() + u32::from(limit.cgroup.ends_with("healthy")));
+            (seen.get() >= 24).then_some(())
         })
         .unwrap();
-    let text = loop {
-        let text = explain(&["healthy", "--status-socket", socket, "--plain"]).unwrap();
-        // Some seconds of history make a window.
-        if text.contains("What was asked") || text.contains("healthy: a leak") {
-            break text;
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    };
+    let text = explain(&["healthy", "--status-socket", socket, "--plain"]).unwrap();
     all(
         &text,
         &[
