@@ -1,5 +1,7 @@
 //! Sentences for people: who, what, since when, how fast, which ceiling.
 
+mod recurring;
+
 use std::fmt::Write;
 
 use super::{
@@ -10,13 +12,12 @@ use crate::{
     Finding,
     detect::{State, Verdict},
     exit::Cause,
-    finding::{
-        Ceiling, CeilingKind, Confidence, CrashLoop, Event, Explanation, GrowthPattern, HeapOom, NearCeiling, OomKill,
-        OomScope, RecurringOom, Restart,
-    },
+    finding::{Ceiling, CeilingKind, Confidence, CrashLoop, Event, HeapOom, NearCeiling, OomKill, OomScope, Restart},
     heap::{Compared, Diagnosis},
     time::SECOND,
 };
+
+pub use recurring::recurring_oom;
 
 pub(super) fn of(finding: &Finding) -> String {
     let who = finding.subject.as_ref().map_or("observer", |subject| subject.service());
@@ -214,52 +215,6 @@ fn near_ceiling(who: &str, version: &str, near: &NearCeiling) -> String {
     );
     if let Some(seconds) = near.time_to_ceiling_s {
         let _ = write!(text, "; it gets there in about {}", units::seconds(seconds));
-    }
-    text
-}
-
-/// Also what `observer explain` and a replay of a history say of it.
-pub fn recurring_oom(who: &str, version: &str, recurring: &RecurringOom) -> String {
-    let range = |(low, high): (u64, u64)| {
-        let (low, high) = (units::bytes(low), units::bytes(high));
-        if low == high { low } else { format!("{low} to {high}") }
-    };
-    let mut text = format!(
-        "{who}{version} was killed for memory {} times in {}: a run lives for {}",
-        recurring.kills,
-        units::seconds(recurring.within_s),
-        units::seconds(recurring.lifetime_s),
-    );
-    if recurring.from.1 > 0 {
-        let _ = write!(text, ", from {} after its start", range(recurring.from));
-    }
-    let _ = write!(text, " to {}", range(recurring.to));
-    if let Some(ceiling) = recurring.ceiling {
-        let _ = write!(text, " of {}", ceiling_words(ceiling));
-    }
-    text.push_str(match recurring.pattern {
-        GrowthPattern::Steady => "; it climbs steadily",
-        GrowthPattern::Bursts => "; it climbs in a few bursts and gives nothing back",
-        GrowthPattern::Spike => "; it stays level until a single burst ends it",
-        GrowthPattern::Flat => "; it stays level, close to its ceiling",
-        GrowthPattern::Garbage => "; what fills it may be garbage that V8 has not collected",
-        GrowthPattern::Mixed => "; its runs have no shape in common",
-    });
-    text.push_str(match recurring.explanation {
-        Explanation::Undersized => ": its limit is too low for what it needs at times",
-        Explanation::Misfit => "",
-        Explanation::Either => ": a leak, or a limit that is too low",
-    });
-    if let Some(read) = recurring.heap {
-        let _ = write!(
-            text,
-            "; of the {} it had grown by when its heap was read, {} were garbage",
-            units::bytes(read.grown),
-            units::bytes(read.garbage)
-        );
-    }
-    if let Some(advice) = &recurring.advice {
-        let _ = write!(text, "; {advice}");
     }
     text
 }

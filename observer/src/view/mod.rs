@@ -3,6 +3,7 @@
 pub mod case;
 pub mod explain;
 pub mod history;
+mod question;
 pub mod sawtooth;
 pub mod timeline;
 pub mod workloads;
