@@ -7,7 +7,10 @@
 
 use super::{
     Cause, End, Sender, SignalSeen,
-    senders::{is_container_runtime, is_oom_daemon, signal_name},
+    senders::{
+        SIGABRT, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGSEGV, SIGTERM, SIGTRAP, is_container_runtime, is_oom_daemon,
+        signal_name,
+    },
 };
 use crate::{
     finding::Confidence,
@@ -15,15 +18,6 @@ use crate::{
     telemetry::units::bytes,
     time::{BootTime, SECOND},
 };
-
-pub(super) const SIGHUP: u8 = 1;
-pub(super) const SIGINT: u8 = 2;
-pub(super) const SIGILL: u8 = 4;
-pub(super) const SIGTRAP: u8 = 5;
-pub(super) const SIGABRT: u8 = 6;
-pub(super) const SIGKILL: u8 = 9;
-pub(super) const SIGSEGV: u8 = 11;
-pub(super) const SIGTERM: u8 = 15;
 
 /// Share of V8's heap limit that the resident set must have reached for an abort to be put down to the heap limit.
 /// Measured deaths stood at 1.08-1.13 of it; samples lag behind.

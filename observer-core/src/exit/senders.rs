@@ -1,6 +1,14 @@
-//! Names: reads the name of a signal's sender or a signal's number, produces what it is to a run's end.
+//! Signals: their numbers, and what the name of a sender or a number is to a run's end.
 
-use super::decide::{SIGABRT, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGSEGV, SIGTERM, SIGTRAP};
+// Signals by number, as Linux has them on every machine observed.
+pub(super) const SIGHUP: u8 = 1;
+pub(super) const SIGINT: u8 = 2;
+pub(super) const SIGILL: u8 = 4;
+pub(super) const SIGTRAP: u8 = 5;
+pub(super) const SIGABRT: u8 = 6;
+pub(super) const SIGKILL: u8 = 9;
+pub(super) const SIGSEGV: u8 = 11;
+pub(super) const SIGTERM: u8 = 15;
 
 /// Daemons that kill for memory, by the name of their main thread (cut at 15 bytes by the kernel).
 pub(crate) fn is_oom_daemon(comm: &str) -> bool {
