@@ -32,7 +32,16 @@ pub struct Backend {
 impl Backend {
     /// A Prometheus that scrapes `target` each second, where one is given, and takes OTLP where `receiver` says so.
     pub fn prometheus(program: &Path, target: Option<&str>, receiver: bool) -> Result<Self> {
-        let directory = Scratch::new("prometheus")?;
+        Self::prometheus_at(program, Scratch::new("prometheus")?, target, &[], receiver)
+    }
+
+    fn prometheus_at(
+        program: &Path,
+        directory: Scratch,
+        target: Option<&str>,
+        rules: &[PathBuf],
+        receiver: bool,
+    ) -> Result<Self> {
         let [port] = free_ports()?;
         let query = format!("127.0.0.1:{port}");
         let scrape = target.map_or_else(String::new, |target| {
@@ -43,7 +52,7 @@ impl Backend {
         let configuration = directory.file("prometheus.yml");
         fs::write(
             &configuration,
-            format!("global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n{scrape}"),
+            format!("global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nrule_files: {rules:?}\n{scrape}"),
         )?;
         let mut command = Command::new(program);
         command
@@ -60,6 +69,23 @@ impl Backend {
             query,
             "/-/ready",
         )
+    }
+
+    /// A Prometheus that scrapes `target` and evaluates these files' rules, each second.
+    pub fn prometheus_with_rules(program: &Path, target: &str, rules: &[PathBuf]) -> Result<Self> {
+        let directory = Scratch::new("prometheus")?;
+        let mut copies = Vec::new();
+        for path in rules {
+            let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let often = text.lines().map(|line| {
+                let is_interval = line.starts_with("    interval: ");
+                if is_interval { "    interval: 1s" } else { line }
+            });
+            let copy = directory.file(&path.file_name().unwrap_or_default().to_string_lossy());
+            fs::write(&copy, often.collect::<Vec<_>>().join("\n"))?;
+            copies.push(copy);
+        }
+        Self::prometheus_at(program, directory, Some(target), &copies, false)
     }
 
     /// A Jaeger that keeps traces in memory.

@@ -35,6 +35,8 @@ pub enum Need {
     Bun,
     /// The official OpenTelemetry protobuf classes.
     OtlpPython,
+    /// Grafana's typed builder of dashboards.
+    GrafanaBuilder,
     /// A real counterpart, built.
     Counterpart(&'static counterpart::Counterpart),
     /// Debian's Prometheus.
@@ -79,13 +81,10 @@ pub fn missing(need: Need) -> Option<String> {
         Need::Bun => places::cached_bun()
             .is_none()
             .then(|| "no Bun in the cache: `cargo xtask setup --matrix`".into()),
-        Need::OtlpPython => {
-            let ready = Command::new(places::python())
-                .args(["-c", "import opentelemetry.proto.collector.logs.v1.logs_service_pb2"])
-                .output()
-                .is_ok_and(|output| output.status.success());
-            (!ready).then(|| "no Python with opentelemetry-proto: `cargo xtask setup`".into())
-        }
+        Need::OtlpPython => (!python_has("opentelemetry.proto.collector.logs.v1.logs_service_pb2"))
+            .then(|| "no Python with opentelemetry-proto: `cargo xtask setup`".into()),
+        Need::GrafanaBuilder => (!python_has("grafana_foundation_sdk"))
+            .then(|| "no Python with grafana-foundation-sdk: `cargo xtask setup --matrix`".into()),
         Need::Counterpart(counterpart) => counterpart.missing(),
         Need::Full => env::var_os(FULL)
             .is_none_or(|full| full != "1")
@@ -95,6 +94,13 @@ pub fn missing(need: Need) -> Option<String> {
             .then(|| "no Prometheus: `cargo xtask counterpart debian-prometheus`".into()),
         Need::Program(name) => places::program(name).is_none().then(|| format!("no `{name}` in PATH")),
     }
+}
+
+fn python_has(module: &str) -> bool {
+    Command::new(places::python())
+        .args(["-c", &format!("import {module}")])
+        .output()
+        .is_ok_and(|output| output.status.success())
 }
 
 fn no_memory_controller() -> Option<String> {

@@ -15,6 +15,9 @@ const NODE: u32 = 20;
 /// PyPI packages of the Python environment.
 const PYTHON_PACKAGES: [&str; 2] = ["opentelemetry-proto", "grpcio"];
 
+/// The builder of dashboards, pinned: another release may order or default otherwise.
+const GRAFANA: [&str; 1] = ["grafana-foundation-sdk==1769699998!10.1.0"];
+
 pub(super) fn needs() -> Vec<Need> {
     vec![
         Need::new(
@@ -65,6 +68,12 @@ pub(super) fn matrix() -> Vec<Need> {
             let scripts = counterpart::debian_node()?;
             packages::apt(&scripts.iter().map(String::as_str).collect::<Vec<_>>())
         },
+    ));
+    needs.push(Need::new(
+        "grafana-foundation-sdk",
+        "the dashboards are what their source makes",
+        || need::missing(Check::GrafanaBuilder).is_none(),
+        || pip(&GRAFANA),
     ));
     needs.extend([
         of_debian("prometheus", "promtool", "recording rules and alerts, tried on fleets"),
@@ -130,9 +139,12 @@ fn install_python() -> Result<()> {
         packages::apt(&["python3", "python3-venv"])?;
         create()?;
     }
-    let pip = format!("{environment}/bin/pip");
-    super::install(shell::command(
-        &pip,
-        ["install", "--quiet"].iter().chain(&PYTHON_PACKAGES),
-    ))
+    pip(&PYTHON_PACKAGES)
+}
+
+/// Installs packages into the Python environment of the cache.
+fn pip(packages: &[&str]) -> Result<()> {
+    let pip = super::cache("python")?.join("bin/pip");
+    let pip = pip.to_str().context("the cache directory's path is not UTF-8")?;
+    super::install(shell::command(pip, ["install", "--quiet"].iter().chain(packages)))
 }
