@@ -1,0 +1,128 @@
+//! All tests: builds the test programs, runs those first that need no real counterpart, builds the counterparts, runs the
+//! rest, and produces a table of what ran and one closing line.
+
+mod programs;
+mod tally;
+
+use std::{process::ExitCode, time::Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use observer_tests::counterpart::{COLLECTOR, HELM, JAEGER, KUBERNETES, PROMETHEUS};
+
+use self::programs::Program;
+pub(crate) use self::tally::Tally;
+use crate::{compatibility, counterpart, setup, shell};
+
+/// What to test.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Only tests whose name contains this
+    pub(crate) filter: Option<String>,
+    /// Only this package
+    #[arg(short, long)]
+    pub(crate) package: Option<String>,
+    /// Do not look for, or install, what is missing
+    #[arg(long)]
+    pub(crate) no_setup: bool,
+    /// Also tests that take minutes, and the counterparts that take longest to build
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Write what the tests ran with into COMPATIBILITY.md, where nothing failed
+    #[arg(long, conflicts_with_all = ["filter", "package"])]
+    pub(crate) write: bool,
+}
+
+impl Options {
+    /// Whether tests of all kinds will run: then all that they need is set up.
+    fn needs_everything(&self) -> bool {
+        self.filter.is_none() && self.package.is_none()
+    }
+}
+
+/// `cargo xtask test`
+pub(crate) fn command(options: &Options) -> Result<ExitCode> {
+    let tally = run(options)?;
+    println!("{}", tally.report());
+    if options.write && tally.failed == 0 {
+        compatibility::write(compatibility::of_this_machine(&tally.closing()))?;
+    }
+    Ok(if tally.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Sets up, builds the agent with its kernel programs where that is possible, and runs the tests.
+pub(crate) fn run(options: &Options) -> Result<Tally> {
+    let started = Instant::now();
+    let missing = match (options.no_setup, options.needs_everything()) {
+        (true, _) => Vec::new(),
+        (false, true) => setup::for_testing(),
+        (false, false) => setup::for_running(),
+    };
+    if !missing.is_empty() {
+        println!("setup: going on without: {}", missing.join(", "));
+    }
+    let with_kernel_programs = setup::can_build();
+    if !with_kernel_programs {
+        println!("test: the kernel programs cannot be built here: everything that needs them is skipped");
+    }
+    println!("test: building the agent and the test programs (from a clean checkout some ten minutes on two cores)");
+    build_agent(with_kernel_programs)?;
+    let programs = programs::build(options, with_kernel_programs)?;
+    println!(
+        "test: {} test programs, built in {} s",
+        programs.len(),
+        started.elapsed().as_secs()
+    );
+    let (with, without): (Vec<Program>, Vec<Program>) =
+        programs.into_iter().partition(|program| program.needs_counterpart);
+    let mut tally = Tally::default();
+    let mut execute = |programs: &[Program]| -> Result<()> {
+        for program in programs {
+            println!("\ntest: {}", program.name);
+            let began = Instant::now();
+            let outcome = program.run(options, with_kernel_programs)?;
+            tally.add(&program.name, began.elapsed(), outcome);
+        }
+        Ok(())
+    };
+    execute(&without)?;
+    if !with.is_empty() && (options.full || (options.needs_everything() && !options.no_setup)) {
+        let names: Vec<&str> = with.iter().map(|program| program.name.as_str()).collect();
+        println!("\ntest: {} run against real counterparts", names.join(", "));
+        counterparts(options.full);
+    }
+    execute(&with)?;
+    println!("\ntest: {} s in all", started.elapsed().as_secs());
+    Ok(tally)
+}
+
+/// Those that tests use, built where they are not yet; a test of one that cannot be had is skipped by name.
+fn counterparts(full: bool) {
+    println!(
+        "test: building those that are missing, once (Kubernetes takes the longest: some ten minutes on two cores)"
+    );
+    let usual = [&COLLECTOR, &JAEGER, &KUBERNETES, &HELM];
+    for counterpart in usual.into_iter().chain(full.then_some(&PROMETHEUS)) {
+        if let Err(error) = counterpart::provide(counterpart) {
+            println!("test: {}: {error:#}", counterpart.name);
+        }
+    }
+    if let Err(error) = counterpart::debian_program("prometheus", "usr/bin/prometheus") {
+        println!("test: Debian's Prometheus: {error:#}");
+    }
+}
+
+fn build_agent(with_kernel_programs: bool) -> Result<()> {
+    let mut command = shell::cargo(["build", "--package", "observer"]);
+    if with_kernel_programs {
+        command.env("OBSERVER_REQUIRE_EBPF", "1");
+    }
+    if command.status().context("cannot start cargo")?.success() {
+        return Ok(());
+    }
+    bail!("the agent does not build")
+}
