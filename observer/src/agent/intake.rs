@@ -74,6 +74,7 @@ impl Intake {
     }
 
     /// The same from an asynchronous task.
+    #[cfg(feature = "kubernetes")]
     pub(super) async fn answer_soon(&self, input: Input) -> bool {
         self.answers.send(input).await.is_ok()
     }

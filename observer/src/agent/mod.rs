@@ -10,6 +10,10 @@ mod keep;
 mod names;
 mod observation;
 mod order;
+#[cfg(feature = "kubernetes")]
+mod pods;
+#[cfg(not(feature = "kubernetes"))]
+#[path = "pods_absent.rs"]
 mod pods;
 mod pulse;
 mod rings;

@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod elf;
 pub mod engines;
 mod kept;
+#[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod memory;
 pub mod proc;

@@ -71,7 +71,7 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
         bail!("the demo runs containers and loads kernel programs, which is not possible here: {reason}");
     }
     println!("demo: building the agent with its kernel programs; the first time this takes some minutes on two cores");
-    let mut build = shell::cargo(["build", "--package", "observer"]);
+    let mut build = shell::cargo(["build", "--package", "observer", "--no-default-features"]);
     build.env("OBSERVER_REQUIRE_EBPF", "1");
     shell::run(build)?;
 
