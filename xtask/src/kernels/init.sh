@@ -14,6 +14,8 @@ case "$(cat /proc/cmdline)" in
     mount -t tmpfs tmpfs /sys/fs/cgroup
     mkdir /sys/fs/cgroup/memory /sys/fs/cgroup/unified
     mount -t cgroup -o memory memory /sys/fs/cgroup/memory
+    # As systemd does. Kernels before 5.11 hold a cgroup's limit against its children only then; newer ones always.
+    echo 1 >/sys/fs/cgroup/memory/memory.use_hierarchy
     mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
     ;;
 *)
