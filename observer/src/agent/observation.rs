@@ -301,7 +301,7 @@ impl Observation {
         self.exporters.finish(deadline).await;
         if let Some(history) = self.history {
             // A sync is some milliseconds of disk.
-            tokio::task::block_in_place(|| history.finish());
+            history.finish();
         }
     }
 }

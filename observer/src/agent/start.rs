@@ -71,9 +71,9 @@ const BURST: usize = 1_024;
 pub fn run(config: &Config) -> Result<(), AgentError> {
     let system = |what| move |error| AgentError::System { what, error };
     allocator::bound();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("agent")
+    // One thread: on a host where little happens, most of the agent's time is waking up, and with workers beside it each
+    // timer wakes two threads. What may block has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(system("start threads"))?;

@@ -178,7 +178,7 @@ impl Otlp {
         }
         if let Some(spool) = spool {
             // A sync is some milliseconds of disk.
-            tokio::task::block_in_place(|| spool.finish());
+            spool.finish();
         }
     }
 }
