@@ -1,7 +1,7 @@
 //! Pods in an agent built without Kubernetes: reads the configuration, says where a watch was wanted.
 
 use super::intake::Intake;
-use crate::{command::say, config::Config, host};
+use crate::{config::Config, host, terminal::say};
 
 /// Watches nothing.
 pub(super) fn start(config: &Config, _intake: Intake) {
