@@ -18,4 +18,5 @@ pub use names::kind::{Kind, Origin};
 pub use report::growth::{Grown, Growth, MOMENTS};
 pub use report::reader::Reader;
 pub use report::reading::{Collection, Reading, Row, Summary};
+pub use report::suspects::Suspect;
 pub use walk::counts::Tally;

@@ -1,6 +1,6 @@
 //! Heaps that were written to mislead: whatever stands in memory, reading ends, in bounded time, without a panic.
 
-use observer_heap::{Image, Metadata, Reader, Refusal, Region};
+use observer_heap::{Growth, Image, Metadata, Reader, Reading, Refusal, Region};
 use proptest::prelude::*;
 
 const PAGE: u64 = 1 << 18;
@@ -128,6 +128,10 @@ fn exhaust(image: &Image, metadata: &Metadata) -> Result<(), Refusal> {
     reader.lines(&mut reading.rows)?;
     let rows: Vec<_> = reading.rows.iter().take(20).collect();
     reader.holders(&rows, 16, &mut |_| {})?;
+    drop(rows);
+    let nothing = Reading::default();
+    let growth = Growth::over(&[&nothing, &reading]);
+    reader.suspects(&growth, (&nothing, &reading), &mut |_| {})?;
     reading.collections.truncate(3);
     reader.collection_holders(&reading.collections, &mut |_| {})?;
     Ok(())

@@ -48,9 +48,9 @@ pub(crate) fn walk_held(
 }
 
 /// Visits young objects and notes what they reach among the old.
-struct Back<'b, V: Visit> {
-    live: &'b mut Live,
-    visit: &'b mut V,
+pub(crate) struct Back<'b, V: Visit> {
+    pub(crate) live: &'b mut Live,
+    pub(crate) visit: &'b mut V,
 }
 
 impl<V: Visit> Visit for Back<'_, V> {

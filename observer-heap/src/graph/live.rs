@@ -1,20 +1,15 @@
 //! Marks the old objects that something holds, as V8's own collector would: from the roots on, object by object. What
 //! was promoted before it died stays in the old generation until the next major collection, which may be minutes away;
 //! here it is told from what the program holds.
-//!
-//! Roots (handles, stacks, V8's own tables) stand in memory outside the heap, in places no version publishes. They are
-//! found as a conservative collector finds them (Boehm, Weiser 1988): every word in the process's private memory that
-//! points at an object. A stale one keeps something dead; none that matters is missed. What is reached is therefore
-//! still an upper bound, but a close one.
 
-use crate::layout::maps::Maps;
+use crate::graph::before::Held;
+use crate::graph::roots::roots;
+use crate::layout::maps::{MapId, Maps};
 use crate::layout::refusal::Refusal;
 use crate::layout::tables::Tables;
 use crate::memory::by_address::ByAddress;
-use crate::memory::glibc::CHeaps;
 use crate::memory::pages::{PAGE, Page, Pages, Space};
-use crate::memory::peek::{Peek, STRONG, TAG_MASK};
-use crate::memory::source::Region;
+use crate::memory::peek::{STRONG, TAG_MASK};
 use crate::walk::walker::{Choose, Object, Visit, Walker};
 
 /// Slots of the filter that tells most pointers apart from those into the heap by one load.
@@ -29,8 +24,8 @@ const NOT_OLD: u32 = u32::MAX;
 const MOST_UNKNOWN: usize = 1 << 12;
 /// One byte in so many may lie in pages that came into being meanwhile: a heap that grows has some at any time.
 const MISSED: u64 = 33;
-/// Bytes of roots read at once.
-const CHUNK: usize = 1 << 18;
+/// Objects remembered that were not followed.
+const MOST_STOPPED: usize = 1 << 18;
 /// One object in so many may have moved while it was looked for, before the reading counts as disturbed.
 const DISTURBED: u64 = 50;
 
@@ -52,6 +47,9 @@ pub(crate) struct Live {
     last: (u64, u32),
     /// Numbers of pages that were pointed at and not known.
     unknown: ByAddress<()>,
+    /// Maps whose objects are not followed, and the objects so left.
+    barred: Vec<MapId>,
+    stopped: Vec<u64>,
     visited: u64,
     /// Pointers at something that was no object (any more).
     torn: u64,
@@ -70,6 +68,8 @@ impl Live {
             marks: Vec::new(),
             last: (u64::MAX, 0),
             unknown: ByAddress::default(),
+            barred: Vec::new(),
+            stopped: Vec::new(),
             visited: 0,
             torn: 0,
         };
@@ -102,6 +102,63 @@ impl Live {
                 .get(bit / 64)
                 .is_some_and(|word| word >> (bit % 64) & 1 == 1)
         })
+    }
+
+    /// Whether this was an old object that nothing holds, or came to be since.
+    pub(crate) fn is_dead(&self, address: u64) -> bool {
+        let old = self.index.get(&(address / PAGE)).is_some_and(|&index| index != NOT_OLD);
+        old && !self.holds(address)
+    }
+
+    /// Stops at an object as if it were not there. False where it is not an old one.
+    pub(crate) fn bar(&mut self, address: u64) -> bool {
+        self.bit(address).is_some_and(|(mark, word, flag)| {
+            mark.visited[word] |= flag;
+            true
+        })
+    }
+
+    /// Goes on from an object that was stopped at.
+    pub(crate) fn unbar(&mut self, address: u64) {
+        if let Some((mark, word, flag)) = self.bit(address) {
+            mark.visited[word] &= !flag;
+            mark.reached[word] |= flag;
+            mark.pending = true;
+        }
+    }
+
+    /// Stops at all objects of a map.
+    pub(crate) fn bar_map(&mut self, map: MapId) {
+        self.barred.push(map);
+    }
+
+    /// Goes on from all objects of a map.
+    pub(crate) fn unbar_map(&mut self, map: MapId) {
+        self.barred.retain(|&barred| barred != map);
+        for address in std::mem::take(&mut self.stopped) {
+            self.unbar(address);
+        }
+    }
+
+    fn bit(&mut self, address: u64) -> Option<(&mut Mark, usize, u64)> {
+        let &index = self.index.get(&(address / PAGE))?;
+        let mark = self.marks.get_mut(index as usize)?;
+        let bit = (address.checked_sub(mark.page.base)? / 8) as usize;
+        (bit / 64 < BITS).then_some((mark, bit / 64, 1 << (bit % 64)))
+    }
+
+    /// Whether an isolate has objects that were reached and not visited.
+    pub(crate) fn is_pending(&self, heap: u64) -> bool {
+        self.marks.iter().any(|mark| mark.pending && mark.page.heap == heap)
+    }
+
+    /// Where objects were found held.
+    pub(crate) fn held(&self) -> Held {
+        let mut held = Held::default();
+        for mark in &self.marks {
+            held.add(mark.page.base / PAGE, &mark.visited[..]);
+        }
+        held
     }
 
     /// Notes what these words point at.
@@ -148,36 +205,8 @@ impl Live {
     }
 
     /// Takes every word outside the heap that points into it as a root.
-    pub(crate) fn roots(&mut self, peek: &Peek<'_>, pages: &Pages) -> Result<(), Refusal> {
-        let mut window = vec![0; CHUNK];
-        let unused = peek.memory.unused()?;
-        let mut heaps = CHeaps::default();
-        for region in peek.memory.writable()? {
-            if is_v8s(region, pages) {
-                continue;
-            }
-            let mut free = heaps.free_blocks(peek, region)?;
-            free.extend(
-                unused
-                    .iter()
-                    .filter(|part| (region.start..region.end).contains(&part.start))
-                    .map(|part| (part.start, part.end)),
-            );
-            free.sort_unstable();
-            let mut free = free.into_iter().peekable();
-            let mut at = region.start;
-            while at < region.end {
-                let next = free.peek().map_or(region.end, |block| block.0.max(at));
-                let length = (next - at).min(CHUNK as u64) as usize;
-                if length > 0 && peek.memory.read(at, &mut window[..length])? > 0 {
-                    self.reach(window[..length].as_chunks::<8>().0);
-                }
-                at += length as u64;
-                if let Some(block) = free.next_if(|block| block.0 <= at) {
-                    at = at.max(block.1);
-                }
-            }
-        }
+    pub(crate) fn roots(&mut self, maps: &Maps<'_>) -> Result<(), Refusal> {
+        roots(maps, &mut |words| self.reach(words))?;
         // What these words seem to point at may be anything.
         self.unknown.clear();
         Ok(())
@@ -239,16 +268,6 @@ impl Live {
     }
 }
 
-/// Whether a region is mapped as V8 maps its pages: some in use are in it, or it is as long as pages are. What else
-/// stands there was a page.
-fn is_v8s(region: Region, pages: &Pages) -> bool {
-    let first = pages
-        .pages
-        .partition_point(|page| page.end.max(page.base + PAGE) <= region.start);
-    pages.pages.get(first).is_some_and(|page| page.base < region.end)
-        || (region.start.is_multiple_of(PAGE) && region.end.is_multiple_of(PAGE))
-}
-
 /// Visits the objects of one page that were reached.
 struct Follow<'f, 'm, V: Visit> {
     live: &'f mut Live,
@@ -307,6 +326,12 @@ impl<V: Visit> Choose for Follow<'_, '_, V> {
 
 impl<V: Visit> Visit for Follow<'_, '_, V> {
     fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        if !self.live.barred.is_empty() && self.live.barred.contains(&object.map) {
+            if self.live.stopped.len() < MOST_STOPPED {
+                self.live.stopped.push(object.address);
+            }
+            return Ok(());
+        }
         self.live.visited += 1;
         self.bytes += object.size;
         if object.slots {
@@ -318,6 +343,9 @@ impl<V: Visit> Visit for Follow<'_, '_, V> {
     }
 
     fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
+        if self.live.barred.contains(&object.map) {
+            return Ok(());
+        }
         self.pointers(object, first, words);
         self.visit.more(object, first, words)
     }

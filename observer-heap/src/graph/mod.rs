@@ -1,7 +1,12 @@
 //! What holds what: marks, samples, searches upwards.
 
+pub(crate) mod ancestors;
+pub(crate) mod before;
+pub(crate) mod dominators;
 pub(crate) mod held;
 pub(crate) mod live;
 pub(crate) mod owners;
+pub(crate) mod retained;
 pub(crate) mod retainers;
+pub(crate) mod roots;
 pub(crate) mod sample;

@@ -1,12 +1,14 @@
 //! Walks the heap, produces addresses of some objects of each row, spread evenly over its bytes, so that one large array
 //! weighs as much as the many small ones beside it.
 
+use crate::graph::before::Held;
 use crate::graph::live::Live;
 use crate::layout::maps::{MapId, Maps};
 use crate::layout::refusal::Refusal;
 use crate::memory::by_address::ByAddress;
+use crate::memory::pages::PAGE;
 use crate::memory::peek::strong;
-use crate::walk::heap::Heap;
+use crate::walk::heap::{Heap, Order};
 use crate::walk::walker::{Object, Visit};
 
 /// Young objects move while their owners are searched: with so many old ones none is taken.
@@ -26,7 +28,8 @@ pub(crate) struct Members {
 pub(crate) struct Sample {
     /// Address and weight.
     pub(crate) groups: Vec<Vec<(u64, u64)>>,
-    each: usize,
+    /// How many of each group.
+    each: Vec<usize>,
     /// Bytes from one sample to the next, and bytes since the last.
     strides: Vec<(u64, u64)>,
     /// Whether the walk has come to young objects, and how many old ones each group has.
@@ -38,10 +41,15 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn of(heap: &Heap<'_>, live: Option<&Live>, rows: &[&Members], each: usize) -> Result<Self, Refusal> {
+    pub(crate) fn of(
+        heap: &Heap<'_>,
+        live: Option<&Live>,
+        before: Option<&Held>,
+        rows: &[(&Members, usize)],
+    ) -> Result<Self, Refusal> {
         let mut sample = Self {
             groups: vec![Vec::new(); rows.len()],
-            each: each.max(1),
+            each: rows.iter().map(|(_, each)| (*each).max(1)).collect(),
             strides: vec![(1, 0); rows.len()],
             young: false,
             old: Vec::new(),
@@ -49,7 +57,7 @@ impl Sample {
             by_function: ByAddress::default(),
             by_suspended: ByAddress::default(),
         };
-        for (group, row) in rows.iter().enumerate() {
+        for (group, (row, _)) in rows.iter().enumerate() {
             for &map in &row.maps {
                 if let Some(entry) = sample.by_map.get_mut(map.0 as usize) {
                     *entry = Some(group as u32);
@@ -66,9 +74,11 @@ impl Sample {
             sample.young = false;
             heap.walk(
                 isolate,
+                Order::Ascending,
                 &mut Sorting {
                     maps: &heap.maps,
                     live,
+                    before,
                     sample: &mut sample,
                 },
                 &mut |_| {},
@@ -83,7 +93,11 @@ impl Sample {
         if self.young && self.old.get(group).is_some_and(|&old| old >= ENOUGH_OLD) {
             return;
         }
-        let (Some(kept), Some((stride, since))) = (self.groups.get_mut(group), self.strides.get_mut(group)) else {
+        let (Some(kept), Some((stride, since)), Some(&each)) = (
+            self.groups.get_mut(group),
+            self.strides.get_mut(group),
+            self.each.get(group),
+        ) else {
             return;
         };
         *since += size;
@@ -92,7 +106,7 @@ impl Sample {
         }
         kept.push((address, *since / *stride));
         *since %= *stride;
-        while kept.len() >= 2 * self.each {
+        while kept.len() >= 2 * each {
             *stride *= 2;
             let mut odd = 0;
             kept.retain_mut(|(_, weight)| {
@@ -110,6 +124,8 @@ struct Sorting<'s, 'm> {
     maps: &'s Maps<'m>,
     /// Dead objects, which nothing holds, are not followed.
     live: Option<&'s Live>,
+    /// Nor are those that were held before.
+    before: Option<&'s Held>,
     sample: &'s mut Sample,
 }
 
@@ -137,6 +153,9 @@ impl Visit for Sorting<'_, '_> {
         };
         if let Some(group) = group
             && (self.sample.young || self.live.is_none_or(|live| live.holds(object.address)))
+            && self
+                .before
+                .is_none_or(|before| !before.contains(object.address / PAGE, object.address % PAGE))
         {
             self.sample.take(group, object.address, object.size);
         }

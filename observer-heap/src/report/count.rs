@@ -7,7 +7,7 @@ use crate::layout::maps::pages;
 use crate::layout::refusal::Refusal;
 use crate::memory::pages::{Page, Space};
 use crate::walk::counts::{Count, Isolate};
-use crate::walk::heap::Heap;
+use crate::walk::heap::{Heap, Order};
 
 /// Times the heap is read before a reading that collections disturb is taken as it is.
 const ATTEMPTS: u32 = 4;
@@ -58,18 +58,19 @@ fn isolates(heap: &Heap<'_>, mut live: Option<&mut Live>, step: &mut dyn FnMut(u
     let pages = &heap.maps.pages;
     let mut isolates = Vec::new();
     if let Some(live) = &mut live {
-        live.roots(&heap.maps.peek, pages)?;
+        live.roots(&heap.maps)?;
     }
     for isolate in pages.heaps() {
         let mut count = Count::new(&heap.maps, heap.tables);
         let walked = match &mut live {
             Some(live) => walk_held(heap, isolate, live, &mut count, step)?,
-            None => heap.walk(isolate, &mut count, step)?,
+            None => heap.walk(isolate, Order::Ascending, &mut count, step)?,
         };
         let code = pages
             .pages
             .iter()
             .filter(|page| page.heap == isolate && page.space == Space::Code);
+        count.isolate.heap = isolate;
         count.isolate.coverage = walked.coverage;
         count.isolate.young_pages = walked.young_pages;
         count.isolate.torn = walked.torn;

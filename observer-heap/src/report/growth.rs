@@ -19,10 +19,15 @@ const SIGNIFICANT_COUNT: u64 = 10;
 const KEEPS_UP: f64 = 2.0;
 /// Fewer objects more are nothing to name.
 const FEWEST: i64 = 20;
-/// Of two halves of a leak's growth none is smaller than this part of the other.
-const STEADY: u64 = 3;
+/// Each half of a leak's growth is at least this part of it. Leaks come in bursts; a warm-up has none of it in one half.
+const HALF: i64 = 10;
+/// Readings at which a leak has risen to a new height, by at least one part in `RISE` of its growth.
+const RISES: usize = 3;
+const RISE: i64 = 20;
 /// Nothing that leaks falls, between two readings, by more than this part of what it grew by in all.
-const FALL: i64 = 4;
+const FALL: i64 = 8;
+/// A point of accumulation with less of the growth, 0 to 1, is told and not blamed.
+const BLAMED: f64 = 0.1;
 /// When to read, as shares of the time in all: never evenly, so that no wave is met at one and the same phase (the distances
 /// between them differ, as a Golomb ruler's do), and once half-way.
 pub const MOMENTS: [f64; 7] = [0.0, 1.0 / 17.0, 4.0 / 17.0, 0.5, 10.0 / 17.0, 12.0 / 17.0, 1.0];
@@ -40,7 +45,8 @@ pub struct Grown {
     pub bytes: u64,
     /// Objects more than before; negative when fewer hold more.
     pub count: i64,
-    /// It grew alike in both halves of the time and hardly fell in between: warm-up and waves do not. Of two readings: it grew.
+    /// It rose at several readings, in both halves of the time, and hardly fell in between: warm-up and waves do not. Of two
+    /// readings: it grew.
     pub steady: bool,
     /// Enough of the growth to be worth naming; or the application's own, and grown in proportion: few small objects may hold
     /// all the others.
@@ -77,13 +83,16 @@ pub struct Growth {
     pub named_bytes: u64,
     /// Bytes held more than before, shrinking rows counted against growing ones.
     pub net: i64,
-    /// Whether the net growth is more than noise and was alike between all readings.
+    /// Whether the net growth is more than noise.
+    pub grows: bool,
+    /// And rose as a leak does.
     pub leaking: bool,
 }
 
-type Key = (usize, Kind, String, Option<String>, Option<u32>);
+/// What tells rows apart.
+pub(crate) type Key = (usize, Kind, String, Option<String>, Option<u32>);
 
-fn key(row: &Row) -> Key {
+pub(crate) fn key(row: &Row) -> Key {
     (row.isolate, row.kind, row.what.clone(), row.file.clone(), row.position)
 }
 
@@ -95,7 +104,7 @@ fn tallies(reading: &Reading) -> BTreeMap<Key, Tally> {
     tallies
 }
 
-/// Whether levels rise as a leak's do: alike in both halves, and without falling far in between.
+/// Whether levels rise as a leak's do: at several readings, in both halves of the time, and without falling far in between.
 fn rises(levels: &[i64]) -> bool {
     let (Some(first), Some(last)) = (levels.first(), levels.last()) else {
         return false;
@@ -103,19 +112,18 @@ fn rises(levels: &[i64]) -> bool {
     let middle = levels[levels.len() / 2];
     let all = last - first;
     let mut highest = *first;
-    let falls = levels.iter().any(|level| {
-        highest = highest.max(*level);
-        (highest - level).saturating_mul(FALL) > all
-    });
-    all > 0 && !falls && (levels.len() < 3 || alike(middle - first, last - middle))
-}
-
-/// Whether two halves of a growth are alike: both positive, none much smaller than the other.
-fn alike(first: i64, second: i64) -> bool {
-    let (Ok(first), Ok(second)) = (u64::try_from(first), u64::try_from(second)) else {
-        return false;
-    };
-    first > 0 && second > 0 && first <= second.saturating_mul(STEADY) && second <= first.saturating_mul(STEADY)
+    let mut rises = 0;
+    for &level in levels {
+        if (highest - level).saturating_mul(FALL) > all {
+            return false;
+        }
+        rises += usize::from((level - highest).saturating_mul(RISE) > all);
+        highest = highest.max(level);
+    }
+    let halves = [middle - first, last - middle];
+    all > 0
+        && (levels.len() < 3 || halves.iter().all(|half| half.saturating_mul(HALF) >= all))
+        && (levels.len() < MOMENTS.len() || rises >= RISES)
 }
 
 impl Growth {
@@ -175,7 +183,8 @@ impl Growth {
         let total = |reading: &&Reading| reading.rows.iter().map(|row| row.tally.bytes).sum::<u64>() as i64;
         let totals: Vec<i64> = readings.iter().map(total).collect();
         growth.net = total(after) - total(first);
-        growth.leaking = growth.net > total(first) / 1000 * NOISE as i64 && rises(&totals);
+        growth.grows = growth.net > total(first) / 1000 * NOISE as i64;
+        growth.leaking = growth.grows && rises(&totals);
         growth
     }
 
@@ -194,15 +203,19 @@ impl Growth {
         }
     }
 
-    /// The rows that most likely name what leaks, at most `most`: none when nothing grows steadily.
+    /// The rows that most likely name what leaks, at most `most`: none when nothing grows steadily. What V8 keeps for itself
+    /// is what leaks bring along, and never one.
     pub fn culprits(&self, most: usize) -> impl Iterator<Item = &Grown> {
         let most = if self.leaking { most } else { 0 };
         self.grown
             .iter()
-            .filter(|grown| grown.tier() <= 2 && grown.alive != Some(false))
-            // One backing store more, or a larger one: a collection that breathes.
-            .filter(|grown| grown.row.kind != Kind::Internal || grown.count >= FEWEST)
+            .filter(|grown| grown.tier() <= 1 && grown.row.kind != Kind::Internal && grown.alive != Some(false))
             .take(most)
+    }
+
+    /// Whether a point of accumulation with this share of the growth, whose content rose steadily, is to be blamed.
+    pub fn blames(&self, share: f64, steady: bool) -> bool {
+        self.grows && steady && share >= BLAMED
     }
 }
 
@@ -232,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_alike_in_both_halves_is_named() {
+    fn what_grows_in_both_halves_is_named() {
         let at = |n: u64| {
             reading(&[
                 ("Session", Origin::Application, n, n * 40),
@@ -324,6 +337,12 @@ mod tests {
             1,
             "a leak that breathes"
         );
+        assert_eq!(
+            named(&[2000, 2000, 2900, 2900, 2900, 3600, 4100]),
+            1,
+            "a leak in bursts, with pauses"
+        );
+        assert_eq!(named(&[2000, 2000, 2000, 4000, 4000, 4000, 4000]), 0, "one step");
     }
 
     #[test]

@@ -5,4 +5,5 @@ pub(crate) mod growth;
 pub(crate) mod reader;
 pub(crate) mod reading;
 pub(crate) mod rows;
+pub(crate) mod suspects;
 pub(crate) mod wording;

@@ -9,14 +9,14 @@ use crate::layout::metadata::Metadata;
 use crate::layout::refusal::Refusal;
 use crate::memory::source::Memory;
 use crate::report::count::count;
+use crate::report::growth::Growth;
 use crate::report::reading::{Collection, Reading, Row};
 use crate::report::rows::{rows, summary};
+use crate::report::suspects::{Suspect, suspects};
 use crate::walk::heap::Heap;
 
 /// Bytes spent on marks unless told otherwise: enough for a heap of 4 GiB.
 const MARKING: usize = 128 << 20;
-/// Times a heap is looked at before it is refused.
-const ATTEMPTS: u32 = 5;
 
 /// The heaps of one process.
 pub struct Reader<'m> {
@@ -27,18 +27,9 @@ pub struct Reader<'m> {
 }
 
 impl<'m> Reader<'m> {
-    /// Finds and checks; refuses what it cannot prove. A heap that a collection was moving meanwhile is looked at again.
+    /// Finds and checks; refuses what it cannot prove. Where [`Refusal::may_pass`], a collection is moving objects, and another
+    /// look after a moment may help.
     pub fn open(memory: &'m dyn Memory, metadata: &Metadata) -> Result<Self, Refusal> {
-        for _ in 1..ATTEMPTS {
-            match Self::attempt(memory, metadata) {
-                Err(refusal) if refusal.may_pass() => {}
-                opened => return opened,
-            }
-        }
-        Self::attempt(memory, metadata)
-    }
-
-    fn attempt(memory: &'m dyn Memory, metadata: &Metadata) -> Result<Self, Refusal> {
         Ok(Self {
             heap: Heap::open(memory, metadata)?,
             live: None,
@@ -64,10 +55,13 @@ impl<'m> Reader<'m> {
             .sort_by_key(|isolate| std::cmp::Reverse(isolate.by_map.iter().map(|tally| tally.bytes).sum::<u64>()));
         let mut reading = Reading {
             disturbed: counted.disturbed,
+            order: counted.isolates.iter().map(|isolate| isolate.heap).collect(),
+            held: self.live.as_ref().map(Live::held),
             ..Reading::default()
         };
         for (index, isolate) in counted.isolates.iter().enumerate() {
             reading.isolates.push(summary(isolate));
+            self.heap.scopes.remember(isolate.closures.keys().copied());
             rows(&self.heap, index, isolate, &mut reading.rows)?;
             reading
                 .collections
@@ -114,9 +108,27 @@ impl<'m> Reader<'m> {
         each: usize,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Holders>, Refusal> {
-        let members: Vec<&Members> = rows.iter().map(|row| &row.members).collect();
-        let sample = Sample::of(&self.heap, self.live.as_ref(), &members, each)?;
-        search(&mut self.heap, &sample.groups, progress)
+        let members: Vec<(&Members, usize)> = rows.iter().map(|row| (&row.members, each)).collect();
+        let sample = Sample::of(&self.heap, self.live.as_ref(), None, &members)?;
+        search(&mut self.heap, self.live.as_ref(), &sample.groups, progress)
+    }
+
+    /// Whether the last reading told what is held from what is dead.
+    pub const fn is_marked(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// Where what grew accumulates, largest first: of the first reading of the process, and the last, which must be this
+    /// reader's. Takes the reading's marks: nothing but suspects is looked for from here on. `progress` is told passes over
+    /// the heap.
+    pub fn suspects(
+        &mut self,
+        growth: &Growth,
+        readings: (&Reading, &Reading),
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Suspect>, Refusal> {
+        let live = self.live.take();
+        suspects(&mut self.heap, live, self.marking, growth, readings, progress)
     }
 
     /// How these collections are held, each for itself.
@@ -129,6 +141,6 @@ impl<'m> Reader<'m> {
             .iter()
             .map(|collection| vec![(collection.address, 1)])
             .collect();
-        search(&mut self.heap, &groups, progress)
+        search(&mut self.heap, self.live.as_ref(), &groups, progress)
     }
 }

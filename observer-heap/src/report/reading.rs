@@ -1,5 +1,6 @@
 //! What a reading says: rows of what is held, where it stands in the source, how many, how much.
 
+use crate::graph::before::Held;
 use crate::graph::sample::Members;
 use crate::names::kind::{Kind, Origin};
 use crate::walk::counts::Tally;
@@ -101,4 +102,8 @@ pub struct Reading {
     pub disturbed: bool,
     /// The largest collections, by bytes.
     pub collections: Vec<Collection>,
+    /// The heaps of the isolates, in order.
+    pub(crate) order: Vec<u64>,
+    /// Where old objects were held, when they were told apart.
+    pub(crate) held: Option<Held>,
 }

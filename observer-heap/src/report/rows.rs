@@ -22,7 +22,6 @@ struct Draft {
 type Key = (Kind, String, Option<String>, Option<u32>);
 
 pub(crate) fn rows(heap: &Heap<'_>, index: usize, isolate: &Isolate, rows: &mut Vec<Row>) -> Result<(), Refusal> {
-    heap.scopes.remember(isolate.closures.keys().copied());
     let mut named = BTreeMap::<Key, Draft>::new();
     for (&shared, &tally) in &isolate.closures {
         if let Some(function) = heap.maps.function(shared)? {

@@ -57,6 +57,7 @@ impl Reading {
     #[must_use]
     pub fn named(&self) -> Self {
         let mut named = self.clone();
+        named.held = None;
         named.rows.retain(Row::is_named);
         named.rows.shrink_to_fit();
         named

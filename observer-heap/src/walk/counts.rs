@@ -50,6 +50,8 @@ pub(crate) struct Large {
 /// What one isolate holds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Isolate {
+    /// Its heap.
+    pub(crate) heap: u64,
     /// By [`MapId`].
     pub(crate) by_map: Vec<Tally>,
     /// By address of the SharedFunctionInfo.

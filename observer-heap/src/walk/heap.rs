@@ -23,6 +23,15 @@ pub(crate) struct Heap<'m> {
     pub(crate) scopes: Scopes,
 }
 
+/// In which order old pages are walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// By address.
+    Ascending,
+    /// The other way round.
+    Descending,
+}
+
 /// What a walk through one isolate saw besides objects.
 pub(crate) struct Walked {
     pub(crate) coverage: Coverage,
@@ -61,12 +70,17 @@ impl<'m> Heap<'m> {
     pub(crate) fn walk(
         &self,
         isolate: u64,
+        order: Order,
         visit: &mut impl Visit,
         step: &mut dyn FnMut(u64),
     ) -> Result<Walked, Refusal> {
         let mut young = Young::new(self.maps.pages.pages.iter().filter(|page| page.heap == isolate));
         let mut walker = Walker::new(&self.maps, &self.sizes);
-        for page in self.old_pages(isolate) {
+        let mut pages: Vec<&Page> = self.old_pages(isolate).collect();
+        if order == Order::Descending {
+            pages.reverse();
+        }
+        for page in pages {
             if young.is_empty() {
                 walker.page(page, visit)?;
             } else {

@@ -41,6 +41,10 @@ pub(crate) trait Visit {
         let _ = (object, first, words);
         Ok(())
     }
+    /// A page has been visited; whether to visit it once more, as it was read.
+    fn again(&mut self) -> bool {
+        false
+    }
     /// All old objects have been visited; what follows is young.
     fn young_begins(&mut self) {}
 }
@@ -103,7 +107,14 @@ impl<'w, 'm> Walker<'w, 'm> {
             .memory
             .read(page.start, &mut window[..length])
             .map_err(Refusal::from)
-            .and_then(|_| self.window(page, window[..length].as_chunks::<8>().0, visit));
+            .and_then(|_| {
+                loop {
+                    self.window(page, window[..length].as_chunks::<8>().0, visit)?;
+                    if !visit.again() {
+                        return Ok(());
+                    }
+                }
+            });
         self.window = window;
         result
     }

@@ -172,6 +172,39 @@ impl Young {
         Ok(self.torn == 0 && moved * 10 <= checked.len())
     }
 
+    /// Visits what the slots noted since the last time reach and was not visited before. Nothing is found anew when a minor
+    /// collection intervenes.
+    pub(crate) fn spread(&mut self, maps: &Maps<'_>, sizes: &Sizes, visit: &mut impl Visit) -> Result<(), Refusal> {
+        maps.peek.forget();
+        for slot in std::mem::take(&mut self.slots) {
+            let word = maps.peek.word(slot)?;
+            self.reach(&[word.to_le_bytes()]);
+        }
+        let mut walker = Walker::new(maps, sizes);
+        for _ in 0..MOST_PASSES {
+            let mut any = false;
+            for index in 0..self.marks.len() {
+                if std::mem::take(&mut self.marks[index].pending) {
+                    any = true;
+                    let page = self.marks[index].page;
+                    walker.chosen(
+                        &page,
+                        &mut Step {
+                            young: self,
+                            index,
+                            word: 0,
+                            visit,
+                        },
+                    )?;
+                }
+            }
+            if !any {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Visits every reachable object once; when a minor collection intervenes, everything is found anew.
     pub(crate) fn visit(&mut self, maps: &Maps<'_>, sizes: &Sizes, visit: &mut impl Visit) -> Result<(), Refusal> {
         for _ in 0..ATTEMPTS {
@@ -270,6 +303,10 @@ impl<V: Visit> Visit for Old<'_, V> {
             self.young.note(object.address, object.words);
         }
         self.visit.object(object)
+    }
+
+    fn again(&mut self) -> bool {
+        self.visit.again()
     }
 
     fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {

@@ -1,0 +1,214 @@
+//! Searches upwards from objects, over the whole heap, produces the graph of what owns them.
+//!
+//! A pass looks for words that point at the objects searched for; the object a word lies in is their owner, and is
+//! searched for from then on in the same pass. Passes alternate between ascending and descending pages, so that most owners
+//! are met in the pass that found what they own. The search ends where a reader of the source would end it: at a variable
+//! of a module, a global, Node's own tables, or where nothing in the heap points at an object (a handle or the stack
+//! holds it). Weak references own nothing.
+
+use crate::graph::live::Live;
+use crate::graph::owners::{Edge, Owners};
+use crate::layout::refusal::Refusal;
+use crate::memory::by_address::ByAddress;
+use crate::memory::peek::{STRONG, TAG_MASK};
+use crate::walk::heap::{Heap, Order};
+use crate::walk::walker::{Object, Visit};
+
+/// Passes over the heap.
+const MOST_PASSES: usize = 8;
+/// Pages visited more than once in a pass, because owners stand beside what they own: links of a list.
+const MOST_AGAIN: usize = 1 << 11;
+/// Owners kept of one object, and objects and owners in all. A server's requests all refer to its store: what holds the store
+/// is one of many.
+const MOST_OWNERS: usize = 32;
+const MOST_NODES: usize = 1 << 14;
+const MOST_EDGES: usize = 1 << 16;
+/// Bits of the filter that rejects most words by one load.
+const FILTER_BITS: usize = 1 << 16;
+
+/// What was found of one object.
+#[derive(Debug, Default)]
+pub(crate) struct Node {
+    pub(crate) owners: Vec<Edge>,
+    /// The search ends here.
+    pub(crate) root: bool,
+}
+
+/// Objects, and what owns them, up to roots.
+#[derive(Debug, Default)]
+pub(crate) struct Ancestors {
+    pub(crate) nodes: ByAddress<Node>,
+}
+
+fn filter_bit(address: u64) -> (usize, u64) {
+    let bit = (address >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+    ((bit / 64) as usize, 1 << (bit % 64))
+}
+
+impl Ancestors {
+    /// Searches upwards from these objects; what is dead by `live` owns nothing. `enough` is asked after each pass; `progress` is told passes done.
+    pub(crate) fn of(
+        heap: &mut Heap<'_>,
+        live: Option<&Live>,
+        objects: impl Iterator<Item = u64>,
+        enough: impl Fn(&Self) -> bool,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Self, Refusal> {
+        let mut ancestors = Self::default();
+        let mut frontier: Vec<u64> = objects.collect();
+        for &address in &frontier {
+            ancestors.nodes.entry(address).or_default();
+        }
+        let mut again = ByAddress::<()>::default();
+        for pass in 0..MOST_PASSES {
+            progress(pass);
+            if frontier.is_empty() || ancestors.nodes.len() >= MOST_NODES || enough(&ancestors) {
+                break;
+            }
+            // The process goes on: pages come and go.
+            heap.maps.refresh()?;
+            let order = if pass % 2 == 0 {
+                Order::Ascending
+            } else {
+                Order::Descending
+            };
+            let mut found = ancestors.pass(heap, live, &frontier, order)?;
+            // What held them may have been moving during the pass, as an array that grows is: they are looked for once more.
+            found.extend(
+                frontier
+                    .iter()
+                    .filter(|address| ancestors.nodes.get(address).is_some_and(|node| node.owners.is_empty()))
+                    .filter(|&&address| again.insert(address, ()).is_none()),
+            );
+            frontier = found;
+        }
+        Ok(ancestors)
+    }
+
+    /// One pass over everything: finds the owners of the frontier and most of theirs; returns those that were not searched
+    /// for from the pass's beginning.
+    fn pass(
+        &mut self,
+        heap: &Heap<'_>,
+        live: Option<&Live>,
+        frontier: &[u64],
+        order: Order,
+    ) -> Result<Vec<u64>, Refusal> {
+        let mut pass = Pass {
+            heap,
+            live,
+            owners: Owners(heap),
+            filter: vec![0; FILTER_BITS / 64],
+            nodes: &mut self.nodes,
+            wanted: ByAddress::default(),
+            found: Vec::new(),
+            seen: 0,
+            edges: MOST_EDGES,
+            again: MOST_AGAIN,
+        };
+        for &address in frontier {
+            pass.want(address);
+        }
+        for isolate in heap.maps.pages.heaps() {
+            heap.walk(isolate, order, &mut pass, &mut |_| {})?;
+        }
+        Ok(pass.found)
+    }
+}
+
+struct Pass<'p, 'm> {
+    heap: &'p Heap<'m>,
+    live: Option<&'p Live>,
+    owners: Owners<'p, 'm>,
+    filter: Vec<u64>,
+    nodes: &'p mut ByAddress<Node>,
+    /// Objects whose owners are looked for.
+    wanted: ByAddress<()>,
+    /// Owners that came to it during the pass.
+    found: Vec<u64>,
+    /// Owners that may still be kept in this pass.
+    edges: usize,
+    /// How many of these when the page began.
+    seen: usize,
+    /// Pages that may still be visited again.
+    again: usize,
+}
+
+impl Pass<'_, '_> {
+    fn want(&mut self, address: u64) {
+        let (word, bit) = filter_bit(address);
+        self.filter[word] |= bit;
+        self.wanted.insert(address, ());
+    }
+
+    #[inline]
+    fn scan(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
+        let weak_keys = Some(object.info.instance_type) == self.heap.tables.weak;
+        for (index, word) in words.iter().enumerate() {
+            let word = u64::from_le_bytes(*word);
+            if word & TAG_MASK != STRONG {
+                continue;
+            }
+            let (at, bit) = filter_bit(word - STRONG);
+            // A weak table's entries are pairs behind five words; the first of a pair is the weak key.
+            if self.filter[at] & bit != 0 && !(weak_keys && (first + index) % 2 == 1) {
+                self.owned(object, (first + index) as u64 * 8, word - STRONG)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn owned(&mut self, object: &Object<'_>, offset: u64, target: u64) -> Result<(), Refusal> {
+        if offset == 0 || target == object.address || !self.wanted.contains_key(&target) {
+            return Ok(());
+        }
+        let Some(node) = self.nodes.get_mut(&target) else {
+            return Ok(());
+        };
+        if self.edges == 0
+            || node.owners.len() >= MOST_OWNERS
+            || node.owners.iter().any(|edge| edge.owner == object.address)
+            || self.live.is_some_and(|live| live.is_dead(object.address))
+        {
+            return Ok(());
+        }
+        self.edges -= 1;
+        node.owners.push(Edge {
+            owner: object.address,
+            offset,
+            map: object.info,
+        });
+        if !self.nodes.contains_key(&object.address) && self.nodes.len() < MOST_NODES {
+            let root = self.owners.is_root(object.address, object.info)?;
+            self.nodes.entry(object.address).or_default().root = root;
+            if !root {
+                self.want(object.address);
+                self.found.push(object.address);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Visit for Pass<'_, '_> {
+    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        if object.slots && self.heap.maps.holds(object.info.instance_type) {
+            self.scan(object, 0, object.words)?;
+        }
+        Ok(())
+    }
+
+    fn again(&mut self) -> bool {
+        let grew = self.found.len() > self.seen && self.again > 0;
+        self.seen = self.found.len();
+        self.again -= usize::from(grew);
+        grew
+    }
+
+    fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
+        if self.heap.maps.holds(object.info.instance_type) {
+            self.scan(object, first, words)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! Remembers where objects were held, in a five-hundredth of their memory, so that a later reading can tell what is new.
+
+use crate::memory::by_address::ByAddress;
+
+/// Bytes of memory for each bit.
+const GRANULE: u64 = 64;
+/// Words of the bit map of a page.
+const WORDS: usize = 64;
+/// Pages remembered: a heap of 2 GiB, in 4 MiB.
+const MOST_PAGES: usize = 1 << 13;
+
+/// Where objects were held, by page.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pages: ByAddress<Box<[u64; WORDS]>>,
+    /// Not all of it could be remembered.
+    pub(crate) overflowed: bool,
+}
+
+impl Held {
+    /// Adds a page by its number and one bit for each of its words.
+    pub(crate) fn add(&mut self, page: u64, words: &[u64]) {
+        if self.pages.len() >= MOST_PAGES {
+            self.overflowed = true;
+            return;
+        }
+        let mut bits = Box::new([0_u64; WORDS]);
+        // Eight words of memory are one granule: a byte of the finer map.
+        for (index, word) in words.iter().enumerate() {
+            for (byte, value) in word.to_le_bytes().into_iter().enumerate() {
+                let granule = index * 8 + byte;
+                if value != 0
+                    && let Some(bits) = bits.get_mut(granule / 64)
+                {
+                    *bits |= 1 << (granule % 64);
+                }
+            }
+        }
+        self.pages.insert(page, bits);
+    }
+
+    /// Whether an object at this address may have been held then.
+    pub(crate) fn contains(&self, page: u64, offset: u64) -> bool {
+        let granule = (offset / GRANULE) as usize;
+        self.pages
+            .get(&page)
+            .and_then(|bits| bits.get(granule / 64))
+            .is_some_and(|word| word >> (granule % 64) & 1 == 1)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_known_again_by_its_granule() {
+        let mut words = [0_u64; 512];
+        words[1] = 1 << 9;
+        let mut held = Held::default();
+        held.add(7, &words);
+        // Word 73 of the page: byte 584, granule 9.
+        assert!(held.contains(7, 584) && held.contains(7, 576));
+        assert!(!held.contains(7, 640) && !held.contains(8, 584));
+    }
+}

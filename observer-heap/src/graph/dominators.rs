@@ -1,0 +1,382 @@
+//! Reads the graph of owners of sampled objects, produces the points below which they accumulate: what every way from a
+//! root to a large part of them leads through, and behind which the ways part.
+//!
+//! The tree of dominators is that of Cooper, Harvey and Kennedy ("A Simple, Fast Dominance Algorithm"), over the few
+//! thousand objects that the search upwards met, not over the heap.
+
+use std::collections::BTreeMap;
+
+use crate::graph::ancestors::Ancestors;
+use crate::memory::by_address::ByAddress;
+
+/// Least share of all weight that makes a point, percent.
+const LEAST_PERCENT: u64 = 4;
+/// A child with so much of its parent's weight, percent, takes the search further down.
+const MOST_OF_IT: u64 = 50;
+/// Children of one map from which on they are a collection's contents.
+const CONTENTS: usize = 4;
+/// Sampled objects below a child that is a point of its own.
+const FEWEST_BELOW: u32 = 4;
+/// Objects of one map, each dominating the next, from which on they are a chain.
+const CHAIN: usize = 4;
+/// Rounds of the iteration; a graph that can be reduced takes two or three.
+const MOST_ROUNDS: usize = 32;
+
+/// A point of accumulation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Point {
+    /// The objects that hold everything below; several where they are alike and held by nothing in common.
+    pub(crate) objects: Vec<u64>,
+    /// The heaviest of the objects that accumulate there.
+    pub(crate) content: u64,
+    /// Weight of the sampled objects below.
+    pub(crate) weight: u64,
+}
+
+/// The tree of dominators; its root, 0, stands for everything the search ends at.
+struct Tree {
+    addresses: Vec<u64>,
+    children: Vec<Vec<usize>>,
+    /// Weight, and number of sampled objects, at and below each.
+    weight: Vec<u64>,
+    below: Vec<u32>,
+}
+
+/// The points of these sampled objects, given with their weights, heaviest first.
+pub(crate) fn points(ancestors: &Ancestors, samples: &[(u64, u64)], map_of: &dyn Fn(u64) -> u64) -> Vec<Point> {
+    let tree = Tree::of(ancestors, samples);
+    let all: u64 = samples.iter().map(|(_, weight)| weight).sum();
+    let mut search = Search {
+        tree: &tree,
+        least: (all * LEAST_PERCENT / 100).max(1),
+        map_of,
+        points: Vec::new(),
+    };
+    search.roots();
+    search
+        .points
+        .sort_by_key(|point| (std::cmp::Reverse(point.weight), point.objects.clone()));
+    search.points
+}
+
+impl Tree {
+    fn of(ancestors: &Ancestors, samples: &[(u64, u64)]) -> Self {
+        // Edges from owners to what they own; numbers in reverse postorder.
+        let mut owned = ByAddress::<Vec<u64>>::default();
+        let mut roots: Vec<u64> = Vec::new();
+        let mut addresses: Vec<u64> = ancestors.nodes.keys().copied().collect();
+        addresses.sort_unstable();
+        for address in addresses {
+            let Some(node) = ancestors.nodes.get(&address) else {
+                continue;
+            };
+            if node.root {
+                roots.push(address);
+            }
+            for edge in &node.owners {
+                owned.entry(edge.owner).or_default().push(address);
+            }
+        }
+        let order = reverse_postorder(&roots, &owned);
+        let number: ByAddress<usize> = order
+            .iter()
+            .enumerate()
+            .map(|(at, &address)| (address, at + 1))
+            .collect();
+        let mut above: Vec<Vec<usize>> = vec![Vec::new(); order.len() + 1];
+        for (at, address) in order.iter().enumerate() {
+            let Some(node) = ancestors.nodes.get(address) else {
+                continue;
+            };
+            if node.root {
+                above[at + 1].push(0);
+            } else {
+                above[at + 1].extend(node.owners.iter().filter_map(|edge| number.get(&edge.owner)));
+            }
+        }
+        let parent = immediate_dominators(&above);
+        let mut tree = Self {
+            addresses: std::iter::once(0).chain(order).collect(),
+            children: vec![Vec::new(); parent.len()],
+            weight: vec![0; parent.len()],
+            below: vec![0; parent.len()],
+        };
+        for &(address, weight) in samples {
+            if let Some(&at) = number.get(&address) {
+                tree.weight[at] += weight;
+                tree.below[at] += 1;
+            }
+        }
+        for at in (1..parent.len()).rev() {
+            let up = parent[at];
+            tree.children[up].push(at);
+            tree.weight[up] += tree.weight[at];
+            tree.below[up] += tree.below[at];
+        }
+        tree
+    }
+
+    /// The heaviest child.
+    fn heaviest(&self, at: usize) -> Option<usize> {
+        self.children[at]
+            .iter()
+            .copied()
+            .max_by_key(|&child| (self.weight[child], child))
+    }
+}
+
+fn reverse_postorder(roots: &[u64], owned: &ByAddress<Vec<u64>>) -> Vec<u64> {
+    let mut seen = ByAddress::<()>::default();
+    let mut order = Vec::new();
+    for &root in roots {
+        if seen.insert(root, ()).is_some() {
+            continue;
+        }
+        let mut stack = vec![(root, 0)];
+        while let Some((address, next)) = stack.pop() {
+            match owned.get(&address).and_then(|owned| owned.get(next)) {
+                Some(&below) => {
+                    stack.push((address, next + 1));
+                    if seen.insert(below, ()).is_none() {
+                        stack.push((below, 0));
+                    }
+                }
+                None => order.push(address),
+            }
+        }
+    }
+    order.reverse();
+    order
+}
+
+/// The immediate dominator of each; numbers ascend in reverse postorder, 0 is the root.
+fn immediate_dominators(above: &[Vec<usize>]) -> Vec<usize> {
+    const UNKNOWN: usize = usize::MAX;
+    let mut parent = vec![UNKNOWN; above.len()];
+    parent[0] = 0;
+    for _ in 0..MOST_ROUNDS {
+        let mut changed = false;
+        for at in 1..above.len() {
+            let mut known = above[at].iter().copied().filter(|&up| parent[up] != UNKNOWN);
+            let Some(mut common) = known.next() else { continue };
+            for mut other in known {
+                while common != other {
+                    if common > other {
+                        common = parent[common];
+                    } else {
+                        other = parent[other];
+                    }
+                }
+            }
+            if parent[at] != common {
+                parent[at] = common;
+                changed = true;
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    parent.iter().map(|&up| if up == UNKNOWN { 0 } else { up }).collect()
+}
+
+struct Search<'s> {
+    tree: &'s Tree,
+    least: u64,
+    map_of: &'s dyn Fn(u64) -> u64,
+    points: Vec<Point>,
+}
+
+impl Search<'_> {
+    fn map(&self, at: usize) -> u64 {
+        (self.map_of)(self.tree.addresses[at])
+    }
+
+    /// From everything down: each heavy child for itself; those alike, each of them light, together.
+    fn roots(&mut self) {
+        let mut alike = BTreeMap::<u64, Vec<usize>>::new();
+        for &child in &self.tree.children[0] {
+            if self.tree.weight[child] >= self.least && self.tree.below[child] >= FEWEST_BELOW {
+                self.descend(child);
+            } else if self.tree.weight[child] > 0 {
+                alike.entry(self.map(child)).or_default().push(child);
+            }
+        }
+        for group in alike.into_values().filter(|group| group.len() >= CONTENTS) {
+            let weight = group.iter().map(|&at| self.tree.weight[at]).sum();
+            if weight >= self.least {
+                self.points.push(Point {
+                    objects: group.iter().map(|&at| self.tree.addresses[at]).collect(),
+                    content: self.tree.addresses[group[0]],
+                    weight,
+                });
+            }
+        }
+    }
+
+    /// From an object down to where the ways part.
+    fn descend(&mut self, from: usize) {
+        let mut way = vec![from];
+        let mut at = from;
+        loop {
+            let heavy = self.tree.heaviest(at).filter(|&child| {
+                self.tree.weight[child] * 100 >= self.tree.weight[at] * MOST_OF_IT
+                    && self.tree.below[child] >= FEWEST_BELOW
+            });
+            let branches = self.branches(at);
+            if branches.len() > 1 {
+                let rest = self.tree.weight[at] - branches.iter().map(|&child| self.tree.weight[child]).sum::<u64>();
+                for child in branches {
+                    self.descend(child);
+                }
+                if rest >= self.least {
+                    self.point(at, rest);
+                }
+                return;
+            }
+            let Some(child) = heavy else {
+                return self.point(at, self.tree.weight[at]);
+            };
+            way.push(child);
+            // A linked list: each link holds all that follow. It is held by what holds its first.
+            let map = self.map(child);
+            let links: Vec<usize> = (0..way.len()).filter(|&index| self.map(way[index]) == map).collect();
+            if links.len() >= CHAIN && !links.windows(2).all(|pair| pair[1] == pair[0] + 1) || links.len() >= 2 * CHAIN
+            {
+                let first = links[0].saturating_sub(1);
+                return self.point(way[first], self.tree.weight[way[first]]);
+            }
+            at = child;
+        }
+    }
+
+    /// Children that are worth a point each, unless they are the contents of a collection.
+    fn branches(&self, at: usize) -> Vec<usize> {
+        let heavy: Vec<usize> = self.tree.children[at]
+            .iter()
+            .copied()
+            .filter(|&child| self.tree.weight[child] >= self.least && self.tree.below[child] >= FEWEST_BELOW)
+            .collect();
+        let mut alike = BTreeMap::<u64, usize>::new();
+        for &child in &self.tree.children[at] {
+            *alike.entry(self.map(child)).or_default() += 1;
+        }
+        if heavy
+            .iter()
+            .all(|&child| alike.get(&self.map(child)).is_none_or(|&n| n < CONTENTS))
+        {
+            heavy
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn point(&mut self, at: usize, weight: u64) {
+        let content = self.tree.heaviest(at).unwrap_or(at);
+        self.points.push(Point {
+            objects: vec![self.tree.addresses[at]],
+            content: self.tree.addresses[content],
+            weight,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::ancestors::Node;
+    use crate::graph::owners::Edge;
+    use crate::layout::maps::MapInfo;
+
+    /// `(object, owners)`; owner 0 makes it a root.
+    fn ancestors(graph: &[(u64, &[u64])]) -> Ancestors {
+        let mut ancestors = Ancestors::default();
+        for &(address, owners) in graph {
+            let node = Node {
+                root: owners.contains(&0),
+                owners: owners
+                    .iter()
+                    .filter(|&&owner| owner != 0)
+                    .map(|&owner| Edge {
+                        owner,
+                        offset: 8,
+                        map: MapInfo {
+                            address: 0,
+                            instance_type: 0,
+                            words: 0,
+                        },
+                    })
+                    .collect(),
+            };
+            ancestors.nodes.insert(address, node);
+        }
+        ancestors
+    }
+
+    /// Objects are of one map by their hundreds.
+    #[track_caller]
+    fn check(graph: &[(u64, &[u64])], samples: &[u64], expected: &[(u64, u64)]) {
+        let samples: Vec<(u64, u64)> = samples.iter().map(|&address| (address, 1)).collect();
+        let found: Vec<(u64, u64)> = points(&ancestors(graph), &samples, &|address| address / 100)
+            .into_iter()
+            .map(|point| (point.objects[0], point.weight))
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn contents_of_one_array() {
+        let graph: [(u64, &[u64]); 8] = [
+            (100, &[0]),
+            (200, &[100]),
+            (300, &[200]),
+            (301, &[200]),
+            (302, &[200]),
+            (303, &[200]),
+            (304, &[200]),
+            (305, &[200]),
+        ];
+        check(&graph, &[300, 301, 302, 303, 304, 305], &[(200, 6)]);
+    }
+
+    #[test]
+    fn two_collections_of_one_object_are_two_points() {
+        let mut graph: Vec<(u64, &[u64])> = vec![(100, &[0]), (200, &[100]), (201, &[100])];
+        graph.extend((300..306).map(|n| (n, &[200][..])));
+        graph.extend((400..408).map(|n| (n, &[201][..])));
+        let samples: Vec<u64> = (300..306).chain(400..408).collect();
+        check(&graph, &samples, &[(201, 8), (200, 6)]);
+    }
+
+    #[test]
+    fn what_two_collections_share_hangs_at_neither() {
+        let mut graph: Vec<(u64, &[u64])> = vec![(100, &[0]), (200, &[100]), (210, &[0]), (220, &[210])];
+        graph.extend((300..308).map(|n| (n, &[200, 220][..])));
+        let samples: Vec<u64> = (300..308).collect();
+        let found = points(
+            &ancestors(&graph),
+            &samples.iter().map(|&n| (n, 1)).collect::<Vec<_>>(),
+            &|address| address / 100,
+        );
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].objects, samples, "held alike, by nothing in common");
+    }
+
+    #[test]
+    fn a_chain_hangs_at_what_holds_its_first_link() {
+        // 100 holds closure 200, which holds scope 300, which holds closure 201 ...
+        let owners: Vec<[u64; 1]> = (0..40).map(|n| if n == 0 { [100] } else { [299 + n] }).collect();
+        let scopes: Vec<[u64; 1]> = (0..40).map(|n| [200 + n]).collect();
+        let mut graph: Vec<(u64, &[u64])> = vec![(100, &[0])];
+        for n in 0..40 {
+            graph.push((200 + n, &owners[n as usize]));
+            graph.push((300 + n, &scopes[n as usize]));
+        }
+        let rules: Vec<[u64; 1]> = (0..40).map(|n| [300 + n]).collect();
+        for n in 0..40 {
+            graph.push((400 + n, &rules[n as usize]));
+        }
+        let samples: Vec<u64> = (400..440).collect();
+        check(&graph, &samples, &[(100, 40)]);
+    }
+}

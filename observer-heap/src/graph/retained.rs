@@ -1,0 +1,142 @@
+//! Marks a heap with some objects as a barrier, produces what each of them retains: what is held now, and would not be
+//! without it.
+
+use crate::graph::before::Held;
+use crate::graph::held::Back;
+use crate::graph::live::{self, Live};
+use crate::layout::maps::MapId;
+use crate::layout::refusal::Refusal;
+use crate::memory::by_address::ByAddress;
+use crate::memory::pages::PAGE;
+use crate::walk::counts::{Count, Isolate};
+use crate::walk::heap::Heap;
+use crate::walk::walker::{Object, Visit, Walker};
+use crate::walk::young::{Old, Young};
+
+/// Rounds between old and young objects.
+const MOST_ROUNDS: usize = 16;
+
+/// What stands in the way of the marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Barrier {
+    /// One object.
+    Object(u64),
+    /// All objects of a map, in the isolate of this one.
+    Map(MapId, u64),
+}
+
+impl Barrier {
+    const fn object(&self) -> u64 {
+        match self {
+            Self::Object(address) | Self::Map(_, address) => *address,
+        }
+    }
+}
+
+/// What objects hold: all of it, and what of that was not held before.
+#[derive(Default)]
+pub(crate) struct Split {
+    /// Which isolate.
+    pub(crate) heap: u64,
+    pub(crate) all: Isolate,
+    pub(crate) new: Isolate,
+}
+
+/// What each barrier retains, and what is held by none of them (one for each isolate).
+pub(crate) struct Retained {
+    pub(crate) by: Vec<Split>,
+    pub(crate) rest: Vec<Split>,
+}
+
+/// Counts behind each barrier; what several hold together counts to the first. `None` where marks would cost more than
+/// `marking` bytes.
+pub(crate) fn retained(
+    heap: &mut Heap<'_>,
+    barriers: &[Barrier],
+    before: &Held,
+    marking: usize,
+) -> Result<Option<Retained>, Refusal> {
+    heap.maps.refresh()?;
+    if live::cost(&heap.maps.pages) > marking {
+        return Ok(None);
+    }
+    let heap = &*heap;
+    let mut live = Live::new(&heap.maps.pages);
+    for barrier in barriers {
+        match barrier {
+            Barrier::Object(address) => {
+                live.bar(*address);
+            }
+            Barrier::Map(map, _) => live.bar_map(*map),
+        }
+    }
+    live.roots(&heap.maps)?;
+    let mut young = ByAddress::<Young>::default();
+    let mut rest = Vec::new();
+    for isolate in heap.maps.pages.heaps() {
+        let pages = heap.maps.pages.pages.iter().filter(|page| page.heap == isolate);
+        let young = young.entry(isolate).or_insert_with(|| Young::new(pages));
+        rest.push(count(heap, isolate, &mut live, young, before)?);
+    }
+    let mut by = Vec::new();
+    for barrier in barriers {
+        let isolate = heap.maps.pages.containing(barrier.object()).map(|page| page.heap);
+        let Some((isolate, young)) = isolate.and_then(|isolate| Some((isolate, young.get_mut(&isolate)?))) else {
+            by.push(Split::default());
+            continue;
+        };
+        match barrier {
+            Barrier::Object(address) => live.unbar(*address),
+            Barrier::Map(map, _) => live.unbar_map(*map),
+        }
+        by.push(count(heap, isolate, &mut live, young, before)?);
+    }
+    Ok(Some(Retained { by, rest }))
+}
+
+/// Counts what is reached and was not visited yet.
+fn count(heap: &Heap<'_>, isolate: u64, live: &mut Live, young: &mut Young, before: &Held) -> Result<Split, Refusal> {
+    let mut walker = Walker::new(&heap.maps, &heap.sizes);
+    let mut visit = Both {
+        all: Count::new(&heap.maps, heap.tables),
+        new: Count::new(&heap.maps, heap.tables),
+        before,
+    };
+    for _ in 0..MOST_ROUNDS {
+        let mut old = Old {
+            young,
+            visit: &mut visit,
+        };
+        live.follow(isolate, &mut walker, heap.tables, &mut old, &mut |_| {})?;
+        let mut back = Back {
+            live,
+            visit: &mut visit,
+        };
+        young.spread(&heap.maps, &heap.sizes, &mut back)?;
+        if !live.is_pending(isolate) {
+            break;
+        }
+    }
+    Ok(Split {
+        heap: isolate,
+        all: visit.all.finish(),
+        new: visit.new.finish(),
+    })
+}
+
+/// Counts everything, and what is new for itself.
+struct Both<'b, 'm> {
+    all: Count<'b, 'm>,
+    new: Count<'b, 'm>,
+    before: &'b Held,
+}
+
+impl Visit for Both<'_, '_> {
+    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        self.all.object(object)?;
+        if !self.before.contains(object.address / PAGE, object.address % PAGE) {
+            self.new.object(object)?;
+        }
+        Ok(())
+    }
+}
