@@ -3,22 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    identity::Version,
-    process::ProcessKey,
-    time::{BootTime, SECOND},
-};
+use crate::{identity::Version, process::ProcessKey};
 
 /// The annotation by which a pod opts in: `"true"`.
 pub const ANNOTATION: &str = "observer.dev/read-heap";
-/// A reading that was asked for and never answered is given up after this.
-const PATIENCE: u64 = 600 * SECOND;
-/// A reading that could not be done at that moment is tried again after this.
-const AGAIN: u64 = 60 * SECOND;
-/// The least growth between two readings that are compared, bytes, and as a share of the level at the first.
-const GROWN: u64 = 8 << 20;
-const GROWN_SHARE: u64 = 10;
-
 /// Which heaps are read, and how often.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeapSettings {
@@ -44,7 +32,10 @@ impl HeapSettings {
     }
 }
 
-/// A wish to have a heap read.
+/// The least share of a container's growth that the heap must hold before anything in it is blamed, percent.
+const EXPLAINS_PERCENT: u64 = 25;
+
+/// A request to read a heap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadHeap {
     /// Whose.
@@ -53,8 +44,11 @@ pub struct ReadHeap {
     pub workload: String,
     /// Which version runs.
     pub version: Option<Version>,
-    /// Compare with this process's first reading; otherwise this is the first.
+    /// Compare with this process's earlier reading; otherwise this is the first.
     pub compare: bool,
+    /// Bytes by which the container has grown since that reading.
+    #[serde(default)]
+    pub grown: u64,
 }
 
 /// The answer to [`ReadHeap`].
@@ -101,19 +95,40 @@ pub enum Outcome {
     Refused(String),
 }
 
-/// What grew between two readings of a heap.
+/// What grew between two readings of a heap, and how much of the container's growth that is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// What was compared.
     pub compared: Compared,
-    /// What grew, the likeliest culprits first; names from code and numbers only.
+    /// What grew: culprits first, by what hangs where they accumulate; names from code and numbers only.
     pub growers: Vec<Grower>,
     /// Bytes of all that grew.
     pub grown: u64,
-    /// Share of it under names of the application and its dependencies, 0 to 1.
+    /// Share of it that hangs where the culprits accumulate, 0 to 1.
     pub explained: f64,
     /// Dead objects were told apart; otherwise the numbers are upper bounds.
     pub exact: bool,
+    /// Beside the container's growth, of comparisons in time.
+    #[serde(default)]
+    pub beside: Option<Beside>,
+}
+
+/// The heap's growth beside the container's, bytes between the same two moments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    /// By which the container grew.
+    pub level: u64,
+    /// By which the heap holds more; negative when it holds less.
+    pub held: i64,
+    /// By which V8's pages grew that is garbage, not collected yet, or free.
+    pub garbage: i64,
+}
+
+impl Beside {
+    /// Whether what the heap holds may be why the container grew.
+    pub fn explains(self) -> bool {
+        u64::try_from(self.held).is_ok_and(|held| held >= self.level / 100 * EXPLAINS_PERCENT)
+    }
 }
 
 /// What two readings differ in.
@@ -135,172 +150,46 @@ pub struct Grower {
     pub place: Option<String>,
     /// How many there were, and are.
     pub count: (u64, u64),
-    /// Bytes more than before.
+    /// Bytes more than before; of a culprit, with all that hangs where it accumulates.
     pub bytes: u64,
-    /// The way in which most of them are held, from a variable or a global down; empty where not looked for.
+    /// Where it accumulates, from a variable or a global down; empty where no one place holds most of it.
     pub held_by: Vec<String>,
     /// It grew so that it may well be what leaks.
     pub culprit: bool,
+    /// Bytes that would be free without the place where it accumulates.
+    #[serde(default)]
+    pub retained: Option<u64>,
+    /// Share of the heap's growth that hangs there, 0 to 1.
+    #[serde(default)]
+    pub share: Option<f64>,
 }
 
 impl Diagnosis {
     /// The likeliest culprit, where there is one.
     pub fn culprit(&self) -> Option<&Grower> {
-        self.growers.iter().find(|grower| grower.culprit)
+        self.culprits().next()
     }
-}
 
-impl Grower {
-    /// `onUserMessage() (/app/server.js:42): 8432 -> 16891, held by bus in /app/server.js -> EventEmitter._events`
-    pub fn sentence(&self) -> String {
-        let place = self
-            .place
-            .as_ref()
-            .map_or_else(String::new, |place| format!(" ({place})"));
-        let held = if self.held_by.is_empty() {
-            String::new()
-        } else {
-            format!(", held by {}", self.held_by.join(" -> "))
+    /// All of them, by how much of the growth hangs where they accumulate.
+    pub fn culprits(&self) -> impl Iterator<Item = &Grower> {
+        self.growers.iter().filter(|grower| grower.culprit)
+    }
+
+    /// Whether the heap can be why the container grew.
+    pub fn explains(&self) -> bool {
+        self.beside.is_none_or(Beside::explains)
+    }
+
+    /// Whether another diagnosis says the same, whatever its numbers.
+    pub(crate) fn says(&self, other: &Self) -> bool {
+        let said = |diagnosis: &Self| -> Vec<(String, Vec<String>)> {
+            let mut said: Vec<_> = diagnosis
+                .culprits()
+                .map(|c| (c.what.clone(), c.held_by.clone()))
+                .collect();
+            said.sort();
+            said
         };
-        format!("{}{place}: {} -> {}{held}", self.what, self.count.0, self.count.1)
-    }
-}
-
-/// What is known of the readings of a slot's current process.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct HeapWatch {
-    process: Option<ProcessKey>,
-    asked: Option<BootTime>,
-    not_before: BootTime,
-    /// Level at the first reading, bytes.
-    base: Option<u64>,
-    compare: bool,
-    done: bool,
-    /// The last comparison in time, and of which version.
-    pub(crate) diagnosis: Option<(Option<Version>, Diagnosis)>,
-}
-
-impl HeapWatch {
-    /// Whether a reading is due now, and whether it is to be compared with the first.
-    pub(crate) fn due(&mut self, at: BootTime, process: ProcessKey, level: u64, interval_ns: u64) -> Option<bool> {
-        if self.process != Some(process) {
-            *self = Self {
-                process: Some(process),
-                not_before: self.not_before,
-                diagnosis: self.diagnosis.take(),
-                ..Self::default()
-            };
-        }
-        if self.asked.is_some_and(|asked| at.since(asked) > PATIENCE) {
-            self.asked = None;
-        }
-        let compare = match self.base {
-            None => false,
-            Some(base) if level >= base.saturating_add(GROWN.max(base / GROWN_SHARE)) => true,
-            Some(_) => return None,
-        };
-        if self.done || self.asked.is_some() || at < self.not_before {
-            return None;
-        }
-        self.asked = Some(at);
-        self.compare = compare;
-        // Counted from the wish: an answer that never comes costs the process the same.
-        self.not_before = at.plus(interval_ns);
-        if !compare {
-            self.base = Some(level);
-        }
-        Some(compare)
-    }
-
-    /// Takes an answer in; whether it was waited for.
-    pub(crate) fn answered(&mut self, at: BootTime, answer: &HeapAnswer, version: Option<&Version>) -> bool {
-        if self.process != Some(answer.process) || self.asked.take().is_none() {
-            return false;
-        }
-        match &answer.outcome {
-            Outcome::First { .. } => {}
-            Outcome::Compared(diagnosis) => {
-                self.done = diagnosis.culprit().is_some();
-                self.diagnosis = Some((version.cloned(), (**diagnosis).clone()));
-            }
-            Outcome::Postponed(_) => {
-                self.not_before = at.plus(AGAIN);
-                if !self.compare {
-                    self.base = None;
-                }
-            }
-            // What was refused once is refused again: a build without symbols, a version unknown.
-            Outcome::Refused(_) => self.done = true,
-        }
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: u64 = 3_600 * SECOND;
-    const MIB: u64 = 1 << 20;
-
-    fn at(seconds: u64) -> BootTime {
-        BootTime(seconds * SECOND)
-    }
-
-    fn answer(process: ProcessKey, outcome: Outcome) -> HeapAnswer {
-        HeapAnswer {
-            process,
-            took_ns: 1,
-            bytes: 1,
-            contents: None,
-            outcome,
-        }
-    }
-
-    fn first() -> Outcome {
-        Outcome::First {
-            held: 1,
-            newcomers: None,
-        }
-    }
-
-    #[test]
-    fn at_most_one_reading_an_hour_and_the_second_when_it_has_grown() {
-        let process = ProcessKey { pid: 7, start: 1 };
-        let mut watch = HeapWatch::default();
-        assert_eq!(watch.due(at(0), process, 100 * MIB, HOUR), Some(false));
-        assert_eq!(watch.due(at(1), process, 100 * MIB, HOUR), None, "one at a time");
-        assert!(watch.answered(at(2), &answer(process, first()), None));
-        assert_eq!(
-            watch.due(at(1800), process, 300 * MIB, HOUR),
-            None,
-            "the hour is not over"
-        );
-        assert_eq!(
-            watch.due(at(3700), process, 105 * MIB, HOUR),
-            None,
-            "it has hardly grown"
-        );
-        assert_eq!(watch.due(at(3800), process, 111 * MIB, HOUR), Some(true));
-        // A new process of the slot is read from the beginning, and within the same budget.
-        let next = ProcessKey { pid: 8, start: 2 };
-        assert_eq!(watch.due(at(3900), next, 111 * MIB, HOUR), None);
-        assert_eq!(watch.due(at(7500), next, 111 * MIB, HOUR), Some(false));
-        assert!(
-            !watch.answered(at(7501), &answer(process, first()), None),
-            "a late answer of the dead"
-        );
-    }
-
-    #[test]
-    fn what_was_postponed_is_tried_again_soon_and_what_was_refused_is_not() {
-        let process = ProcessKey { pid: 7, start: 1 };
-        let mut watch = HeapWatch::default();
-        assert_eq!(watch.due(at(0), process, MIB, HOUR), Some(false));
-        watch.answered(at(1), &answer(process, Outcome::Postponed("short".into())), None);
-        assert_eq!(watch.due(at(30), process, MIB, HOUR), None);
-        assert_eq!(watch.due(at(70), process, MIB, HOUR), Some(false));
-        watch.answered(at(71), &answer(process, Outcome::Refused("no symbols".into())), None);
-        assert_eq!(watch.due(at(9000), process, 900 * MIB, HOUR), None);
+        self.explains() == other.explains() && said(self) == said(other)
     }
 }

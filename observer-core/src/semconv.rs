@@ -349,14 +349,24 @@ names! {
     HEAP_CULPRIT_BYTES = "observer.heap.culprit.bytes_grown";
     /// The way most of them are held, from a variable or global down. No convention.
     HEAP_CULPRIT_HELD_BY = "observer.heap.culprit.held_by";
+    /// Bytes that would be free without the place where it accumulates, By. No convention.
+    HEAP_CULPRIT_RETAINED = "observer.heap.culprit.retained";
+    /// Share of the heap's growth that hangs there, 0 to 1. No convention.
+    HEAP_CULPRIT_SHARE = "observer.heap.culprit.share";
     /// What grew most, one sentence each. No convention.
     HEAP_GROWERS = "observer.heap.growers";
     /// Growth of all that grew, By. No convention.
     HEAP_GROWN = "observer.heap.grown";
-    /// Share of it under names of the application and its dependencies, 0 to 1. No convention.
+    /// Share of it that hangs where the culprits accumulate, 0 to 1. No convention.
     HEAP_EXPLAINED = "observer.heap.explained";
     /// Whether dead objects were told apart; otherwise counts are upper bounds. No convention.
     HEAP_EXACT = "observer.heap.exact";
+    /// Growth of the container between the two readings, By. No convention.
+    HEAP_CONTAINER_GROWN = "observer.heap.container_grown";
+    /// Growth of garbage not yet collected and of free memory in V8's pages, By. No convention.
+    HEAP_GARBAGE_GROWN = "observer.heap.garbage_grown";
+    /// Whether what the heap holds can be why the container grew. No convention.
+    HEAP_EXPLAINS = "observer.heap.explains";
     /// Time between the two readings, s. No convention.
     HEAP_APART = "observer.heap.apart";
     /// The version compared with. No convention.

@@ -53,7 +53,11 @@ impl Severity {
     }
 }
 
-pub use self::{attributes::ceiling_kind, sentence::recurring_oom, value::Value};
+pub use self::{
+    attributes::ceiling_kind,
+    sentence::{grew, recurring_oom},
+    value::Value,
+};
 
 /// What goes out for a finding.
 pub fn event(finding: &Finding) -> Event {

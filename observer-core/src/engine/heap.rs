@@ -7,13 +7,16 @@ use crate::{
     finding::{Confidence, Event, HeapRead},
     heap::{ANNOTATION, HeapAnswer, Outcome, ReadHeap},
     process::Runtime,
-    registry::ContainerId,
+    registry::{
+        ContainerId,
+        heap_watch::{Level, News},
+    },
     time::{BootTime, SECOND},
 };
 
 impl Engine {
     /// Asks for a reading where one is due.
-    pub(super) fn watch_heap(&mut self, at: BootTime, id: ContainerId, level: u64, out: &mut Output) {
+    pub(super) fn watch_heap(&mut self, at: BootTime, id: ContainerId, level: Level, out: &mut Output) {
         let Some(container) = self.registry.containers.get(id) else {
             return;
         };
@@ -39,23 +42,22 @@ impl Engine {
                 state.detector.state(),
                 State::Suspected | State::Likely | State::Confirmed
             );
-        if !grows || state.current != Some(id) {
+        if state.current != Some(id) {
             return;
         }
         // No heap explains files in memory.
-        if state
+        let in_memory = state
             .detector
             .attribution()
-            .is_some_and(|grown| grown.shares.shmem >= 0.5)
-        {
-            return;
-        }
-        if let Some(compare) = state.heap.due(at, process, level, interval) {
+            .is_some_and(|grown| grown.shares.shmem >= 0.5);
+        let wanted = (grows && !in_memory).then(|| state.detector.state());
+        if let Some(due) = state.heap.due(at, process, wanted, level, interval) {
             out.requests.push(Request::ReadHeap(ReadHeap {
                 process,
                 workload: format!("{:?}", state.workload),
                 version,
-                compare,
+                compare: due.compare,
+                grown: due.grown,
             }));
         }
     }
@@ -72,9 +74,10 @@ impl Engine {
         let Some(state) = self.registry.slots.get_mut(&container.slot) else {
             return;
         };
-        if !state.heap.answered(at, answer, version.as_ref()) {
+        let leak = state.detector.state();
+        let Some(news) = state.heap.answered(at, answer, version.as_ref(), leak) else {
             return;
-        }
+        };
         let current = state.current == Some(id);
         let contents = answer.contents.filter(|_| current);
         let verdict = contents.and_then(|contents| state.detector.read_heap(at, &contents));
@@ -91,7 +94,7 @@ impl Engine {
         });
         let nothing = "nothing: the agent did it itself";
         self.find(id, at, read, Confidence::Observed, nothing, out);
-        if let Some(diagnosis) = diagnosis {
+        if let Some(diagnosis) = diagnosis.filter(|_| news == News::New) {
             let contradicted_by =
                 "objects of that name that nothing holds; what was dead was left out, or is called an upper bound";
             self.find(

@@ -8,7 +8,7 @@ use crate::{
     detect::{DetectConfig, Point, SlotDetector, ceiling},
     finding::{Ceiling, CeilingKind, Confidence, Event, NearCeiling},
     process::{ProcessFacts, ProcessKey, Runtime},
-    registry::{ContainerId, Home, SlotId},
+    registry::{ContainerId, Home, SlotId, heap_watch::Level},
     sample::{CgroupLevel, Growth, Sample},
     time::{BootTime, SECOND},
     v8_limit,
@@ -142,13 +142,13 @@ impl Engine {
             heap_limit: run.heap_limit,
             beside,
         };
-        let slot = container.slot.clone();
+        let (slot, shmem) = (container.slot.clone(), point.shmem);
         self.crash_loop_over(at, id, out);
         self.misfit(at, id, out);
         self.point(id, &slot, point, out);
         self.near_ceiling(at, id, trend, out);
         self.trace(at, id, trend, out);
-        self.watch_heap(at, id, trend, out);
+        self.watch_heap(at, id, Level { all: trend, shmem }, out);
     }
 
     /// To the detector, or kept for it while the run before is being settled.

@@ -5,6 +5,7 @@
 pub(crate) mod catalog;
 pub(crate) mod container;
 pub(crate) mod crash_loop;
+pub(crate) mod heap_watch;
 pub(crate) mod ids;
 pub(crate) mod pairs;
 pub(crate) mod process;

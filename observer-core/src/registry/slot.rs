@@ -12,8 +12,8 @@ use super::{
 use crate::{
     detect::{DetectConfig, SlotDetector},
     finding::{EndedRun, Finding, RunSummary},
-    heap::HeapWatch,
     identity::{Release, Slot, Workload},
+    registry::heap_watch::HeapWatch,
     time::BootTime,
 };
 

@@ -292,15 +292,30 @@ impl List {
             self.bytes(name::HEAP_CULPRIT_BEFORE, Some(culprit.count.0));
             self.bytes(name::HEAP_CULPRIT_COUNT, Some(culprit.count.1));
             self.bytes(name::HEAP_CULPRIT_BYTES, Some(culprit.bytes));
+            self.bytes(name::HEAP_CULPRIT_RETAINED, culprit.retained);
+            if let Some(share) = culprit.share {
+                self.float(name::HEAP_CULPRIT_SHARE, share);
+            }
             if !culprit.held_by.is_empty() {
                 self.text(name::HEAP_CULPRIT_HELD_BY, &culprit.held_by.join(" -> "));
             }
         }
-        let growers = diagnosis.growers.iter().map(|grower| Value::Text(grower.sentence()));
+        let growers = diagnosis
+            .growers
+            .iter()
+            .map(|grower| Value::Text(super::sentence::grower(grower)));
         self.list(name::HEAP_GROWERS, growers.collect());
         self.bytes(name::HEAP_GROWN, Some(diagnosis.grown));
         self.float(name::HEAP_EXPLAINED, diagnosis.explained);
         self.bool(name::HEAP_EXACT, diagnosis.exact);
+        if let Some(beside) = diagnosis.beside {
+            self.bytes(name::HEAP_CONTAINER_GROWN, Some(beside.level));
+            self.bytes(
+                name::HEAP_GARBAGE_GROWN,
+                Some(u64::try_from(beside.garbage).unwrap_or(0)),
+            );
+            self.bool(name::HEAP_EXPLAINS, beside.explains());
+        }
         match &diagnosis.compared {
             Compared::Times(seconds) => self.float(name::HEAP_APART, *seconds),
             Compared::Versions(from, to) => {

@@ -11,7 +11,6 @@ use observer_core::{
     engine::view::{SlotView, WorkloadView},
     exit::Cause,
     finding::Event,
-    heap::{Diagnosis, Grower},
     identity::Subject,
     sample::CgroupLevel,
     telemetry,
@@ -263,14 +262,9 @@ fn hear(track: &mut Track, finding: &Finding, frozen: bool) {
             let service = finding.subject.as_ref().map_or("it", |subject| subject.service());
             track.case.recurring = Some(telemetry::recurring_oom(service, "", recurring));
         }
-        Event::Diagnosis(diagnosis) => track.case.diagnosis = grown(diagnosis),
+        Event::Diagnosis(diagnosis) => track.case.diagnosis = telemetry::grew(diagnosis),
         _ => {}
     }
-}
-
-/// What grew in a heap, a sentence each, the likeliest culprits first.
-fn grown(diagnosis: &Diagnosis) -> Vec<String> {
-    diagnosis.growers.iter().map(Grower::sentence).collect()
 }
 
 /// The case of the finding, service, workload or slot `name` among what the running agent observes; or its services. Of
@@ -315,7 +309,7 @@ fn of_slot(service: &str, slot: &SlotView) -> Case {
             .and_then(|run| run.ceiling)
             .map(|ceiling| ceiling.bytes as f64),
         asked: slot.asked.clone(),
-        diagnosis: slot.diagnosis.as_ref().map(grown).unwrap_or_default(),
+        diagnosis: slot.diagnosis.as_ref().map(telemetry::grew).unwrap_or_default(),
         ..Case::default()
     }
 }

@@ -31,10 +31,13 @@ fn diagnosis() -> Diagnosis {
                 "Object.message".into(),
             ],
             culprit: true,
+            retained: Some(12 * MB),
+            share: Some(0.93),
         }],
         grown: 1_000_000,
         explained: 0.71,
         exact: true,
+        beside: None,
     }
 }
 

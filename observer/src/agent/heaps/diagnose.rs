@@ -1,30 +1,51 @@
-//! Reads two readings of a heap, produces the diagnosis the engine states: what grew, by name, and what holds it.
+//! Reads two readings of a heap, produces the diagnosis the engine states: what grew, by name, and where it accumulates.
 
 use std::time::Instant;
 
 use observer_core::{
-    heap::{Compared, Diagnosis, Grower},
+    heap::{Beside, Compared, Diagnosis, Grower},
     identity::Version,
 };
-use observer_heap::{Grown, Growth, Holders, Reader, Reading, Refusal, Row};
+use observer_heap::{Growth, Holders, Reader, Reading, Refusal, Row, Suspect};
 
-/// Growers told of, and of these the ones whose holders are looked for: each level of a search reads the whole heap.
-const TOLD: usize = 8;
+/// Growers named, and of these the ones whose holders are looked for where the heap is too large to mark.
+const NAMED: usize = 8;
 const HELD: usize = 3;
 /// Objects followed upwards for each.
 const FOLLOWED: usize = 48;
-/// Fewer objects that an earlier version did not hold are nothing to tell of.
+/// Fewer objects that an earlier version did not hold are nothing to name.
 const FEWEST: i64 = 20;
 
-/// What one process holds more than at its first reading.
+/// What one process holds more than at an earlier reading, while its container grew by `level` bytes.
 pub(super) fn in_time(
     reader: &mut Reader<'_>,
     since: Instant,
+    level: u64,
     before: &Reading,
     after: &Reading,
 ) -> Result<Diagnosis, Refusal> {
     let growth = Growth::over(&[before, after]);
-    diagnosis(reader, growth, Compared::Times(since.elapsed().as_secs_f64()), after)
+    let beside = Beside {
+        level,
+        held: growth.net,
+        garbage: garbage(after).cast_signed() - garbage(before).cast_signed(),
+    };
+    let compared = Compared::Times(since.elapsed().as_secs_f64());
+    let mut diagnosis = diagnosis(reader, growth, compared, (before, after))?;
+    diagnosis.beside = Some(beside);
+    if !beside.explains() {
+        diagnosis.growers.iter_mut().for_each(|grower| grower.culprit = false);
+    }
+    Ok(diagnosis)
+}
+
+/// Bytes of V8's pages in which nothing is held.
+fn garbage(reading: &Reading) -> u64 {
+    reading
+        .isolates
+        .iter()
+        .map(|s| s.dead_bytes.unwrap_or(0) + s.free_bytes + s.young_page_bytes.saturating_sub(s.young_live_bytes))
+        .sum()
 }
 
 /// What a version holds that an earlier one did not; `None` where there is nothing of that kind.
@@ -41,8 +62,9 @@ pub(super) fn in_version(
     if after.rows.is_empty() {
         return Ok(None);
     }
-    let growth = Growth::over(&[&Reading::default(), &after]);
-    let mut diagnosis = diagnosis(reader, growth, Compared::Versions(from, to), &after)?;
+    let nothing = Reading::default();
+    let growth = Growth::over(&[&nothing, &after]);
+    let mut diagnosis = diagnosis(reader, growth, Compared::Versions(from, to), (&nothing, &after))?;
     // New is not yet guilty.
     diagnosis.growers.iter_mut().for_each(|grower| grower.culprit = false);
     Ok(Some(diagnosis))
@@ -52,41 +74,82 @@ fn diagnosis(
     reader: &mut Reader<'_>,
     mut growth: Growth,
     compared: Compared,
-    after: &Reading,
+    (before, after): (&Reading, &Reading),
 ) -> Result<Diagnosis, Refusal> {
-    let grown = growth.bytes;
-    let explained = if grown == 0 {
-        0.0
+    let marked = reader.is_marked();
+    let mut suspects = reader.suspects(&growth, (before, after), &mut |_| {})?;
+    suspects.truncate(NAMED);
+    growth.grown.truncate(NAMED);
+    let rows = growth.grown.iter_mut().map(|grown| &mut grown.row);
+    reader.lines(rows.chain(suspects.iter_mut().map(|suspect| &mut suspect.content)))?;
+    let held = if marked {
+        Vec::new()
     } else {
-        growth.named_bytes as f64 / grown as f64
-    };
-    growth.grown.truncate(TOLD);
-    reader.lines(growth.grown.iter_mut().map(|grown| &mut grown.row))?;
-    let held = {
         let rows: Vec<&Row> = growth.grown.iter().take(HELD).map(|grown| &grown.row).collect();
         reader.holders(&rows, FOLLOWED, &mut |_| {})?
     };
     growth.confirm(&held);
-    let culprits: Vec<&Grown> = growth.culprits(HELD).collect();
-    let growers = growth.grown.iter().enumerate().map(|(index, grown)| Grower {
-        what: grown.row.title(),
-        place: grown.row.place(),
-        count: (grown.before.count, grown.row.tally.count),
-        bytes: grown.bytes,
-        held_by: held.get(index).map(holder).unwrap_or_default(),
-        culprit: culprits.contains(&grown),
-    });
+    let blamed: Vec<&Suspect> = suspects.iter().filter(|s| growth.blames(s.share, s.steady)).collect();
+    let mut growers: Vec<Grower> = blamed.iter().map(|suspect| suspected(suspect)).collect();
+    growers.extend(others(&growth, &suspects, &held));
+    growers.truncate(NAMED);
     Ok(Diagnosis {
         compared,
-        growers: growers.collect(),
-        grown,
-        explained,
+        explained: blamed.iter().map(|suspect| suspect.share).sum::<f64>().min(1.0),
+        growers,
+        grown: growth.bytes,
         exact: after.isolates.iter().all(|isolate| isolate.dead_bytes.is_some()) && !after.disturbed,
+        beside: None,
     })
 }
 
-/// The commonest way that begins somewhere with a name.
+/// What accumulates in one place.
+fn suspected(suspect: &Suspect) -> Grower {
+    let now = suspect.content.tally.count;
+    Grower {
+        what: suspect.content.title(),
+        place: suspect.content.place(),
+        count: (now.saturating_sub(suspect.new), now),
+        bytes: suspect.grown,
+        held_by: suspect.path.clone(),
+        culprit: true,
+        retained: suspect.alone.then_some(suspect.retained),
+        share: Some(suspect.share),
+    }
+}
+
+/// What else grew. It is blamed only where no place was found for anything.
+fn others(growth: &Growth, suspects: &[Suspect], held: &[Holders]) -> Vec<Grower> {
+    let culprits: Vec<&str> = growth
+        .culprits(HELD)
+        .filter(|_| suspects.is_empty())
+        .map(|grown| grown.row.what.as_str())
+        .collect();
+    let known = |row: &Row| {
+        suspects
+            .iter()
+            .any(|suspect| (&suspect.content.what, suspect.content.line) == (&row.what, row.line))
+    };
+    growth
+        .grown
+        .iter()
+        .enumerate()
+        .filter(|(_, grown)| !known(&grown.row))
+        .map(|(index, grown)| Grower {
+            what: grown.row.title(),
+            place: grown.row.place(),
+            count: (grown.before.count, grown.row.tally.count),
+            bytes: grown.bytes,
+            held_by: held.get(index).map(holder).unwrap_or_default(),
+            culprit: culprits.contains(&grown.row.what.as_str()),
+            retained: None,
+            share: None,
+        })
+        .collect()
+}
+
+/// The way most of them are held, where it begins somewhere with a name: of ways that hold fewer none is told.
 fn holder(held: &Holders) -> Vec<String> {
-    let rooted = held.paths.iter().find(|path| path.rooted);
-    rooted.map(|path| path.steps.clone()).unwrap_or_default()
+    let most = held.paths.first().filter(|path| path.rooted && path.share > 0.5);
+    most.map(|path| path.steps.clone()).unwrap_or_default()
 }

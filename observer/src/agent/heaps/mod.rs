@@ -1,4 +1,4 @@
-//! Readings of heaps: takes the engine's wishes, reads the heaps of processes from outside within a budget, produces
+//! Readings of heaps: takes the engine's requests, reads the heaps of processes from outside within a budget, produces
 //! Inputs that say what grew.
 //!
 //! A thread of its own, one reading at a time. The engine sees to it that a container is read at most once an hour; here
@@ -32,7 +32,7 @@ use crate::source::{
     memory::{self, LiveMemory},
 };
 
-/// Wishes waiting at most; what comes then is put off.
+/// Requests waiting at most; what comes then is put off.
 const WAITING: usize = 16;
 /// First readings kept for comparison, oldest out first: some hundred kB each.
 const KEPT: usize = 16;
@@ -44,14 +44,14 @@ const MARKING: usize = 20 << 20;
 /// The engine's end.
 #[derive(Clone, Debug)]
 pub(super) struct Heaps {
-    wishes: SyncSender<ReadHeap>,
+    requests: SyncSender<ReadHeap>,
     intake: Intake,
 }
 
 impl Heaps {
     /// Starts the thread; it ends when every [`Heaps`] is dropped.
     pub(super) fn start(procfs: Arc<Procfs>, bytes_per_second: u64, intake: Intake) -> std::io::Result<Self> {
-        let (wishes, receiver) = sync_channel(WAITING);
+        let (requests, receiver) = sync_channel(WAITING);
         let answers = intake.clone();
         let mut reading = Readings {
             procfs,
@@ -62,15 +62,15 @@ impl Heaps {
         thread::Builder::new()
             .name("heaps".into())
             .spawn(move || reading.run(&receiver, &answers))?;
-        Ok(Self { wishes, intake })
+        Ok(Self { requests, intake })
     }
 
     /// Asks.
-    pub(super) fn ask(&self, wish: ReadHeap) {
-        if let Err(TrySendError::Full(wish)) = self.wishes.try_send(wish) {
+    pub(super) fn ask(&self, request: ReadHeap) {
+        if let Err(TrySendError::Full(request)) = self.requests.try_send(request) {
             let reason = "too many readings wait".to_owned();
             self.intake
-                .answer(answer(wish.process, (0, 0), None, Outcome::Postponed(reason)));
+                .answer(answer(request.process, (0, 0), None, Outcome::Postponed(reason)));
         }
     }
 }
@@ -91,30 +91,35 @@ struct Readings {
 }
 
 impl Readings {
-    fn run(&mut self, wishes: &Receiver<ReadHeap>, intake: &Intake) {
-        for wish in wishes {
+    fn run(&mut self, requests: &Receiver<ReadHeap>, intake: &Intake) {
+        for request in requests {
             let began = Instant::now();
             let (mut bytes, mut contents) = (0, None);
             let outcome = match budget::shortage(self.procfs.root()) {
                 Some(shortage) => Outcome::Postponed(shortage),
                 None => self
-                    .read(&wish, &mut bytes, &mut contents)
+                    .read(&request, &mut bytes, &mut contents)
                     .unwrap_or_else(|error| Outcome::Refused(format!("{error:#}"))),
             };
             allocator::trim();
             let cost = (began.elapsed().as_nanos() as u64, bytes);
-            if !intake.answer(answer(wish.process, cost, contents, outcome)) {
+            if !intake.answer(answer(request.process, cost, contents, outcome)) {
                 return;
             }
         }
     }
 
-    fn read(&mut self, wish: &ReadHeap, bytes: &mut u64, contents: &mut Option<Contents>) -> anyhow::Result<Outcome> {
-        let pid = wish.process.pid;
+    fn read(
+        &mut self,
+        request: &ReadHeap,
+        bytes: &mut u64,
+        contents: &mut Option<Contents>,
+    ) -> anyhow::Result<Outcome> {
+        let pid = request.process.pid;
         let metadata = memory::metadata(pid)?;
         let live = LiveMemory::open(pid)?;
         // Checked after the files were opened: they stay this process's, whoever gets its pid.
-        anyhow::ensure!(self.procfs.key(pid) == Some(wish.process), "process {pid} has gone");
+        anyhow::ensure!(self.procfs.key(pid) == Some(request.process), "process {pid} has gone");
         let paced = Paced::new(&live, self.bytes_per_second);
         let mut reader = match memory::open(&paced, &metadata) {
             // Being swept for longer than was waited.
@@ -123,42 +128,46 @@ impl Readings {
         };
         let reading = reader.read(&mut |_, _| {})?;
         *contents = contents_of(&reading);
-        let outcome = if let Some(first) = self.first.iter().find(|f| f.process == wish.process && wish.compare) {
-            Outcome::Compared(Box::new(diagnose::in_time(
-                &mut reader,
-                first.at,
-                &first.reading,
-                &reading,
-            )?))
+        let outcome = if let Some(first) = self
+            .first
+            .iter_mut()
+            .find(|f| f.process == request.process && request.compare)
+        {
+            let diagnosis = diagnose::in_time(&mut reader, first.at, request.grown, &first.reading, &reading)?;
+            if diagnosis.culprit().is_none() {
+                // The next reading is compared with this one.
+                (first.at, first.reading) = (Instant::now(), reading.kept());
+            }
+            Outcome::Compared(Box::new(diagnosis))
         } else {
-            self.first_of(wish, &mut reader, reading)?
+            self.first_of(request, &mut reader, reading)?
         };
         *bytes = paced.bytes();
         Ok(outcome)
     }
 
     /// The first reading of a process is kept, and compared with that of another version.
-    fn first_of(&mut self, wish: &ReadHeap, reader: &mut Reader<'_>, reading: Reading) -> anyhow::Result<Outcome> {
+    fn first_of(&mut self, request: &ReadHeap, reader: &mut Reader<'_>, reading: Reading) -> anyhow::Result<Outcome> {
         let held = held(&reading);
-        let newcomers = match self.versions.get(&wish.workload) {
-            Some((version, before)) if *version != wish.version => {
-                let versions = (version.clone(), wish.version.clone());
+        let newcomers = match self.versions.get(&request.workload) {
+            Some((version, before)) if *version != request.version => {
+                let versions = (version.clone(), request.version.clone());
                 diagnose::in_version(reader, versions, before, &reading)?
             }
             _ => None,
         };
         let kept = reading.kept();
-        if self.versions.len() >= WORKLOADS && !self.versions.contains_key(&wish.workload) {
+        if self.versions.len() >= WORKLOADS && !self.versions.contains_key(&request.workload) {
             self.versions.pop_first();
         }
         self.versions
-            .insert(wish.workload.clone(), (wish.version.clone(), kept.named()));
-        self.first.retain(|first| first.process != wish.process);
+            .insert(request.workload.clone(), (request.version.clone(), kept.named()));
+        self.first.retain(|first| first.process != request.process);
         if self.first.len() >= KEPT {
             self.first.pop_front();
         }
         self.first.push_back(First {
-            process: wish.process,
+            process: request.process,
             at: Instant::now(),
             reading: kept,
         });

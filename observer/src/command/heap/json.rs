@@ -1,11 +1,11 @@
 //! Prints readings and differences as JSON: one document, names as in the table, numbers as numbers.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
-use observer_heap::{Grown, Growth, Holders, Kind, Origin, Reading, Row, Summary};
+use observer_heap::{Grown, Holders, Kind, Origin, Reading, Row, Summary};
 use serde_json::{Value, json};
 
+use super::Difference;
 use crate::terminal::text;
 
 pub(super) fn reading(out: &mut impl Write, pid: u32, reading: &Reading, held: &[Holders]) -> io::Result<()> {
@@ -44,13 +44,29 @@ pub(super) fn retainers(out: &mut impl Write, pid: u32, rows: &[Row], held: &[Ho
     write(out, &json!({ "pid": pid, "rows": rows }))
 }
 
-pub(super) fn growth(
-    out: &mut impl Write,
-    pid: u32,
-    apart: Duration,
-    growth: &Growth,
-    held: &[Holders],
-) -> io::Result<()> {
+pub(super) fn growth(out: &mut impl Write, pid: u32, difference: &Difference<'_>) -> io::Result<()> {
+    let &Difference {
+        apart,
+        growth,
+        suspects,
+        held,
+    } = difference;
+    let suspects: Vec<Value> = suspects
+        .iter()
+        .map(|suspect| {
+            json!({
+                "path": suspect.path,
+                "content": row(&suspect.content),
+                "new": suspect.new,
+                "bytes_retained": suspect.retained,
+                "bytes_grown": suspect.grown,
+                "alone": suspect.alone,
+                "share": suspect.share,
+                "steady": suspect.steady,
+                "culprit": growth.blames(suspect.share, suspect.steady),
+            })
+        })
+        .collect();
     let culprits: Vec<&Grown> = growth.culprits(usize::MAX).collect();
     let grown: Vec<Value> = growth
         .grown
@@ -78,6 +94,7 @@ pub(super) fn growth(
             "bytes_net": growth.net,
             "bytes_grown": growth.bytes,
             "bytes_grown_named_by_application": growth.named_bytes,
+            "suspects": suspects,
             "grown": grown,
         }),
     )

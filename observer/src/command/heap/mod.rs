@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use observer_heap::{Growth, MOMENTS, Metadata, Reader, Reading, Row};
+use observer_heap::{Growth, Holders, MOMENTS, Metadata, Reader, Reading, Row, Suspect};
 
 use super::Exit;
 use crate::{
@@ -27,7 +27,7 @@ pub(super) struct HeapArgs {
     /// A process, or the id (or the beginning of the id) of the container it runs in
     #[arg(value_name = "PID|CONTAINER")]
     target: String,
-    /// Read several times within TIME (10s, 5m), and print what grew and what holds it
+    /// Read several times within TIME (10s, 5m), and print what grew and where it accumulates
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "retainers")]
     diff: Option<Duration>,
     /// Print what holds the things of this name, most common way first
@@ -132,25 +132,51 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
         readings.push(read(&mut reader)?);
     }
     let mut growth = Growth::over(&readings.iter().collect::<Vec<_>>());
+    let marked = reader.is_marked();
+    let mut suspects = match readings.as_slice() {
+        [first, .., last] => reader.suspects(&growth, (first, last), &mut |pass| progress(pass))?,
+        _ => Vec::new(),
+    };
     growth.grown.truncate(args.top);
-    reader.lines(growth.grown.iter_mut().map(|grown| &mut grown.row))?;
-    let held = {
+    let rows = growth.grown.iter_mut().map(|grown| &mut grown.row);
+    reader.lines(rows.chain(suspects.iter_mut().map(|suspect| &mut suspect.content)))?;
+    let held = if marked {
+        Vec::new()
+    } else {
         let rows: Vec<&Row> = growth.grown.iter().take(HELD).map(|grown| &grown.row).collect();
-        reader.holders(&rows, FOLLOWED, &mut |level| progress(level))?
+        reader.holders(&rows, FOLLOWED, &mut |pass| progress(pass))?
     };
     growth.confirm(&held);
+    let difference = Difference {
+        apart,
+        growth: &growth,
+        suspects: &suspects,
+        held: &held,
+    };
     if args.json {
-        json::growth(out, process.pid, apart, &growth, &held)?;
+        json::growth(out, process.pid, &difference)?;
     } else {
-        table::growth(out, apart, &growth, &held)?;
+        table::growth(out, &difference)?;
     }
     Ok(Exit::Success)
+}
+
+/// What several readings of one process differ in.
+struct Difference<'d> {
+    apart: Duration,
+    growth: &'d Growth,
+    /// Where the growth accumulates; empty where the heap is too large to mark.
+    suspects: &'d [Suspect],
+    /// In that case: how what grew most is held.
+    held: &'d [Holders],
 }
 
 /// How far the search for holders is; on a terminal only.
 fn progress(level: usize) {
     if level > 0 {
-        terminal::progress(format_args!("observer: looked for holders {level} levels up"));
+        terminal::progress(format_args!(
+            "observer: looked for what holds it, {level} passes over the heap"
+        ));
     }
 }
 

@@ -1,9 +1,10 @@
 //! Prints readings and differences as tables for a terminal.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
-use observer_heap::{Growth, Holders, Kind, Origin, Reading, Row, Summary};
+use observer_heap::{Holders, Kind, Origin, Reading, Row, Summary, Suspect};
+
+use super::Difference;
 
 use crate::terminal::{clean, text};
 
@@ -85,6 +86,33 @@ pub(super) fn retainers(out: &mut impl Write, rows: &[Row], held: &[Holders]) ->
     Ok(())
 }
 
+/// Where growth accumulates, and what.
+fn suspected(out: &mut impl Write, number: usize, suspect: &Suspect) -> io::Result<()> {
+    if number == 1 {
+        writeln!(out, "\nwhere the growth accumulates")?;
+    }
+    let steady = if suspect.steady { "" } else { " (not steadily)" };
+    let retained = if suspect.alone {
+        format!(" of {} retained", size(suspect.retained))
+    } else {
+        " (held by something else as well)".to_owned()
+    };
+    let place = suspect
+        .content
+        .place()
+        .map_or_else(String::new, |place| format!(" ({})", clean::name(&place)));
+    writeln!(
+        out,
+        "{:>4.0} %  +{}{retained}{steady}: {} x {}{place}, {} of them new",
+        suspect.share * 100.0,
+        size(suspect.grown),
+        suspect.content.tally.count,
+        clean::name(&suspect.content.title()),
+        suspect.new
+    )?;
+    writeln!(out, "        in {}", clean::sentence(&suspect.path.join(" -> ")))
+}
+
 /// The ways something is held, with their share of what was followed.
 fn paths(out: &mut impl Write, held: &Holders, most: usize) -> io::Result<()> {
     for path in held.paths.iter().take(most) {
@@ -103,10 +131,13 @@ fn paths(out: &mut impl Write, held: &Holders, most: usize) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) fn growth(out: &mut impl Write, apart: Duration, growth: &Growth, held: &[Holders]) -> io::Result<()> {
-    let share = (u128::from(growth.named_bytes) * 100)
-        .checked_div(u128::from(growth.bytes))
-        .unwrap_or(0);
+pub(super) fn growth(out: &mut impl Write, difference: &Difference<'_>) -> io::Result<()> {
+    let &Difference {
+        apart,
+        growth,
+        suspects,
+        held,
+    } = difference;
     let sign = if growth.net < 0 { "-" } else { "+" };
     writeln!(
         out,
@@ -114,20 +145,27 @@ pub(super) fn growth(out: &mut impl Write, apart: Duration, growth: &Growth, hel
         size(growth.net.unsigned_abs()),
         apart.as_secs_f32()
     )?;
-    match growth.culprits(1).next() {
-        Some(grown) => writeln!(
+    let blamed = suspects
+        .iter()
+        .find(|suspect| growth.blames(suspect.share, suspect.steady));
+    let unplaced = growth.culprits(1).next().filter(|_| suspects.is_empty());
+    match (blamed.map(|suspect| &suspect.content), unplaced.map(|grown| &grown.row)) {
+        (Some(row), _) | (None, Some(row)) => writeln!(out, "likely culprit: {}", clean::name(&row.title()))?,
+        _ if !growth.leaking => writeln!(
             out,
-            "likely culprit: {}; {share} % of the growth is under names of the application's own",
-            clean::name(&grown.row.title())
+            "no culprit: what is held did not rise steadily over the readings, or by next to nothing"
         )?,
-        None if !growth.leaking => writeln!(
+        _ => writeln!(
             out,
-            "no culprit: growth was not alike in both halves of that time, or noise"
+            "no culprit: no place was found where a large part of the growth accumulates"
         )?,
-        None => writeln!(
-            out,
-            "no culprit: what grew is not held, or not alike in both halves of that time"
-        )?,
+    }
+    for (index, suspect) in suspects.iter().enumerate() {
+        suspected(out, index + 1, suspect)?;
+    }
+    let explained: f64 = suspects.iter().map(|suspect| suspect.share).sum();
+    if !suspects.is_empty() && growth.net > 0 {
+        writeln!(out, "{:>4.0} %  elsewhere", (1.0 - explained).max(0.0) * 100.0)?;
     }
     writeln!(
         out,

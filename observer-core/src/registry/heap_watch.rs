@@ -1,0 +1,333 @@
+//! Which heaps of a slot's processes are read, and when: reads levels and answers, produces the reading that is due.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    detect::State,
+    heap::{Diagnosis, HeapAnswer, Outcome},
+    identity::Version,
+    process::ProcessKey,
+    time::{BootTime, SECOND},
+};
+
+/// A reading that was asked for and never answered is given up after this.
+const PATIENCE: u64 = 600 * SECOND;
+/// A reading that could not be done at that moment is tried again after this.
+const AGAIN: u64 = 60 * SECOND;
+/// The least growth between two readings that are compared, bytes, and as a share of the level at the first.
+const GROWN: u64 = 8 << 20;
+const GROWN_SHARE: u64 = 10;
+
+/// What is known of the readings of a slot's current process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HeapWatch {
+    process: Option<ProcessKey>,
+    asked: Option<BootTime>,
+    not_before: BootTime,
+    /// Level and shared memory when the process was first seen, bytes.
+    #[serde(default)]
+    from: Option<Level>,
+    /// At the reading that the next is compared with.
+    #[serde(default)]
+    base: Option<Level>,
+    /// At the reading that was asked for last.
+    #[serde(default)]
+    now: Level,
+    compare: bool,
+    /// Refused: it is not read again.
+    done: bool,
+    /// A culprit was found while the leak was in this state.
+    #[serde(default)]
+    found: Option<State>,
+    /// The last comparison in time, and of which version.
+    pub(crate) diagnosis: Option<(Option<Version>, Diagnosis)>,
+}
+
+/// What a container holds, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Level {
+    /// In all.
+    pub(crate) all: u64,
+    /// Of that, shared memory and files of a tmpfs, which no heap holds.
+    pub(crate) shmem: u64,
+}
+
+impl Level {
+    /// Whether most of what grew since is no process's.
+    fn is_shmem_since(self, before: Self) -> bool {
+        let shmem = self.shmem.saturating_sub(before.shmem);
+        shmem > 0 && shmem.saturating_mul(2) >= self.all.saturating_sub(before.all)
+    }
+}
+
+/// A reading that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// Whether it is compared with an earlier one.
+    pub(crate) compare: bool,
+    /// By how much the container grew since that, bytes.
+    pub(crate) grown: u64,
+}
+
+impl HeapWatch {
+    /// Whether a reading is due now; `wanted` while the leak is in this state.
+    pub(crate) fn due(
+        &mut self,
+        at: BootTime,
+        process: ProcessKey,
+        wanted: Option<State>,
+        level: Level,
+        interval_ns: u64,
+    ) -> Option<Due> {
+        if self.process != Some(process) {
+            *self = Self {
+                process: Some(process),
+                not_before: self.not_before,
+                diagnosis: self.diagnosis.take(),
+                from: Some(level),
+                ..Self::default()
+            };
+        }
+        if self.asked.is_some_and(|asked| at.since(asked) > PATIENCE) {
+            self.asked = None;
+        }
+        let state = wanted?;
+        let grown = match self.base {
+            None => 0,
+            Some(base) => level.all.saturating_sub(base.all),
+        };
+        let too_little = self
+            .base
+            .is_some_and(|base| grown < GROWN.max(base.all / 100 * GROWN_SHARE));
+        let since = self.base.or(self.from).unwrap_or_default();
+        if too_little
+            || level.is_shmem_since(since)
+            || self.done
+            || self.found == Some(state)
+            || self.asked.is_some()
+            || at < self.not_before
+        {
+            return None;
+        }
+        self.asked = Some(at);
+        self.compare = self.base.is_some();
+        self.now = level;
+        // Counted from the request: an answer that never comes costs the process the same.
+        self.not_before = at.plus(interval_ns);
+        Some(Due {
+            compare: self.compare,
+            grown,
+        })
+    }
+
+    /// Takes an answer in; whether it was waited for, and whether it says something new.
+    pub(crate) fn answered(
+        &mut self,
+        at: BootTime,
+        answer: &HeapAnswer,
+        version: Option<&Version>,
+        state: State,
+    ) -> Option<News> {
+        if self.process != Some(answer.process) || self.asked.take().is_none() {
+            return None;
+        }
+        match &answer.outcome {
+            Outcome::First { .. } => self.base = Some(self.now),
+            Outcome::Compared(diagnosis) => {
+                let same = self
+                    .diagnosis
+                    .as_ref()
+                    .is_some_and(|(of, before)| of.as_ref() == version && before.says(diagnosis));
+                self.found = diagnosis.culprit().map(|_| state);
+                if self.found.is_none() {
+                    // The next is compared with this one: what warmed up before it is no news.
+                    self.base = Some(self.now);
+                }
+                self.diagnosis = Some((version.cloned(), (**diagnosis).clone()));
+                return Some(if same { News::Same } else { News::New });
+            }
+            Outcome::Postponed(_) => self.not_before = at.plus(AGAIN),
+            // What was refused once is refused again: a build without symbols, a version unknown.
+            Outcome::Refused(_) => self.done = true,
+        }
+        Some(News::New)
+    }
+}
+
+/// Whether an answer says what was said before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It does.
+    Same,
+    /// It does not.
+    New,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heap::{Beside, Compared, Grower};
+
+    const HOUR: u64 = 3_600 * SECOND;
+    const MIB: u64 = 1 << 20;
+
+    fn at(seconds: u64) -> BootTime {
+        BootTime(seconds * SECOND)
+    }
+
+    fn answer(process: ProcessKey, outcome: Outcome) -> HeapAnswer {
+        HeapAnswer {
+            process,
+            took_ns: 1,
+            bytes: 1,
+            contents: None,
+            outcome,
+        }
+    }
+
+    fn due(watch: &mut HeapWatch, at: BootTime, process: ProcessKey, mib: u64) -> Option<bool> {
+        let level = Level {
+            all: mib * MIB,
+            shmem: 0,
+        };
+        watch
+            .due(at, process, Some(State::Suspected), level, HOUR)
+            .map(|due| due.compare)
+    }
+
+    fn diagnosis(culprit: bool, held: i64) -> Diagnosis {
+        Diagnosis {
+            compared: Compared::Times(60.0),
+            growers: vec![Grower {
+                what: "Session".into(),
+                place: None,
+                count: (1, 2),
+                bytes: 1,
+                held_by: vec!["open in /app/a.js".into()],
+                culprit,
+                retained: None,
+                share: None,
+            }],
+            grown: 1,
+            explained: 1.0,
+            exact: true,
+            beside: Some(Beside {
+                level: 20 * MIB,
+                held,
+                garbage: 0,
+            }),
+        }
+    }
+
+    fn first() -> Outcome {
+        Outcome::First {
+            held: 1,
+            newcomers: None,
+        }
+    }
+
+    #[test]
+    fn at_most_one_reading_an_hour_and_the_second_when_it_has_grown() {
+        let process = ProcessKey { pid: 7, start: 1 };
+        let mut watch = HeapWatch::default();
+        assert_eq!(due(&mut watch, at(0), process, 100), Some(false));
+        assert_eq!(due(&mut watch, at(1), process, 100), None, "one at a time");
+        assert!(
+            watch
+                .answered(at(2), &answer(process, first()), None, State::Suspected)
+                .is_some()
+        );
+        assert_eq!(due(&mut watch, at(1800), process, 300), None, "the hour is not over");
+        assert_eq!(due(&mut watch, at(3700), process, 105), None, "it has hardly grown");
+        assert_eq!(due(&mut watch, at(3800), process, 111), Some(true));
+        // A new process of the slot is read from the beginning, and within the same budget.
+        let next = ProcessKey { pid: 8, start: 2 };
+        assert_eq!(due(&mut watch, at(3900), next, 111), None);
+        assert_eq!(due(&mut watch, at(7500), next, 111), Some(false));
+        assert!(
+            watch
+                .answered(at(7501), &answer(process, first()), None, State::Suspected)
+                .is_none(),
+            "a late answer of the dead"
+        );
+    }
+
+    #[test]
+    fn what_was_postponed_is_tried_again_soon_and_what_was_refused_is_not() {
+        let process = ProcessKey { pid: 7, start: 1 };
+        let mut watch = HeapWatch::default();
+        assert_eq!(due(&mut watch, at(0), process, 1), Some(false));
+        watch.answered(
+            at(1),
+            &answer(process, Outcome::Postponed("short".into())),
+            None,
+            State::Suspected,
+        );
+        assert_eq!(due(&mut watch, at(30), process, 1), None);
+        assert_eq!(due(&mut watch, at(70), process, 1), Some(false));
+        watch.answered(
+            at(71),
+            &answer(process, Outcome::Refused("no symbols".into())),
+            None,
+            State::Suspected,
+        );
+        assert_eq!(due(&mut watch, at(9000), process, 900), None);
+    }
+
+    #[test]
+    fn a_tmpfs_that_fills_is_in_no_heap() {
+        let process = ProcessKey { pid: 7, start: 1 };
+        let mut watch = HeapWatch::default();
+        let level = |all, shmem| Level {
+            all: all * MIB,
+            shmem: shmem * MIB,
+        };
+        assert_eq!(watch.due(at(0), process, None, level(50, 1), HOUR), None);
+        assert_eq!(
+            watch.due(at(10), process, Some(State::Likely), level(90, 40), HOUR),
+            None
+        );
+        let due = watch.due(at(20), process, Some(State::Likely), level(200, 41), HOUR);
+        assert!(due.is_some(), "now it is the process");
+    }
+
+    #[test]
+    fn the_same_is_said_once_and_the_next_reading_waits_for_another_state() {
+        let process = ProcessKey { pid: 7, start: 1 };
+        let mut watch = HeapWatch::default();
+        let said = |watch: &mut HeapWatch, at, diagnosis| {
+            let outcome = Outcome::Compared(Box::new(diagnosis));
+            watch.answered(at, &answer(process, outcome), None, State::Suspected)
+        };
+        assert_eq!(due(&mut watch, at(0), process, 100), Some(false));
+        watch.answered(at(1), &answer(process, first()), None, State::Suspected);
+        assert_eq!(due(&mut watch, at(3601), process, 120), Some(true));
+        assert_eq!(said(&mut watch, at(3602), diagnosis(false, 0)), Some(News::New));
+        assert_eq!(
+            due(&mut watch, at(7300), process, 125),
+            None,
+            "compared with the last reading, not with the first"
+        );
+        assert_eq!(due(&mut watch, at(7400), process, 140), Some(true));
+        assert_eq!(said(&mut watch, at(7401), diagnosis(false, 1)), Some(News::Same));
+        assert_eq!(due(&mut watch, at(11_100), process, 160), Some(true));
+        assert_eq!(said(&mut watch, at(11_101), diagnosis(true, 18 << 20)), Some(News::New));
+        assert_eq!(due(&mut watch, at(15_000), process, 200), None, "it is known");
+        let level = Level {
+            all: 200 * MIB,
+            shmem: 0,
+        };
+        assert!(
+            watch
+                .due(at(15_000), process, Some(State::Likely), level, HOUR)
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_heap_that_holds_a_fiftieth_of_the_growth_explains_nothing() {
+        assert!(!diagnosis(true, 409 << 10).explains());
+        assert!(diagnosis(true, 12 << 20).explains());
+        assert!(!diagnosis(true, -1).explains());
+    }
+}
