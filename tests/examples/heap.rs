@@ -27,6 +27,7 @@ const WINDOW: Duration = Duration::from_secs(4);
 const FILLED: Duration = Duration::from_mins(3);
 
 fn main() -> Result<()> {
+    memory::run_when_idle()?;
     large()?;
     beside()
 }
@@ -48,7 +49,7 @@ fn start(megabytes: u32, work: &str) -> Result<App> {
 }
 
 fn read(live: &LiveMemory, metadata: &Metadata, marking: usize) -> Result<Reading> {
-    Ok(memory::open(live, metadata)?
+    Ok(memory::open(live, metadata, None)?
         .with_marking(marking)
         .read(&mut |_, _| {})?)
 }

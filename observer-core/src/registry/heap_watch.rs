@@ -29,7 +29,7 @@ pub(crate) struct HeapWatch {
     from: Option<Level>,
     /// At the reading that the next is compared with.
     #[serde(default)]
-    base: Option<Level>,
+    compared_with: Option<Level>,
     /// At the reading that was asked for last.
     #[serde(default)]
     now: Level,
@@ -92,14 +92,14 @@ impl HeapWatch {
             self.asked = None;
         }
         let state = wanted?;
-        let grown = match self.base {
+        let grown = match self.compared_with {
             None => 0,
             Some(base) => level.all.saturating_sub(base.all),
         };
         let too_little = self
-            .base
+            .compared_with
             .is_some_and(|base| grown < GROWN.max(base.all / 100 * GROWN_SHARE));
-        let since = self.base.or(self.from).unwrap_or_default();
+        let since = self.compared_with.or(self.from).unwrap_or_default();
         if too_little
             || level.is_shmem_since(since)
             || self.done
@@ -110,7 +110,7 @@ impl HeapWatch {
             return None;
         }
         self.asked = Some(at);
-        self.compare = self.base.is_some();
+        self.compare = self.compared_with.is_some();
         self.now = level;
         // Counted from the request: an answer that never comes costs the process the same.
         self.not_before = at.plus(interval_ns);
@@ -132,7 +132,7 @@ impl HeapWatch {
             return None;
         }
         match &answer.outcome {
-            Outcome::First { .. } => self.base = Some(self.now),
+            Outcome::First { .. } => self.compared_with = Some(self.now),
             Outcome::Compared(diagnosis) => {
                 let same = self
                     .diagnosis
@@ -141,7 +141,7 @@ impl HeapWatch {
                 self.found = diagnosis.culprit().map(|_| state);
                 if self.found.is_none() {
                     // The next is compared with this one: what warmed up before it is no news.
-                    self.base = Some(self.now);
+                    self.compared_with = Some(self.now);
                 }
                 self.diagnosis = Some((version.cloned(), (**diagnosis).clone()));
                 return Some(if same { News::Same } else { News::New });

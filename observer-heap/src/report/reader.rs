@@ -13,6 +13,7 @@ use crate::report::growth::Growth;
 use crate::report::reading::{Collection, Reading, Row};
 use crate::report::rows::{rows, summary};
 use crate::report::suspects::{Suspect, suspects};
+use crate::walk::calibrate::Learned;
 use crate::walk::heap::Heap;
 
 /// Bytes spent on marks unless told otherwise: enough for a heap of 4 GiB.
@@ -30,11 +31,24 @@ impl<'m> Reader<'m> {
     /// Finds and checks; refuses what it cannot prove. Where [`Refusal::may_pass`], a collection is moving objects, and another
     /// look after a moment may help.
     pub fn open(memory: &'m dyn Memory, metadata: &Metadata) -> Result<Self, Refusal> {
+        Self::open_knowing(memory, metadata, None)
+    }
+
+    /// The same, of a process that was opened before: what was learned of it then is not learned anew.
+    pub fn open_knowing(memory: &'m dyn Memory, metadata: &Metadata, known: Option<&Learned>) -> Result<Self, Refusal> {
         Ok(Self {
-            heap: Heap::open(memory, metadata)?,
+            heap: Heap::open(memory, metadata, known)?,
             live: None,
             marking: MARKING,
         })
+    }
+
+    /// What was learned of the process, for another reader of it.
+    pub fn learned(&self) -> Learned {
+        Learned {
+            sizes: self.heap.sizes.clone(),
+            tables: self.heap.tables,
+        }
     }
 
     /// Sets how many bytes may be spent on telling what is held from what is dead (3 % of the heap's size). A larger heap

@@ -14,8 +14,15 @@ const CALIBRATION_PAGES: usize = 128;
 /// The share of bytes that must be explained as objects.
 const REQUIRED_PERCENT: u32 = 95;
 
-/// Learns sizes and tables, and proves that objects follow one another as they say.
-pub(crate) fn calibrate(maps: &Maps<'_>, published: Sizes) -> Result<(Sizes, Tables), Refusal> {
+/// What was learned of one process: it stays true for as long as that lives.
+#[derive(Debug, Clone)]
+pub struct Learned {
+    pub(crate) sizes: Sizes,
+    pub(crate) tables: Tables,
+}
+
+/// Learns sizes and tables, or takes what is known, and proves that objects follow one another as they say.
+pub(crate) fn calibrate(maps: &Maps<'_>, published: Sizes, known: Option<&Learned>) -> Result<Learned, Refusal> {
     let old: Vec<Page> = maps
         .pages
         .pages
@@ -25,6 +32,10 @@ pub(crate) fn calibrate(maps: &Maps<'_>, published: Sizes) -> Result<(Sizes, Tab
         .collect();
     let step = old.len().div_ceil(CALIBRATION_PAGES).max(1);
     let sample: Vec<&Page> = old.iter().step_by(step).collect();
+    if let Some(known) = known.filter(|known| known.tables.complete()) {
+        proven(maps, &known.sizes, &sample)?;
+        return Ok(known.clone());
+    }
     let mut learned = published.clone();
     let mut walker = Walker::new(maps, &published);
     let mut visit = Calibrate {
@@ -57,13 +68,19 @@ pub(crate) fn calibrate(maps: &Maps<'_>, published: Sizes) -> Result<(Sizes, Tab
     }
     learned.set_tables(tables.map, tables.set);
     tables.free = learned.free_type();
-    let mut walker = Walker::new(maps, &learned);
-    for page in &sample {
+    proven(maps, &learned, &sample)?;
+    Ok(Learned { sizes: learned, tables })
+}
+
+/// Whether objects follow one another on these pages.
+fn proven(maps: &Maps<'_>, sizes: &Sizes, pages: &[&Page]) -> Result<(), Refusal> {
+    let mut walker = Walker::new(maps, sizes);
+    for page in pages {
         walker.page(page, &mut Nothing)?;
     }
     match walker.coverage.percent() {
         percent if percent < REQUIRED_PERCENT => Err(Refusal::Unexplained { percent }),
-        _ => Ok((learned, tables)),
+        _ => Ok(()),
     }
 }
 

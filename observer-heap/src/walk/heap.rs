@@ -11,7 +11,7 @@ use crate::memory::pages::{Page, Space};
 use crate::memory::peek::Peek;
 use crate::memory::source::Memory;
 use crate::names::scopes::Scopes;
-use crate::walk::calibrate::calibrate;
+use crate::walk::calibrate::{Learned, calibrate};
 use crate::walk::walker::{Coverage, Visit, Walker};
 use crate::walk::young::{Old, Young};
 
@@ -40,14 +40,14 @@ pub(crate) struct Walked {
     pub(crate) torn: u64,
 }
 impl<'m> Heap<'m> {
-    /// Finds and checks; refuses what it cannot prove.
-    pub(crate) fn open(memory: &'m dyn Memory, metadata: &Metadata) -> Result<Self, Refusal> {
+    /// Finds and checks; refuses what it cannot prove. What is `known` of the process is not learned anew.
+    pub(crate) fn open(memory: &'m dyn Memory, metadata: &Metadata, known: Option<&Learned>) -> Result<Self, Refusal> {
         let layout = Layout::published(metadata)?;
         let peek = Peek::new(memory);
         let pages = pages(&peek)?;
         let sizes = Sizes::new(&layout);
         let maps = Maps::find(peek, layout, pages)?;
-        let (sizes, tables) = calibrate(&maps, sizes)?;
+        let Learned { sizes, tables } = calibrate(&maps, sizes, known)?;
         Ok(Self {
             maps,
             sizes,

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::Duration;
 
-use observer_heap::{Memory, MemoryError, Metadata, MetadataError, Reader, Refusal, Region};
+use observer_heap::{Learned, Memory, MemoryError, Metadata, MetadataError, Reader, Refusal, Region};
 
 const PAGE: u64 = 4096;
 /// Bit 63 of a pagemap entry: the page is in memory (Documentation/admin-guide/mm/pagemap.rst).
@@ -181,15 +181,29 @@ impl LiveMemory {
     }
 }
 
+/// Lets the calling thread run only while nobody else wants the processor (`SCHED_IDLE`, sched(7)). Refusals change nothing but
+/// that.
+pub fn run_when_idle() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the structure lives through the call, which reads it and nothing else; 0 is the calling thread.
+    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Opens a heap. One that a collection is sweeping is looked at again after a moment: that takes it some tenths of a second.
-pub fn open<'m>(memory: &'m dyn Memory, metadata: &Metadata) -> Result<Reader<'m>, Refusal> {
+/// What is `known` of the process is not learned anew.
+pub fn open<'m>(memory: &'m dyn Memory, metadata: &Metadata, known: Option<&Learned>) -> Result<Reader<'m>, Refusal> {
     for _ in 1..ATTEMPTS {
-        match Reader::open(memory, metadata) {
+        match Reader::open_knowing(memory, metadata, known) {
             Err(refusal) if refusal.may_pass() => thread::sleep(APART),
             opened => return opened,
         }
     }
-    Reader::open(memory, metadata)
+    Reader::open_knowing(memory, metadata, known)
 }
 
 /// What the process's V8 publishes about itself: from its executable, or from the libnode it has mapped.
@@ -260,6 +274,8 @@ fn refused(pid: u32, what: &'static str, source: io::Error) -> MemoryError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -288,6 +304,25 @@ mod tests {
         assert_eq!(out, secret);
         assert_eq!(memory.read(0x1000, &mut out).unwrap(), 0);
         assert_eq!(out, [0; 9000]);
+    }
+
+    #[test]
+    fn a_thread_that_yields_is_idle_and_no_other_is() {
+        let policy = |thread: &str| fs::read_to_string(format!("/proc/{thread}/sched")).unwrap();
+        let of = |text: String| {
+            text.lines()
+                .find(|line| line.starts_with("policy"))
+                .map(|line| line.ends_with('5'))
+        };
+        if !std::path::Path::new("/proc/thread-self/sched").exists() {
+            return;
+        }
+        let idle = thread::spawn(move || {
+            run_when_idle().unwrap();
+            of(policy("thread-self"))
+        });
+        assert_eq!(idle.join().unwrap(), Some(true));
+        assert_eq!(of(policy("thread-self")), Some(false));
     }
 
     #[test]

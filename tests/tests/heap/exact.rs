@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command, thread::sleep, time::Duration};
 
-use observer_heap::{Kind, Metadata, Reader, Reading, Refusal};
+use observer_heap::{Kind, Metadata, Reading, Refusal};
 
 use observer_tests::{
     bundle::{APP, Spec},
@@ -234,7 +234,7 @@ fn a_version_that_publishes_less_is_discovered_or_refused_never_misread() {
         let all = memory::metadata(app.pid()).unwrap();
         let live = LiveMemory::open(app.pid()).unwrap();
         let lost = |prefix: &'static str| all.clone().without(move |name| name.starts_with(prefix));
-        let open = |metadata: &Metadata| Reader::open(&live, metadata).map(|_| ());
+        let open = |metadata: &Metadata| memory::open(&live, metadata, None).map(|_| ());
         assert!(
             matches!(open(&lost("TaggedSize")), Err(Refusal::Unpublished(_))),
             "Node {major}"

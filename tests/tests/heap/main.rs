@@ -73,7 +73,7 @@ fn read(pid: u32) -> Reading {
 
 /// Reads as the command and the agent do.
 fn read_with<'m>(live: &'m LiveMemory, metadata: &Metadata) -> (Reader<'m>, Reading) {
-    let mut reader = memory::open(live, metadata).unwrap();
+    let mut reader = memory::open(live, metadata, None).unwrap();
     let reading = reader.read(&mut |_, _| {}).unwrap();
     (reader, reading)
 }

@@ -60,7 +60,7 @@ fn a_process_that_is_killed_in_mid_reading_ends_the_reading() {
     let pid = app.pid();
     let metadata = memory::metadata(pid).unwrap();
     let live = LiveMemory::open(pid).unwrap();
-    let mut reader = Reader::open(&live, &metadata).unwrap();
+    let mut reader = memory::open(&live, &metadata, None).unwrap();
     let mut pages = 0;
     let ended = reader.read(&mut |_, _| {
         pages += 1;

@@ -1,7 +1,7 @@
 //! Readings of heaps: takes the engine's requests, reads the heaps of processes from outside within a budget, produces
 //! Inputs that say what grew.
 //!
-//! A thread of its own, one reading at a time. The engine sees to it that a container is read at most once an hour; here
+//! A thread of its own, which yields the processor to everybody else; one reading at a time. The engine sees to it that a container is read at most once an hour; here
 //! the bandwidth and the agent's own memory are held, and nothing is read while the host is short of memory.
 
 mod budget;
@@ -23,13 +23,16 @@ use observer_core::{
     identity::Version,
     process::ProcessKey,
 };
-use observer_heap::{Reader, Reading, Summary};
+use observer_heap::{Learned, Reader, Reading, Summary};
 
 use self::budget::Paced;
 use super::{allocator, clock, intake::Intake};
-use crate::source::{
-    Procfs,
-    memory::{self, LiveMemory},
+use crate::{
+    source::{
+        Procfs,
+        memory::{self, LiveMemory},
+    },
+    terminal::say,
 };
 
 /// Requests waiting at most; what comes then is put off.
@@ -59,9 +62,12 @@ impl Heaps {
             first: VecDeque::new(),
             versions: BTreeMap::new(),
         };
-        thread::Builder::new()
-            .name("heaps".into())
-            .spawn(move || reading.run(&receiver, &answers))?;
+        thread::Builder::new().name("heaps".into()).spawn(move || {
+            if let Err(error) = memory::run_when_idle() {
+                say(format_args!("heaps are read at ordinary priority: {error}"));
+            }
+            reading.run(&receiver, &answers);
+        })?;
         Ok(Self { requests, intake })
     }
 
@@ -80,6 +86,7 @@ struct First {
     process: ProcessKey,
     at: Instant,
     reading: Reading,
+    learned: Learned,
 }
 
 struct Readings {
@@ -120,8 +127,13 @@ impl Readings {
         let live = LiveMemory::open(pid)?;
         // Checked after the files were opened: they stay this process's, whoever gets its pid.
         anyhow::ensure!(self.procfs.key(pid) == Some(request.process), "process {pid} has gone");
+        let known = self
+            .first
+            .iter()
+            .find(|first| first.process == request.process)
+            .map(|first| first.learned.clone());
         let paced = Paced::new(&live, self.bytes_per_second);
-        let mut reader = match memory::open(&paced, &metadata) {
+        let mut reader = match memory::open(&paced, &metadata, known.as_ref()) {
             // Being swept for longer than was waited.
             Err(refusal) if refusal.may_pass() => return Ok(Outcome::Postponed(refusal.to_string())),
             opened => opened?.with_marking(MARKING),
@@ -170,6 +182,7 @@ impl Readings {
             process: request.process,
             at: Instant::now(),
             reading: kept,
+            learned: reader.learned(),
         });
         Ok(Outcome::First {
             held,

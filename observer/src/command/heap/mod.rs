@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use observer_heap::{Growth, Holders, MOMENTS, Metadata, Reader, Reading, Row, Suspect};
+use observer_heap::{Growth, Holders, Learned, MOMENTS, Metadata, Reader, Reading, Row, Suspect};
 
 use super::Exit;
 use crate::{
@@ -65,14 +65,14 @@ struct Process {
 
 impl Process {
     /// Pages come and go: each reading finds them anew.
-    fn open(&self) -> anyhow::Result<Reader<'_>> {
-        memory::open(&self.live, &self.metadata)
+    fn open(&self, known: Option<&Learned>) -> anyhow::Result<Reader<'_>> {
+        memory::open(&self.live, &self.metadata, known)
             .with_context(|| format!("the heap of process {} is not read", self.pid))
     }
 }
 
 fn table(out: &mut impl Write, args: &HeapArgs, process: &Process) -> anyhow::Result<Exit> {
-    let mut reader = process.open()?;
+    let mut reader = process.open(None)?;
     let mut reading = read(&mut reader)?;
     let shown = args.top.min(reading.rows.len());
     table::order(&mut reading.rows);
@@ -88,7 +88,7 @@ fn table(out: &mut impl Write, args: &HeapArgs, process: &Process) -> anyhow::Re
 }
 
 fn retainers(out: &mut impl Write, args: &HeapArgs, process: &Process, what: &str) -> anyhow::Result<Exit> {
-    let mut reader = process.open()?;
+    let mut reader = process.open(None)?;
     let mut reading = read(&mut reader)?;
     let wanted = what.strip_suffix("()").unwrap_or(what);
     table::order(&mut reading.rows);
@@ -123,11 +123,12 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
     ));
     let began = Instant::now();
     let mut readings = Vec::new();
-    let mut reader = process.open()?;
+    let mut reader = process.open(None)?;
     for (index, moment) in MOMENTS.into_iter().enumerate() {
         if index > 0 {
             wait(process.pid, began + apart.mul_f64(moment))?;
-            reader = process.open()?;
+            let known = reader.learned();
+            reader = process.open(Some(&known))?;
         }
         readings.push(read(&mut reader)?);
     }

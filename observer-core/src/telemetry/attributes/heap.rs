@@ -1,0 +1,49 @@
+//! Attributes of a diagnosis: what grew in a heap, and where.
+
+use super::{List, Value};
+use crate::{
+    heap::{Compared, Diagnosis},
+    semconv as name,
+};
+
+impl List {
+    pub(super) fn diagnosis(&mut self, diagnosis: &Diagnosis) {
+        if let Some(culprit) = diagnosis.culprit() {
+            self.text(name::HEAP_CULPRIT, &culprit.what);
+            self.maybe_text(name::HEAP_CULPRIT_PLACE, culprit.place.as_deref());
+            self.bytes(name::HEAP_CULPRIT_BEFORE, Some(culprit.count.0));
+            self.bytes(name::HEAP_CULPRIT_COUNT, Some(culprit.count.1));
+            self.bytes(name::HEAP_CULPRIT_BYTES, Some(culprit.bytes));
+            self.bytes(name::HEAP_CULPRIT_RETAINED, culprit.retained);
+            if let Some(share) = culprit.share {
+                self.float(name::HEAP_CULPRIT_SHARE, share);
+            }
+            if !culprit.held_by.is_empty() {
+                self.text(name::HEAP_CULPRIT_HELD_BY, &culprit.held_by.join(" -> "));
+            }
+        }
+        let growers = diagnosis
+            .growers
+            .iter()
+            .map(|grower| Value::Text(super::super::sentence::grower(grower)));
+        self.list(name::HEAP_GROWERS, growers.collect());
+        self.bytes(name::HEAP_GROWN, Some(diagnosis.grown));
+        self.float(name::HEAP_EXPLAINED, diagnosis.explained);
+        self.bool(name::HEAP_EXACT, diagnosis.exact);
+        if let Some(beside) = diagnosis.beside {
+            self.bytes(name::HEAP_CONTAINER_GROWN, Some(beside.level));
+            self.bytes(
+                name::HEAP_GARBAGE_GROWN,
+                Some(u64::try_from(beside.garbage).unwrap_or(0)),
+            );
+            self.bool(name::HEAP_EXPLAINS, beside.explains());
+        }
+        match &diagnosis.compared {
+            Compared::Times(seconds) => self.float(name::HEAP_APART, *seconds),
+            Compared::Versions(from, to) => {
+                self.maybe_text(name::HEAP_VERSION_FROM, from.as_ref().map(|v| v.0.as_str()));
+                self.maybe_text(name::HEAP_VERSION_TO, to.as_ref().map(|v| v.0.as_str()));
+            }
+        }
+    }
+}
