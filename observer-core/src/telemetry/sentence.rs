@@ -1,9 +1,11 @@
 //! Sentences for people: who, what, since when, how fast, which ceiling.
 
+mod diagnosis;
 mod recurring;
 
 use std::fmt::Write;
 
+use self::diagnosis::diagnosed;
 use super::{
     attributes::{killer, period_s},
     units,
@@ -13,10 +15,11 @@ use crate::{
     detect::{State, Verdict},
     exit::Cause,
     finding::{Ceiling, CeilingKind, Confidence, CrashLoop, Event, HeapOom, NearCeiling, OomKill, OomScope, Restart},
-    heap::{Beside, Compared, Diagnosis, Grower},
     time::SECOND,
 };
 
+pub use diagnosis::grew;
+pub(super) use diagnosis::grower;
 pub use recurring::recurring_oom;
 
 pub(super) fn of(finding: &Finding) -> String {
@@ -289,92 +292,6 @@ fn heap_read(verdict: &Verdict) -> String {
             units::bytes(read.garbage)
         )
     })
-}
-
-/// `onUserMessage() (/app/server.js:42): 8432 -> 16891, held by bus in /app/server.js -> EventEmitter._events (12 MiB, 93 % of
-/// the growth)`
-pub(super) fn grower(grower: &Grower) -> String {
-    let place = grower
-        .place
-        .as_ref()
-        .map_or_else(String::new, |place| format!(" ({place})"));
-    let held = if grower.held_by.is_empty() {
-        String::new()
-    } else {
-        format!(", held by {}", grower.held_by.join(" -> "))
-    };
-    let part = match (grower.share, grower.retained) {
-        (Some(share), Some(retained)) => {
-            format!(" ({}, {} of the growth)", units::bytes(retained), units::percent(share))
-        }
-        (Some(share), None) => format!(" ({} of the growth)", units::percent(share)),
-        _ => String::new(),
-    };
-    format!(
-        "{}{place}: {} -> {}{held}{part}",
-        grower.what, grower.count.0, grower.count.1
-    )
-}
-
-fn diagnosed(who: &str, version: &str, diagnosis: &Diagnosis) -> String {
-    if let Some(beside) = diagnosis.beside.filter(|beside| !beside.explains()) {
-        return unexplained(who, version, diagnosis, beside);
-    }
-    let upper = if diagnosis.exact { "" } else { " (upper bounds)" };
-    let mut text = match &diagnosis.compared {
-        Compared::Times(seconds) => format!(
-            "the heap of {who}{version} holds {} more than {} ago{upper}",
-            units::bytes(diagnosis.grown),
-            units::seconds(*seconds)
-        ),
-        Compared::Versions(from, _) => {
-            let from = from.as_ref().map_or("an earlier version", |from| from.0.as_str());
-            format!("{who}{version} holds what {from} did not{upper}")
-        }
-    };
-    let mut culprits = diagnosis.culprits();
-    match (culprits.next(), diagnosis.growers.first()) {
-        (Some(culprit), _) => {
-            let _ = write!(text, ": {}", grower(culprit));
-            for culprit in culprits {
-                let _ = write!(text, "; and {}", grower(culprit));
-            }
-        }
-        (None, Some(most)) => {
-            let _ = write!(text, "; no one place accumulates it; most of it is {}", grower(most));
-        }
-        (None, None) => text.push_str(", none of it under a name"),
-    }
-    text
-}
-
-/// What grew in a heap, a sentence each, culprits first; or that the heap is not what grew.
-pub fn grew(diagnosis: &Diagnosis) -> Vec<String> {
-    match diagnosis.beside.filter(|beside| !beside.explains()) {
-        Some(beside) => vec![unexplained("the process", "", diagnosis, beside)],
-        None => diagnosis.growers.iter().map(grower).collect(),
-    }
-}
-
-/// What the heap does not account for, and what else grew.
-fn unexplained(who: &str, version: &str, diagnosis: &Diagnosis, beside: Beside) -> String {
-    let mut text = format!(
-        "the heap of {who}{version} does not explain its growth: the container grew by {}",
-        units::bytes(beside.level)
-    );
-    if let Compared::Times(seconds) = &diagnosis.compared {
-        let _ = write!(text, " in {}", units::seconds(*seconds));
-    }
-    let held = u64::try_from(beside.held).unwrap_or(0);
-    let garbage = u64::try_from(beside.garbage).unwrap_or(0);
-    let _ = write!(
-        text,
-        ", the heap holds {} more; garbage and free memory in V8's pages grew by {}; the other {} is outside V8's heap",
-        units::bytes(held),
-        units::bytes(garbage.min(beside.level)),
-        units::bytes(beside.level.saturating_sub(held).saturating_sub(garbage))
-    );
-    text
 }
 
 fn confirmed(who: &str, version: &str, verdict: &Verdict, rate: &str) -> String {
