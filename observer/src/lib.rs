@@ -9,6 +9,7 @@ pub mod host;
 pub mod kernel;
 pub mod layout;
 pub mod record;
+pub mod snapshot;
 pub mod source;
 pub mod store;
 pub mod terminal;

@@ -20,9 +20,8 @@ mod rings;
 mod sampling;
 mod scan;
 mod serve;
-mod snapshot;
 mod start;
 
+pub use crate::snapshot::{AgentView, LaneView, Snapshot, StoreView};
 pub use serve::{HistoryView, Question};
-pub use snapshot::{AgentView, LaneView, Snapshot, StoreView};
 pub use start::{AgentError, run};

@@ -23,11 +23,11 @@ use super::{
     pulse::Pulse,
     sampling::Sampling,
     scan::Scanner,
-    snapshot::{self, AgentView, Snapshot, StoreView},
 };
 use crate::{
     export::{Exporters, metrics},
     record::{RecordError, Recorder},
+    snapshot::{self, AgentView, Snapshot, StoreView},
     store::{HistoryThread, Record},
     terminal::say,
 };

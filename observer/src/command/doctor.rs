@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{ConfigArgs, Exit, doctor_json};
+use super::{
+    ConfigArgs, Exit,
+    doctor_json::{self, Memory},
+};
 use crate::{
     kernel::{Kernel, Options, Report, Rung, probe::Host},
     source::cgroup::Hierarchy,
@@ -38,13 +41,6 @@ pub(super) fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
         terminal::print(page)?;
     }
     Ok(exit)
-}
-
-/// The hierarchy that accounts for memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Memory {
-    pub(super) version: u8,
-    pub(super) mount: String,
 }
 
 /// What the page says, and whether everything the agent wants is possible.

@@ -2,8 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::doctor::Memory;
 use crate::kernel::{Report, probe::Host};
+
+/// The hierarchy that accounts for memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Memory {
+    pub(super) version: u8,
+    pub(super) mount: String,
+}
 
 /// The object. What is not known is `null` beside a `..._error` that says why.
 pub(super) fn render(host: &Host, memory: &Result<Memory, String>, report: &Report) -> Value {

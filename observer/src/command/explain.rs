@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use super::{Exit, ask, replay::Format};
+use super::{Exit, ask, format::Format};
 use crate::{
     agent::{Question, Snapshot},
     config::key,

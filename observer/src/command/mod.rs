@@ -1,45 +1,31 @@
 //! The command line: reads arguments, runs one command, produces an exit code.
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    config::{self, Config, Problems, key},
+    config::Problems,
     terminal::{self, say},
 };
 
 mod ask;
 mod doctor;
 mod doctor_json;
+mod exit;
 mod explain;
+mod format;
 mod heap;
 mod history;
 mod ps;
 mod replay;
 mod replay_csv;
 mod run;
+mod settings;
 mod status;
 
-/// How a command ended. docs/commands.md tells the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// It did what it was asked.
-    Success = 0,
-    /// It failed while running.
-    Failure = 1,
-    /// The command line or the configuration cannot be used.
-    Usage = 2,
-    /// `doctor` only: something the agent wants is not possible on this host.
-    Limited = 3,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
+pub use exit::Exit;
+use settings::ConfigArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -81,63 +67,6 @@ const PLACES: &str = "\
 Every setting may stand in the configuration file under the flag's name (sample-interval = \"1s\") and in the
 environment (OBSERVER_SAMPLE_INTERVAL). Flags win over the environment, the environment over the file.
 OTEL_EXPORTER_OTLP_* variables are read as OpenTelemetry specifies, generic and per signal.";
-
-/// The configuration file, and a flag for each setting of [`key::KEYS`].
-#[derive(Clone, Debug, Default)]
-struct ConfigArgs {
-    file: Option<PathBuf>,
-    flags: BTreeMap<&'static str, String>,
-}
-
-impl ConfigArgs {
-    /// The validated configuration; what is odd about it goes to standard error.
-    fn load(&self) -> Result<Config, Problems> {
-        let loaded = config::load(&self.flags, self.file.as_deref())?;
-        for notice in &loaded.notices {
-            say(notice);
-        }
-        Ok(loaded.config)
-    }
-}
-
-impl Args for ConfigArgs {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        let file = Arg::new("config")
-            .long("config")
-            .value_name("FILE")
-            .help(format!(
-                "Configuration file; also OBSERVER_CONFIG [default: {}, if present]",
-                key::DEFAULT_FILE
-            ))
-            .value_parser(clap::value_parser!(PathBuf));
-        command.arg(file).args(
-            key::KEYS
-                .iter()
-                .map(|key| Arg::new(key.name).long(key.name).value_name(key.value).help(key.help)),
-        )
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for ConfigArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self {
-            file: matches.get_one::<PathBuf>("config").cloned(),
-            flags: key::KEYS
-                .iter()
-                .filter_map(|key| Some((key.name, matches.get_one::<String>(key.name)?.clone())))
-                .collect(),
-        })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
 
 /// Runs the command that this process's arguments name.
 pub fn main() -> ExitCode {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use observer_core::Engine;
 
-use super::Exit;
+use super::{Exit, format::Format, replay_csv};
 use crate::{
     config::OutputFormat,
     export::line::Lines,
@@ -17,34 +17,22 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
     /// The recording, as `observer run --record FILE` wrote it; or one's own history, with --format
-    pub(super) file: PathBuf,
+    file: PathBuf,
     /// What the file is
     #[arg(long, value_enum, default_value_t)]
-    pub(super) format: Format,
+    format: Format,
     /// How findings of one's own history are written
     #[arg(long, value_enum, default_value_t)]
-    pub(super) format_out: crate::history::Output,
+    format_out: crate::history::Output,
     /// Factor on every duration of detection [default: by the distance between samples, 1 from 10 s upward]
     #[arg(long)]
-    pub(super) time_scale: Option<f64>,
+    time_scale: Option<f64>,
     /// Lines for people, or JSON; auto asks whether standard output is a terminal
     #[arg(long, value_enum, default_value_t)]
     output: Output,
     /// Draw the memory of this service, its ceiling and its ends, instead of printing findings
     #[arg(long, value_name = "SERVICE", conflicts_with = "output")]
     chart: Option<String>,
-}
-
-/// What is replayed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Format {
-    /// What `observer run --record` wrote
-    #[default]
-    Recording,
-    /// Rows of series,t,anon,file,limit,cpu,run,end,version,kind,heap_limit; gzip too
-    Csv,
-    /// Answers of Prometheus range queries
-    Prometheus,
 }
 
 /// [`OutputFormat`] as an argument.
@@ -58,7 +46,7 @@ enum Output {
 
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
     if args.format != Format::Recording {
-        return super::replay_csv::replay(args);
+        return replay_csv::replay(&args.file, args.format, args.format_out, args.time_scale);
     }
     let lines = Lines::new(match args.output {
         Output::Auto => OutputFormat::Auto,

@@ -8,8 +8,17 @@ use observer_core::{
 };
 use serde::Serialize;
 
-use super::Output;
 use crate::terminal::{clean, text};
+
+/// How findings are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// One sentence a line.
+    Human,
+}
 
 #[derive(Serialize)]
 struct Line<'a> {

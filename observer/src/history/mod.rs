@@ -15,6 +15,8 @@ pub mod csv;
 pub mod line;
 pub mod prometheus;
 
+pub use line::Output;
+
 use observer_core::detect::replay::{Refused, Replay, Row, Said};
 
 use crate::terminal;
@@ -52,16 +54,6 @@ pub enum HistoryError {
     /// Writing the findings.
     #[error("cannot write findings: {0}")]
     Write(#[source] io::Error),
-}
-
-/// How findings are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
-    /// One JSON object a line.
-    #[default]
-    Json,
-    /// One sentence a line.
-    Human,
 }
 
 /// What was read, and what was not taken.

@@ -1,8 +1,13 @@
 //! How pages may look: reads the terminal and the environment, produces width, colour and character set.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "asks standard output what it is, writes nothing"
+)]
 
-use std::env;
-
-use super::page;
+use std::{
+    env,
+    io::{self, IsTerminal as _},
+};
 
 /// Columns where standard output is no terminal.
 const COLUMNS: usize = 100;
@@ -27,11 +32,22 @@ impl Look {
     /// The same, with a width and ASCII where they are asked for.
     pub fn of_stdout_as(width: Option<usize>, plain: bool) -> Self {
         Self {
-            width: width.or_else(page::columns).unwrap_or(COLUMNS).clamp(60, 120),
-            colour: page::is_terminal() && colour(),
+            width: width.or_else(columns).unwrap_or(COLUMNS).clamp(60, 120),
+            colour: is_terminal() && colour(),
             plain: plain || !utf8(),
         }
     }
+}
+
+/// Whether standard output is one.
+pub fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Its width, where it is one and knows it.
+fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// Whether nobody asked for none (<https://no-color.org>).

@@ -11,7 +11,5 @@ mod look;
 mod page;
 pub mod text;
 
-pub use look::Look;
-pub use page::{
-    Printed, complain, is_terminal, json, json_value, print, progress, progress_done, rendered, say, stdout,
-};
+pub use look::{Look, is_terminal};
+pub use page::{Printed, complain, json, json_value, print, progress, progress_done, rendered, say, stdout};

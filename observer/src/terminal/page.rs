@@ -15,7 +15,7 @@ use ratatui::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{clean, text};
+use super::{clean, look, text};
 
 /// What has been made fit to be written to a terminal. Only this module makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub fn json_value(value: &Value) -> Printed {
 
 /// Prints a page.
 pub fn print<'a>(page: impl Into<Text<'a>>) -> io::Result<()> {
-    rendered(page, is_terminal() && super::look::colour()).print()
+    rendered(page, look::is_terminal() && look::colour()).print()
 }
 
 /// Standard output for lines that are many: what is written to it comes out as [`text::visible_lines`] shows it.
@@ -153,17 +153,6 @@ pub fn progress_done() {
         let _ = write!(out, "\r\x1b[K");
         let _ = out.flush();
     }
-}
-
-/// Whether standard output is one.
-pub fn is_terminal() -> bool {
-    io::stdout().is_terminal()
-}
-
-/// Its width, where it is one and knows it.
-pub(super) fn columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! How files are cut: reads Rust sources, produces a breach for each that is too long, does not say what it does, or
 //! is named after nothing.
 
-use super::{Breach, Source};
+use super::source::{Breach, Source};
 
 /// Longest a file may be. What does not fit in the head in one piece is two things.
 const LONGEST: usize = 400;
@@ -42,7 +42,7 @@ fn file(source: &Source) -> Vec<Breach> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Source, LONGEST, check};
+    use super::{super::source::Source, LONGEST, check};
 
     fn breaches(path: &str, text: &str) -> Vec<String> {
         let source = Source {

@@ -1,7 +1,7 @@
 //! What crates depend on and declare: reads Cargo manifests, produces a breach for each that widens what the
 //! architecture allows.
 
-use super::{Breach, Source};
+use super::source::{Breach, Source};
 
 /// Crates whose dependency list is part of the architecture (ARCHITECTURE.md, code map), and that list.
 const BOUND: [(&str, &[&str]); 3] = [
@@ -68,7 +68,7 @@ fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Source, check, dependencies};
+    use super::{super::source::Source, check, dependencies};
 
     #[test]
     fn a_dependency_of_the_core_is_seen_however_it_is_written() {

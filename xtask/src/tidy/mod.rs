@@ -2,73 +2,19 @@
 //!
 //! What is checked is what git would commit: tracked files and new ones that are not ignored.
 
+mod circles;
 mod layout;
 mod manifests;
+mod source;
 mod words;
 
-use std::{fmt, fs, path::Path, process::ExitCode};
+use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use observer_tests::places;
 
 use crate::shell;
-
-/// A rule broken, and where.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Breach {
-    /// Path below the workspace's root.
-    path: String,
-    /// Line, from 1; 0 where the whole file is meant.
-    line: usize,
-    /// Which rule, and what to do.
-    rule: String,
-}
-
-impl fmt::Display for Breach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, line, rule } = self;
-        if *line == 0 {
-            write!(f, "{path}: {rule}")
-        } else {
-            write!(f, "{path}:{line}: {rule}")
-        }
-    }
-}
-
-/// A text file of the tree.
-struct Source {
-    path: String,
-    text: String,
-}
-
-impl Source {
-    fn is_rust(&self) -> bool {
-        Path::new(&self.path)
-            .extension()
-            .is_some_and(|extension| extension == "rs")
-    }
-
-    fn name(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or_default()
-    }
-
-    fn breach(&self, line: usize, rule: impl Into<String>) -> Breach {
-        Breach {
-            path: self.path.clone(),
-            line,
-            rule: rule.into(),
-        }
-    }
-
-    /// Lines before the unit tests, numbered from 1.
-    fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .lines()
-            .enumerate()
-            .take_while(|(_, line)| line.trim() != "#[cfg(test)]")
-            .map(|(index, line)| (index + 1, line))
-    }
-}
+use source::{Breach, Source};
 
 /// `cargo xtask tidy`
 pub(crate) fn command() -> Result<ExitCode> {
@@ -90,6 +36,7 @@ pub(crate) fn check() -> Result<Vec<Breach>> {
     let mut breaches = layout::check(&sources);
     breaches.extend(manifests::check(&sources));
     breaches.extend(words::check(&sources));
+    breaches.extend(circles::check(&sources));
     breaches.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     Ok(breaches)
 }

@@ -5,7 +5,7 @@ use std::env;
 
 use observer_tests::places;
 
-use super::{Breach, Source};
+use super::source::{Breach, Source};
 
 /// The only registry that Cargo.lock may name; package-lock.json names none (`omit-lockfile-registry-resolved`).
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
@@ -112,7 +112,7 @@ fn is_file_name(literal: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Source, foreign_registries, machine_words, scattered_names};
+    use super::{super::source::Source, foreign_registries, machine_words, scattered_names};
 
     fn source(path: &str, text: &str) -> Source {
         Source {

@@ -119,7 +119,7 @@ pub struct LaneView {
 }
 
 /// Resident memory in bytes and CPU time in seconds of this process; zeros where they cannot be read.
-pub(super) fn own_use() -> (u64, f64) {
+pub(crate) fn own_use() -> (u64, f64) {
     let pages = fs::read_to_string("/proc/self/statm")
         .ok()
         .and_then(|statm| statm.split_whitespace().nth(1)?.parse::<u64>().ok())
