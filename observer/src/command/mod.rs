@@ -23,6 +23,7 @@ mod replay_csv;
 mod run;
 mod settings;
 mod status;
+mod top;
 
 pub use exit::Exit;
 use settings::ConfigArgs;
@@ -59,6 +60,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Why something was said of a service: the evidence in sentences, and a chart
     Explain(explain::ExplainArgs),
+    /// What the running agent watches, live; or a recording, played
+    Top(top::TopArgs),
     /// Judge a recording again: the same findings as the run that made it
     Replay(replay::ReplayArgs),
 }
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain_command(&args),
         Command::Status(args) => status::status(&args),
         Command::Ps(args) => ps::ps(&args),
+        Command::Top(args) => top::top(&args),
         Command::History(args) => history::history(&args),
     };
     match ended {

@@ -283,7 +283,7 @@ pub fn of_workloads(workloads: &[WorkloadView], name: &str) -> Result<Case, Vec<
         .ok_or_else(|| workloads.iter().map(|workload| workload.service.clone()).collect())
 }
 
-fn of_slot(service: &str, slot: &SlotView) -> Case {
+pub(super) fn of_slot(service: &str, slot: &SlotView) -> Case {
     let began = slot.levels.first().map_or(BootTime::default(), |level| level.0);
     let since = |at: BootTime| at.since(began) as f64 / SECOND as f64;
     Case {

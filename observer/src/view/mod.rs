@@ -6,4 +6,5 @@ pub mod history;
 mod question;
 pub mod sawtooth;
 pub mod timeline;
+pub mod top;
 pub mod workloads;

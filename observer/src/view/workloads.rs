@@ -40,7 +40,7 @@ pub fn table(workloads: &[WorkloadView], now_s: f64, width: usize) -> String {
 }
 
 /// Slots with a life in progress; of a workload of which nothing runs, the one that ran last.
-fn shown(workload: &WorkloadView) -> impl Iterator<Item = &SlotView> {
+pub(super) fn shown(workload: &WorkloadView) -> impl Iterator<Item = &SlotView> {
     let live = || workload.slots.iter().filter(|slot| slot.current.is_some());
     let ended = workload.slots.iter().filter(|slot| !slot.ended.is_empty());
     let last = ended.max_by_key(|slot| slot.ended.last().map(|run| run.ended));
@@ -48,7 +48,7 @@ fn shown(workload: &WorkloadView) -> impl Iterator<Item = &SlotView> {
 }
 
 /// What needs looking at first; `resolved` and `retracted` need none.
-fn rank(state: State) -> State {
+pub(super) fn rank(state: State) -> State {
     if matches!(state, State::Retracted | State::Resolved) {
         State::Quiet
     } else {
@@ -56,11 +56,16 @@ fn rank(state: State) -> State {
     }
 }
 
-fn row(workload: &WorkloadView, slot: &SlotView, now_s: f64) -> [String; 8] {
-    let service = match &workload.workload.namespace {
+/// The service, with its namespace.
+pub(super) fn service(workload: &WorkloadView) -> String {
+    match &workload.workload.namespace {
         Some(namespace) => format!("{namespace}/{}", workload.service),
         None => workload.service.clone(),
-    };
+    }
+}
+
+fn row(workload: &WorkloadView, slot: &SlotView, now_s: f64) -> [String; 8] {
+    let service = service(workload);
     let state = slot.state.name().to_owned();
     let Some(run) = &slot.current else {
         let last = slot.ended.last();
@@ -96,7 +101,7 @@ fn row(workload: &WorkloadView, slot: &SlotView, now_s: f64) -> [String; 8] {
 }
 
 /// The pod, the container or the unit; the process where there is nothing else.
-fn instance(slot: &SlotView, run: &RunView) -> String {
+pub(super) fn instance(slot: &SlotView, run: &RunView) -> String {
     if let Some(pod) = run.resource.get(semconv::K8S_POD_NAME) {
         return pod.clone();
     }
@@ -110,7 +115,7 @@ fn instance(slot: &SlotView, run: &RunView) -> String {
 }
 
 /// Bytes, and whose limit that is where it is not the container's own.
-fn ceiling(run: &RunView) -> String {
+pub(super) fn ceiling(run: &RunView) -> String {
     let Some(ceiling) = run.ceiling else {
         return "-".to_owned();
     };

@@ -1,0 +1,81 @@
+//! The terminal that the board is drawn on: taken over, read for keys, and given back as it was, whatever ends the command.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    flag,
+};
+
+use super::source::Source;
+use crate::{
+    terminal::Look,
+    view::top::{Board, Wanted},
+};
+
+/// Longest wait for a key: how late a signal, or something new, is seen.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Draws until a key or a signal ends it. A panic gives the terminal back before it is told (`ratatui::try_init`).
+pub(super) fn run(source: &mut dyn Source, look: Look, plays: bool, paused: bool) -> anyhow::Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    let board = Board::new(plays, paused);
+    let mut terminal = ratatui::try_init()?;
+    let ended = draw_on(&mut terminal, board, source, look, &stop);
+    let restored = ratatui::try_restore();
+    ended?;
+    Ok(restored?)
+}
+
+fn draw_on(
+    terminal: &mut ratatui::DefaultTerminal,
+    mut board: Board,
+    source: &mut dyn Source,
+    look: Look,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let mut stale = true;
+    while !stop.load(Relaxed) {
+        if let Some(instant) = source.next(board.paused)? {
+            board.show(instant);
+            stale = true;
+        }
+        if std::mem::take(&mut stale) {
+            terminal.draw(|frame| {
+                let area = frame.area();
+                board.draw(area, frame.buffer_mut(), look);
+            })?;
+        }
+        if !event::poll(PATIENCE)? {
+            continue;
+        }
+        stale = true;
+        let Event::Key(key) = event::read()? else { continue };
+        if key.kind == KeyEventKind::Release {
+            continue;
+        }
+        match board.key(key) {
+            Wanted::Nothing => {}
+            Wanted::Quit => return Ok(()),
+            Wanted::Findings(service) => board.findings(source.findings(&service)),
+            Wanted::Pause => board.paused = !board.paused,
+            Wanted::Step => {
+                board.paused = true;
+                source.step();
+            }
+            Wanted::Faster => source.faster(10.0),
+            Wanted::Slower => source.faster(0.1),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! What feeds the board: the running agent, or a recording.
+
+use crate::view::top::Instant;
+
+/// Where what is shown comes from.
+pub(super) trait Source {
+    /// What is watched now, where that is not what it was; `held` while the board holds.
+    fn next(&mut self, held: bool) -> anyhow::Result<Option<Instant>>;
+
+    /// The findings about a service, oldest first, in sentences.
+    fn findings(&mut self, service: &str) -> Vec<String>;
+
+    /// Goes on by one step.
+    fn step(&mut self) {}
+
+    /// Plays so many times as fast.
+    fn faster(&mut self, _factor: f64) {}
+}
