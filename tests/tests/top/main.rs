@@ -79,6 +79,14 @@ fn the_terminal_is_as_it_was_after_a_signal() {
     }
 }
 
+/// The session of the terminal is not the program's: it gets no signal by itself, as under `kubectl exec -it`.
+#[test]
+fn it_ends_when_its_terminal_goes() {
+    let screen = played(80, 24, &[]);
+    screen.wait("the board", |text| text.contains("SERVICE")).unwrap();
+    screen.hang_up().unwrap();
+}
+
 #[test]
 fn ascii_and_no_colour() {
     let mut screen = played(80, 24, &["--plain"]);

@@ -7,13 +7,17 @@ use std::{
     num::NonZero,
     os::fd::OwnedFd,
     process::{Child, Command, ExitStatus},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{Mode, OFlags},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{Termios, Winsize, tcgetattr, tcsetwinsize},
@@ -24,17 +28,20 @@ use observer_tests::agent::DEADLINE;
 /// A program on a terminal.
 pub(crate) struct Screen {
     child: Child,
-    terminal: File,
+    terminal: Option<File>,
     /// The other end, held open so that its settings can be asked for when the program has ended.
     inside: OwnedFd,
     before: Termios,
     shown: Arc<Mutex<vt100::Parser>>,
+    /// The terminal has gone.
+    gone: Arc<AtomicBool>,
 }
 
 impl Screen {
     /// Starts it on a terminal of this size.
     pub(crate) fn start(command: &mut Command, columns: u16, rows: u16) -> Result<Self> {
-        let outside = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).context("no pseudo-terminal")?;
+        let outside =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).context("no pseudo-terminal")?;
         grantpt(&outside)?;
         unlockpt(&outside)?;
         let name = ptsname(&outside, Vec::new())?;
@@ -49,16 +56,31 @@ impl Screen {
                 .stdout(inside.try_clone()?)
                 .stderr(inside.try_clone()?)
                 .spawn()?,
-            terminal,
+            terminal: Some(terminal),
             inside,
             before,
+            gone: Arc::default(),
             shown: Arc::new(Mutex::new(vt100::Parser::new(cells(rows)?, cells(columns)?, 0))),
         };
         screen.resize(columns, rows)?;
-        let (mut output, shown) = (screen.terminal.try_clone()?, Arc::clone(&screen.shown));
+        let (mut output, shown) = (
+            terminal_of(screen.terminal.as_ref())?.try_clone()?,
+            Arc::clone(&screen.shown),
+        );
+        let gone = Arc::clone(&screen.gone);
         thread::spawn(move || {
             let mut bytes = [0; 4_096];
-            while let Ok(count @ 1..) = output.read(&mut bytes) {
+            let patience = Timespec {
+                tv_sec: 0,
+                tv_nsec: 50_000_000,
+            };
+            while !gone.load(Relaxed) {
+                if poll(&mut [PollFd::new(&output, PollFlags::IN)], Some(&patience)).ok() == Some(0) {
+                    continue;
+                }
+                let Ok(count @ 1..) = output.read(&mut bytes) else {
+                    break;
+                };
                 let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
                 shown.process(bytes.get(..count).unwrap_or_default());
             }
@@ -74,7 +96,7 @@ impl Screen {
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
-        tcsetwinsize(&self.terminal, size)?;
+        tcsetwinsize(terminal_of(self.terminal.as_ref())?, size)?;
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.screen_mut().set_size(cells(rows)?, cells(columns)?);
         Ok(())
@@ -82,7 +104,8 @@ impl Screen {
 
     /// Types these characters.
     pub(crate) fn press(&mut self, keys: &str) -> Result<()> {
-        self.terminal.write_all(keys.as_bytes()).context("the terminal is gone")
+        let mut terminal = terminal_of(self.terminal.as_ref())?;
+        terminal.write_all(keys.as_bytes()).context("the terminal is gone")
     }
 
     /// What is on it, a line each.
@@ -118,6 +141,22 @@ impl Screen {
         self.child.id()
     }
 
+    /// Closes the terminal, as a connection that breaks does, and waits for the program's end.
+    pub(crate) fn hang_up(mut self) -> Result<ExitStatus> {
+        self.gone.store(true, Relaxed);
+        self.terminal = None;
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                bail!("it goes on without a terminal");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits for its end; whether the terminal is as it was: its settings, its screen, its cursor.
     pub(crate) fn end(&mut self) -> Result<(ExitStatus, bool)> {
         let status = self.child.wait()?;
@@ -138,6 +177,10 @@ impl Screen {
         let visible = !screen.alternate_screen() && !screen.hide_cursor();
         Ok((status, settings && visible))
     }
+}
+
+fn terminal_of(terminal: Option<&File>) -> Result<&File> {
+    terminal.context("the terminal is gone")
 }
 
 fn cells(count: u16) -> Result<NonZero<u16>> {

@@ -5,13 +5,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    thread,
     time::Duration,
 };
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
-    flag,
+    iterator::Signals,
 };
 
 use super::source::Source;
@@ -26,15 +28,32 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Draws until a key or a signal ends it. A panic gives the terminal back before it is told (`ratatui::try_init`).
 pub(super) fn run(source: &mut dyn Source, look: Look, plays: bool, paused: bool) -> anyhow::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT, SIGHUP] {
-        flag::register(signal, Arc::clone(&stop))?;
-    }
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let stopped = Arc::clone(&stop);
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        while signals.pending().next().is_none() && !hung_up() {
+            thread::sleep(PATIENCE);
+        }
+        stopped.store(true, Relaxed);
+        // Where the terminal itself has gone, waiting for its keys never returns.
+        thread::sleep(PATIENCE * 5);
+        ratatui::restore();
+        std::process::exit(0);
+    })?;
     let board = Board::new(plays, paused);
     let mut terminal = ratatui::try_init()?;
     let ended = draw_on(&mut terminal, board, source, look, &stop);
     let restored = ratatui::try_restore();
     ended?;
     Ok(restored?)
+}
+
+/// Whether the terminal has gone: a connection broke, and nobody sent a signal.
+fn hung_up() -> bool {
+    let stdin = std::io::stdin();
+    let mut ends = [PollFd::new(&stdin, PollFlags::empty())];
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    rustix::event::poll(&mut ends, Some(&Timespec::default())).is_ok() && ends[0].revents().intersects(gone)
 }
 
 fn draw_on(
