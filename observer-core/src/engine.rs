@@ -24,6 +24,7 @@ mod facts;
 mod heap;
 mod level;
 mod naming;
+mod published;
 mod release;
 mod restore;
 mod settle;
@@ -87,6 +88,7 @@ impl Engine {
             What::Clock(anchor) => self.time.anchor = *anchor,
             What::Kernel(event) => self.edge(input.at, event, &mut out),
             What::Process(facts) => self.process(input.at, facts, &mut out),
+            What::Resource(published) => self.published(published, &mut out),
             What::Container(facts) => self.container_facts(facts, &mut out),
             What::Vanished(key) => self.vanished(input.at, *key, &mut out),
             What::Sample(sample) => self.sample(input.at, sample, &mut out),

@@ -7,7 +7,7 @@ use crate::{
     container_facts::ContainerFacts,
     heap::{HeapAnswer, ReadHeap},
     kernel::KernelEvent,
-    process::{ProcessFacts, ProcessKey},
+    process::{ProcessFacts, ProcessKey, PublishedResource},
     sample::Sample,
     state::Engine,
     time::{Anchor, BootTime},
@@ -36,6 +36,8 @@ pub enum What {
     Kernel(KernelEvent),
     /// The answer to [`Request::Inspect`], or a process found running.
     Process(Box<ProcessFacts>),
+    /// The answer to [`Request::ReadResource`], where one is published.
+    Resource(Box<PublishedResource>),
     /// The process was gone, or another had its pid, before it could be inspected.
     Vanished(ProcessKey),
     /// Names, owner, version and limits of a container, from Kubernetes or a container engine: at any time, repeatedly,
@@ -84,6 +86,8 @@ pub struct Lost {
 pub enum Request {
     /// Read a process's facts.
     Inspect(ProcessKey),
+    /// Read the Resource that a process's SDK publishes in its memory.
+    ReadResource(ProcessKey),
     /// Sample this process and its cgroup from now on, and have the kernel report signals to it.
     Watch {
         /// Which.

@@ -95,6 +95,9 @@ pub struct ProcessFacts {
     pub heap_flags: HeapFlags,
     /// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` of its environment; nothing else of it is kept.
     pub otel: BTreeMap<String, String>,
+    /// Attributes of the Resource that its SDK publishes in its memory (OpenTelemetry's process context), once read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub published: BTreeMap<String, String>,
     /// Nearest package.json of the main script: its name and version.
     pub package: Option<Package>,
     /// Its cgroup, in the hierarchy that accounts for memory.
@@ -114,6 +117,15 @@ impl ProcessFacts {
     pub const fn is_watched(&self) -> bool {
         matches!(self.runtime, Runtime::Node { .. })
     }
+}
+
+/// The answer to [`crate::Request::ReadResource`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedResource {
+    /// Which process published it.
+    pub process: ProcessKey,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// Name and version from a package.json.

@@ -125,7 +125,7 @@ fn thin(from: &Path, cgroup: &str, to: &Path) -> Result<(u64, u64)> {
                 KernelEvent::CgroupMkdir { path, .. } | KernelEvent::CgroupRelease { path, .. } => within(path),
             },
             What::Clock(_) | What::Lost(_) | What::End => true,
-            What::Container(_) | What::Gap { .. } | What::Restore(_) | What::Tick => false,
+            What::Container(_) | What::Resource(_) | What::Gap { .. } | What::Restore(_) | What::Tick => false,
         };
         if keep {
             serde_json::to_writer(&mut packed, &input)?;

@@ -49,7 +49,12 @@ impl Engine {
         if process.other {
             self.other(key, out);
         } else {
-            process.facts = Some(Arc::new(facts.clone()));
+            // What it published stays known; it is read again on its own.
+            let published = process.facts.take().map(|before| before.published.clone());
+            process.facts = Some(Arc::new(ProcessFacts {
+                published: published.unwrap_or_default(),
+                ..facts.clone()
+            }));
             match container {
                 Some(id) => {
                     self.join(id, key);

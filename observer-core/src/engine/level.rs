@@ -143,6 +143,7 @@ impl Engine {
             beside,
         };
         let (slot, shmem) = (container.slot.clone(), point.shmem);
+        self.watch_resource(at, id, out);
         self.crash_loop_over(at, id, out);
         self.misfit(at, id, out);
         self.point(id, &slot, point, out);

@@ -115,6 +115,7 @@ impl Engine {
             }
         }
         self.enter_release(id, out);
+        self.name_service(id);
     }
 
     /// A container's true slot has become known.

@@ -26,8 +26,6 @@ impl Engine {
         let run = &container.run;
         let (release, started, found) = (run.release.clone(), run.started, run.found);
         let workload = run.subject.workload.clone();
-        let namespace = run.subject.resource.get(SERVICE_NAMESPACE).cloned();
-        let service = (run.subject.service().to_owned(), namespace);
         let in_place = self.registry.slots.get(&container.slot).and_then(|s| s.release.clone());
         container.run.before.clone_from(&in_place);
         if let Some(state) = self.registry.slots.get_mut(&container.slot) {
@@ -38,9 +36,7 @@ impl Engine {
             .registry
             .workloads
             .enter(&workload, &release, (started, found), in_place.as_ref(), evicted);
-        if let Some(state) = self.registry.workloads.get_mut(&workload) {
-            state.service = Some(service);
-        }
+        self.name_service(id);
         let Some(before) = entered
             .replaces
             .filter(|before| before.is_known() && release.is_known())
@@ -73,6 +69,18 @@ impl Engine {
             "another run of this version before; none was seen",
             out,
         );
+    }
+
+    /// A workload's service is called as its last run's Resource has it.
+    pub(super) fn name_service(&mut self, id: ContainerId) {
+        let Some(container) = self.registry.containers.get(id) else {
+            return;
+        };
+        let subject = &container.run.subject;
+        if let Some(state) = self.registry.workloads.get_mut(&subject.workload) {
+            let namespace = subject.resource.get(SERVICE_NAMESPACE).cloned();
+            state.service = Some((subject.service().to_owned(), namespace));
+        }
     }
 
     /// It ends (`cause`), or turns out to be another one's.

@@ -52,6 +52,7 @@ pub(crate) fn node(key: ProcessKey, cgroup: &str) -> ProcessFacts {
         cwd: Some("/app".into()),
         heap_flags: HeapFlags::default(),
         otel: BTreeMap::new(),
+        published: BTreeMap::new(),
         package: None,
         cgroup: cgroup.into(),
         ns_pid: 1,

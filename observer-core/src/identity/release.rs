@@ -67,8 +67,11 @@ impl Release {
 /// label, tag and digest of its image; on a bare host that of its package.
 pub(crate) fn version(facts: &ProcessFacts, named: Option<&ContainerFacts>) -> Option<Version> {
     let pod = named.and_then(|n| n.pod.as_ref());
-    otel_attributes(facts)
-        .remove(semconv::SERVICE_VERSION)
+    facts
+        .published
+        .get(semconv::SERVICE_VERSION)
+        .cloned()
+        .or_else(|| otel_attributes(facts).remove(semconv::SERVICE_VERSION))
         .or_else(|| {
             pod?.annotations
                 .get("resource.opentelemetry.io/service.version")

@@ -109,6 +109,8 @@ pub(crate) fn resource(about: &About<'_>) -> (Resource, Resource) {
     if let Some(name) = facts.otel.get("OTEL_SERVICE_NAME") {
         list.put(semconv::SERVICE_NAME, name.trim());
     }
+    // What its SDK sends is what a backend has: the published Resource is that very one.
+    list.told(published(facts), &mut claims);
     let differs = |(name, value): &(String, String)| list.0.get(name) != Some(value);
     let refused = claims.into_iter().filter(differs).take(MAX_ATTRIBUTES).collect();
     (list.0, refused)
@@ -207,6 +209,14 @@ pub(crate) fn otel_attributes(facts: &ProcessFacts) -> BTreeMap<String, String> 
         })
         .take(MAX_ATTRIBUTES)
         .collect()
+}
+
+/// What the SDK publishes, without the name that it gives a service that has none (OpenTelemetry specification, "Resource").
+pub(crate) fn published(facts: &ProcessFacts) -> BTreeMap<String, String> {
+    let named =
+        |(name, value): &(&String, &String)| *name != semconv::SERVICE_NAME || !value.starts_with("unknown_service");
+    let pairs = facts.published.iter().filter(named).take(MAX_ATTRIBUTES);
+    pairs.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Percent-decoding (RFC 3986, 2.1); `None` where the result is not UTF-8. A `%` without two hex digits stays.

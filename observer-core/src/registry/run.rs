@@ -70,6 +70,13 @@ pub(crate) struct Run {
     pub(crate) high: u64,
     pub(crate) high_at: BootTime,
     pub(crate) ceilings: Ceilings,
+    /// The process whose published Resource is read, how often it was asked for, and when last.
+    #[serde(default)]
+    pub(crate) resource_of: Option<ProcessKey>,
+    #[serde(default)]
+    pub(crate) resource_reads: u8,
+    #[serde(default)]
+    pub(crate) resource_read: BootTime,
     /// `near_ceiling` was said once in this run.
     pub(crate) near_said: bool,
     pub(crate) tracing: bool,
@@ -110,6 +117,9 @@ impl Run {
             high: 0,
             high_at: started,
             ceilings: Ceilings::default(),
+            resource_of: None,
+            resource_reads: 0,
+            resource_read: started,
             near_said: false,
             tracing: false,
             early: Vec::new(),

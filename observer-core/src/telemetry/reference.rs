@@ -34,6 +34,7 @@ Names follow the OpenTelemetry semantic conventions 1.44.0. Where several source
 
 | attribute | from |
 |---|---|
+| all that the application's SDK publishes of its Resource in its memory (OTEP 4719), `service.instance.id` above all | that: it is what its own spans carry. Read some seconds after the start, a minute after it, and every ten minutes; `process.*`, `host.*`, `os.*` and `telemetry.*` of it are not kept |
 | `service.name` | `OTEL_SERVICE_NAME` of the process; `OTEL_RESOURCE_ATTRIBUTES`; the pod's annotation `resource.opentelemetry.io/service.name`; with `--service-labels true` its labels `app.kubernetes.io/instance` and `app.kubernetes.io/name`; the owner's name (Deployment, StatefulSet, ..., unit); elsewhere the name in package.json, the container's name, the script |
 | `service.version` | `OTEL_RESOURCE_ATTRIBUTES`; the annotation; the label `app.kubernetes.io/version`; `tag@digest` of the image; the version in package.json |
 | `service.instance.id` | as above; `namespace.pod.container` |

@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use observer_core::{Input, What, process::ProcessKey};
+use observer_core::{
+    Input, What,
+    process::{ProcessKey, PublishedResource},
+};
 
 use super::{clock, intake::Intake, names::Names, pulse::Pulse};
 use crate::source::{Cgroups, ProcError, Procfs};
@@ -27,6 +30,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) enum Wish {
     /// Facts of a process.
     Inspect(ProcessKey),
+    /// The Resource that a process publishes.
+    Resource(ProcessKey),
     /// Kill counters of a cgroup and its ancestors.
     OomKills(String),
 }
@@ -71,6 +76,8 @@ impl Inspector {
     pub(super) fn ask(&self, wish: Wish) {
         if let Err(TrySendError::Full(wish)) = self.wishes.try_send(wish) {
             let kind = match wish {
+                // It is asked for again.
+                Wish::Resource(_) => return,
                 Wish::Inspect(_) => "process",
                 Wish::OomKills(_) => "oom_kills",
             };
@@ -107,6 +114,14 @@ impl Sources {
                     what,
                 })
             }
+            Wish::Resource(process) => match self.procfs.published_resource(process) {
+                Ok(Some(attributes)) => intake.answer(Input {
+                    at: clock::boot(),
+                    what: What::Resource(Box::new(PublishedResource { process, attributes })),
+                }),
+                // Most publish none. What may not be read (SYS_PTRACE) stays unknown, and it is asked for again.
+                Ok(None) | Err(_) => true,
+            },
             Wish::OomKills(path) => self.cgroups.oom_kills(&path).into_iter().all(|(cgroup, count)| {
                 intake.answer(Input {
                     at: clock::boot(),

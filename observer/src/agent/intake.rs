@@ -121,6 +121,7 @@ fn kind(what: &What) -> &'static str {
             KernelEvent::CgroupRelease { .. } => "cgroup_release",
         },
         What::Process(_) | What::Vanished(_) => "process",
+        What::Resource(_) => "resource",
         What::Sample(_) => "sample",
         _ => "other",
     }

@@ -100,6 +100,7 @@ impl Observation {
     fn obey(&self, request: Request) {
         match request {
             Request::Inspect(key) => self.inspector.ask(Wish::Inspect(key)),
+            Request::ReadResource(key) => self.inspector.ask(Wish::Resource(key)),
             Request::OomKills { cgroup } => self.inspector.ask(Wish::OomKills(cgroup)),
             Request::ReadHeap(wish) => self.heaps.ask(wish),
             watching @ (Request::Watch { .. } | Request::Unwatch(_) | Request::Trace { .. }) => {

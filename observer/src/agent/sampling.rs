@@ -97,7 +97,7 @@ impl Thread {
                 }
             }
             // Answered by others.
-            Request::Inspect(_) | Request::OomKills { .. } | Request::ReadHeap(_) => {}
+            Request::Inspect(_) | Request::ReadResource(_) | Request::OomKills { .. } | Request::ReadHeap(_) => {}
         }
     }
 

@@ -5,7 +5,10 @@ use super::{
     names::{UID, named, pod_cgroup},
     node,
 };
-use crate::process::ProcessFacts;
+use crate::{
+    Request, What,
+    process::{ProcessFacts, PublishedResource},
+};
 
 /// Whoever says so, and whether or not the truth is known: nobody takes another's place.
 #[test]
@@ -81,5 +84,77 @@ fn a_process_cannot_claim_to_be_another_pod() {
             .unwrap()
             .refused
             .is_empty()
+    );
+}
+
+/// What the SDK publishes is what a backend has of the application's own telemetry: it wins over the environment, is asked
+/// for again, and is not believed about the place.
+#[test]
+fn the_published_resource_is_the_runs_identity_once_it_is_read() {
+    let mut world = World::new();
+    let pid = key(10, 100);
+    let facts = ProcessFacts {
+        otel: [("OTEL_SERVICE_NAME".to_owned(), "env".to_owned())].into(),
+        ..node(pid, LEAKY)
+    };
+    world.start(facts.clone()).at(101).sample(pid, LEAKY, 100, 512);
+    let asked = |world: &World| {
+        let asked = world
+            .requests
+            .iter()
+            .filter(|request| **request == Request::ReadResource(pid));
+        asked.count()
+    };
+    assert_eq!(asked(&world), 1);
+    world.at(105).sample(pid, LEAKY, 100, 512);
+    assert_eq!(asked(&world), 1, "not with every sample");
+    let publish = |world: &mut World, pairs: &[(&str, &str)]| {
+        let attributes = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        world.feed(What::Resource(Box::new(PublishedResource {
+            process: pid,
+            attributes: attributes.collect(),
+        })));
+    };
+    publish(
+        &mut world,
+        &[
+            ("service.name", "shop"),
+            ("service.version", "2.0.0"),
+            ("service.instance.id", "i-1"),
+            ("k8s.pod.name", "victim"),
+        ],
+    );
+    world.at(112).sample(pid, LEAKY, 100, 512);
+    assert_eq!(asked(&world), 2);
+    publish(
+        &mut world,
+        &[
+            ("service.name", "shop"),
+            ("service.version", "2.0.0"),
+            ("service.instance.id", "i-2"),
+        ],
+    );
+    // An inspection, for whatever reason, does not take it away.
+    world.facts(facts);
+    world.at(150).mark(pid).exit(pid, KILLED).at(160);
+    assert_eq!(world.edges(), ["oom_kill Container main=true others=0"]);
+    let subject = world.findings.last().unwrap().subject.clone().unwrap();
+    let own = |name: &str| subject.resource.get(name).map(String::as_str);
+    assert_eq!((subject.service(), own("service.instance.id")), ("shop", Some("i-2")));
+    assert_eq!((own("service.version"), own("k8s.pod.name")), (Some("2.0.0"), None));
+    assert!(world.engine.workloads()[0].is_called("shop"));
+    // A service without a name is not called so by its SDK's excuse for one.
+    let mut world = World::new();
+    world.start(node(pid, LEAKY));
+    publish(
+        &mut world,
+        &[("service.name", "unknown_service:node"), ("service.instance.id", "i-3")],
+    );
+    world.at(150).mark(pid).exit(pid, KILLED).at(160);
+    assert_eq!(
+        world.findings.last().unwrap().subject.as_ref().unwrap().service(),
+        "leaky"
     );
 }

@@ -35,6 +35,7 @@ fn facts(nth: u64, cgroup: String) -> ProcessFacts {
         cwd: Some("/app".into()),
         heap_flags: HeapFlags::default(),
         otel: std::collections::BTreeMap::new(),
+        published: std::collections::BTreeMap::new(),
         package: None,
         cgroup,
         ns_pid: 1,

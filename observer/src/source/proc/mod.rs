@@ -9,6 +9,7 @@ mod dir;
 mod environ;
 mod error;
 mod executable;
+mod otel_context;
 mod package;
 mod rooted;
 pub(crate) mod stat;
@@ -29,7 +30,7 @@ use observer_core::process::{HeapFlags, ProcessFacts, ProcessKey, Runtime};
 
 pub use self::error::ProcError;
 use self::{dir::ProcessDir, executable::Executables, rooted::Rooted};
-use crate::source::cgroup::Hierarchy;
+use crate::source::{cgroup::Hierarchy, memory::LiveMemory};
 
 /// A mounted procfs. Shared between threads.
 #[derive(Debug)]
@@ -94,6 +95,7 @@ impl Procfs {
             cwd: None,
             heap_flags: HeapFlags::default(),
             otel: std::collections::BTreeMap::new(),
+            published: std::collections::BTreeMap::new(),
             package: None,
             limit_cgroup: self.hierarchy.limit_cgroup(&cgroup, &self.own_cgroup),
             cgroup,
@@ -105,6 +107,22 @@ impl Procfs {
         }
         process.stat()?;
         Ok(facts)
+    }
+
+    /// Attributes of the Resource that a process's SDK publishes in its memory; `None` where it publishes none, or it may not
+    /// be read.
+    pub fn published_resource(
+        &self,
+        key: ProcessKey,
+    ) -> Result<Option<std::collections::BTreeMap<String, String>>, ProcError> {
+        let process = self.open(key)?;
+        let maps = process.read("maps")?;
+        let found = LiveMemory::open(key.pid)
+            .ok()
+            .and_then(|memory| otel_context::read(&maps, &memory));
+        // Another process may have got its pid meanwhile.
+        process.stat()?;
+        Ok(found)
     }
 
     /// Inspects every process that runs now, kernel threads left out; one that ends meanwhile is left out as well.

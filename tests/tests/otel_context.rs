@@ -1,0 +1,115 @@
+//! A real process that publishes its Resource as OTEP 4719 says: its findings stand on the instance that its own spans name,
+//! also after it has changed, and nobody else's place is taken by it.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    fmt::Write as _,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use observer_core::What;
+use observer_tests::{
+    agent::{Agent, DEADLINE},
+    app::App,
+    need, places,
+    stage::Scratch,
+};
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, KeyValue, any_value::Value},
+    resource::v1::Resource,
+};
+use prost::Message as _;
+
+/// A Resource in hexadecimal.
+fn resource(pairs: &[(&str, &str)]) -> String {
+    let attributes = pairs.iter().map(|(name, value)| KeyValue {
+        key: (*name).to_owned(),
+        value: Some(AnyValue {
+            value: Some(Value::StringValue((*value).to_owned())),
+        }),
+        ..KeyValue::default()
+    });
+    let resource = Resource {
+        attributes: attributes.collect(),
+        ..Resource::default()
+    };
+    resource.encode_to_vec().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// The Resource of the service `name`, as the running agent has it.
+fn shown(socket: &Path, name: &str) -> Option<serde_json::Value> {
+    let output = Command::new(places::agent())
+        .args(["status", "--json", "--status-socket"])
+        .arg(socket)
+        .output()
+        .unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    let workloads = status["workloads"].as_array()?;
+    let workload = workloads.iter().find(|workload| workload["service"] == name)?;
+    Some(workload["slots"][0]["current"]["resource"].clone())
+}
+
+#[test]
+fn the_resource_that_an_application_publishes_is_its_identity() {
+    need!(Root, Bpf, Node, Program("cc"));
+    let directory = Scratch::new("published").unwrap();
+    let library = directory.file("otel_context.so");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-pthread", "-o"])
+        .arg(&library)
+        .arg(places::fixtures().join("otel_context.c"))
+        .status()
+        .unwrap();
+    assert!(built.success());
+    let socket = directory.file("status.sock");
+    let mut agent = Agent::start(&["--status-socket", &socket.display().to_string()]).unwrap();
+    let first = [
+        ("service.name", "published"),
+        ("service.instance.id", "627cc493-f310-47de-96bd-71410b7dec09"),
+        ("k8s.pod.name", "victim"),
+        ("process.command_line", "node --token=secret"),
+    ];
+    let second = [("service.name", "published"), ("service.instance.id", "another")];
+    let mut command = Command::new(places::node().unwrap());
+    command
+        .arg(places::fixtures().join("end.js"))
+        .env("LD_PRELOAD", &library)
+        .env("OTEL_CTX_FIRST", resource(&first))
+        .env("OTEL_CTX_SECOND", resource(&second));
+    let mut app = App::start(&mut command).unwrap();
+    app.ready().unwrap();
+    let mut published = |instance: &str| {
+        agent
+            .wait_input("the published Resource", |input| match &input.what {
+                What::Resource(published) => {
+                    let same = published.attributes.get("service.instance.id").map(String::as_str) == Some(instance);
+                    same.then(|| published.attributes.clone())
+                }
+                _ => None,
+            })
+            .unwrap()
+    };
+    let attributes = published("627cc493-f310-47de-96bd-71410b7dec09");
+    assert!(!attributes.contains_key("process.command_line"), "{attributes:?}");
+    // It has changed meanwhile, and is read again.
+    published("another");
+    let deadline = Instant::now() + DEADLINE;
+    let shown = loop {
+        let shown = shown(&socket, "published");
+        if let Some(resource) = shown.filter(|resource| resource["service.instance.id"] == "another") {
+            break resource;
+        }
+        assert!(Instant::now() < deadline, "the agent does not show it");
+        // The look-out for a state that announces nothing.
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert_eq!(shown["k8s.pod.name"], serde_json::Value::Null, "{shown:#}");
+    let recording = std::fs::read_to_string(agent.recording()).unwrap();
+    assert!(!recording.contains("token=secret"));
+}
