@@ -1,4 +1,4 @@
-//! Inspections: takes the engine's wishes for facts and kill counters, reads files, produces Inputs.
+//! Inspections: takes the engine's requests for facts and kill counters, reads files, produces Inputs.
 //!
 //! A thread of its own: a process may be gone in milliseconds, and a sweep over all cgroups takes tens of them.
 
@@ -16,7 +16,7 @@ use observer_core::{
     process::{ProcessKey, PublishedResource},
 };
 
-use super::{clock, intake::Intake, names::Names, pulse::Pulse};
+use super::{clock, intake::Intake, names::Names, heartbeat::Heartbeat};
 use crate::source::{Cgroups, ProcError, Procfs};
 
 /// Wishes waiting at most: an exec storm beyond that loses inspections, counted.
@@ -27,7 +27,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What an inspector is asked for.
 #[derive(Debug)]
-pub(super) enum Wish {
+pub(super) enum Query {
     /// Facts of a process.
     Inspect(ProcessKey),
     /// The Resource that a process publishes.
@@ -39,7 +39,7 @@ pub(super) enum Wish {
 /// The engine's end.
 #[derive(Clone, Debug)]
 pub(super) struct Inspector {
-    wishes: SyncSender<Wish>,
+    requests: SyncSender<Query>,
     intake: Intake,
 }
 
@@ -49,18 +49,18 @@ impl Inspector {
         procfs: Arc<Procfs>,
         cgroups: Cgroups,
         names: Names,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
         intake: Intake,
     ) -> std::io::Result<Self> {
-        let (wishes, receiver) = sync_channel(WAITING);
+        let (requests, receiver) = sync_channel(WAITING);
         let answers = intake.clone();
         thread::Builder::new().name("inspector".into()).spawn(move || {
             let sources = Sources { procfs, cgroups, names };
             loop {
-                pulse.beat(clock::boot());
+                heartbeat.beat(clock::boot());
                 match receiver.recv_timeout(PATIENCE) {
-                    Ok(wish) => {
-                        if !sources.answer(wish, &answers) {
+                    Ok(request) => {
+                        if !sources.answer(request, &answers) {
                             return;
                         }
                     }
@@ -69,17 +69,17 @@ impl Inspector {
                 }
             }
         })?;
-        Ok(Self { wishes, intake })
+        Ok(Self { requests, intake })
     }
 
-    /// Asks; a wish without room is counted.
-    pub(super) fn ask(&self, wish: Wish) {
-        if let Err(TrySendError::Full(wish)) = self.wishes.try_send(wish) {
-            let kind = match wish {
+    /// Asks; a request without room is counted.
+    pub(super) fn ask(&self, request: Query) {
+        if let Err(TrySendError::Full(request)) = self.requests.try_send(request) {
+            let kind = match request {
                 // It is asked for again.
-                Wish::Resource(_) => return,
-                Wish::Inspect(_) => "process",
-                Wish::OomKills(_) => "oom_kills",
+                Query::Resource(_) => return,
+                Query::Inspect(_) => "process",
+                Query::OomKills(_) => "oom_kills",
             };
             self.intake.losses().add("inspect", kind, 1);
         }
@@ -95,9 +95,9 @@ struct Sources {
 
 impl Sources {
     /// False where the agent has stopped.
-    fn answer(&self, wish: Wish, intake: &Intake) -> bool {
-        match wish {
-            Wish::Inspect(key) => {
+    fn answer(&self, request: Query, intake: &Intake) -> bool {
+        match request {
+            Query::Inspect(key) => {
                 let what = match self.procfs.inspect(key) {
                     Ok(facts) => {
                         self.names.tell(&facts, intake);
@@ -114,7 +114,7 @@ impl Sources {
                     what,
                 })
             }
-            Wish::Resource(process) => match self.procfs.published_resource(process) {
+            Query::Resource(process) => match self.procfs.published_resource(process) {
                 Ok(Some(attributes)) => intake.answer(Input {
                     at: clock::boot(),
                     what: What::Resource(Box::new(PublishedResource { process, attributes })),
@@ -122,7 +122,7 @@ impl Sources {
                 // Most publish none. What may not be read (SYS_PTRACE) stays unknown, and it is asked for again.
                 Ok(None) | Err(_) => true,
             },
-            Wish::OomKills(path) => self.cgroups.oom_kills(&path).into_iter().all(|(cgroup, count)| {
+            Query::OomKills(path) => self.cgroups.oom_kills(&path).into_iter().all(|(cgroup, count)| {
                 intake.answer(Input {
                     at: clock::boot(),
                     what: What::OomKills { cgroup, count },

@@ -26,7 +26,7 @@ pub(super) struct Intake {
 
 /// The engine's end.
 #[derive(Debug)]
-pub(super) struct Outlet {
+pub(super) struct InputReceiver {
     /// Edges.
     pub edges: mpsc::Receiver<Input>,
     /// Facts and samples.
@@ -36,7 +36,7 @@ pub(super) struct Outlet {
 }
 
 /// A channel for each.
-pub(super) fn channel() -> (Intake, Outlet) {
+pub(super) fn channel() -> (Intake, InputReceiver) {
     let (edges, edges_out) = mpsc::channel(EDGES);
     let (answers, answers_out) = mpsc::channel(ANSWERS);
     let losses = Losses::default();
@@ -47,7 +47,7 @@ pub(super) fn channel() -> (Intake, Outlet) {
     };
     (
         intake,
-        Outlet {
+        InputReceiver {
             edges: edges_out,
             answers: answers_out,
             losses,
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn edges_without_room_are_counted_by_kind_and_never_block() {
-        let (intake, mut outlet) = channel();
+        let (intake, mut inputs) = channel();
         let edge = Input {
             at: BootTime(1),
             what: What::Kernel(KernelEvent::Fork {
@@ -144,7 +144,7 @@ mod tests {
             }),
         };
         (0..EDGES + 7).for_each(|_| intake.edge(edge.clone()));
-        let lost = outlet.losses.take();
+        let lost = inputs.losses.take();
         assert_eq!(
             lost,
             [Lost {
@@ -153,8 +153,8 @@ mod tests {
                 count: 7
             }]
         );
-        assert!(outlet.losses.take().is_empty());
-        let received = std::iter::from_fn(|| outlet.edges.try_recv().ok()).count();
+        assert!(inputs.losses.take().is_empty());
+        let received = std::iter::from_fn(|| inputs.edges.try_recv().ok()).count();
         assert_eq!(received, EDGES);
     }
 }

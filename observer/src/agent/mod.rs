@@ -1,22 +1,22 @@
 //! The agent: joins the kernel's records, the files' facts and samples and the clock into Inputs, steps the engine
-//! with them, answers its wishes, and hands its findings to the exporters.
+//! with them, answers its requests, and hands its findings to the exporters.
 
 mod allocator;
 mod clock;
 mod heaps;
 mod inspector;
 mod intake;
-mod keep;
+mod checkpoint;
 mod names;
 mod observation;
-mod order;
 #[cfg(feature = "kubernetes")]
 mod pods;
 #[cfg(not(feature = "kubernetes"))]
 #[path = "pods_absent.rs"]
 mod pods;
-mod pulse;
+mod heartbeat;
 mod rings;
+mod reorder;
 mod sampling;
 mod scan;
 mod serve;

@@ -1,4 +1,4 @@
-//! The loop's work: takes Inputs, gives them to the engine in order of time, produces wishes and findings.
+//! The loop's work: takes Inputs, gives them to the engine in order of time, produces requests and findings.
 
 use std::{
     collections::BTreeMap,
@@ -16,11 +16,11 @@ use tokio::time::Instant;
 use super::{
     clock,
     heaps::Heaps,
-    inspector::{Inspector, Wish},
-    intake::Outlet,
-    keep::Keeper,
-    order::Order,
-    pulse::Pulse,
+    inspector::{Inspector, Query},
+    intake::InputReceiver,
+    checkpoint::Checkpointer,
+    reorder::ReorderBuffer,
+    heartbeat::Heartbeat,
     sampling::Sampling,
     scan::Scanner,
 };
@@ -35,7 +35,7 @@ use crate::{
 /// The engine with everything it is joined to.
 pub(super) struct Observation {
     pub(super) engine: Engine,
-    pub(super) order: Order,
+    pub(super) order: ReorderBuffer,
     pub(super) recorder: Option<Recorder>,
     pub(super) exporters: Exporters,
     pub(super) inspector: Inspector,
@@ -48,13 +48,13 @@ pub(super) struct Observation {
     /// Each hook's rung.
     pub(super) hooks: Vec<(String, String)>,
     /// What keeps the engine's state and what it found; `None` without a store.
-    pub(super) keeper: Option<Keeper>,
+    pub(super) checkpointer: Option<Checkpointer>,
     /// The history's thread.
     pub(super) history: Option<HistoryThread>,
     /// Whether it went on from an earlier agent's state.
     pub(super) resumed: bool,
     /// Readers' signs of life.
-    pub(super) pulses: Vec<Pulse>,
+    pub(super) heartbeats: Vec<Heartbeat>,
     /// Inputs stepped.
     pub(super) inputs: u64,
     /// Records lost since the start, by stage and kind.
@@ -76,13 +76,13 @@ impl Observation {
         self.record(|recorder| recorder.write(input));
         let output = self.engine.step(input);
         for request in output.requests {
-            self.obey(request);
+            self.dispatch(request);
         }
         self.publish(&output.findings, &output.ended);
     }
 
     fn publish(&self, findings: &[Finding], ended: &[EndedRun]) {
-        let history = self.keeper.as_ref().map(Keeper::history);
+        let history = self.checkpointer.as_ref().map(Checkpointer::history);
         for finding in findings {
             self.exporters.publish(finding);
             if let Some(history) = history {
@@ -97,12 +97,12 @@ impl Observation {
         }
     }
 
-    fn obey(&self, request: Request) {
+    fn dispatch(&self, request: Request) {
         match request {
-            Request::Inspect(key) => self.inspector.ask(Wish::Inspect(key)),
-            Request::ReadResource(key) => self.inspector.ask(Wish::Resource(key)),
-            Request::OomKills { cgroup } => self.inspector.ask(Wish::OomKills(cgroup)),
-            Request::ReadHeap(wish) => self.heaps.ask(wish),
+            Request::Inspect(key) => self.inspector.ask(Query::Inspect(key)),
+            Request::ReadResource(key) => self.inspector.ask(Query::Resource(key)),
+            Request::OomKills { cgroup } => self.inspector.ask(Query::OomKills(cgroup)),
+            Request::ReadHeap(request) => self.heaps.ask(request),
             watching @ (Request::Watch { .. } | Request::Unwatch(_) | Request::Trace { .. }) => {
                 self.sampling.ask(watching);
             }
@@ -110,8 +110,8 @@ impl Observation {
     }
 
     /// Time has passed: the engine is told, with what was lost meanwhile, and the recording is brought to its file.
-    pub(super) fn tick(&mut self, outlet: &Outlet, scanner: &Scanner) {
-        let lost = outlet.losses.take();
+    pub(super) fn tick(&mut self, inputs: &InputReceiver, scanner: &Scanner) {
+        let lost = inputs.losses.take();
         if !lost.is_empty() {
             // A lost exec or exit is found in /proc.
             scanner.again();
@@ -126,12 +126,12 @@ impl Observation {
         }
         // The time up to which everything has been heard: it need not be held back, which would take a timer of its own.
         self.order.push(Input {
-            at: Order::settled(now),
+            at: ReorderBuffer::settled(now),
             what: What::Tick,
         });
         self.record(Recorder::flush);
-        if let Some(keeper) = &mut self.keeper {
-            keeper.tick(&self.engine);
+        if let Some(checkpointer) = &mut self.checkpointer {
+            checkpointer.tick(&self.engine);
         }
         self.watch(now);
         if self.exporters.wants_metrics() {
@@ -141,19 +141,19 @@ impl Observation {
 
     /// Names readers that have stalled, once, and again when they go on.
     fn watch(&mut self, now: BootTime) {
-        for pulse in &self.pulses {
-            let said = self.stalled.contains(&pulse.name);
-            match pulse.stalled(now) {
+        for heartbeat in &self.heartbeats {
+            let said = self.stalled.contains(&heartbeat.name);
+            match heartbeat.stalled(now) {
                 Some(silent) if !said => {
                     say(format_args!(
                         "the {} thread has stalled: silent for {silent:.1?}",
-                        pulse.name
+                        heartbeat.name
                     ));
-                    self.stalled.push(pulse.name);
+                    self.stalled.push(heartbeat.name);
                 }
                 None if said => {
-                    say(format_args!("the {} thread goes on", pulse.name));
-                    self.stalled.retain(|name| *name != pulse.name);
+                    say(format_args!("the {} thread goes on", heartbeat.name));
+                    self.stalled.retain(|name| *name != heartbeat.name);
                 }
                 _ => {}
             }
@@ -229,7 +229,7 @@ impl Observation {
             .collect(),
             export: self.exporters.lanes(),
             store: self.store(),
-            sweep_s: self.pulses.last().map_or(0.0, |sampler| sampler.work().as_secs_f64()),
+            sweep_s: self.heartbeats.last().map_or(0.0, |sampler| sampler.work().as_secs_f64()),
             stalled: self.stalled.iter().map(|name| (*name).to_owned()).collect(),
             memory,
             cpu_s,
@@ -237,7 +237,7 @@ impl Observation {
     }
 
     fn store(&self) -> Option<StoreView> {
-        let counts = &self.keeper.as_ref()?.history().counts;
+        let counts = &self.checkpointer.as_ref()?.history().counts;
         let spool = self.exporters.spool();
         let (restored, damaged, failed) = spool.map_or((0, 0, 0), |spool| {
             let of = |count: &AtomicU64| count.load(Relaxed);
@@ -277,11 +277,11 @@ impl Observation {
     }
 
     /// Takes what has arrived already, ends the engine and the recording, and delivers what is queued.
-    pub(super) async fn finish(mut self, outlet: &mut Outlet, deadline: Instant) {
-        while let Ok(input) = outlet.edges.try_recv() {
+    pub(super) async fn finish(mut self, inputs: &mut InputReceiver, deadline: Instant) {
+        while let Ok(input) = inputs.edges.try_recv() {
             self.order.push(input);
         }
-        while let Ok(input) = outlet.answers.try_recv() {
+        while let Ok(input) = inputs.answers.try_recv() {
             self.order.push(input);
         }
         while let Some(input) = self.order.take() {
@@ -291,8 +291,8 @@ impl Observation {
             at: clock::boot(),
             what: What::End,
         });
-        if let Some(keeper) = &mut self.keeper {
-            keeper.keep(&self.engine);
+        if let Some(checkpointer) = &mut self.checkpointer {
+            checkpointer.keep(&self.engine);
         }
         if let Some(recorder) = self.recorder.take()
             && let Err(error) = recorder.finish()

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use super::{clock, intake::Intake, pulse::Pulse};
+use super::{clock, intake::Intake, heartbeat::Heartbeat};
 use crate::{
     kernel::{Rings, log::Log},
     terminal::say,
@@ -13,10 +13,10 @@ use crate::{
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Starts the thread; it ends when the engine's end of `intake` is gone.
-pub(super) fn start(mut rings: Rings, pulse: Pulse, intake: Intake) -> std::io::Result<()> {
+pub(super) fn start(mut rings: Rings, heartbeat: Heartbeat, intake: Intake) -> std::io::Result<()> {
     thread::Builder::new().name("rings".into()).spawn(move || {
         while !intake.is_closed() {
-            pulse.beat(clock::boot());
+            heartbeat.beat(clock::boot());
             match rings.wait(PATIENCE) {
                 Ok(inputs) => inputs.into_iter().for_each(|input| intake.edge(input)),
                 Err(error) => {

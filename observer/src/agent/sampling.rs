@@ -1,4 +1,4 @@
-//! Sampling: takes the engine's wishes to watch and to trace, reads levels and growth counters at every interval,
+//! Sampling: takes the engine's requests to watch and to trace, reads levels and growth counters at every interval,
 //! produces samples.
 
 use std::{
@@ -10,14 +10,14 @@ use std::{
 use observer_common::growth::GrowthCount;
 use observer_core::{Input, Request, What, process::ProcessKey, sample::Growth};
 
-use super::{clock, intake::Intake, pulse::Pulse};
+use super::{clock, intake::Intake, heartbeat::Heartbeat};
 use crate::{
     kernel::Kernel,
     source::{ProcError, Sampler, WatchError},
     terminal::say,
 };
 
-/// The engine's end of the sampling thread. Unbounded, because the engine's own registry bounds what it wishes.
+/// The engine's end of the sampling thread. Unbounded, because the engine's own registry bounds what it requests.
 #[derive(Clone, Debug)]
 pub(super) struct Sampling(Sender<Request>);
 
@@ -27,65 +27,65 @@ impl Sampling {
         sampler: Sampler,
         kernel: Kernel,
         interval: Duration,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
         intake: Intake,
     ) -> std::io::Result<Self> {
-        let (wishes, receiver) = channel();
+        let (requests, receiver) = channel();
         let thread = Thread {
             sampler,
             kernel,
-            pulse,
+            heartbeat,
             intake,
             full: false,
         };
         thread::Builder::new()
             .name("sampler".into())
             .spawn(move || thread.run(&receiver, interval))?;
-        Ok(Self(wishes))
+        Ok(Self(requests))
     }
 
-    /// Passes a wish on.
-    pub(super) fn ask(&self, wish: Request) {
+    /// Passes a request on.
+    pub(super) fn ask(&self, request: Request) {
         // The thread ends before the engine only where the agent stops.
-        let _ = self.0.send(wish);
+        let _ = self.0.send(request);
     }
 }
 
 struct Thread {
     sampler: Sampler,
     kernel: Kernel,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     intake: Intake,
     /// The limit of watched processes was reached, and that was said.
     full: bool,
 }
 
 impl Thread {
-    fn run(mut self, wishes: &Receiver<Request>, interval: Duration) {
+    fn run(mut self, requests: &Receiver<Request>, interval: Duration) {
         let mut next = Instant::now() + interval;
         loop {
             let patience = next.saturating_duration_since(Instant::now());
-            // Not left to the time-out below: wishes that never cease would put sampling off for ever.
+            // Not left to the time-out below: requests that never cease would put sampling off for ever.
             if patience.is_zero() {
                 let since = clock::boot();
                 if !self.sweep() {
                     return;
                 }
-                self.pulse.beat(since);
+                self.heartbeat.beat(since);
                 // A sweep that took longer than the interval is followed by the next at once, not by a burst.
                 next = (next + interval).max(Instant::now());
                 continue;
             }
-            match wishes.recv_timeout(patience) {
-                Ok(wish) => self.obey(wish),
+            match requests.recv_timeout(patience) {
+                Ok(request) => self.dispatch(request),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn obey(&mut self, wish: Request) {
-        match wish {
+    fn dispatch(&mut self, request: Request) {
+        match request {
             Request::Watch { process, cgroup } => self.watch(process, &cgroup),
             Request::Unwatch(process) => {
                 self.sampler.unwatch(process);

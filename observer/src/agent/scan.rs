@@ -20,7 +20,7 @@ use observer_core::{
     process::{ProcessKey, Runtime},
 };
 
-use super::{clock, inspector, intake::Intake, names::Names, pulse::Pulse};
+use super::{clock, inspector, intake::Intake, names::Names, heartbeat::Heartbeat};
 use crate::source::{ProcError, Procfs};
 
 /// Asks for another scan.
@@ -33,13 +33,13 @@ impl Scanner {
         procfs: Arc<Procfs>,
         names: Names,
         interval: Option<Duration>,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
         intake: Intake,
     ) -> std::io::Result<Self> {
         let (asks, receiver) = sync_channel(1);
         thread::Builder::new()
             .name("scanner".into())
-            .spawn(move || run(&procfs, &names, interval, &pulse, &intake, &receiver))?;
+            .spawn(move || run(&procfs, &names, interval, &heartbeat, &intake, &receiver))?;
         Ok(Self(asks))
     }
 
@@ -54,15 +54,15 @@ fn run(
     procfs: &Procfs,
     names: &Names,
     interval: Option<Duration>,
-    pulse: &Pulse,
+    heartbeat: &Heartbeat,
     intake: &Intake,
     asks: &Receiver<()>,
 ) {
     let mut known = BTreeMap::new();
-    while scan(procfs, names, pulse, intake, &mut known) {
+    while scan(procfs, names, heartbeat, intake, &mut known) {
         let asked = Instant::now();
         loop {
-            pulse.beat(clock::boot());
+            heartbeat.beat(clock::boot());
             match asks.recv_timeout(interval.unwrap_or(inspector::PATIENCE).min(inspector::PATIENCE)) {
                 Ok(()) => break,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -74,14 +74,14 @@ fn run(
 }
 
 /// One pass. `known` is what the last one found: start times by pid. False where the agent has stopped.
-fn scan(procfs: &Procfs, names: &Names, pulse: &Pulse, intake: &Intake, known: &mut BTreeMap<u32, u64>) -> bool {
+fn scan(procfs: &Procfs, names: &Names, heartbeat: &Heartbeat, intake: &Intake, known: &mut BTreeMap<u32, u64>) -> bool {
     let Ok(entries) = fs::read_dir(procfs.root()) else {
         intake.losses().add("scan", "procfs", 1);
         return true;
     };
     let mut alive = BTreeMap::new();
     for pid in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok()) {
-        pulse.beat(clock::boot());
+        heartbeat.beat(clock::boot());
         let Some(key) = procfs.key(pid) else { continue };
         if known.get(&pid) == Some(&key.start) {
             known.remove(&pid);

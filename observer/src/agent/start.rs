@@ -14,12 +14,12 @@ use super::{
     heaps::Heaps,
     inspector::{self, Inspector},
     intake,
-    keep::Keeper,
+    checkpoint::Checkpointer,
     names::Names,
     observation::Observation,
-    order::Order,
+    reorder::ReorderBuffer,
     pods,
-    pulse::Pulse,
+    heartbeat::Heartbeat,
     rings,
     sampling::Sampling,
     scan::Scanner,
@@ -93,15 +93,15 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
             .inspect_err(|error| say(error))
             .ok()
     });
-    let (keeper, history, state) = match kept {
+    let (checkpointer, history, state) = match kept {
         Some((history, thread, state)) => {
-            let keeper = Keeper::new(history, config.state_interval);
-            (Some(keeper), Some(thread), state)
+            let checkpointer = Checkpointer::new(history, config.state_interval);
+            (Some(checkpointer), Some(thread), state)
         }
         None => (None, None, None),
     };
-    let served_history = keeper.as_ref().map(|keeper| keeper.history().clone());
-    let (intake, mut outlet) = intake::channel();
+    let served_history = checkpointer.as_ref().map(|checkpointer| checkpointer.history().clone());
+    let (intake, mut inputs) = intake::channel();
     let procfs = Arc::new(Procfs::new(&config.procfs, Arc::clone(&hierarchy)));
     let names = Names::of_host(&procfs, config.engine_socket.clone());
     let sampler = Sampler::new(
@@ -119,11 +119,11 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     let blind = [Hook::Exec, Hook::Exit]
         .into_iter()
         .any(|hook| report.rung(hook) == Rung::Files);
-    let pulses @ [of_rings, of_inspector, of_scanner, of_sampler] = &[
-        Pulse::new("rings", rings::PATIENCE),
-        Pulse::new("inspector", inspector::PATIENCE),
-        Pulse::new("scanner", inspector::PATIENCE),
-        Pulse::new("sampler", config.sample_interval),
+    let heartbeats @ [of_rings, of_inspector, of_scanner, of_sampler] = &[
+        Heartbeat::new("rings", rings::PATIENCE),
+        Heartbeat::new("inspector", inspector::PATIENCE),
+        Heartbeat::new("scanner", inspector::PATIENCE),
+        Heartbeat::new("sampler", config.sample_interval),
     ];
     let mut observation = Observation {
         engine: Engine::new(),
@@ -134,14 +134,14 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
             .iter()
             .map(|hook| (hook.hook.name().to_owned(), hook.rung.name().to_owned()))
             .collect(),
-        keeper,
+        checkpointer,
         history,
         resumed: state.is_some(),
-        pulses: pulses.to_vec(),
+        heartbeats: heartbeats.to_vec(),
         inputs: 0,
         lost: BTreeMap::new(),
         stalled: Vec::new(),
-        order: Order::default(),
+        order: ReorderBuffer::default(),
         recorder,
         exporters,
         inspector: Inspector::start(
@@ -207,12 +207,12 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
             biased;
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = ticks.tick() => observation.tick(&outlet, &scanner),
+            _ = ticks.tick() => observation.tick(&inputs, &scanner),
             Some((name, answer)) = asked.recv() => drop(answer.send(observation.explained(name.as_deref()))),
             _ = exports.tick() => observation.export_metrics(),
             _ = clocks.tick() => observation.order.push(Input { at: clock::boot(), what: What::Clock(clock::anchor()) }),
-            _ = outlet.edges.recv_many(&mut edges, BURST) => {}
-            _ = outlet.answers.recv_many(&mut answers, BURST) => {}
+            _ = inputs.edges.recv_many(&mut edges, BURST) => {}
+            _ = inputs.answers.recv_many(&mut answers, BURST) => {}
             () = until(due), if due.is_some() => {}
         }
         edges
@@ -222,7 +222,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         observation.advance(clock::boot());
     }
     let deadline = Instant::now() + config.stop_timeout;
-    observation.finish(&mut outlet, deadline).await;
+    observation.finish(&mut inputs, deadline).await;
     Ok(())
 }
 

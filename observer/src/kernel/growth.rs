@@ -82,7 +82,7 @@ impl Tracer {
             && let Some(link) = self.link.take()
             && let Some(program) = program(ebpf)
         {
-            // A link that is gone already is detached, which was the wish.
+            // A link that is gone already is detached, which was the request.
             let _ = program.detach(link);
         }
     }

@@ -81,7 +81,7 @@ impl Watched {
         Ok(())
     }
 
-    /// A process that is not in the map is no error: it is not watched, which was the wish.
+    /// A process that is not in the map is no error: it is not watched, which was the request.
     pub(super) fn remove(&mut self, pid: u32) {
         if self.pids.remove(&pid) {
             let _ = self.map.remove(&pid);

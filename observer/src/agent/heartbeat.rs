@@ -17,7 +17,7 @@ const BUSY: Duration = Duration::from_secs(1);
 
 /// One reader's sign of life.
 #[derive(Clone, Debug)]
-pub(super) struct Pulse {
+pub(super) struct Heartbeat {
     /// Who.
     pub(super) name: &'static str,
     /// How often it should show.
@@ -27,7 +27,7 @@ pub(super) struct Pulse {
     work: Arc<AtomicU64>,
 }
 
-impl Pulse {
+impl Heartbeat {
     pub(super) fn new(name: &'static str, interval: Duration) -> Self {
         Self {
             name,
@@ -66,13 +66,13 @@ mod tests {
 
     #[test]
     fn silence_is_told_after_two_intervals() {
-        let pulse = Pulse::new("sampler", Duration::from_secs(10));
+        let heartbeat = Heartbeat::new("sampler", Duration::from_secs(10));
         let now = clock::boot();
-        pulse.beat(now);
-        assert_eq!(pulse.stalled(now.plus(14 * SECOND)), None);
+        heartbeat.beat(now);
+        assert_eq!(heartbeat.stalled(now.plus(14 * SECOND)), None);
         // The loop looks once a second.
-        assert!(pulse.stalled(now.plus(19 * SECOND)).is_some());
-        let fast = Pulse::new("rings", Duration::from_millis(200));
+        assert!(heartbeat.stalled(now.plus(19 * SECOND)).is_some());
+        let fast = Heartbeat::new("rings", Duration::from_millis(200));
         fast.beat(now);
         assert_eq!(fast.stalled(now.plus(SECOND)), None);
         assert!(fast.stalled(now.plus(2 * SECOND)).is_some());

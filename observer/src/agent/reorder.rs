@@ -1,4 +1,4 @@
-//! Order of time: takes Inputs as threads deliver them, gives them back by the instant they carry.
+//! The reorder buffer: takes Inputs as threads deliver them, gives them back by the instant they carry.
 //!
 //! Two rings and several readers deliver side by side, so that an exit may overtake the exec before it. Everything
 //! is held back for a short window; what is later than that is passed on with its true time and counted.
@@ -13,7 +13,7 @@ pub(super) const WINDOW_NS: u64 = 10_000_000;
 
 /// Holds Inputs back until they can be given in order.
 #[derive(Debug, Default)]
-pub(super) struct Order {
+pub(super) struct ReorderBuffer {
     held: BinaryHeap<Reverse<Held>>,
     arrived: u64,
     given: BootTime,
@@ -47,7 +47,7 @@ impl Ord for Held {
     }
 }
 
-impl Order {
+impl ReorderBuffer {
     /// Takes an Input.
     pub(super) fn push(&mut self, input: Input) {
         self.arrived += 1;
@@ -107,26 +107,26 @@ mod tests {
 
     #[test]
     fn gives_in_order_and_holds_back_the_young() {
-        let mut order = Order::default();
-        [30, 10, 20].into_iter().for_each(|at| order.push(input(at)));
+        let mut buffer = ReorderBuffer::default();
+        [30, 10, 20].into_iter().for_each(|at| buffer.push(input(at)));
         let now = BootTime(20 + WINDOW_NS);
-        let given: Vec<u64> = std::iter::from_fn(|| order.pop(now)).map(|input| input.at.0).collect();
+        let given: Vec<u64> = std::iter::from_fn(|| buffer.pop(now)).map(|input| input.at.0).collect();
         assert_eq!(given, [10, 20]);
-        assert_eq!(order.due(), Some(BootTime(30 + WINDOW_NS)));
+        assert_eq!(buffer.due(), Some(BootTime(30 + WINDOW_NS)));
     }
 
     #[test]
     fn equals_keep_their_arrival_and_latecomers_are_counted() {
-        let mut order = Order::default();
-        order.push(Input {
+        let mut buffer = ReorderBuffer::default();
+        buffer.push(Input {
             at: BootTime(5),
             what: What::End,
         });
-        order.push(input(5));
-        assert_eq!(order.take().unwrap().what, What::End);
-        assert_eq!(order.take().unwrap().what, What::Tick);
-        order.push(input(4));
-        assert_eq!(order.take().unwrap().at, BootTime(4));
-        assert_eq!(order.late(), 1);
+        buffer.push(input(5));
+        assert_eq!(buffer.take().unwrap().what, What::End);
+        assert_eq!(buffer.take().unwrap().what, What::Tick);
+        buffer.push(input(4));
+        assert_eq!(buffer.take().unwrap().at, BootTime(4));
+        assert_eq!(buffer.late(), 1);
     }
 }

@@ -13,7 +13,7 @@ const SHARE: u32 = 500;
 
 /// Puts the engine's state away now and then.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct Checkpointer {
     history: History,
     interval: Duration,
     last: Instant,
@@ -21,7 +21,7 @@ pub(super) struct Keeper {
     findings: u64,
 }
 
-impl Keeper {
+impl Checkpointer {
     pub(super) fn new(history: History, interval: Duration) -> Self {
         Self {
             history,
