@@ -80,7 +80,7 @@ pub struct Lost {
     pub count: u64,
 }
 
-/// A wish of the engine, answered by a source as a new Input.
+/// What the engine asks for; a source answers with a new Input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {

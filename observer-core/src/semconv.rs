@@ -103,6 +103,8 @@ names! {
 
     /// Pid on the host (release candidate).
     PROCESS_PID = "process.pid";
+    /// What failed, in a word (stable): the cause of a run's end, where it is a failure.
+    ERROR_TYPE = "error.type";
     /// Exit code of a process (development). Absent where it ended by a signal.
     PROCESS_EXIT_CODE = "process.exit.code";
 

@@ -140,7 +140,7 @@ impl Engine {
             .remove(&key)
             .is_some_and(|process| process.mark.is_some())
         {
-            self.oom_marks.of_nobody();
+            self.oom_marks.unwatched();
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     detect::{RunEnd, Verdict, ceiling},
     exit::{Cause, End},
     finding::{Confidence, CrashLoop, Event, RecurringOom, Restart, RunSummary},
-    registry::{ContainerId, Home, LoopCounts, SlotId, Told},
+    registry::{ContainerId, Home, LoopCounts, SlotId, RestartReport},
     time::{BootTime, SECOND},
 };
 
@@ -158,7 +158,7 @@ impl Engine {
                 .restarted(at, &previous, rollout, self.settings.time_scale);
             let contradicted_by = "the former process found alive; it was not";
             match told {
-                Told::Single => {
+                RestartReport::Single => {
                     let event = Event::Restart(Box::new(Restart {
                         run: number,
                         previous,
@@ -167,11 +167,11 @@ impl Engine {
                     }));
                     self.find(id, at, event, confidence, contradicted_by, out);
                 }
-                Told::Updated(counts) => {
+                RestartReport::Loop(counts) => {
                     let event = self.crash_loop(at, counts, Some(previous), false);
                     self.find(id, at, event, confidence, contradicted_by, out);
                 }
-                Told::Counted => {}
+                RestartReport::Counted => {}
             }
             self.count_restart(id);
             self.succeeded(slot_id, rollout, out);

@@ -1,4 +1,4 @@
-//! Facts: reads what an inspection told, produces containers, their slots and the wish to watch them.
+//! Facts: reads what an inspection told, produces containers, their slots and requests to watch them.
 
 use std::sync::Arc;
 

@@ -33,11 +33,11 @@ pub(crate) struct CrashLoop {
 
 /// What is to be said of a restart.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Told {
+pub(crate) enum RestartReport {
     /// It is told by itself.
     Single,
     /// It belongs to a loop whose finding is updated.
-    Updated(LoopCounts),
+    Loop(LoopCounts),
     /// It belongs to a loop, and says nothing new.
     Counted,
 }
@@ -55,11 +55,17 @@ pub(crate) struct LoopCounts {
 
 impl CrashLoop {
     /// A run began at `at` after `previous`.
-    pub(crate) fn restarted(&mut self, at: BootTime, previous: &RunSummary, rollout: bool, time_scale: f64) -> Told {
+    pub(crate) fn restarted(
+        &mut self,
+        at: BootTime,
+        previous: &RunSummary,
+        rollout: bool,
+        time_scale: f64,
+    ) -> RestartReport {
         let failed = !matches!(previous.cause(), Cause::Completed | Cause::Terminated | Cause::Rollout);
         if rollout || !failed || outlived(previous.started, previous.ended, time_scale) {
             *self = Self::default();
-            return Told::Single;
+            return RestartReport::Single;
         }
         if self.restarts == 0 {
             self.since = previous.started;
@@ -69,13 +75,13 @@ impl CrashLoop {
         *of_cause = of_cause.saturating_add(1);
         let new_cause = *of_cause == 1;
         if self.restarts <= SINGLE {
-            return Told::Single;
+            return RestartReport::Single;
         }
         // The count has doubled, or it fails in another way.
         if self.told == 0 || self.restarts >= self.told.saturating_mul(2) || new_cause {
-            return Told::Updated(self.update(at));
+            return RestartReport::Loop(self.update(at));
         }
-        Told::Counted
+        RestartReport::Counted
     }
 
     /// The run in progress, which began at `started`, lives at `now`: the end of a loop, where there was one.
@@ -141,17 +147,17 @@ mod tests {
     }
 
     /// One restart every five seconds.
-    fn restarts(crash_loop: &mut CrashLoop, numbers: std::ops::Range<u64>, cause: Cause) -> Vec<Told> {
+    fn restarts(crash_loop: &mut CrashLoop, numbers: std::ops::Range<u64>, cause: Cause) -> Vec<RestartReport> {
         numbers
             .map(|n| crash_loop.restarted(at(n * 5 + 5), &run(n * 5, n * 5 + 4, cause), false, 1.0))
             .collect()
     }
 
-    fn counts(told: &[Told]) -> Vec<u32> {
-        let update = |told: &Told| match told {
-            Told::Single => Some(0),
-            Told::Updated(counts) => Some(counts.restarts),
-            Told::Counted => None,
+    fn counts(told: &[RestartReport]) -> Vec<u32> {
+        let update = |told: &RestartReport| match told {
+            RestartReport::Single => Some(0),
+            RestartReport::Loop(counts) => Some(counts.restarts),
+            RestartReport::Counted => None,
         };
         told.iter().filter_map(update).collect()
     }
@@ -161,7 +167,7 @@ mod tests {
         let mut crash_loop = CrashLoop::default();
         let told = restarts(&mut crash_loop, 0..40, Cause::ErrorExit);
         assert_eq!(counts(&told), [0, 0, 0, 4, 8, 16, 32]);
-        let Told::Updated(last) = &told[31] else {
+        let RestartReport::Loop(last) = &told[31] else {
             panic!("{told:?}")
         };
         assert_eq!((last.interval, last.since), (5 * SECOND, at(0)));
@@ -173,11 +179,11 @@ mod tests {
         let mut crash_loop = CrashLoop::default();
         restarts(&mut crash_loop, 0..6, Cause::ErrorExit);
         let told = restarts(&mut crash_loop, 6..8, Cause::KernelOom);
-        let Told::Updated(counts) = &told[0] else {
+        let RestartReport::Loop(counts) = &told[0] else {
             panic!("{told:?}")
         };
         assert_eq!(counts.causes, [(Cause::ErrorExit, 6), (Cause::KernelOom, 1)]);
-        assert_eq!(told[1], Told::Counted);
+        assert_eq!(told[1], RestartReport::Counted);
     }
 
     #[test]
@@ -196,7 +202,7 @@ mod tests {
                     rollout,
                     1.0,
                 );
-                assert_eq!(told, Told::Single, "{cause:?}");
+                assert_eq!(told, RestartReport::Single, "{cause:?}");
             }
         }
     }

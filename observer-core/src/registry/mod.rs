@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use crate::identity::Home;
 pub(crate) use catalog::Catalogue;
 pub(crate) use container::{Container, Containers};
-pub(crate) use crash_loop::{LoopCounts, Told};
+pub(crate) use crash_loop::{LoopCounts, RestartReport};
 pub(crate) use ids::{ContainerId, SlotId};
 pub(crate) use process::{Death, Mark, Process, Processes};
 pub(crate) use run::Run;

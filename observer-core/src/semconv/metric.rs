@@ -45,8 +45,8 @@ names! {
     RESTARTS = "observer.restarts";
     /// Runs begun; survives the replacement of containers. No convention.
     RUNS = "observer.runs";
-    /// Memory limit of the container, By (development).
-    K8S_MEMORY_LIMIT = "k8s.container.memory.limit";
+    /// Memory limit of the container that is in force, By (development).
+    K8S_MEMORY_LIMIT = "k8s.container.memory.limit.current";
     /// Restarts as Kubernetes counts them (development).
     K8S_RESTART_COUNT = "k8s.container.restart.count";
 
@@ -104,8 +104,8 @@ pub mod attribute {
         STAGE = "observer.agent.stage";
         /// Kind of what was lost or put out. No convention.
         KIND = "observer.agent.kind";
-        /// What became of records: delivered, rejected, refused, dropped; of processes marked for memory: told, spared (ended
-        /// otherwise), nobody (of nothing that is watched). No convention.
+        /// What became of records: delivered, rejected, refused, dropped; of processes marked by the OOM killer: reported, not_killed
+        /// (ended otherwise), unwatched. No convention.
         FATE = "observer.agent.fate";
         /// The signal. No convention.
         SIGNAL = "observer.agent.signal";

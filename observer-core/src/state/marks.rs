@@ -1,6 +1,5 @@
 //! Marks of the kernel's OOM killer: reads marks of victims that are not known (yet), produces them for the process when
-//! it is, and counts what became of every victim: told = a finding speaks of it, spared = it did not die of it, nobody's =
-//! it belonged to nothing that is watched.
+//! it is, and counts what became of every victim.
 
 use std::collections::VecDeque;
 
@@ -21,12 +20,15 @@ const PATIENCE: u64 = 60 * SECOND;
 /// What became of the victims that the kernel marked; each is counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarkCounts {
-    /// A finding tells of the kill.
-    pub told: u64,
+    /// A finding reports the kill.
+    #[serde(alias = "told")]
+    pub reported: u64,
     /// It ended otherwise: a mark is also set on a process that is already exiting.
-    pub spared: u64,
+    #[serde(alias = "spared")]
+    pub not_killed: u64,
     /// It belonged to no watched container, unit or process.
-    pub nobody: u64,
+    #[serde(alias = "nobody")]
+    pub unwatched: u64,
 }
 
 /// Marks that wait for their process, and the counts.
@@ -48,7 +50,7 @@ impl Marks {
         }
         if self.waiting.len() == MAX_WAITING {
             self.waiting.pop_front();
-            self.counts.nobody += 1;
+            self.counts.unwatched += 1;
         }
         self.waiting.push_back((at, victim.clone()));
     }
@@ -65,25 +67,25 @@ impl Marks {
         threads.into_iter().any(|(at, _)| near(*at))
     }
 
-    /// Marks that have waited long enough belong to nobody.
+    /// Marks that have waited long enough belong to nothing watched.
     pub(crate) fn expire(&mut self, now: BootTime) {
         while self.waiting.front().is_some_and(|(at, _)| now.since(*at) > PATIENCE) {
             self.waiting.pop_front();
-            self.counts.nobody += 1;
+            self.counts.unwatched += 1;
         }
     }
 
-    /// A marked process has died and was not decided upon: nobody's.
-    pub(crate) const fn of_nobody(&mut self) {
-        self.counts.nobody += 1;
+    /// A marked process has died and was not decided upon: it belonged to nothing watched.
+    pub(crate) const fn unwatched(&mut self) {
+        self.counts.unwatched += 1;
     }
 
     /// A marked member of a container was decided upon.
     pub(crate) const fn decided(&mut self, killed: bool) {
         if killed {
-            self.counts.told += 1;
+            self.counts.reported += 1;
         } else {
-            self.counts.spared += 1;
+            self.counts.not_killed += 1;
         }
     }
 
@@ -137,16 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_claims_is_nobodys_however_many_there_are() {
+    fn what_no_process_claims_is_counted_as_unwatched() {
         let mut marks = Marks::default();
         for n in 0..100 {
             marks.wait(at(1), &victim(n, 500));
         }
-        assert_eq!(marks.counts().nobody, 100 - MAX_WAITING as u64);
+        assert_eq!(marks.counts().unwatched, 100 - MAX_WAITING as u64);
         marks.expire(at(30));
-        assert_eq!(marks.counts().nobody, 100 - MAX_WAITING as u64);
+        assert_eq!(marks.counts().unwatched, 100 - MAX_WAITING as u64);
         marks.expire(at(62));
-        assert_eq!(marks.counts().nobody, 100);
+        assert_eq!(marks.counts().unwatched, 100);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::value::Value;
 use crate::{
     Finding,
     detect::{Forecast, Side, Verdict},
-    exit::{End, OomKiller, signal_name},
+    exit::{Cause, End, OomKiller, signal_name},
     finding::{Ceiling, CeilingKind, Confidence, CrashLoop, EndedRun, Event, OomScope, Restart, RunSummary},
     kernel::ExitStatus,
     semconv as name,
@@ -36,6 +36,9 @@ pub(super) fn of(finding: &Finding) -> Attributes {
     }
     match &finding.event {
         Event::OomKill(kill) => {
+            let daemon = matches!(kill.killer, OomKiller::Userspace(_));
+            let cause = if daemon { Cause::UserspaceOom } else { Cause::KernelOom };
+            list.text(name::ERROR_TYPE, cause.name());
             list.text(name::OOM_KILLER, killer(&kill.killer));
             list.text(name::OOM_SCOPE, scope(kill.scope));
             list.maybe_text(name::CGROUP_PATH, kill.cgroup.as_deref());
@@ -159,6 +162,12 @@ impl List {
 
     fn end(&mut self, end: &End) {
         self.text(name::EXIT_CAUSE, end.cause.name());
+        if !matches!(
+            end.cause,
+            Cause::Completed | Cause::Terminated | Cause::Rollout | Cause::Unknown
+        ) {
+            self.text(name::ERROR_TYPE, end.cause.name());
+        }
         self.text(name::EXIT_CONFIDENCE, confidence(end.confidence));
         self.text(name::EXIT_REASON, &end.because);
         match end.status {

@@ -16,7 +16,7 @@ use observer_core::{
     process::{ProcessKey, PublishedResource},
 };
 
-use super::{clock, intake::Intake, names::Names, heartbeat::Heartbeat};
+use super::{clock, heartbeat::Heartbeat, intake::Intake, names::Names};
 use crate::source::{Cgroups, ProcError, Procfs};
 
 /// Wishes waiting at most: an exec storm beyond that loses inspections, counted.

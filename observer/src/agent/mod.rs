@@ -2,11 +2,12 @@
 //! with them, answers its requests, and hands its findings to the exporters.
 
 mod allocator;
+mod checkpoint;
 mod clock;
 mod heaps;
+mod heartbeat;
 mod inspector;
 mod intake;
-mod checkpoint;
 mod names;
 mod observation;
 #[cfg(feature = "kubernetes")]
@@ -14,9 +15,8 @@ mod pods;
 #[cfg(not(feature = "kubernetes"))]
 #[path = "pods_absent.rs"]
 mod pods;
-mod heartbeat;
-mod rings;
 mod reorder;
+mod rings;
 mod sampling;
 mod scan;
 mod serve;

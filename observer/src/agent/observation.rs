@@ -14,13 +14,13 @@ use observer_core::{
 use tokio::time::Instant;
 
 use super::{
+    checkpoint::Checkpointer,
     clock,
     heaps::Heaps,
+    heartbeat::Heartbeat,
     inspector::{Inspector, Query},
     intake::InputReceiver,
-    checkpoint::Checkpointer,
     reorder::ReorderBuffer,
-    heartbeat::Heartbeat,
     sampling::Sampling,
     scan::Scanner,
 };
@@ -219,9 +219,9 @@ impl Observation {
             .map(|(kind, count)| (kind.to_owned(), count))
             .collect(),
             oom_marks: [
-                ("told", counts.oom_marks.told),
-                ("spared", counts.oom_marks.spared),
-                ("nobody", counts.oom_marks.nobody),
+                ("reported", counts.oom_marks.reported),
+                ("not_killed", counts.oom_marks.not_killed),
+                ("unwatched", counts.oom_marks.unwatched),
             ]
             .into_iter()
             .filter(|(_, count)| *count > 0)
@@ -229,7 +229,10 @@ impl Observation {
             .collect(),
             export: self.exporters.lanes(),
             store: self.store(),
-            sweep_s: self.heartbeats.last().map_or(0.0, |sampler| sampler.work().as_secs_f64()),
+            sweep_s: self
+                .heartbeats
+                .last()
+                .map_or(0.0, |sampler| sampler.work().as_secs_f64()),
             stalled: self.stalled.iter().map(|name| (*name).to_owned()).collect(),
             memory,
             cpu_s,

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use super::{clock, intake::Intake, heartbeat::Heartbeat};
+use super::{clock, heartbeat::Heartbeat, intake::Intake};
 use crate::{
     kernel::{Rings, log::Log},
     terminal::say,

@@ -10,7 +10,7 @@ use std::{
 use observer_common::growth::GrowthCount;
 use observer_core::{Input, Request, What, process::ProcessKey, sample::Growth};
 
-use super::{clock, intake::Intake, heartbeat::Heartbeat};
+use super::{clock, heartbeat::Heartbeat, intake::Intake};
 use crate::{
     kernel::Kernel,
     source::{ProcError, Sampler, WatchError},

@@ -20,7 +20,7 @@ use observer_core::{
     process::{ProcessKey, Runtime},
 };
 
-use super::{clock, inspector, intake::Intake, names::Names, heartbeat::Heartbeat};
+use super::{clock, heartbeat::Heartbeat, inspector, intake::Intake, names::Names};
 use crate::source::{ProcError, Procfs};
 
 /// Asks for another scan.
@@ -74,7 +74,13 @@ fn run(
 }
 
 /// One pass. `known` is what the last one found: start times by pid. False where the agent has stopped.
-fn scan(procfs: &Procfs, names: &Names, heartbeat: &Heartbeat, intake: &Intake, known: &mut BTreeMap<u32, u64>) -> bool {
+fn scan(
+    procfs: &Procfs,
+    names: &Names,
+    heartbeat: &Heartbeat,
+    intake: &Intake,
+    known: &mut BTreeMap<u32, u64>,
+) -> bool {
     let Ok(entries) = fs::read_dir(procfs.root()) else {
         intake.losses().add("scan", "procfs", 1);
         return true;

@@ -10,16 +10,17 @@ use tokio::{
 };
 
 use super::{
-    allocator, clock,
+    allocator,
+    checkpoint::Checkpointer,
+    clock,
     heaps::Heaps,
+    heartbeat::Heartbeat,
     inspector::{self, Inspector},
     intake,
-    checkpoint::Checkpointer,
     names::Names,
     observation::Observation,
-    reorder::ReorderBuffer,
     pods,
-    heartbeat::Heartbeat,
+    reorder::ReorderBuffer,
     rings,
     sampling::Sampling,
     scan::Scanner,

@@ -72,9 +72,9 @@ fn page(snapshot: &Snapshot) -> String {
     lines.extend(evicted.iter().map(|(kind, count)| format!("evicted   {count} {kind}")));
     lines.extend(oom_marks.iter().map(|(fate, count)| {
         let what = match fate.as_str() {
-            "told" => "told as killed for memory",
-            "spared" => "marked for memory, and ended otherwise",
-            _ => "marked for memory, of nothing that is watched",
+            "reported" => "reported as killed for memory",
+            "not_killed" => "marked by the OOM killer, but ended otherwise",
+            _ => "marked by the OOM killer, not watched",
         };
         format!("oom       {count} {what}")
     }));

@@ -164,7 +164,7 @@ fn a_helper_killed_in_a_cgroup_of_nobodys_is_told_and_nothing_restarts() {
     assert_eq!(
         world.engine.counts().oom_marks,
         MarkCounts {
-            told: 1,
+            reported: 1,
             ..MarkCounts::default()
         }
     );
@@ -230,9 +230,9 @@ fn marks_of_strangers_are_counted_and_a_late_one_finds_its_process() {
     world.mark(pid).start(node(pid, LEAKY)).exit(pid, KILLED).at(200);
     assert_eq!(world.edges(), ["oom_kill Host main=true others=0"]);
     let expected = MarkCounts {
-        told: 1,
-        spared: 0,
-        nobody: 2,
+        reported: 1,
+        not_killed: 0,
+        unwatched: 2,
     };
     assert_eq!(world.engine.counts().oom_marks, expected);
 }

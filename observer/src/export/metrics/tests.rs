@@ -236,7 +236,7 @@ fn every_name_that_goes_out_is_in_the_reference_and_the_sdk_knows_the_agents_own
     let mut shown = snapshot(&engine);
     shown.agent.hooks = vec![("exec".into(), "tp_btf".into())];
     shown.agent.evicted = vec![("slots".into(), 1)];
-    shown.agent.oom_marks = vec![("nobody".into(), 1)];
+    shown.agent.oom_marks = vec![("unwatched".into(), 1)];
     shown.agent.lost = vec![observer_core::input::Lost {
         stage: "ring".into(),
         kind: "exec".into(),
