@@ -36,7 +36,7 @@ pub enum What {
     Kernel(KernelEvent),
     /// The answer to [`Request::Inspect`], or a process found running.
     Process(Box<ProcessFacts>),
-    /// The answer to [`Request::ReadResource`], where one is published.
+    /// The answer to [`Request::ReadResource`].
     Resource(Box<PublishedResource>),
     /// The process was gone, or another had its pid, before it could be inspected.
     Vanished(ProcessKey),
@@ -86,7 +86,7 @@ pub struct Lost {
 pub enum Request {
     /// Read a process's facts.
     Inspect(ProcessKey),
-    /// Read the Resource that a process's SDK publishes in its memory.
+    /// Read the Resource that a process's SDK publishes in its memory, and which cgroup it is in.
     ReadResource(ProcessKey),
     /// Sample this process and its cgroup from now on, and have the kernel report signals to it.
     Watch {

@@ -119,13 +119,17 @@ impl ProcessFacts {
     }
 }
 
-/// The answer to [`crate::Request::ReadResource`].
+/// The answer to [`crate::Request::ReadResource`]: what may have changed of a process since it was inspected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedResource {
-    /// Which process published it.
+    /// Which process.
     pub process: ProcessKey,
-    /// Its attributes.
+    /// Its attributes; none where it publishes nothing.
     pub attributes: BTreeMap<String, String>,
+    /// The cgroup it is in by now: it may have been moved since it was inspected.
+    pub cgroup: String,
+    /// The nearest cgroup with a limit of its own by now, as [`ProcessFacts::limit_cgroup`] has it.
+    pub limit_cgroup: Option<String>,
 }
 
 /// Name and version from a package.json.

@@ -73,6 +73,12 @@ impl Memcg {
         &self.path
     }
 
+    /// Moves a running process here.
+    pub fn enter(&self, pid: u32) -> Result<()> {
+        let file = self.directory.join("cgroup.procs");
+        fs::write(&file, pid.to_string()).with_context(|| format!("cannot move {pid} by {}", file.display()))
+    }
+
     /// A command that enters this cgroup and then becomes `program`: the shell replaces itself.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("/bin/sh");

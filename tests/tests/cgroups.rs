@@ -165,6 +165,49 @@ fn helper(name: &str, mut place: Place, mut agent: Agent) {
     assert_eq!(restarts.count(), 0, "{:#?}", stopped.findings);
 }
 
+/// Started as a bare process, then put into the cgroup: a container from then on.
+#[test]
+fn a_process_moved_into_a_limited_cgroup_is_told_as_a_container() {
+    need!(Root, Bpf, Memory, Node);
+    let mut agent = Agent::start(&[]).unwrap();
+    let group = Memcg::new("moved", Some(LIMIT)).unwrap();
+    let mut command = std::process::Command::new(places::node().unwrap());
+    command
+        .arg(places::fixtures().join("leak.js"))
+        .args(["--what", "buffer", "--mb", "60"])
+        .env("OTEL_SERVICE_NAME", "moved");
+    let mut app = App::start(&mut command).unwrap();
+    app.ready().unwrap();
+    let pid = app.pid();
+    agent
+        .wait_input("the bare process's level", |input| match &input.what {
+            What::Sample(sample) if sample.process.pid == pid => Some(()),
+            _ => None,
+        })
+        .unwrap();
+    group.enter(pid).unwrap();
+    agent
+        .wait_input("the move", |input| match &input.what {
+            What::Resource(read) if read.process.pid == pid && read.cgroup == group.path() => Some(()),
+            _ => None,
+        })
+        .unwrap();
+    app.tell("go").unwrap();
+    let kill = agent
+        .wait_finding("the kill", |finding| {
+            is(finding, "observer.process.oom_kill", "moved").then(|| finding.clone())
+        })
+        .unwrap();
+    let attributes = &kill["attributes"];
+    assert_eq!(attributes["observer.oom.scope"], "container", "{kill:#}");
+    assert_eq!(
+        attributes["observer.slot"],
+        format!("cgroup {}", group.path()),
+        "{kill:#}"
+    );
+    assert_eq!(attributes["observer.memory.limit"], LIMIT, "{kill:#}");
+}
+
 /// The runs of a leak in a cgroup made by hand are those of the cgroup: its level, its peak, its limit.
 #[test]
 fn a_cgroup_made_by_hand_is_told_as_the_container_it_is() {

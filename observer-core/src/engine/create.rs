@@ -149,7 +149,7 @@ impl Engine {
     }
 
     /// Everybody known in a home, alive.
-    fn members_of(&mut self, home: &Home, key: ProcessKey, id: ContainerId) -> BTreeSet<ProcessKey> {
+    pub(super) fn members_of(&mut self, home: &Home, key: ProcessKey, id: ContainerId) -> BTreeSet<ProcessKey> {
         let free = self
             .registry
             .processes

@@ -7,7 +7,7 @@ use super::Engine;
 use crate::{
     Output,
     container_facts::ContainerFacts,
-    identity::{self, About, Release},
+    identity::{self, About, Release, Slot},
     process::ProcessKey,
     registry::{ContainerId, Home, SlotId},
 };
@@ -54,6 +54,10 @@ impl Engine {
         let (named, slot_id) = (container.named.clone(), container.slot.clone());
         let slot = match &named {
             Some(named) => identity::slot(&facts, Some(named)),
+            // A bare process that was put into a container of nobody's.
+            None if matches!((&slot_id.slot, &container.home), (Slot::Bare { .. }, Home::Cgroup(_))) => {
+                identity::slot(&facts, None)
+            }
             None => slot_id.slot.clone(),
         };
         let workload = identity::workload(&slot, &facts, named.as_deref());

@@ -1,12 +1,13 @@
-//! What applications publish of themselves: asks for the Resource of a run's main process while it runs, produces the
-//! identity that its own telemetry has.
+//! What changes of a process while it runs: asks for the Resource that its SDK publishes and for its cgroup, produces the
+//! identity that its own telemetry has, and the container that it was put into.
 
 use std::sync::Arc;
 
 use super::Engine;
 use crate::{
     Output, Request,
-    process::PublishedResource,
+    identity::{self, Home},
+    process::{ProcessKey, PublishedResource},
     registry::ContainerId,
     time::{BootTime, SECOND},
 };
@@ -44,7 +45,7 @@ impl Engine {
         }
     }
 
-    /// A process has said who it is.
+    /// A process has said who it is, and where it is by now.
     pub(super) fn published(&mut self, published: &PublishedResource, out: &mut Output) {
         let key = published.process;
         let Some(process) = self.registry.processes.get_mut(&key).filter(|process| process.alive()) else {
@@ -53,10 +54,65 @@ impl Engine {
         let (Some(facts), Some(id)) = (&mut process.facts, process.container) else {
             return;
         };
-        if facts.published == published.attributes {
+        let moved = facts.cgroup != published.cgroup || facts.limit_cgroup != published.limit_cgroup;
+        // What was published stays known, also where an SDK takes it back when it shuts down.
+        let renamed = !published.attributes.is_empty() && facts.published != published.attributes;
+        if !moved && !renamed {
             return;
         }
-        Arc::make_mut(facts).published.clone_from(&published.attributes);
+        let facts = Arc::make_mut(facts);
+        if renamed {
+            facts.published.clone_from(&published.attributes);
+        }
+        facts.cgroup.clone_from(&published.cgroup);
+        facts.limit_cgroup.clone_from(&published.limit_cgroup);
+        process.cgroup.clone_from(&published.cgroup);
+        process.limit_cgroup.clone_from(&published.limit_cgroup);
+        if moved {
+            self.settle_in(id, key, out);
+        }
         self.refresh(id, key, out);
+    }
+
+    /// A bare process was put into a cgroup with a limit after its start, or its cgroup was given one: from now on that is
+    /// its container.
+    fn settle_in(&mut self, id: ContainerId, key: ProcessKey, out: &mut Output) {
+        let Some(facts) = self
+            .registry
+            .processes
+            .get(&key)
+            .and_then(|process| process.facts.clone())
+        else {
+            return;
+        };
+        let home = identity::home(&facts);
+        let bare = self.registry.containers.get(id).is_some_and(|container| {
+            container.main == key && !container.main_dead && matches!(container.home, Home::Tree(_))
+        });
+        if !bare || matches!(home, Home::Tree(_)) || self.registry.containers.at(&home).is_some() {
+            return;
+        }
+        let cgroup = identity::own_cgroup(&home, &facts.cgroup);
+        let joined = self.members_of(&home, key, id);
+        self.registry.containers.rehome(id, home);
+        if let Some(container) = self.registry.containers.get_mut(id) {
+            container.cgroup.clone_from(&cgroup);
+            container.members.extend(joined);
+            for process in &container.members {
+                if self
+                    .registry
+                    .processes
+                    .get(process)
+                    .is_some_and(|process| process.watched)
+                {
+                    let cgroup = cgroup.clone();
+                    out.requests.push(Request::Watch {
+                        process: *process,
+                        cgroup,
+                    });
+                }
+            }
+        }
+        out.requests.push(Request::OomKills { cgroup });
     }
 }

@@ -128,6 +128,17 @@ impl Containers {
         self.by_id.insert(container.id, container);
     }
 
+    /// Another thing holds this container's processes together from now on.
+    pub(crate) fn rehome(&mut self, id: ContainerId, home: Home) {
+        if let Some(container) = self.by_id.get_mut(&id) {
+            let former = std::mem::replace(&mut container.home, home.clone());
+            if self.by_home.get(&former) == Some(&id) {
+                self.by_home.remove(&former);
+            }
+            self.by_home.insert(home, id);
+        }
+    }
+
     pub(crate) fn remove(&mut self, id: ContainerId) -> Option<Container> {
         let container = self.by_id.remove(&id)?;
         if self.by_home.get(&container.home) == Some(&id) {

@@ -11,10 +11,7 @@ use std::{
     time::Duration,
 };
 
-use observer_core::{
-    Input, What,
-    process::{ProcessKey, PublishedResource},
-};
+use observer_core::{Input, What, process::ProcessKey};
 
 use super::{clock, heartbeat::Heartbeat, intake::Intake, names::Names};
 use crate::source::{Cgroups, ProcError, Procfs};
@@ -115,12 +112,12 @@ impl Sources {
                 })
             }
             Query::Resource(process) => match self.procfs.published_resource(process) {
-                Ok(Some(attributes)) => intake.answer(Input {
+                Ok(published) => intake.answer(Input {
                     at: clock::boot(),
-                    what: What::Resource(Box::new(PublishedResource { process, attributes })),
+                    what: What::Resource(Box::new(published)),
                 }),
-                // Most publish none. What may not be read (SYS_PTRACE) stays unknown, and it is asked for again.
-                Ok(None) | Err(_) => true,
+                // One that has gone is told by others, and it is asked for again.
+                Err(_) => true,
             },
             Query::OomKills(path) => self.cgroups.oom_kills(&path).into_iter().all(|(cgroup, count)| {
                 intake.answer(Input {

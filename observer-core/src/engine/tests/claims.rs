@@ -115,6 +115,8 @@ fn the_published_resource_is_the_runs_identity_once_it_is_read() {
         world.feed(What::Resource(Box::new(PublishedResource {
             process: pid,
             attributes: attributes.collect(),
+            cgroup: LEAKY.into(),
+            limit_cgroup: None,
         })));
     };
     publish(

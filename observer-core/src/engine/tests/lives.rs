@@ -261,3 +261,50 @@ fn a_crash_loop_is_one_finding_and_its_end_is_told() {
     world.at(900).sample(last, LEAKY, 100, 512);
     assert_eq!(world.edges().last().unwrap(), "crash_loop 32 over=true");
 }
+
+/// `echo PID > cgroup.procs` after the start, or a limit that is set later.
+#[test]
+fn a_bare_process_that_is_put_into_a_limited_cgroup_is_a_container_from_then_on() {
+    let mut world = World::new();
+    let (pid, helper) = (key(10, 100), key(11, 130));
+    world.start(bare(pid, ProcessKey { pid: 9, start: 1 })).at(101);
+    world.sample(pid, "/user.slice/session-1.scope", 40, 4_096);
+    world.requests.clear();
+    world.at(102);
+    world.feed(crate::What::Resource(Box::new(crate::process::PublishedResource {
+        process: pid,
+        attributes: std::collections::BTreeMap::new(),
+        cgroup: "/jobs/shop".into(),
+        limit_cgroup: Some("/jobs/shop".into()),
+    })));
+    let watch = Request::Watch {
+        process: pid,
+        cgroup: "/jobs/shop".into(),
+    };
+    assert!(world.requests.contains(&watch), "its level is the cgroup's from now on");
+    world.at(120).sample(pid, "/jobs/shop", 400, 512).fork(helper, pid);
+    world.at(131).mark(helper).exit(helper, KILLED).at(140);
+    world.mark(pid).exit(pid, KILLED).at(150);
+    let next = crate::process::ProcessFacts {
+        cgroup: "/jobs/shop".into(),
+        limit_cgroup: Some("/jobs/shop".into()),
+        ..bare(key(20, 150), ProcessKey { pid: 9, start: 1 })
+    };
+    world.start(next).at(160);
+    assert_eq!(
+        world.edges(),
+        [
+            "oom_kill Container main=false others=0",
+            "oom_kill Container main=true others=0",
+            "restart run 2 after kernel_oom",
+        ]
+    );
+    let slots: Vec<_> = world
+        .engine
+        .workloads()
+        .into_iter()
+        .flat_map(|workload| workload.slots)
+        .collect();
+    assert_eq!(slots.len(), 1, "{slots:?}");
+    assert_eq!(slots[0].slot.to_string(), "cgroup /jobs/shop");
+}

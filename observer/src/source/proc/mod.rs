@@ -26,7 +26,7 @@ use std::{
     },
 };
 
-use observer_core::process::{HeapFlags, ProcessFacts, ProcessKey, Runtime};
+use observer_core::process::{HeapFlags, ProcessFacts, ProcessKey, PublishedResource, Runtime};
 
 pub use self::error::ProcError;
 use self::{dir::ProcessDir, executable::Executables, rooted::Rooted};
@@ -109,20 +109,23 @@ impl Procfs {
         Ok(facts)
     }
 
-    /// Attributes of the Resource that a process's SDK publishes in its memory; `None` where it publishes none, or it may not
-    /// be read.
-    pub fn published_resource(
-        &self,
-        key: ProcessKey,
-    ) -> Result<Option<std::collections::BTreeMap<String, String>>, ProcError> {
+    /// What may have changed of a process since it was inspected: the Resource that its SDK publishes in its memory, none where
+    /// it publishes none or its memory may not be read; and its cgroup.
+    pub fn published_resource(&self, key: ProcessKey) -> Result<PublishedResource, ProcError> {
         let process = self.open(key)?;
-        let maps = process.read("maps")?;
-        let found = LiveMemory::open(key.pid)
-            .ok()
-            .and_then(|memory| otel_context::read(&maps, &memory));
+        let cgroup = stat::memory_cgroup(&process.read("cgroup")?).unwrap_or_default();
+        let cgroup = self.hierarchy.canonical(&cgroup);
+        let maps = process.read("maps").unwrap_or_default();
+        let memory = LiveMemory::open(key.pid).ok();
+        let attributes = memory.and_then(|memory| otel_context::read(&maps, &memory));
         // Another process may have got its pid meanwhile.
         process.stat()?;
-        Ok(found)
+        Ok(PublishedResource {
+            process: key,
+            attributes: attributes.unwrap_or_default(),
+            limit_cgroup: self.hierarchy.limit_cgroup(&cgroup, &self.own_cgroup),
+            cgroup,
+        })
     }
 
     /// Inspects every process that runs now, kernel threads left out; one that ends meanwhile is left out as well.
