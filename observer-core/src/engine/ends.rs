@@ -9,7 +9,7 @@ use crate::{
     detect::{RunEnd, Verdict, ceiling},
     exit::{Cause, End},
     finding::{Confidence, CrashLoop, Event, RecurringOom, Restart, RunSummary},
-    registry::{ContainerId, Home, LoopCounts, SlotId, RestartReport},
+    registry::{ContainerId, Home, LoopCounts, RestartReport, SlotId},
     time::{BootTime, SECOND},
 };
 
