@@ -88,6 +88,67 @@ impl Backend {
         Self::prometheus_at(program, directory, Some(target), &copies, false)
     }
 
+    /// A Prometheus with a history that is given as OpenMetrics text, asked over TLS, with a password and a certificate, where
+    /// a file says so (`--web.config.file`).
+    pub fn with_history(program: &Path, text: &str, web: Option<&Path>) -> Result<Self> {
+        let directory = Scratch::new("prometheus")?;
+        let told = directory.file("history");
+        fs::write(&told, text)?;
+        let data = directory.file("data");
+        let blocks = Command::new(program.with_file_name("promtool"))
+            .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
+            .args([&told, &data])
+            .output()
+            .context("cannot start promtool")?;
+        anyhow::ensure!(
+            blocks.status.success(),
+            "promtool: {}",
+            String::from_utf8_lossy(&blocks.stderr)
+        );
+        fs::remove_file(&told)?;
+        let [port] = free_ports()?;
+        let query = format!("127.0.0.1:{port}");
+        fs::write(directory.file("prometheus.yml"), "global: {}\n")?;
+        let mut command = Command::new(program);
+        command
+            .arg("--config.file=prometheus.yml")
+            .arg(format!("--storage.tsdb.path={}", data.display()))
+            .arg("--storage.tsdb.retention.time=400d")
+            .arg(format!("--web.listen-address={query}"));
+        if let Some(web) = web {
+            command.arg(format!("--web.config.file={}", web.display()));
+        }
+        Self::start(&mut command, directory, query.clone(), query, "/-/ready")
+    }
+
+    /// A VictoriaMetrics with a history that is given in Prometheus' text format.
+    pub fn victoria_metrics(program: &Path, text: &str) -> Result<Self> {
+        let directory = Scratch::new("victoria-metrics")?;
+        let [port] = free_ports()?;
+        let query = format!("127.0.0.1:{port}");
+        let mut command = Command::new(program);
+        command
+            .arg("-storageDataPath=data")
+            .arg("-retentionPeriod=12")
+            .arg(format!("-httpListenAddr={query}"));
+        let backend = Self::start(&mut command, directory, query.clone(), query, "/health")?;
+        let mut stream = TcpStream::connect(&backend.query)?;
+        write!(
+            stream,
+            "POST /api/v1/import/prometheus HTTP/1.0\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
+            backend.query,
+            text.len()
+        )?;
+        stream.write_all(text.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        anyhow::ensure!(answer.contains(" 204 "), "import: {answer}");
+        // What was imported can be asked for from here on.
+        let (code, _) = get(&backend.query, "/internal/force_flush")?;
+        anyhow::ensure!(code == 200, "force_flush: {code}");
+        Ok(backend)
+    }
+
     /// A Jaeger that keeps traces in memory.
     pub fn jaeger(program: &Path) -> Result<Self> {
         let directory = Scratch::new("jaeger")?;
@@ -122,7 +183,8 @@ impl Backend {
             query,
         };
         let deadline = Instant::now() + READY;
-        while !matches!(get(&backend.query, ready), Ok((200, _))) {
+        // 400: it is ready, and wants TLS.
+        while !matches!(get(&backend.query, ready), Ok((200 | 400, _))) {
             if let Some(status) = backend.child.try_wait()? {
                 bail!("the backend ended with {status}: {}", backend.log());
             }
@@ -159,6 +221,11 @@ impl Drop for Backend {
 /// Debian's Prometheus: the one in `PATH`, or the one that `cargo xtask counterpart debian-prometheus` unpacked.
 pub fn debian_prometheus() -> Option<PathBuf> {
     crate::counterpart::debian_program("prometheus", "usr/bin/prometheus")
+}
+
+/// Debian's VictoriaMetrics, likewise.
+pub fn debian_victoria_metrics() -> Option<PathBuf> {
+    crate::counterpart::debian_program("victoria-metrics", "usr/bin/victoria-metrics")
 }
 
 /// One HTTP exchange: the status code and the body.

@@ -41,6 +41,8 @@ pub enum Need {
     Counterpart(&'static counterpart::Counterpart),
     /// Debian's Prometheus.
     DebianPrometheus,
+    /// Debian's VictoriaMetrics.
+    DebianVictoriaMetrics,
     /// A program in `PATH`.
     Program(&'static str),
     /// The time that `cargo xtask ci --full` takes.
@@ -92,6 +94,9 @@ pub fn missing(need: Need) -> Option<String> {
         Need::DebianPrometheus => crate::backend::debian_prometheus()
             .is_none()
             .then(|| "no Prometheus: `cargo xtask counterpart debian-prometheus`".into()),
+        Need::DebianVictoriaMetrics => crate::backend::debian_victoria_metrics()
+            .is_none()
+            .then(|| "no VictoriaMetrics: `cargo xtask counterpart debian-victoria-metrics`".into()),
         Need::Program(name) => places::program(name).is_none().then(|| format!("no `{name}` in PATH")),
     }
 }

@@ -12,7 +12,7 @@ pub enum Exit {
     Failure = 1,
     /// The command line or the configuration cannot be used.
     Usage = 2,
-    /// `doctor` only: something the agent wants is not possible on this host.
+    /// `doctor`: something the agent wants is not possible on this host. `audit`: something leaks.
     Limited = 3,
 }
 

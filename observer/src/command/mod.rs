@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod ask;
+mod audit;
 mod doctor;
 mod doctor_json;
 mod exit;
@@ -33,7 +34,7 @@ Exit codes:
   0  it did what it was asked; `run` was stopped by SIGTERM or SIGINT
   1  it failed while running
   2  the command line or the configuration cannot be used
-  3  `doctor`: something the agent wants is not possible on this host";
+  3  `doctor`: something the agent wants is not possible on this host; `audit`: something leaks";
 
 /// Finds memory leaks of Node.js services from the outside.
 #[derive(Debug, Parser)]
@@ -62,6 +63,9 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// What the running agent watches, live; or a recording, played
     Top(top::TopArgs),
+    /// Ask a Prometheus which containers leak, without installing anything
+    #[command(after_help = audit::EXAMPLE)]
+    Audit(Box<audit::AuditArgs>),
     /// Judge a recording again: the same findings as the run that made it
     Replay(replay::ReplayArgs),
 }
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Heap(args) => heap::heap(&args),
+        Command::Audit(args) => audit::audit(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Explain(args) => explain::explain_command(&args),
         Command::Status(args) => status::status(&args),

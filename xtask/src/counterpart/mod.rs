@@ -17,18 +17,24 @@ pub(crate) use debian::{
 };
 pub(crate) use go::provide;
 
+/// Debian packages whose program has their name.
+pub(crate) const DEBIAN: [&str; 2] = ["prometheus", "victoria-metrics"];
+
 /// Which to build.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// collector, jaeger, prometheus, kubernetes, helm, debian-prometheus; none: say which there are
+    /// collector, jaeger, prometheus, kubernetes, helm, debian-prometheus, debian-victoria-metrics; none: say which there are
     names: Vec<String>,
 }
 
 /// `cargo xtask counterpart`
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     for name in &options.names {
-        if name == "debian-prometheus" {
-            let path = debian_program("prometheus", "usr/bin/prometheus")?;
+        if let Some(package) = DEBIAN
+            .into_iter()
+            .find(|package| name.strip_prefix("debian-") == Some(package))
+        {
+            let path = debian_program(package, &format!("usr/bin/{package}"))?;
             println!("counterpart: {}", path.display());
             continue;
         }
@@ -55,7 +61,7 @@ fn named(name: &str) -> Result<&'static Counterpart> {
     match ALL.into_iter().find(|counterpart| counterpart.name == name) {
         Some(counterpart) => Ok(counterpart),
         None => bail!(
-            "no counterpart is called `{name}`; there are {}, debian-prometheus",
+            "no counterpart is called `{name}`; there are {}, debian-prometheus, debian-victoria-metrics",
             ALL.map(|counterpart| counterpart.name).join(", ")
         ),
     }

@@ -111,8 +111,10 @@ fn counterparts(full: bool) {
             println!("test: {}: {error:#}", counterpart.name);
         }
     }
-    if let Err(error) = counterpart::debian_program("prometheus", "usr/bin/prometheus") {
-        println!("test: Debian's Prometheus: {error:#}");
+    for package in counterpart::DEBIAN {
+        if let Err(error) = counterpart::debian_program(package, &format!("usr/bin/{package}")) {
+            println!("test: Debian's {package}: {error:#}");
+        }
     }
 }
 

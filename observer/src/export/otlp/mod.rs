@@ -28,8 +28,10 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 pub use batch::{Entry, SCHEMA_URL};
 pub use delivery::Counts;
+pub(crate) use outcome::{chain, retry_after};
 pub use queue::{Batch, Depth, Queue};
 pub use transport::TransportError;
+pub(crate) use transport::install_cryptography;
 
 use crate::{
     agent::LaneView,

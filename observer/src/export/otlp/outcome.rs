@@ -124,7 +124,7 @@ pub(super) async fn from_response(mut response: reqwest::Response) -> Outcome {
 }
 
 /// `Retry-After` is a number of seconds or a date (RFC 9110, 10.2.3).
-fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     value.parse().map(Duration::from_secs).ok().or_else(|| {
         let date = httpdate::parse_http_date(value).ok()?;
@@ -133,7 +133,7 @@ fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// An error with its causes: reqwest's and tonic's own messages leave the cause out.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -126,7 +126,7 @@ pub(super) fn error(target: &Target, why: &dyn std::error::Error) -> TransportEr
 }
 
 /// The provider of cryptography, for tonic and reqwest alike.
-fn install_cryptography() {
+pub(crate) fn install_cryptography() {
     // A second call finds it installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

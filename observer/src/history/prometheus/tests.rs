@@ -179,3 +179,57 @@ fn an_error_answer_says_so() {
     let error = replay(read, file.path(), Output::Json, None, &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("maximum resolution"), "{error}");
 }
+
+/// What each metric is needed for: docs/audit.md tells the same.
+#[test]
+fn what_is_lost_without_a_metric() {
+    let all = || {
+        vec![
+            series("container_memory_rss", &[], &each(0..1_440, level)),
+            series("container_memory_working_set_bytes", &[], &each(0..1_440, level)),
+            series("container_spec_memory_limit_bytes", &[], &each(0..1_440, |_| 512e6)),
+            series(
+                "kube_pod_container_status_restarts_total",
+                &[],
+                &each(0..1_440, |i| (i / 360) as f64),
+            ),
+            series(
+                "container_start_time_seconds",
+                &[],
+                &each(0..1_440, |i| (START + i / 360 * 21_600) as f64),
+            ),
+            series(
+                "kube_pod_container_status_last_terminated_reason",
+                &[("reason", "OOMKilled")],
+                &each(360..1_440, |_| 1.0),
+            ),
+        ]
+    };
+    let without = |names: &[&str]| {
+        let rest: Vec<Value> = all()
+            .into_iter()
+            .filter(|series| !names.contains(&series["metric"]["__name__"].as_str().unwrap()))
+            .collect();
+        judged(&[answer(&rest)]).0
+    };
+    let limit = "container_spec_memory_limit_bytes";
+    let restarts = "kube_pod_container_status_restarts_total";
+    let started = "container_start_time_seconds";
+    let reason = "kube_pod_container_status_last_terminated_reason";
+    let sawtooth = ["suspected", "likely", "confirmed"];
+    let expected: [(&[&str], &[&str]); 8] = [
+        (&[], &sawtooth),
+        (&["container_memory_rss"], &sawtooth),
+        (&[restarts], &sawtooth),
+        (&[reason], &sawtooth),
+        // Nothing is foretold before a first death shows where the ceiling is.
+        (&[limit], &["likely", "confirmed"]),
+        (&[limit, reason], &["confirmed"]),
+        // A restart looks like memory given back.
+        (&[restarts, started], &["suspected", "likely", "retracted"]),
+        (&["container_memory_rss", "container_memory_working_set_bytes"], &[]),
+    ];
+    for (missing, said) in expected {
+        assert_eq!(states(&without(missing)), said, "{missing:?}");
+    }
+}

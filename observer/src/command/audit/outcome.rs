@@ -1,0 +1,348 @@
+//! What is made of a container: reads its metrics, produces what the audit says of it.
+
+use observer_core::{
+    detect::{
+        Forecast, State, Verdict,
+        replay::{Replay, Row, Said},
+    },
+    exit::Cause,
+    telemetry::units,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::history::{
+    Ear, Output, line,
+    prometheus::container::{Container, Place},
+};
+
+/// Readings below which nothing is said.
+const FEWEST: u64 = 30;
+/// Seconds that a run must last for anything to be said of it, where samples are 10 s apart or more.
+const SHORTEST: f64 = 3_600.0;
+/// Findings kept of each container: the last ones.
+const FINDINGS: usize = 32;
+/// Kills at the limit from which they are told where no leak is.
+const KILLS: u32 = 2;
+/// Share of the limit that a level keeps to which is close to it.
+const CLOSE: f64 = 0.7;
+
+/// What is said of a container, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    /// `likely` or `confirmed` at the end of its history
+    Leaking,
+    /// Killed at its limit again and again, without a leak having been found
+    Undersized,
+    /// Its ceilings contradict each other
+    Misfit,
+    /// Grows, and nothing tells yet whether that will end
+    Growing,
+    /// None of these
+    Healthy,
+    /// Nothing can be said, and why
+    NotJudged,
+}
+
+impl Outcome {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Leaking,
+        Self::Undersized,
+        Self::Misfit,
+        Self::Growing,
+        Self::Healthy,
+        Self::NotJudged,
+    ];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Leaking => "leaking",
+            Self::Undersized => "undersized",
+            Self::Misfit => "misfit",
+            Self::Growing => "growing",
+            Self::Healthy => "healthy",
+            Self::NotJudged => "not judged",
+        }
+    }
+}
+
+/// What the audit says of one container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Judged {
+    pub(super) namespace: String,
+    pub(super) pod: String,
+    pub(super) container: String,
+    pub(super) outcome: Outcome,
+    /// In a sentence.
+    pub(super) why: String,
+    /// Nothing was told of it at the end of the time looked at.
+    pub(super) gone: bool,
+    pub(super) state: State,
+    pub(super) version: Option<String>,
+    pub(super) owner_kind: Option<String>,
+    /// Seconds since 1970.
+    pub(super) first_s: Option<f64>,
+    pub(super) last_s: Option<f64>,
+    pub(super) samples: u64,
+    pub(super) runs: u64,
+    /// Ends at the limit of this version, as kube-state-metrics told them.
+    pub(super) oom_kills: u32,
+    pub(super) level_bytes: Option<u64>,
+    pub(super) limit_bytes: Option<u64>,
+    pub(super) slope_bytes_per_hour: Option<f64>,
+    /// From `last_s` on.
+    pub(super) time_to_ceiling_s: Option<Forecast>,
+    /// What `observer replay` would print of it.
+    pub(super) findings: Vec<Value>,
+}
+
+/// Listens to one container.
+#[derive(Default)]
+struct Heard {
+    first: Option<f64>,
+    last: f64,
+    level: f64,
+    limit: Option<f64>,
+    version: Option<String>,
+    samples: u64,
+    runs: u64,
+    run: Option<u64>,
+    run_started: f64,
+    longest: f64,
+    kills: u32,
+    /// Sum and number of a run's levels, as shares of the limit.
+    share: (f64, u64),
+    /// Killed while its level had kept close to the limit.
+    close: u32,
+    verdict: Option<Verdict>,
+    /// An earlier version was accused.
+    earlier: bool,
+    misfit: Option<String>,
+    findings: Vec<Value>,
+}
+
+impl Ear for Heard {
+    fn row(&mut self, row: &Row<'_>) {
+        self.samples += 1;
+        self.first.get_or_insert(row.t);
+        if self.run != row.run || self.runs == 0 {
+            self.run = row.run;
+            self.runs += 1;
+            self.run_started = row.t;
+            self.share = (0.0, 0);
+        }
+        self.longest = self.longest.max(row.t - self.run_started);
+        (self.last, self.level) = (row.t, row.anon);
+        self.limit = row.limit.filter(|limit| *limit > 0.0 && *limit < 1e15);
+        if let Some(limit) = self.limit {
+            self.share.0 += row.anon / limit;
+            self.share.1 += 1;
+        }
+        if row.version != self.version.as_deref() {
+            self.version = row.version.map(str::to_owned);
+            // What an earlier version did says nothing of this one.
+            (self.kills, self.close) = (0, 0);
+            self.earlier |= self.verdict.take().is_some_and(|verdict| accuses(verdict.state));
+        }
+        if row.end == Some(Cause::KernelOom) {
+            self.kills += 1;
+            self.close += u32::from(self.share.0 / self.share.1.max(1) as f64 >= CLOSE);
+        }
+    }
+
+    fn said(&mut self, series: &str, said: Said<'_>) {
+        if let Said::Verdict(verdict) = said {
+            self.verdict = Some(verdict.clone());
+        } else if let Said::Misfit(_, misfit) = said {
+            self.misfit = Some(misfit.advice.clone());
+        }
+        if self.findings.len() == FINDINGS {
+            self.findings.remove(0);
+        }
+        // A line that is no JSON would be a defect of `line`, which its own tests would show.
+        self.findings
+            .extend(serde_json::from_str::<Value>(&line::of(series, said, Output::Json)).ok());
+    }
+}
+
+/// Judges one container; `end` is the last instant looked at, `step` seconds between two values.
+pub(super) fn judge(place: &Place, kind: Option<&str>, metrics: &Container, end: f64, step: f64) -> Judged {
+    let name = place.name();
+    let mut heard = Heard::default();
+    let mut replay = Replay::new(None);
+    metrics.judge(&name, kind, &mut replay, &mut heard);
+    replay.finish(&mut |series, said| heard.said(series, said));
+    let (outcome, why) = say(&heard, kind, step);
+    let state = heard.verdict.as_ref().map_or(State::Quiet, |verdict| verdict.state);
+    let accused = matches!(outcome, Outcome::Leaking | Outcome::Growing);
+    let verdict = heard.verdict.as_ref().filter(|_| accused);
+    Judged {
+        outcome,
+        why,
+        gone: end - heard.last > (10.0 * step).max(600.0),
+        state,
+        version: heard.version.clone(),
+        owner_kind: kind.map(str::to_owned),
+        first_s: heard.first,
+        last_s: heard.first.map(|_| heard.last),
+        samples: heard.samples,
+        runs: heard.runs,
+        oom_kills: heard.kills,
+        level_bytes: heard.first.map(|_| heard.level as u64),
+        limit_bytes: heard.limit.map(|limit| limit as u64),
+        slope_bytes_per_hour: verdict.map(|verdict| verdict.slope_bytes_per_hour),
+        time_to_ceiling_s: verdict.and_then(|verdict| left(verdict, heard.last)),
+        findings: heard.findings,
+        ..Judged::unasked(place, String::new())
+    }
+}
+
+impl Judged {
+    /// A container of which the server told nothing.
+    pub(super) fn unasked(place: &Place, why: String) -> Self {
+        Self {
+            namespace: place.namespace.clone(),
+            pod: place.pod.clone(),
+            container: place.container.clone(),
+            outcome: Outcome::NotJudged,
+            why,
+            gone: false,
+            state: State::Quiet,
+            version: None,
+            owner_kind: None,
+            first_s: None,
+            last_s: None,
+            samples: 0,
+            runs: 0,
+            oom_kills: 0,
+            level_bytes: None,
+            limit_bytes: None,
+            slope_bytes_per_hour: None,
+            time_to_ceiling_s: None,
+            findings: Vec::new(),
+        }
+    }
+
+    pub(super) fn place(&self) -> Place {
+        Place {
+            namespace: self.namespace.clone(),
+            pod: self.pod.clone(),
+            container: self.container.clone(),
+        }
+    }
+
+    /// Orders what needs looking at first: by outcome, what is still there, what comes soonest.
+    pub(super) fn urgency(&self) -> (Outcome, bool, std::cmp::Reverse<State>, u64, Place) {
+        let soon = self
+            .time_to_ceiling_s
+            .map_or(u64::MAX, |forecast| forecast.p50.max(0.0) as u64);
+        (
+            self.outcome,
+            self.gone,
+            std::cmp::Reverse(self.state),
+            soon,
+            self.place(),
+        )
+    }
+}
+
+/// What is left of a forecast at `now`, where it was made in the run that still goes on.
+fn left(verdict: &Verdict, now: f64) -> Option<Forecast> {
+    let forecast = verdict.time_to_ceiling?;
+    let elapsed = (now - verdict.at.0 as f64 / 1e9).max(0.0);
+    (forecast.p90 > elapsed).then(|| Forecast {
+        p10: (forecast.p10 - elapsed).max(0.0),
+        p50: (forecast.p50 - elapsed).max(0.0),
+        p90: forecast.p90 - elapsed,
+    })
+}
+
+/// Whether growth is said in this state.
+const fn accuses(state: State) -> bool {
+    matches!(state, State::Likely | State::Confirmed | State::Suspected)
+}
+
+fn say(heard: &Heard, kind: Option<&str>, step: f64) -> (Outcome, String) {
+    if let Some(verdict) = &heard.verdict
+        && accuses(verdict.state)
+    {
+        let outcome = if verdict.state == State::Suspected {
+            Outcome::Growing
+        } else {
+            Outcome::Leaking
+        };
+        return (outcome, accusation(verdict, heard));
+    }
+    if let Some(advice) = &heard.misfit {
+        return (Outcome::Misfit, advice.clone());
+    }
+    if heard.kills >= KILLS {
+        let limit = heard
+            .limit
+            .map_or_else(String::new, |limit| format!(" of {}", units::bytes(limit as u64)));
+        let explained = if 2 * heard.close > heard.kills {
+            "its level is flat and close to the limit, which is too low"
+        } else {
+            "no leak was found: it grows at times, or in bursts, or the limit is too low"
+        };
+        return (
+            Outcome::Undersized,
+            format!("killed {} times at its limit{limit}; {explained}", heard.kills),
+        );
+    }
+    if matches!(kind, Some("Job" | "CronJob")) {
+        return (
+            Outcome::NotJudged,
+            "a Job: it ends by itself, so growth says nothing".to_owned(),
+        );
+    }
+    let shortest = SHORTEST * (step / 10.0).clamp(0.001, 1.0);
+    if heard.samples < FEWEST {
+        return (Outcome::NotJudged, format!("too few readings: fewer than {FEWEST}"));
+    }
+    if heard.longest < shortest {
+        return (
+            Outcome::NotJudged,
+            format!("too short: none of its runs lasted {}", units::seconds(shortest)),
+        );
+    }
+    let why = match heard.verdict.as_ref().map(|verdict| verdict.state) {
+        Some(State::Resolved) => "an earlier version leaked; this one does not",
+        None if heard.earlier => "an earlier version was accused; this one is not",
+        Some(State::Retracted) => "it grew, and stopped",
+        _ if heard.limit.is_none() => "no limit is known: only growth could have been told",
+        _ => "",
+    };
+    (Outcome::Healthy, why.to_owned())
+}
+
+fn accusation(verdict: &Verdict, heard: &Heard) -> String {
+    let mut text = match verdict.state {
+        State::Confirmed => format!("{} runs climbed alike and died at the ceiling", verdict.runs.len()),
+        _ => "grows".to_owned(),
+    };
+    if verdict.slope_bytes_per_hour > 0.0 {
+        let joined = if verdict.state == State::Confirmed {
+            ", by "
+        } else {
+            " by "
+        };
+        text += &format!("{joined}{}", units::rate(verdict.slope_bytes_per_hour));
+    }
+    if let Some(ceiling) = verdict.ceiling {
+        text += &format!(", towards {}", units::bytes(ceiling.bytes));
+    }
+    if let Some(forecast) = left(verdict, heard.last) {
+        text += &format!(
+            ", there in {} ({} to {})",
+            units::seconds(forecast.p50),
+            units::seconds(forecast.p10),
+            units::seconds(forecast.p90)
+        );
+    }
+    if verdict.state == State::Suspected {
+        text += "; a cache that fills looks the same";
+    }
+    text
+}
