@@ -129,6 +129,30 @@ fn what_a_server_never_answers_is_not_judged_and_said() {
 }
 
 #[test]
+fn a_server_that_goes_away_ends_the_audit_and_what_was_judged_is_kept() {
+    need!(DebianPrometheus);
+    let (backend, end) = prometheus();
+    let scratch = Scratch::new("journal").unwrap();
+    let journal = scratch.file("journal");
+    let journal = journal.to_str().unwrap();
+    // `Retry-After: 0`: this server does not want the test to take long.
+    let proxy = Proxy::before(&backend.query, |question| match question.form.get("query") {
+        Some(query) if query.contains("cart-0") => Reply::Answer(
+            502,
+            "Retry-After: 0\r\n".to_owned(),
+            "<html>Bad Gateway</html>".to_owned(),
+        ),
+        _ => Reply::Pass,
+    })
+    .unwrap();
+    let output = audit(&proxy.address, end, &["--resume", journal, "--parallel", "1"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = errors(&output);
+    assert!(said.contains("502 Bad Gateway; the same command goes on"), "{said}");
+    assert_eq!(fs::read_to_string(journal).unwrap().lines().count(), 2);
+}
+
+#[test]
 fn an_audit_that_is_killed_goes_on_where_it_was() {
     need!(DebianPrometheus);
     let (backend, end) = prometheus();

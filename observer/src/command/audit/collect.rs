@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use observer_core::telemetry::units;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
@@ -13,9 +14,12 @@ use super::{
     question::{self, Batch, METRICS, Metric, Missing, NAMES, Names},
     server::{Server, Trouble},
 };
-use crate::history::prometheus::{
-    answer::{Answer, Matrix},
-    container::{self, Container, Kinds, Place},
+use crate::{
+    history::prometheus::{
+        answer::{Answer, Matrix},
+        container::{self, Container, Kinds, Place},
+    },
+    terminal::say,
 };
 
 /// Containers asked for together.
@@ -196,13 +200,14 @@ impl Talk {
             }
             match self.pieces(batch, metric, &mut containers).await {
                 Ok(()) => {}
-                Err(refused @ Trouble::Refused(_)) => return Err(refused),
-                Err(trouble) => {
+                Err(Trouble::TooMuch(why)) => {
                     return Ok(match batch.halves() {
                         Some((first, second)) => Collected::Apart(first, second),
-                        None => Collected::Unanswered(trouble.why().to_owned()),
+                        None => Collected::Unanswered(why),
                     });
                 }
+                // A server that is out of reach is so for all.
+                Err(trouble) => return Err(trouble),
             }
         }
         containers.retain(|place, _| wanted.contains(place));
@@ -253,7 +258,7 @@ impl Talk {
                 Err(trouble) => {
                     attempts += 1;
                     self.wait(trouble, attempts, ATTEMPTS).await?;
-                    if attempts == 2 {
+                    if attempts.is_multiple_of(2) {
                         // Now and then a server is busy because of what it is asked.
                         self.budget.refused(points, series);
                     }
@@ -310,7 +315,14 @@ impl Talk {
             return Err(trouble);
         }
         let pause = Duration::from_millis(250 << attempts.min(7)).min(LONGEST_PAUSE);
-        tokio::time::sleep(asked.map_or(pause, |asked| asked.min(LONGEST_ASKED))).await;
+        let pause = asked.map_or(pause, |asked| asked.min(LONGEST_ASKED));
+        if pause > LONGEST_PAUSE {
+            say(format_args!(
+                "the server asks to be left alone for {}",
+                units::seconds(pause.as_secs_f64())
+            ));
+        }
+        tokio::time::sleep(pause).await;
         Ok(())
     }
 }

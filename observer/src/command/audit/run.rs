@@ -65,7 +65,7 @@ pub(super) async fn run(
     }
     while let Some(ended) = asking.join_next().await {
         // It neither panics nor is cancelled.
-        match ended?.map_err(refused)? {
+        match ended?.map_err(|trouble| given_up(&trouble, journal.is_some()))? {
             Some(batch) => {
                 if let Some(journal) = &mut journal {
                     journal.keep(&batch)?;
@@ -90,6 +90,16 @@ pub(super) async fn run(
         ));
     }
     Ok(())
+}
+
+/// Why the audit ends before its end, and how it goes on.
+fn given_up(trouble: &Trouble, kept: bool) -> anyhow::Error {
+    let next = if kept {
+        "the same command goes on from here"
+    } else {
+        "--resume FILE keeps what is judged, for the next attempt"
+    };
+    anyhow!("{}; {next}", trouble.why())
 }
 
 /// Says what is asked, and what the server does not have.
