@@ -122,14 +122,12 @@ pub(super) fn audit(args: &AuditArgs) -> anyhow::Result<Exit> {
         fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
     }
     if args.json {
-        let whole = serde_json::json!({
-            "server": asked.server,
-            "start": asked.span.start,
-            "end": asked.span.end,
-            "step": asked.span.step,
-            "containers": judged,
-        });
-        terminal::json_value(&whole).print()?;
+        let whole = Whole {
+            server: &asked.server,
+            span: asked.span,
+            containers: &judged,
+        };
+        terminal::json(&whole)?.print()?;
     } else {
         terminal::print(table::table(&judged, args.all))?;
     }
@@ -139,6 +137,15 @@ pub(super) fn audit(args: &AuditArgs) -> anyhow::Result<Exit> {
     } else {
         Exit::Success
     })
+}
+
+/// What `--json` prints.
+#[derive(serde::Serialize)]
+struct Whole<'a> {
+    server: &'a str,
+    #[serde(flatten)]
+    span: Span,
+    containers: &'a [Judged],
 }
 
 /// Whole steps, so that pieces fit together whatever their size.

@@ -9,7 +9,7 @@ use observer_core::{
     telemetry::units,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::history::{
     Ear, Output, line,
@@ -21,7 +21,7 @@ const FEWEST: u64 = 30;
 /// Seconds that a run must last for anything to be said of it, where samples are 10 s apart or more.
 const SHORTEST: f64 = 3_600.0;
 /// Findings kept of each container: the last ones.
-const FINDINGS: usize = 32;
+const FINDINGS: usize = 16;
 /// Kills at the limit from which they are told where no leak is.
 const KILLS: u32 = 2;
 /// Share of the limit that a level keeps to which is close to it.
@@ -68,7 +68,7 @@ impl Outcome {
 }
 
 /// What the audit says of one container.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Judged {
     pub(super) namespace: String,
     pub(super) pod: String,
@@ -93,8 +93,8 @@ pub(super) struct Judged {
     pub(super) slope_bytes_per_hour: Option<f64>,
     /// From `last_s` on.
     pub(super) time_to_ceiling_s: Option<Forecast>,
-    /// What `observer replay` would print of it.
-    pub(super) findings: Vec<Value>,
+    /// What `observer replay` prints of it, as text: thousands of containers are held.
+    pub(super) findings: Vec<Box<RawValue>>,
 }
 
 /// Listens to one container.
@@ -119,7 +119,7 @@ struct Heard {
     /// An earlier version was accused.
     earlier: bool,
     misfit: Option<String>,
-    findings: Vec<Value>,
+    findings: Vec<Box<RawValue>>,
 }
 
 impl Ear for Heard {
@@ -161,8 +161,8 @@ impl Ear for Heard {
             self.findings.remove(0);
         }
         // A line that is no JSON would be a defect of `line`, which its own tests would show.
-        self.findings
-            .extend(serde_json::from_str::<Value>(&line::of(series, said, Output::Json)).ok());
+        let line = line::of(series, said, Output::Json).trim_end().to_owned();
+        self.findings.extend(RawValue::from_string(line).ok());
     }
 }
 
