@@ -3,9 +3,8 @@
 
 use observer_core::{
     engine::view::{SlotView, WorkloadView},
-    heap::Grower,
     identity::Version,
-    telemetry::units,
+    telemetry::{self, units},
     time::SECOND,
 };
 use ratatui::{
@@ -94,8 +93,11 @@ impl Board {
         }
         if let Some(diagnosis) = &slot.diagnosis {
             told.push(heading("what grows in its heap"));
-            let growers = diagnosis.growers.iter().map(Grower::sentence);
-            told.extend(growers.map(|sentence| Line::from(format!("  {}", clean::sentence(&sentence)))));
+            let grew = telemetry::grew(diagnosis);
+            told.extend(
+                grew.iter()
+                    .map(|sentence| Line::from(format!("  {}", clean::sentence(sentence)))),
+            );
         }
         if !self.findings.is_empty() {
             told.push(heading("findings, the newest first"));
