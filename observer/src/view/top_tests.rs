@@ -51,6 +51,7 @@ fn workload(name: &str, state: State, level: u64) -> WorkloadView {
         slope_bytes_per_hour: accused.then_some(86.0 * 1_048_576.0),
         slope_standard_error: None,
         pace: None,
+        asked: Vec::new(),
         ceilings: Vec::new(),
         time_to_ceiling_s: accused.then_some(3_600.0),
         runs: 3,
