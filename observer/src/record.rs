@@ -365,7 +365,7 @@ mod tests {
         }
         let other = serde_json::to_string(&begin())
             .unwrap()
-            .replace("\"format\":1", "\"format\":99");
+            .replace(&format!("\"format\":{LAYOUT}"), "\"format\":99");
         fs::write(&path, other + "\n").unwrap();
         assert!(matches!(
             Recording::open(&path),

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use observer_core::telemetry::units;
@@ -48,6 +48,11 @@ impl Span {
     pub(super) const fn points(&self) -> u64 {
         ((self.end - self.start) / self.step + 1) as u64
     }
+}
+
+/// An instant for people.
+pub(super) fn at(seconds: i64) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds.max(0) as u64)).to_string()
 }
 
 /// A conversation with one server.

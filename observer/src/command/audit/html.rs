@@ -4,11 +4,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use observer_core::telemetry::units;
 
 use super::{
-    collect::Span,
+    collect::{Span, at},
     outcome::{Judged, Outcome},
     table,
 };
-use crate::command::audit::at;
 
 const STYLE: &str = "
 :root { color-scheme: light dark; }

@@ -167,8 +167,3 @@ fn span(args: &AuditArgs) -> anyhow::Result<Span> {
         step,
     })
 }
-
-/// An instant for people.
-fn at(seconds: i64) -> String {
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds.max(0) as u64)).to_string()
-}

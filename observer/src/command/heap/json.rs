@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use observer_heap::{Grown, Holders, Kind, Origin, Reading, Row, Summary};
 use serde_json::{Value, json};
 
-use super::Difference;
+use super::difference::Difference;
 use crate::terminal::text;
 
 pub(super) fn reading(out: &mut impl Write, pid: u32, reading: &Reading, held: &[Holders]) -> io::Result<()> {

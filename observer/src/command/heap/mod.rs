@@ -4,7 +4,9 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use observer_heap::{Growth, Holders, Learned, MOMENTS, Metadata, Reader, Reading, Row, Suspect};
+use observer_heap::{Growth, Learned, MOMENTS, Metadata, Reader, Reading, Row};
+
+use difference::Difference;
 
 use super::Exit;
 use crate::{
@@ -12,6 +14,7 @@ use crate::{
     terminal::{self, say},
 };
 
+mod difference;
 mod json;
 mod table;
 mod target;
@@ -160,16 +163,6 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
         table::growth(out, &difference)?;
     }
     Ok(Exit::Success)
-}
-
-/// What several readings of one process differ in.
-struct Difference<'d> {
-    apart: Duration,
-    growth: &'d Growth,
-    /// Where the growth accumulates; empty where the heap is too large to mark.
-    suspects: &'d [Suspect],
-    /// In that case: how what grew most is held.
-    held: &'d [Holders],
 }
 
 /// How far the search for holders is; on a terminal only.

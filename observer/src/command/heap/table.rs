@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use observer_heap::{Holders, Kind, Origin, Reading, Row, Summary, Suspect};
 
-use super::Difference;
+use super::difference::Difference;
 
 use crate::terminal::{clean, text};
 

@@ -14,6 +14,8 @@ pub(super) const KNOWN: &[&str] = &[
     "observer-core/src/finding",
     "observer-core/src/finding.rs",
     "observer-core/src/telemetry",
+    "observer-core/src/telemetry/attributes",
+    "observer-core/src/telemetry/sentence",
     "observer/src/export",
     "observer/src/export/metrics.rs",
     "observer/src/export/metrics/counts.rs",
