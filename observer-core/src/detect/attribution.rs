@@ -109,7 +109,7 @@ impl Parts {
         let shmem = grown(self.shmem, now.shmem).min(trend);
         let private = trend - shmem;
         if let (Some(then), Some(counted)) = (self.growth, now.growth) {
-            let by: [f64; PLACES] = core::array::from_fn(|i| (counted[i] - then[i]).max(0) as f64);
+            let by: [f64; PLACES] = core::array::from_fn(|i| counted[i].saturating_sub(then[i]).max(0) as f64);
             let anonymous = by[Place::V8Heap as usize] + by[Place::Malloc as usize] + by[Place::LargeBuffer as usize];
             // Mappings that were never touched, or that were released by other means, make the sums useless.
             if anonymous > 0.5 * private && anonymous < 2.0 * private {
@@ -169,6 +169,18 @@ mod tests {
         assert_eq!(found.confidence, Confidence::Observed);
         assert_eq!(found.largest().0, "v8_heap");
         assert!((found.shares.v8_heap + found.shares.malloc - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn counters_at_the_ends_of_their_range_are_survived() {
+        for (then, now) in [(i64::MIN, i64::MAX), (i64::MAX, i64::MIN), (i64::MIN, 0)] {
+            let of = |trend: u64, bytes: i64| Point {
+                growth: Some([bytes; 5]),
+                ..point(trend, None)
+            };
+            let found = Parts::of(&of(100, then)).attribute(&of(400, now)).unwrap();
+            assert!(found.largest().1.is_finite(), "{found:?}");
+        }
     }
 
     /// Files written to a tmpfs: the level climbs, no process does.
