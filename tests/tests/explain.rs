@@ -60,8 +60,8 @@ fn a_history_is_explained_in_sentences_and_drawn() {
     let parts = [
         "a leak is confirmed",
         "511 MiB",
-        "Run 1: lived 6.0 h",
-        "died at the ceiling (2)",
+        "Run 1: lived 5 h 59 min",
+        "kernel_oom 2x",
         "suspected after",
         "likely after",
     ];
