@@ -95,12 +95,7 @@ fn a_reading_of_the_heap_decides_between_garbage_and_a_leak_under_the_same_limit
             (basis == "heap" && (state == "likely" || state == "confirmed")).then_some(())
         })
         .unwrap();
-    agent
-        .wait_finding("a reading of the other", |finding| {
-            let of = finding["resource"]["service.name"] == "late-read";
-            (of && finding["event"] == "observer.memory.heap_read").then_some(())
-        })
-        .unwrap();
+    // Whether the other is read as well depends on its pace: only growth that would be accused otherwise is.
     killed_by_misfit(&mut agent, "late-read", 2);
     assert_eq!(accusations(agent, "late-read"), [""; 0]);
 }
