@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use observer_core::Input;
+use observer_core::{Input, What};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ impl Agent {
         let mut agent = Self::launch(flags)?;
         // The first Input is written when the hooks are in place: what happens from here on is seen.
         agent.wait_input("the agent's beginning", |input| {
-            matches!(input.what, observer_core::What::Begin(_)).then_some(())
+            matches!(input.what, What::Begin(_)).then_some(())
         })?;
         Ok(agent)
     }
@@ -105,6 +105,21 @@ impl Agent {
             // The look-out for the next lines of a file, which announces nothing.
             thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Waits for a sample of this cgroup's process that is not `not`; gives back its pid.
+    pub fn sampled(&mut self, cgroup: &str, not: u32) -> Result<u32> {
+        let pid = self.wait_input("the service's facts", |input| match &input.what {
+            What::Process(facts) if facts.cgroup == cgroup && facts.is_watched() && facts.key.pid != not => {
+                Some(facts.key.pid)
+            }
+            _ => None,
+        })?;
+        self.wait_input("the service's level", |input| match &input.what {
+            What::Sample(sample) if sample.process.pid == pid => Some(()),
+            _ => None,
+        })?;
+        Ok(pid)
     }
 
     /// Its recording.

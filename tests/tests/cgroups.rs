@@ -76,25 +76,6 @@ fn life(group: &Memcg, name: &str, node: PathBuf, script: &str, arguments: &[&st
     app
 }
 
-/// Waits until the agent has read the level of the main process of this cgroup; its pid.
-fn sampled(agent: &mut Agent, cgroup: &str, not: u32) -> u32 {
-    let pid = agent
-        .wait_input("the service's facts", |input| match &input.what {
-            What::Process(facts) if facts.cgroup == cgroup && facts.is_watched() && facts.key.pid != not => {
-                Some(facts.key.pid)
-            }
-            _ => None,
-        })
-        .unwrap();
-    agent
-        .wait_input("the service's level", |input| match &input.what {
-            What::Sample(sample) if sample.process.pid == pid => Some(()),
-            _ => None,
-        })
-        .unwrap();
-    pid
-}
-
 fn is(finding: &Value, event: &str, service: &str) -> bool {
     finding["event"] == event && finding["resource"]["service.name"] == service
 }
@@ -121,7 +102,7 @@ macro_rules! both {
 /// The kernel ends a helper at the container's limit, twice; the service lives on.
 fn helper(name: &str, mut place: Place, mut agent: Agent) {
     let cgroup = place.cgroup();
-    sampled(&mut agent, &cgroup, 0);
+    agent.sampled(&cgroup, 0).unwrap();
     let mut kills: Vec<Value> = Vec::new();
     for _ in 0..2 {
         place.tell("help");
@@ -217,7 +198,7 @@ fn a_cgroup_made_by_hand_is_told_as_the_container_it_is() {
     let group = Memcg::new("by-hand", Some(LIMIT)).unwrap();
     let arguments = ["--what", "buffer", "--mb", "60"];
     let mut first = life(&group, "by-hand", node.clone(), "leak.js", &arguments);
-    let pid = sampled(&mut agent, group.path(), 0);
+    let pid = agent.sampled(group.path(), 0).unwrap();
     first.tell("go").unwrap();
     let kill = agent
         .wait_finding("the kill", |finding| {
@@ -228,7 +209,7 @@ fn a_cgroup_made_by_hand_is_told_as_the_container_it_is() {
     assert_eq!(kill["attributes"]["observer.oom.main_process"], true, "{kill:#}");
     first.wait().unwrap();
     let _second = life(&group, "by-hand", node, "leak.js", &arguments);
-    sampled(&mut agent, group.path(), pid);
+    agent.sampled(group.path(), pid).unwrap();
     let restart = agent
         .wait_finding("the restart", |finding| {
             is(finding, "observer.container.restart", "by-hand").then(|| finding.clone())
@@ -258,7 +239,7 @@ fn full_tmpfs(name: &str, start: impl FnOnce(&str, &[&str]) -> Place) {
     let mut agent = Agent::start(&["--time-scale", "0.001", "--heap-workloads", "*"]).unwrap();
     let mut place = start("shm.js", &["--directory", directory.inside(), "--mb", "4"]);
     let cgroup = place.cgroup();
-    sampled(&mut agent, &cgroup, 0);
+    agent.sampled(&cgroup, 0).unwrap();
     place.tell("go");
     let verdict = agent
         .wait_finding("what grows", |finding| {

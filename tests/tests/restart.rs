@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use observer_core::What;
 use observer_tests::{
     agent::{self, Agent, DEADLINE},
     bundle::Spec,
@@ -58,25 +57,6 @@ fn put_away(directory: &Path) {
     }
 }
 
-/// Waits for a sample of this cgroup's process that is not `not`; returns its pid.
-fn sampled(agent: &mut Agent, cgroup: &str, not: u32) -> u32 {
-    let pid = agent
-        .wait_input("facts", |input| match &input.what {
-            What::Process(facts) if facts.cgroup == cgroup && facts.is_watched() && facts.key.pid != not => {
-                Some(facts.key.pid)
-            }
-            _ => None,
-        })
-        .unwrap();
-    agent
-        .wait_input("a sample", |input| match &input.what {
-            What::Sample(sample) if sample.process.pid == pid => Some(()),
-            _ => None,
-        })
-        .unwrap();
-    pid
-}
-
 fn is(finding: &Value, event: &str, service: &str) -> bool {
     finding["event"] == event && finding["resource"]["service.name"] == service
 }
@@ -89,8 +69,8 @@ fn a_kill_while_the_agent_was_away_is_told_as_counted() {
     let spec = Spec::fixture("away", Some(192 * MIB), "killed-worker.js", &[]).with("OTEL_SERVICE_NAME", "away");
     let mut container = Container::ready(spec, Restart::Never).unwrap();
     let cgroup = container.cgroup();
-    let primary = sampled(&mut first, &cgroup, 0);
-    sampled(&mut first, &cgroup, primary);
+    let primary = first.sampled(&cgroup, 0).unwrap();
+    first.sampled(&cgroup, primary).unwrap();
     put_away(directory.path());
     // Its drop is a SIGKILL.
     drop(first);
@@ -151,7 +131,7 @@ fn a_leak_is_judged_as_if_the_agent_had_never_been_killed() {
     let arguments = ["--what", "buffer", "--mb", "4", "--wait", "no"];
     let spec = Spec::fixture("survivor", Some(512 * MIB), "leak.js", &arguments).with("OTEL_SERVICE_NAME", "survivor");
     let container = Container::ready(spec, Restart::Never).unwrap();
-    sampled(&mut first, &container.cgroup(), 0);
+    first.sampled(&container.cgroup(), 0).unwrap();
     put_away(directory.path());
     drop(first);
 

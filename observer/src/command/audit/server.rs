@@ -3,14 +3,14 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context as _, anyhow, bail};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
-use crate::export::otlp::{chain, install_cryptography, retry_after};
+use crate::export::otlp::{asked_pause, chain, install_cryptography};
 
 /// Longest answer taken, bytes: pieces are planned to stay far below it.
 const LONGEST: usize = 96 << 20;
@@ -187,11 +187,7 @@ impl Server {
         }
         let mut response = request.send().await.map_err(|error| self.unanswered(error))?;
         let status = response.status();
-        let after = response
-            .headers()
-            .get(header::RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| retry_after(value, SystemTime::now()));
+        let after = asked_pause(response.headers());
         let longest = if status.is_success() { LONGEST } else { LONGEST_ERROR };
         let mut body = Vec::new();
         loop {

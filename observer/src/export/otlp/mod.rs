@@ -28,7 +28,7 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 pub use batch::{Entry, SCHEMA_URL};
 pub use delivery::Counts;
-pub(crate) use outcome::{chain, retry_after};
+pub(crate) use outcome::{asked_pause, chain};
 pub use queue::{Batch, Depth, Queue};
 pub use transport::TransportError;
 pub(crate) use transport::install_cryptography;

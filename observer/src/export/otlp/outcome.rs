@@ -6,7 +6,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message;
 use tonic::{Code, Status};
@@ -90,11 +90,7 @@ pub(super) fn from_status(status: &Status) -> Outcome {
 
 pub(super) async fn from_response(mut response: reqwest::Response) -> Outcome {
     let status = response.status();
-    let after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| retry_after(value, SystemTime::now()));
+    let after = asked_pause(response.headers());
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         if body.len() + chunk.len() > LONGEST_RESPONSE {
@@ -123,8 +119,14 @@ pub(super) async fn from_response(mut response: reqwest::Response) -> Outcome {
     }
 }
 
+/// The pause that an answer asks for.
+pub(crate) fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    retry_after(value, SystemTime::now())
+}
+
 /// `Retry-After` is a number of seconds or a date (RFC 9110, 10.2.3).
-pub(crate) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     value.parse().map(Duration::from_secs).ok().or_else(|| {
         let date = httpdate::parse_http_date(value).ok()?;
