@@ -11,8 +11,11 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use observer_tests::places;
 
-use super::{AGENT, Image, archive::Entry};
+use super::archive::{Entry, Image};
 use crate::{setup, shell};
+
+/// Name of the image, as manifests use it.
+pub(crate) const AGENT: &str = "docker.io/local/observer:dev";
 
 /// The Rust target of a static program for this machine's architecture.
 fn target() -> String {

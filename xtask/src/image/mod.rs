@@ -10,11 +10,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
+pub(crate) use agent::AGENT;
 pub(crate) use archive::Image;
 pub(crate) use fixture::{node, pause};
-
-/// Name of the agent's image, as manifests use it.
-pub(crate) const AGENT: &str = "docker.io/local/observer:dev";
 
 /// Where to.
 #[derive(Args, Clone, Debug)]

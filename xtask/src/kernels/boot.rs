@@ -5,7 +5,7 @@ use std::{path::Path, process::Command, time::Instant};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::{Outcome, fetch::Image, root::Disk};
+use super::{fetch::Image, outcome::Outcome, root::Disk};
 use crate::shell;
 
 /// Longest a guest may take, in seconds: emulation is some twenty times slower than the processor.

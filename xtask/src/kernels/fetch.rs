@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use observer_tests::places;
 
-use super::Release;
+use super::release::Release;
 use crate::shell;
 
 /// Package that names the newest kernel of a release.
@@ -31,7 +31,7 @@ pub(super) struct Image {
 }
 
 /// Why no kernel can be booted here, with what to do; `None` where it can.
-pub(super) fn impossible() -> Option<String> {
+pub(crate) fn impossible() -> Option<String> {
     if std::env::consts::ARCH != "x86_64" {
         return Some("the matrix boots x86-64 kernels only".into());
     }

@@ -6,6 +6,8 @@
 
 mod boot;
 mod fetch;
+mod outcome;
+mod release;
 mod root;
 
 use std::process::ExitCode;
@@ -13,39 +15,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::{ci, compatibility, test::Tally};
+pub(crate) use fetch::impossible;
 
-/// A Debian release and the kernel series it carries.
-#[derive(Clone, Copy, Debug)]
-struct Release {
-    suite: &'static str,
-    series: &'static str,
-    /// Whether its configuration still has the memory controller of cgroup v1.
-    cgroup_v1: bool,
-}
-
-const RELEASES: [Release; 4] = [
-    Release {
-        suite: "bullseye",
-        series: "5.10",
-        cgroup_v1: true,
-    },
-    Release {
-        suite: "bookworm",
-        series: "6.1",
-        cgroup_v1: true,
-    },
-    Release {
-        suite: "trixie",
-        series: "6.12",
-        cgroup_v1: false,
-    },
-    Release {
-        suite: "sid",
-        series: "7.2",
-        cgroup_v1: false,
-    },
-];
+use crate::compatibility;
+use release::{RELEASES, Release};
 
 /// Which kernels to boot, and what to run there.
 #[derive(Args, Clone, Debug, Default)]
@@ -75,20 +48,9 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     })
 }
 
-/// The matrix as a step of `cargo xtask ci --full`.
-pub(crate) fn step() -> Result<ci::Outcome> {
-    if let Some(reason) = fetch::impossible() {
-        return Ok(ci::Outcome::Skipped(reason));
-    }
-    if run(&Options::default())? {
-        return Ok(ci::Outcome::Passed);
-    }
-    bail!("a kernel of the matrix failed (see above)")
-}
-
 /// Whether everything passed on every kernel asked for.
-fn run(options: &Options) -> Result<bool> {
-    if let Some(reason) = fetch::impossible() {
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    if let Some(reason) = impossible() {
         bail!("{reason}");
     }
     let wanted = |release: &&Release| options.series.is_empty() || options.series.iter().any(|s| s == release.series);
@@ -126,46 +88,4 @@ fn run(options: &Options) -> Result<bool> {
         compatibility::write(rows)?;
     }
     Ok(passed)
-}
-
-/// What one boot came to.
-#[derive(Debug, Default)]
-struct Outcome {
-    tally: Tally,
-    /// The guest ran to its end.
-    finished: bool,
-    /// Hooks that did not stand on the rung asked for, each with its reason.
-    fallen: Vec<String>,
-    seconds: u64,
-}
-
-impl Outcome {
-    fn passed(&self) -> bool {
-        self.finished && self.tally.failed == 0 && self.tally.passed > 0
-    }
-
-    fn line(&self) -> String {
-        format!("{} ({} s)", self.result(), self.seconds)
-    }
-
-    fn result(&self) -> String {
-        let ended = if self.finished { "" } else { "DID NOT FINISH: " };
-        let fallen = if self.fallen.is_empty() {
-            "every hook on either rung".to_owned()
-        } else {
-            format!("fallen: {}", self.fallen.join("; "))
-        };
-        format!("{ended}{fallen}; {}", self.tally.closing())
-    }
-
-    /// What COMPATIBILITY.md says of it.
-    fn row(&self, kernel: &str, cgroup: u8) -> compatibility::Row {
-        compatibility::Row {
-            of: "Kernels".into(),
-            what: format!("{kernel} (Debian), cgroup v{cgroup}"),
-            how: "`cargo xtask kernels`, emulated x86-64".into(),
-            result: self.result(),
-            tried: compatibility::today(),
-        }
-    }
 }

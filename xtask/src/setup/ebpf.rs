@@ -9,7 +9,10 @@ use std::{path::PathBuf, process::Command};
 use anyhow::{Context as _, Result, bail};
 use observer_tests::places;
 
-use super::{Need, packages};
+use super::{
+    need::{Need, install},
+    packages,
+};
 use crate::shell;
 
 /// Version of bpf-linker.
@@ -69,7 +72,7 @@ fn install_toolchain() -> Result<()> {
     }
     // A nightly may be there without rust-src: then the component is asked for, not another toolchain.
     let from_rustup = if rustc("nightly", &["--version"]).is_ok() {
-        super::install(rustup(["component", "add", "rust-src", "--toolchain", "nightly"]))
+        install(rustup(["component", "add", "rust-src", "--toolchain", "nightly"]))
     } else {
         let arguments = [
             "toolchain",
@@ -80,7 +83,7 @@ fn install_toolchain() -> Result<()> {
             "--component",
             "rust-src",
         ];
-        super::install(rustup(arguments))
+        install(rustup(arguments))
     };
     from_rustup.or_else(|error| {
         println!(
@@ -88,7 +91,7 @@ fn install_toolchain() -> Result<()> {
             first_line(&error)
         );
         packages::apt(&["rustc-web", "cargo-web", "rust-web-src"])?;
-        super::install(rustup(["toolchain", "link", LINKED, "/usr"]))
+        install(rustup(["toolchain", "link", LINKED, "/usr"]))
     })
 }
 
@@ -144,5 +147,5 @@ fn install_linker() -> Result<()> {
     command
         .args(["--no-default-features", "--features", &feature])
         .env("LLVM_PREFIX", format!("/usr/lib/llvm-{major}"));
-    super::install(command)
+    install(command)
 }

@@ -3,41 +3,16 @@
 //! What is there is never installed again, and what cannot be installed is named with the command that would.
 
 mod ebpf;
+mod need;
 mod packages;
 mod runtime;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
 
-/// Something that building, testing or the demo needs.
-struct Need {
-    /// What it is.
-    name: String,
-    /// What for.
-    why: &'static str,
-    /// Whether it is there.
-    present: Box<dyn Fn() -> bool>,
-    /// Makes it be there.
-    install: Box<dyn Fn() -> Result<()>>,
-}
-
-impl Need {
-    fn new(
-        name: impl Into<String>,
-        why: &'static str,
-        present: impl Fn() -> bool + 'static,
-        install: impl Fn() -> Result<()> + 'static,
-    ) -> Self {
-        Self {
-            name: name.into(),
-            why,
-            present: Box::new(present),
-            install: Box::new(install),
-        }
-    }
-}
+use need::{Need, provide};
 
 /// What to install.
 #[derive(Args, Clone, Debug, Default)]
@@ -108,36 +83,4 @@ fn everything() -> Vec<Need> {
     let mut needs = ebpf::needs();
     needs.extend(runtime::needs());
     needs
-}
-
-/// Installs what is missing, in order; returns what is still missing.
-fn provide(needs: &[Need]) -> Vec<String> {
-    let mut missing = Vec::new();
-    for need in needs.iter().filter(|need| !(need.present)()) {
-        println!("setup: {} is missing ({})", need.name, need.why);
-        let outcome = (need.install)();
-        if let Err(error) = &outcome {
-            println!("setup: {}: {error:#}", need.name);
-        } else if !(need.present)() {
-            println!("setup: {}: installed, and still not usable", need.name);
-        } else {
-            continue;
-        }
-        missing.push(need.name.clone());
-    }
-    missing
-}
-
-/// Says what is about to be run, then runs it silently.
-fn install(command: std::process::Command) -> Result<()> {
-    println!("setup:   {}", crate::shell::shown(&command));
-    crate::shell::quiet(command).map(drop)
-}
-
-/// The cache, made if need be.
-fn cache(below: &str) -> Result<PathBuf> {
-    let path = observer_tests::places::cache().join(below);
-    std::fs::create_dir_all(&path)
-        .map_err(|error| anyhow::anyhow!("cannot make the cache directory {}: {error}", path.display()))?;
-    Ok(path)
 }

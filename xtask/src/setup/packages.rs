@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Result, bail};
 use observer_tests::places;
 
+use super::need;
 use crate::shell;
 
 /// The package lists are refreshed once, and only when an installation failed without that.
@@ -29,7 +30,7 @@ pub(super) fn apt(packages: &[&str]) -> Result<()> {
         let fixed = ["install", "-y", "-q", "--no-install-recommends"];
         let mut command = shell::command("apt-get", fixed.iter().chain(packages));
         command.env("DEBIAN_FRONTEND", "noninteractive");
-        super::install(command)
+        need::install(command)
     };
     install().or_else(|error| {
         if REFRESHED.load(Ordering::Relaxed) {
@@ -68,7 +69,7 @@ pub(super) fn installed(package: &str) -> bool {
 
 fn refresh() -> Result<()> {
     REFRESHED.store(true, Ordering::Relaxed);
-    super::install(shell::command("apt-get", ["update", "-q"]))
+    need::install(shell::command("apt-get", ["update", "-q"]))
 }
 
 /// A container image often ships without any package list.

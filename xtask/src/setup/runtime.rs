@@ -7,7 +7,10 @@ use observer_tests::{
     places,
 };
 
-use super::{Need, packages};
+use super::{
+    need::{Need, cache, install},
+    packages,
+};
 use crate::{counterpart, shell};
 
 /// The Node.js major that is fetched where the distribution has none.
@@ -123,18 +126,18 @@ fn npm(directory: &str, package: &str) -> Result<()> {
     if places::program("npm").is_none() {
         packages::apt(&["npm"])?;
     }
-    let directory = super::cache(directory)?;
+    let directory = cache(directory)?;
     let mut command = shell::command("npm", ["install", "--no-audit", "--no-fund", "--prefix"]);
     command.arg(&directory).arg(package).current_dir(&directory);
-    super::install(command)
+    install(command)
 }
 
 fn install_python() -> Result<()> {
-    let environment = super::cache("python")?;
+    let environment = cache("python")?;
     let environment = environment
         .to_str()
         .context("the cache directory's path is not UTF-8")?;
-    let create = || super::install(shell::command("python3", ["-m", "venv", "--clear", environment]));
+    let create = || install(shell::command("python3", ["-m", "venv", "--clear", environment]));
     if create().is_err() {
         packages::apt(&["python3", "python3-venv"])?;
         create()?;
@@ -144,7 +147,7 @@ fn install_python() -> Result<()> {
 
 /// Installs packages into the Python environment of the cache.
 fn pip(packages: &[&str]) -> Result<()> {
-    let pip = super::cache("python")?.join("bin/pip");
+    let pip = cache("python")?.join("bin/pip");
     let pip = pip.to_str().context("the cache directory's path is not UTF-8")?;
-    super::install(shell::command(pip, ["install", "--quiet"].iter().chain(packages)))
+    install(shell::command(pip, ["install", "--quiet"].iter().chain(packages)))
 }

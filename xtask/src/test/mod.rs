@@ -1,44 +1,18 @@
 //! All tests: builds the test programs, runs those first that need no real counterpart, builds the counterparts, runs the
 //! rest, and produces a table of what ran and one closing line.
 
+mod options;
 mod programs;
 mod tally;
 
 use std::{process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
-use clap::Args;
 use observer_tests::counterpart::{COLLECTOR, HELM, JAEGER, KUBERNETES, PROMETHEUS};
 
 use self::programs::Program;
-pub(crate) use self::tally::Tally;
+pub(crate) use self::{options::Options, tally::Tally};
 use crate::{compatibility, counterpart, setup, shell};
-
-/// What to test.
-#[derive(Args, Clone, Debug, Default)]
-pub(crate) struct Options {
-    /// Only tests whose name contains this
-    pub(crate) filter: Option<String>,
-    /// Only this package
-    #[arg(short, long)]
-    pub(crate) package: Option<String>,
-    /// Do not look for, or install, what is missing
-    #[arg(long)]
-    pub(crate) no_setup: bool,
-    /// Also tests that take minutes, and the counterparts that take longest to build
-    #[arg(long)]
-    pub(crate) full: bool,
-    /// Write what the tests ran with into COMPATIBILITY.md, where nothing failed
-    #[arg(long, conflicts_with_all = ["filter", "package"])]
-    pub(crate) write: bool,
-}
-
-impl Options {
-    /// Whether tests of all kinds will run: then all that they need is set up.
-    fn needs_everything(&self) -> bool {
-        self.filter.is_none() && self.package.is_none()
-    }
-}
 
 /// `cargo xtask test`
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {

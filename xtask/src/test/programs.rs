@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use observer_tests::need;
 use serde_json::Value;
 
-use super::{Options, Tally};
+use super::{options::Options, tally::Tally};
 use crate::shell;
 
 /// What a test that runs against a real counterpart says in its first line (tests/src/need.rs).

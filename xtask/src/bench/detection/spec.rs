@@ -89,6 +89,17 @@ pub(crate) struct Ends {
     pub(crate) recycled: Option<(f64, f64)>,
 }
 
+/// What of a series is not told, or told otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Untold {
+    /// Share of ends that carry no cause.
+    pub(crate) ends: f64,
+    /// The last row of a run is the sample before its death.
+    pub(crate) top: bool,
+    /// Seconds cut off at the beginning.
+    pub(crate) beginning: f64,
+}
+
 /// A container's life.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Spec {
@@ -134,7 +145,7 @@ pub(crate) struct Spec {
     /// Versions are reported.
     pub(crate) versions: bool,
     /// What is not told.
-    pub(crate) untold: super::variety::Untold,
+    pub(crate) untold: Untold,
 }
 
 impl Spec {

@@ -3,23 +3,12 @@
 
 use super::{
     rng::Rng,
-    spec::{Leak, Spec, Teeth},
+    spec::{Leak, Spec, Teeth, Untold},
 };
 
 const MINUTE: f64 = 60.0;
 const HOUR: f64 = 3_600.0;
 const MB: f64 = 1_048_576.0;
-
-/// What of a series is not told, or told otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Untold {
-    /// Share of ends that carry no cause.
-    pub(crate) ends: f64,
-    /// The last row of a run is the sample before its death.
-    pub(crate) top: bool,
-    /// Seconds cut off at the beginning.
-    pub(crate) beginning: f64,
-}
 
 /// `spec`, as another author may have had it; the same for the same seed.
 pub(crate) fn vary(mut spec: Spec, seed: u64) -> Spec {

@@ -1,0 +1,34 @@
+//! The kernels of the matrix: Debian's releases.
+
+/// A Debian release and the kernel series it carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Release {
+    pub(super) suite: &'static str,
+    pub(super) series: &'static str,
+    /// Whether its configuration still has the memory controller of cgroup v1.
+    pub(super) cgroup_v1: bool,
+}
+
+/// Those that are booted.
+pub(super) const RELEASES: [Release; 4] = [
+    Release {
+        suite: "bullseye",
+        series: "5.10",
+        cgroup_v1: true,
+    },
+    Release {
+        suite: "bookworm",
+        series: "6.1",
+        cgroup_v1: true,
+    },
+    Release {
+        suite: "trixie",
+        series: "6.12",
+        cgroup_v1: false,
+    },
+    Release {
+        suite: "sid",
+        series: "7.2",
+        cgroup_v1: false,
+    },
+];
