@@ -1,6 +1,7 @@
 //! The agent: loader, sources, exporters, terminal views.
 
 pub mod agent;
+mod causes;
 pub mod command;
 pub mod config;
 pub mod export;
@@ -8,6 +9,7 @@ pub mod history;
 pub mod host;
 pub mod kernel;
 pub mod layout;
+pub mod question;
 pub mod record;
 pub mod snapshot;
 pub mod source;

@@ -18,9 +18,8 @@ use observer::{
     config,
     export::{
         metrics::{Group, Kind, Metric, Point},
-        otlp::{Entry, Otlp, Queue},
+        otlp::{Entry, Otlp, Queue, Spool},
     },
-    store::Spool,
 };
 use observer_tests::{
     findings::{EPOCH, finding, killed, subject},

@@ -8,12 +8,12 @@ use std::{
 };
 
 use observer::{
-    agent::{AgentView, LaneView},
     config,
     export::{
         metrics::{self, Group, Kind, Metric, Point},
         otlp::Otlp,
     },
+    snapshot::{AgentView, LaneView},
 };
 use observer_tests::{
     agent::DEADLINE,

@@ -11,12 +11,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use observer::{
-    agent::{AgentView, LaneView},
     config,
     export::{
         metrics::{self, Group, Kind, Metric, Point, agent_resource},
         otlp::Otlp,
     },
+    snapshot::{AgentView, LaneView},
 };
 use observer_core::{Finding, identity::Resource, telemetry};
 use observer_tests::{

@@ -14,8 +14,8 @@ use std::{
 
 use bytes::Bytes;
 use observer::{
-    export::otlp::{Entry, Queue},
-    store::{History, Record, Spool},
+    export::otlp::{Entry, Queue, Spool},
+    store::{History, Record},
 };
 use observer_tests::{
     agent::{Agent, DEADLINE},

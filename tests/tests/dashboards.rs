@@ -16,11 +16,11 @@ use std::{
 };
 
 use observer::{
-    agent::{AgentView, LaneView, StoreView},
     export::{
         metrics::{self, Group, agent_resource},
         prometheus,
     },
+    snapshot::{AgentView, LaneView, StoreView},
 };
 use observer_core::input::Lost;
 use observer_tests::{

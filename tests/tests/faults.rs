@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use observer::{agent::LaneView, config, export::otlp::Otlp};
+use observer::{config, export::otlp::Otlp, snapshot::LaneView};
 use observer_tests::{
     agent::{self, Agent, DEADLINE},
     findings::finding,

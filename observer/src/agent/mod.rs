@@ -22,6 +22,4 @@ mod scan;
 mod serve;
 mod start;
 
-pub use crate::snapshot::{AgentView, LaneView, Snapshot, StoreView};
-pub use serve::{HistoryView, Question};
 pub use start::{AgentError, run};

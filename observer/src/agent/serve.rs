@@ -10,8 +10,6 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use observer_core::engine::view::WorkloadView;
-use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, UnixListener, UnixStream},
@@ -19,10 +17,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::Snapshot;
 use crate::{
     export::{metrics, prometheus},
-    store::{History, Record},
+    question::{HistoryView, Question},
+    snapshot::Snapshot,
+    store::History,
     terminal::say,
 };
 
@@ -32,39 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST_QUESTION: u64 = 64 << 10;
 /// Records in an answer where the question names no limit.
 const LIMIT: usize = 1_000;
-
-/// What a client of the socket may ask.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Question {
-    /// A [`Snapshot`]: the agent itself, and every workload with its slots, runs and releases as they stand.
-    Status,
-    /// A [`Snapshot`] in which what is called by this name has all that explains it.
-    Explain {
-        /// A workload's, a service's, `namespace/name`, or a slot's.
-        name: String,
-    },
-    /// A [`HistoryView`].
-    History {
-        /// Of one workload, by its name, its service's, or `namespace/name`; `None`: of all.
-        #[serde(default)]
-        workload: Option<String>,
-        /// Most records, the newest; 1,000 where it is not named.
-        #[serde(default)]
-        limit: Option<usize>,
-    },
-}
-
-/// What happened: the store's records, and the workloads they are about as they stand.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct HistoryView {
-    /// The workloads asked for.
-    pub workloads: Vec<WorkloadView>,
-    /// What happened, oldest first.
-    pub records: Vec<Record>,
-    /// Whether the agent has a store: without one there are no records, only what it remembers of its workloads.
-    pub kept: bool,
-}
 
 /// Asks the loop for a snapshot, with all that explains what is called by a name.
 pub(super) type Ask = mpsc::Sender<(Option<String>, oneshot::Sender<Snapshot>)>;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
-use crate::{agent::Question, terminal::clean};
+use crate::{question::Question, terminal::clean};
 
 /// Longest wait for an answer: longer than the agent's own patience.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -6,9 +6,10 @@ use anyhow::bail;
 
 use super::{Exit, ask, format::Format};
 use crate::{
-    agent::{Question, Snapshot},
     config::key,
     history,
+    question::Question,
+    snapshot::Snapshot,
     terminal::{self, Look, clean},
     view::{case, explain::explain},
 };

@@ -9,8 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{Exit, ask};
 use crate::{
-    agent::{HistoryView, Question},
     config::key,
+    question::{HistoryView, Question},
     store,
     terminal::{self, Look, clean},
     view::timeline,

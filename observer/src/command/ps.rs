@@ -6,8 +6,9 @@ use observer_core::time::SECOND;
 
 use super::{Exit, ask};
 use crate::{
-    agent::{Question, Snapshot},
     config::key,
+    question::Question,
+    snapshot::Snapshot,
     terminal::{self, Look},
     view::workloads,
 };

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use super::{Exit, ask};
 use crate::{
-    agent::{AgentView, LaneView, Question, Snapshot, StoreView},
     config::key,
+    question::Question,
+    snapshot::{AgentView, LaneView, Snapshot, StoreView},
     terminal,
 };
 

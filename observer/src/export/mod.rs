@@ -9,9 +9,9 @@ mod stdout;
 use observer_core::{Finding, finding::EndedRun};
 use tokio::time::Instant;
 
-use crate::{agent::LaneView, config::Config, store::SpoolCounts};
+use crate::{config::Config, snapshot::LaneView};
 use line::Lines;
-use otlp::Otlp;
+use otlp::{Otlp, SpoolCounts};
 use stdout::Stdout;
 
 /// Why an exporter could not be set up.

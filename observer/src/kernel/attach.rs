@@ -1,8 +1,6 @@
 //! Attaches hooks: takes a loaded object and what this kernel's files say, tries each hook's rungs, best first, and
 //! produces a report of each.
 
-use std::error::Error;
-
 use aya::{
     Btf as AyaBtf, Ebpf,
     programs::{BtfTracePoint, ProgramError, TracePoint},
@@ -10,17 +8,18 @@ use aya::{
 use observer_common::layout::ABSENT;
 
 use super::{
-    Options,
+    facts::KernelFacts,
     hook::{Hook, Rung},
-    load::Kernel,
+    options::Options,
     report::HookReport,
 };
+use crate::causes::chain;
 
 /// Where `mark_victim` passes only a pid, as in Debian's 5.10.
 const LOST_TO_A_BARE_PID: &str = "the victim's start time, cgroup and sizes; its process if a thread is named";
 
 /// Tries a hook's rungs, best first.
-pub(super) fn serve(ebpf: &mut Ebpf, kernel: &Kernel, options: &Options, hook: Hook) -> HookReport {
+pub(super) fn serve(ebpf: &mut Ebpf, kernel: &KernelFacts, options: &Options, hook: Hook) -> HookReport {
     let mut failed = Vec::new();
     let rung = 'rung: {
         if options.best_rung == Rung::TpBtf {
@@ -50,7 +49,7 @@ pub(super) fn serve(ebpf: &mut Ebpf, kernel: &Kernel, options: &Options, hook: H
     }
 }
 
-fn attach_btf(ebpf: &mut Ebpf, kernel: &Kernel, hook: Hook) -> Result<(), String> {
+fn attach_btf(ebpf: &mut Ebpf, kernel: &KernelFacts, hook: Hook) -> Result<(), String> {
     let btf = kernel.btf.as_ref().map_err(Clone::clone)?;
     if kernel.prototype(hook).is_none() {
         return Err(format!("the kernel's BTF has no tracepoint {}", hook.tracepoint()));
@@ -84,7 +83,7 @@ fn accepted<'e>(ebpf: &'e mut Ebpf, btf: &AyaBtf, hook: Hook, names: &[&str]) ->
     Err(refused.unwrap_or_else(|| "the object has no program for it".into()))
 }
 
-fn attach_plain(ebpf: &mut Ebpf, kernel: &Kernel, hook: Hook) -> Result<(), String> {
+fn attach_plain(ebpf: &mut Ebpf, kernel: &KernelFacts, hook: Hook) -> Result<(), String> {
     let Some(plain) = hook.plain() else {
         return Err("no plain tracepoint tells this".into());
     };
@@ -137,20 +136,6 @@ where
         .program_mut(name)
         .ok_or_else(|| format!("the object has no program {name}"))?;
     program.try_into().map_err(|error: ProgramError| reason(&error))
-}
-
-/// An error and its sources on one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = error.source();
-    }
-    text
 }
 
 /// A program's error on one line: of the verifier's log only its verdict.

@@ -15,7 +15,7 @@ use aya_log::EbpfLogger;
 use log::{Metadata, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::KernelLog;
+use crate::config::KernelLog;
 
 /// Map of the log ring, as aya names it.
 pub(super) const RING: &str = "AYA_LOGS";

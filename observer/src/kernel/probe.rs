@@ -7,8 +7,10 @@ use rustix::thread::CapabilitySet;
 use super::{
     btf::Btf,
     layout::{self, VMLINUX},
-    load::INIT_PID_NAMESPACE,
 };
+
+/// `/proc/self/ns/pid` of the host's first namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+pub(super) const INIT_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// What of a host decides how much the agent can observe. Every field says how it is, or why that is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]

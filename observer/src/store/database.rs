@@ -12,19 +12,19 @@ use std::{
 
 use redb::Database;
 
-use super::StoreError;
+use super::error::StoreError;
 use crate::terminal::say;
 
 /// redb's page cache, bytes: its default of 1 GiB is for databases that are read.
 const CACHE: usize = 1 << 20;
 
 /// Opens the file, or makes it.
-pub(super) fn open(path: &Path) -> Result<Database, redb::Error> {
+pub(crate) fn open(path: &Path) -> Result<Database, redb::Error> {
     Ok(Database::builder().set_cache_size(CACHE).create(path)?)
 }
 
 /// Makes the store's directory.
-pub(super) fn make_directory(directory: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_directory(directory: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(directory).map_err(|error| StoreError::Directory {
         path: directory.to_owned(),
         error,
@@ -33,7 +33,7 @@ pub(super) fn make_directory(directory: &Path) -> Result<(), StoreError> {
 
 /// What is made of a database. A damaged one must not end the agent, nor a thread of it, whatever its reader makes of it:
 /// where that panics, it is damage.
-pub(super) fn guarded<T>(attempt: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+pub(crate) fn guarded<T>(attempt: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let others = panic::take_hook();
@@ -57,7 +57,7 @@ thread_local! {
 
 /// Opens a file and reads what `attempt` reads of it. A file that cannot be read is put aside as `*.damaged`, once,
 /// and counted.
-pub(super) fn open_or_put_aside<T>(
+pub(crate) fn open_or_put_aside<T>(
     path: &Path,
     damaged: &AtomicU64,
     attempt: impl Fn() -> Result<T, redb::Error>,
@@ -75,7 +75,7 @@ pub(super) fn open_or_put_aside<T>(
 }
 
 /// Puts a file aside where what went wrong is damage to it, which no further attempt mends. True where it was.
-pub(super) fn put_aside_if_damaged(path: &Path, damaged: &AtomicU64, error: &redb::Error) -> bool {
+pub(crate) fn put_aside_if_damaged(path: &Path, damaged: &AtomicU64, error: &redb::Error) -> bool {
     matches!(error, redb::Error::Corrupted(_)) && put_aside(path, damaged, error).is_ok()
 }
 
@@ -91,7 +91,7 @@ fn put_aside(path: &Path, damaged: &AtomicU64, reason: &redb::Error) -> io::Resu
 }
 
 /// CRC-32 of the rest, then the rest.
-pub(super) fn seal(body: &[u8]) -> Vec<u8> {
+pub(crate) fn seal(body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(4 + body.len());
     bytes.extend_from_slice(&crc32fast::hash(body).to_le_bytes());
     bytes.extend_from_slice(body);
@@ -99,7 +99,7 @@ pub(super) fn seal(body: &[u8]) -> Vec<u8> {
 }
 
 /// What was sealed; `None` where its checksum does not fit.
-pub(super) fn unseal(bytes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn unseal(bytes: &[u8]) -> Option<&[u8]> {
     let (sum, body) = bytes.split_first_chunk::<4>()?;
     (crc32fast::hash(body) == u32::from_le_bytes(*sum)).then_some(body)
 }

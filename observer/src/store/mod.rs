@@ -1,40 +1,14 @@
 //! The store: keeps over the agent's death what waits to be delivered, what was found, and what the engine knew. Reads
 //! and writes two embedded databases.
 
-mod database;
+pub(crate) mod database;
+mod error;
 mod history;
 mod record;
-mod spool;
 pub mod state;
 #[cfg(test)]
 mod tests;
 
-use std::{io, path::PathBuf};
-
+pub use error::StoreError;
 pub use history::{History, HistoryThread, read};
 pub use record::{HistoryCounts, Record};
-pub use spool::{Spool, SpoolCounts};
-
-/// Why the store cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The directory cannot be made.
-    #[error("cannot create the store's directory {path}: {error}; nothing is kept over this agent's end")]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// The database cannot be opened.
-    #[error("cannot open the store {path}: {reason}; nothing is kept over this agent's end")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why: another agent has it, or it is damaged and cannot be put aside.
-        reason: String,
-    },
-    /// No thread.
-    #[error("cannot start the store's thread: {0}")]
-    Thread(#[from] io::Error),
-}

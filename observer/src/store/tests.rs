@@ -1,316 +1,171 @@
-//! Reads what the store wrote, whole and damaged, produces what survives.
+//! Reads what the history wrote, whole and damaged, produces what survives.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
-use bytes::Bytes;
+use observer_core::{
+    Engine, Finding, Input, What,
+    finding::{Confidence, Event, Gap},
+    time::{BootTime, WallTime},
+};
 
 use super::*;
-use crate::export::otlp::{Entry, Queue};
 
-fn entry(nth: usize) -> Entry {
-    Entry {
-        id: format!("finding-{nth:05}"),
-        resource: Bytes::from_static(b"resource"),
-        record: Bytes::from(vec![nth as u8; 200]),
-        made: 1,
-    }
+fn record(nth: u64) -> Record {
+    Record::Finding(Box::new(Finding {
+        id: format!("{nth}"),
+        at: BootTime(nth),
+        wall: WallTime(nth),
+        subject: None,
+        event: Event::Gap(Gap {
+            from: BootTime(0),
+            to: BootTime(nth),
+            reason: "test".into(),
+            lost: 0,
+        }),
+        confidence: Confidence::Observed,
+        contradicted_by: String::new(),
+    }))
 }
 
-fn start(directory: &Path) -> (Spool, Arc<Queue>) {
-    let queue = Arc::new(Queue::with_capacity(1 << 20));
-    let spool = Spool::start(directory, &[("logs", Arc::clone(&queue))]).unwrap();
-    (spool, queue)
-}
-
-fn ids(queue: &Queue) -> Vec<String> {
-    queue.batch(usize::MAX, usize::MAX).map_or_else(Vec::new, |batch| {
-        batch.entries.into_iter().map(|entry| entry.id).collect()
-    })
-}
-
-/// A store in which `count` entries were left.
-fn left(directory: &Path, count: usize) {
-    let (spool, queue) = start(directory);
-    (0..count).for_each(|nth| queue.push(entry(nth)));
-    spool.finish();
-}
-
-#[test]
-fn what_waits_is_there_for_the_next_agent_and_what_was_delivered_is_not() {
-    let directory = tempfile::tempdir().unwrap();
-    left(directory.path(), 10);
-    let (spool, queue) = start(directory.path());
-    assert_eq!(ids(&queue).len(), 10);
-    let batch = queue.batch(4, usize::MAX).unwrap();
-    queue.acknowledge(&batch, 4);
-    queue.push(entry(10));
-    spool.finish();
-    let (spool, queue) = start(directory.path());
-    let expected: Vec<String> = (4..11).map(|nth| entry(nth).id).collect();
-    assert_eq!(ids(&queue), expected);
-    assert_eq!(queue.batch(1, 1).unwrap().entries, [entry(4)]);
-    let batch = queue.batch(7, usize::MAX).unwrap();
-    queue.acknowledge(&batch, 7);
-    spool.finish();
-    let (_spool, queue) = start(directory.path());
-    assert!(ids(&queue).is_empty());
-}
-
-#[test]
-fn the_bound_holds_across_agents() {
-    let directory = tempfile::tempdir().unwrap();
-    left(directory.path(), 100);
-    let queue = Arc::new(Queue::with_capacity(2_210));
-    let spool = Spool::start(directory.path(), &[("logs", Arc::clone(&queue))]).unwrap();
-    assert_eq!(ids(&queue).len(), 10);
-    assert_eq!(queue.depth().dropped, 90);
-    spool.finish();
-    let (_spool, queue) = start(directory.path());
-    assert_eq!(ids(&queue)[0], entry(90).id);
-}
-
-#[test]
-fn a_second_agent_on_one_store_is_refused_and_the_first_goes_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let (spool, queue) = start(directory.path());
-    let error = Spool::start(directory.path(), &[("logs", Arc::new(Queue::default()))]).unwrap_err();
-    assert!(error.to_string().contains("another observer uses it"), "{error}");
-    queue.push(entry(1));
-    spool.finish();
-    let (_spool, queue) = start(directory.path());
-    assert_eq!(ids(&queue), [entry(1).id]);
-}
-
-/// Every entry found is one that was written, in order, and what is missing is counted.
-fn found_or_counted(directory: &Path, written: usize) {
-    let (spool, queue) = start(directory);
-    let found = ids(&queue);
-    let all: Vec<String> = (0..written).map(|nth| entry(nth).id).collect();
-    assert!(found.iter().all(|id| all.contains(id)), "{found:?}");
-    assert!(found.is_sorted());
-    let intact = queue.batch(usize::MAX, usize::MAX).is_none_or(|batch| {
-        batch
-            .entries
-            .iter()
-            .all(|found| (0..written).any(|nth| entry(nth) == *found))
+fn engine() -> Engine {
+    let mut engine = Engine::new();
+    engine.step(&Input {
+        at: BootTime(7),
+        what: What::Tick,
     });
-    assert!(intact, "a damaged record was taken for a whole one");
-    let damaged = spool.counts.damaged.load(std::sync::atomic::Ordering::Relaxed);
-    assert!(
-        found.len() == written || damaged > 0,
-        "{} of {written} found, none counted",
-        found.len()
-    );
-    // Damage that shows only when the file is written ends nothing either: what comes after it is there for the next agent.
-    queue.push(entry(written));
-    spool.finish();
-    let (spool, queue) = start(directory);
-    assert!(
-        ids(&queue).contains(&entry(written).id),
-        "what came after the damage is lost"
-    );
-    spool.finish();
+    engine
+}
+
+/// A history in which these records were kept, and an engine.
+fn left(directory: &Path, records: std::ops::Range<u64>, capacity: u64) -> Arc<HistoryCounts> {
+    let (history, thread, _) = History::start(directory, capacity).unwrap();
+    records.for_each(|nth| history.keep(&record(nth)));
+    history.keep_state(&engine());
+    thread.finish();
+    history.counts
 }
 
 #[test]
-fn flipped_bits_are_counted_and_never_end_the_agent() {
+fn what_was_kept_is_there_for_the_next_agent() {
     let directory = tempfile::tempdir().unwrap();
-    left(directory.path(), 50);
-    let file = directory.path().join("spool.redb");
-    let whole = fs::read(&file).unwrap();
-    for nth in 0..150 {
+    left(directory.path(), 0..10, 1 << 20);
+    let (_, thread, state) = History::start(directory.path(), 1 << 20).unwrap();
+    thread.finish();
+    assert_eq!(state, Some(engine()));
+    let all = read(directory.path(), None, 100).unwrap();
+    assert_eq!(all, (0..10).map(record).collect::<Vec<_>>());
+    assert_eq!(read(directory.path(), Some("any"), 2).unwrap(), [record(8), record(9)]);
+}
+
+#[test]
+fn it_is_bounded_in_bytes_and_counts_what_made_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let counts = left(directory.path(), 0..900, 20_000);
+    let (records, dropped) = (counts.records.load(Relaxed), counts.dropped.load(Relaxed));
+    assert_eq!(records + dropped, 900);
+    assert!(counts.bytes.load(Relaxed) <= 20_000 && records > 50, "{counts:?}");
+    assert_eq!(read(directory.path(), None, 1).unwrap(), [record(899)]);
+    // The count of bytes survives.
+    assert!(left(directory.path(), 900..901, 20_000).bytes.load(Relaxed) <= 20_000);
+}
+
+/// Whatever bytes are changed, wherever the file is cut: it opens, nothing panics, what is read is what was written.
+#[test]
+fn damage_is_survived() {
+    let directory = tempfile::tempdir().unwrap();
+    left(directory.path(), 0..200, 1 << 20);
+    let path = directory.path().join("history.redb");
+    let whole = fs::read(&path).unwrap();
+    fastrand::seed(7);
+    for round in 0..60 {
         let mut bytes = whole.clone();
-        // Half of them where the records are, half anywhere.
-        let at = if nth % 2 == 0 {
-            let records: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] != 0).collect();
-            records[fastrand::usize(..records.len())]
+        if round % 3 == 0 {
+            bytes.truncate(fastrand::usize(..bytes.len()));
         } else {
-            fastrand::usize(..bytes.len())
-        };
-        bytes[at] ^= 1 << fastrand::u32(..8);
-        fs::write(&file, &bytes).unwrap();
-        found_or_counted(directory.path(), 50);
-        let _ = fs::remove_file(file.with_extension("redb.damaged"));
+            for _ in 0..1 << (round % 8) {
+                let at = fastrand::usize(..bytes.len());
+                bytes[at] ^= 1 << fastrand::u8(..8);
+            }
+        }
+        fs::write(&path, bytes).unwrap();
+        let _ = fs::remove_file(path.with_extension("redb.damaged"));
+        let (history, thread, state) = History::start(directory.path(), 1 << 20).unwrap();
+        assert!(state.is_none_or(|state| state == engine()));
+        history.keep(&record(1_000));
+        thread.finish();
+        let mut records = read(directory.path(), None, 1_000).unwrap();
+        assert_eq!(records.pop(), Some(record(1_000)));
+        for found in records {
+            let Record::Finding(finding) = &found else {
+                panic!("{found:?}")
+            };
+            assert_eq!(found, record(finding.at.0));
+        }
     }
 }
 
 #[test]
-fn a_torn_file_is_put_aside() {
-    let directory = tempfile::tempdir().unwrap();
-    left(directory.path(), 50);
-    let file = directory.path().join("spool.redb");
-    let whole = fs::read(&file).unwrap();
-    for part in 1..12 {
-        fs::write(&file, &whole[..whole.len() * part / 12]).unwrap();
-        found_or_counted(directory.path(), 50);
-        let _ = fs::remove_file(file.with_extension("redb.damaged"));
+fn a_state_that_is_cut_or_of_a_newer_layout_is_refused() {
+    let mut bytes = state::encode(&engine()).unwrap();
+    assert_eq!(state::decode(&bytes).unwrap(), engine());
+    bytes[0] += 1;
+    assert!(matches!(
+        state::decode(&bytes),
+        Err(state::StateError::Layout(crate::layout::LayoutError::Newer { .. }))
+    ));
+    for end in 0..bytes.len() {
+        assert!(state::decode(&bytes[..end]).is_err(), "cut at {end}");
     }
 }
 
-mod history {
-    use std::sync::atomic::Ordering::Relaxed;
-
-    use observer_core::{
-        Engine, Finding, Input, What,
-        finding::{Confidence, Event, Gap},
-        time::{BootTime, WallTime},
-    };
-
-    use super::*;
-
-    fn record(nth: u64) -> Record {
-        Record::Finding(Box::new(Finding {
-            id: format!("{nth}"),
-            at: BootTime(nth),
-            wall: WallTime(nth),
-            subject: None,
-            event: Event::Gap(Gap {
-                from: BootTime(0),
-                to: BootTime(nth),
-                reason: "test".into(),
-                lost: 0,
-            }),
-            confidence: Confidence::Observed,
-            contradicted_by: String::new(),
-        }))
+#[test]
+fn a_downgrade_puts_the_newer_state_aside() {
+    use redb::ReadableDatabase as _;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.redb");
+    let states = redb::TableDefinition::<&'static str, &'static [u8]>::new("states");
+    let mut newer = state::encode(&engine()).unwrap();
+    newer[0] += 1;
+    {
+        let database = redb::Database::create(&path).unwrap();
+        let write = database.begin_write().unwrap();
+        let mut table = write.open_table(states).unwrap();
+        table
+            .insert("engine", super::database::seal(&newer).as_slice())
+            .unwrap();
+        drop(table);
+        write.commit().unwrap();
     }
-
-    fn engine() -> Engine {
-        let mut engine = Engine::new();
-        engine.step(&Input {
-            at: BootTime(7),
-            what: What::Tick,
-        });
-        engine
-    }
-
-    /// A history in which these records were kept, and an engine.
-    fn left(directory: &Path, records: std::ops::Range<u64>, capacity: u64) -> Arc<HistoryCounts> {
-        let (history, thread, _) = History::start(directory, capacity).unwrap();
-        records.for_each(|nth| history.keep(&record(nth)));
-        history.keep_state(&engine());
+    for start in 1..=2 {
+        let (history, thread, engine) = History::start(directory.path(), 1 << 20).unwrap();
+        assert_eq!(engine, None, "start {start}");
+        let foreign = history.counts.foreign.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(foreign, u64::from(start == 1), "reported once, at the first start");
+        drop(history);
         thread.finish();
-        history.counts
     }
+    let database = redb::Database::open(&path).unwrap();
+    let table = database.begin_read().unwrap().open_table(states).unwrap();
+    let name = format!("engine-layout-{}", observer_core::recording::LAYOUT + 1);
+    let kept = table.get(name.as_str()).unwrap().unwrap();
+    assert_eq!(kept.value(), super::database::seal(&newer));
+}
 
-    #[test]
-    fn what_was_kept_is_there_for_the_next_agent() {
-        let directory = tempfile::tempdir().unwrap();
-        left(directory.path(), 0..10, 1 << 20);
-        let (_, thread, state) = History::start(directory.path(), 1 << 20).unwrap();
-        thread.finish();
-        assert_eq!(state, Some(engine()));
-        let all = read(directory.path(), None, 100).unwrap();
-        assert_eq!(all, (0..10).map(record).collect::<Vec<_>>());
-        assert_eq!(read(directory.path(), Some("any"), 2).unwrap(), [record(8), record(9)]);
-    }
-
-    #[test]
-    fn it_is_bounded_in_bytes_and_counts_what_made_room() {
-        let directory = tempfile::tempdir().unwrap();
-        let counts = left(directory.path(), 0..900, 20_000);
-        let (records, dropped) = (counts.records.load(Relaxed), counts.dropped.load(Relaxed));
-        assert_eq!(records + dropped, 900);
-        assert!(counts.bytes.load(Relaxed) <= 20_000 && records > 50, "{counts:?}");
-        assert_eq!(read(directory.path(), None, 1).unwrap(), [record(899)]);
-        // The count of bytes survives.
-        assert!(left(directory.path(), 900..901, 20_000).bytes.load(Relaxed) <= 20_000);
-    }
-
-    /// Whatever bytes are changed, wherever the file is cut: it opens, nothing panics, what is read is what was written.
-    #[test]
-    fn damage_is_survived() {
-        let directory = tempfile::tempdir().unwrap();
-        left(directory.path(), 0..200, 1 << 20);
-        let path = directory.path().join("history.redb");
-        let whole = fs::read(&path).unwrap();
-        fastrand::seed(7);
-        for round in 0..60 {
-            let mut bytes = whole.clone();
-            if round % 3 == 0 {
-                bytes.truncate(fastrand::usize(..bytes.len()));
-            } else {
-                for _ in 0..1 << (round % 8) {
-                    let at = fastrand::usize(..bytes.len());
-                    bytes[at] ^= 1 << fastrand::u8(..8);
-                }
-            }
-            fs::write(&path, bytes).unwrap();
-            let _ = fs::remove_file(path.with_extension("redb.damaged"));
-            let (history, thread, state) = History::start(directory.path(), 1 << 20).unwrap();
-            assert!(state.is_none_or(|state| state == engine()));
-            history.keep(&record(1_000));
-            thread.finish();
-            let mut records = read(directory.path(), None, 1_000).unwrap();
-            assert_eq!(records.pop(), Some(record(1_000)));
-            for found in records {
-                let Record::Finding(finding) = &found else {
-                    panic!("{found:?}")
-                };
-                assert_eq!(found, record(finding.at.0));
-            }
-        }
-    }
-
-    #[test]
-    fn a_state_that_is_cut_or_of_a_newer_layout_is_refused() {
-        let mut bytes = state::encode(&engine()).unwrap();
-        assert_eq!(state::decode(&bytes).unwrap(), engine());
-        bytes[0] += 1;
-        assert!(matches!(
-            state::decode(&bytes),
-            Err(state::StateError::Layout(crate::layout::LayoutError::Newer { .. }))
-        ));
-        for end in 0..bytes.len() {
-            assert!(state::decode(&bytes[..end]).is_err(), "cut at {end}");
-        }
-    }
-
-    #[test]
-    fn a_downgrade_puts_the_newer_state_aside() {
-        use redb::ReadableDatabase as _;
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("history.redb");
-        let states = redb::TableDefinition::<&'static str, &'static [u8]>::new("states");
-        let mut newer = state::encode(&engine()).unwrap();
-        newer[0] += 1;
-        {
-            let database = redb::Database::create(&path).unwrap();
-            let write = database.begin_write().unwrap();
-            let mut table = write.open_table(states).unwrap();
-            table
-                .insert("engine", super::super::database::seal(&newer).as_slice())
-                .unwrap();
-            drop(table);
-            write.commit().unwrap();
-        }
-        for start in 1..=2 {
-            let (history, thread, engine) = History::start(directory.path(), 1 << 20).unwrap();
-            assert_eq!(engine, None, "start {start}");
-            let foreign = history.counts.foreign.load(std::sync::atomic::Ordering::Relaxed);
-            assert_eq!(foreign, u64::from(start == 1), "reported once, at the first start");
-            drop(history);
-            thread.finish();
-        }
-        let database = redb::Database::open(&path).unwrap();
-        let table = database.begin_read().unwrap().open_table(states).unwrap();
-        let name = format!("engine-layout-{}", observer_core::recording::LAYOUT + 1);
-        let kept = table.get(name.as_str()).unwrap().unwrap();
-        assert_eq!(kept.value(), super::super::database::seal(&newer));
-    }
-
-    #[test]
-    fn records_without_a_layout_are_of_the_first() {
-        let written = record(7);
-        let bare = serde_json::to_vec(&written).unwrap();
-        assert_eq!(Record::decode(&bare), Some(written.clone()));
-        let stored = written.encode().unwrap();
-        assert_eq!(Record::decode(&stored), Some(written));
-        let newer = String::from_utf8(stored).unwrap().replacen(
-            &format!("\"layout\":{}", observer_core::recording::LAYOUT),
-            "\"layout\":4000",
-            1,
-        );
-        assert_eq!(Record::decode(newer.as_bytes()), None);
-    }
+#[test]
+fn records_without_a_layout_are_of_the_first() {
+    let written = record(7);
+    let bare = serde_json::to_vec(&written).unwrap();
+    assert_eq!(Record::decode(&bare), Some(written.clone()));
+    let stored = written.encode().unwrap();
+    assert_eq!(Record::decode(&stored), Some(written));
+    let newer = String::from_utf8(stored).unwrap().replacen(
+        &format!("\"layout\":{}", observer_core::recording::LAYOUT),
+        "\"layout\":4000",
+        1,
+    );
+    assert_eq!(Record::decode(newer.as_bytes()), None);
 }

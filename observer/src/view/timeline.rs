@@ -15,7 +15,7 @@ use observer_core::{
     time::{Anchor, WallTime},
 };
 
-use crate::{agent::HistoryView, export::line, store::Record, terminal::text};
+use crate::{export::line, question::HistoryView, store::Record, terminal::text};
 
 /// Columns before the text of a line: the time and two spaces.
 const INDENT: usize = 21;

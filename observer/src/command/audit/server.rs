@@ -10,7 +10,10 @@ use anyhow::{Context as _, anyhow, bail};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
-use crate::export::otlp::{asked_pause, chain, install_cryptography};
+use crate::{
+    causes::chain,
+    export::otlp::{asked_pause, install_cryptography},
+};
 
 /// Longest answer taken, bytes: pieces are planned to stay far below it.
 const LONGEST: usize = 96 << 20;

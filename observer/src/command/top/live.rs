@@ -11,9 +11,10 @@ use observer_core::time::SECOND;
 
 use super::source::Source;
 use crate::{
-    agent::{HistoryView, Question, Snapshot},
     command::ask,
     export::line,
+    question::{HistoryView, Question},
+    snapshot::Snapshot,
     store::Record,
     view::top::Instant,
 };

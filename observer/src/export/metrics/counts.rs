@@ -3,20 +3,31 @@
 use std::collections::BTreeMap;
 
 use observer_core::{
-    engine::view::WorkloadView,
+    engine::view::{ReleaseView, WorkloadView},
     exit::Cause,
     semconv::{
         self,
         metric::{self, attribute},
     },
-    time::WallTime,
+    time::{SECOND, WallTime},
 };
 
-use super::{Point, counter, gauge, is_recent, point, run::label};
+use super::{
+    point::{Point, counter, gauge, point},
+    run::label,
+};
 
 /// Causes whose count is there before the first such end: a counter that begins at 1 has not risen, as far as a rate can
 /// tell, and the first death is the one to hear of.
 const DEATHS_OF_MEMORY: [Cause; 3] = [Cause::KernelOom, Cause::UserspaceOom, Cause::V8HeapOom];
+
+/// Nanoseconds for which a workload without a run in progress keeps its counts: long enough that the last end is seen
+/// by every scraper.
+pub(super) const LINGER: u64 = 900 * SECOND;
+
+pub(super) fn is_recent(release: &ReleaseView, now: WallTime) -> bool {
+    now.0.saturating_sub(release.last_seen.0) < LINGER
+}
 
 /// Totals of the workload, and of each version that runs or ran lately: when it was first seen and how its runs ended.
 pub(super) fn counts(workload: &WorkloadView, now: WallTime) -> Vec<Point> {

@@ -2,8 +2,8 @@
 
 use observer_core::semconv::metric::{self, attribute};
 
-use super::{Metric, Point, counter, gauge, point, up_down};
-use crate::agent::AgentView;
+use super::point::{Metric, Point, counter, gauge, point, up_down};
+use crate::snapshot::AgentView;
 
 /// All metrics of the agent itself.
 pub const OWN: &[Metric] = &[

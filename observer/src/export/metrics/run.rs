@@ -13,7 +13,7 @@ use observer_core::{
     time::WallTime,
 };
 
-use super::{Group, Metric, Point, gauge, point, up_down};
+use super::point::{Group, Metric, Point, gauge, point, up_down};
 
 /// Attributes of a run's Resource that change at each of its restarts. Events and spans carry them; a series that did
 /// would be a new one after every crash.

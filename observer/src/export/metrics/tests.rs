@@ -9,12 +9,12 @@ use observer_core::{
     kernel::{ExitStatus, KernelEvent},
     process::{HeapFlags, NodeEvidence, ProcessFacts, ProcessKey, Runtime},
     sample::{CgroupLevel, Growth, Limit, Sample},
-    telemetry,
-    time::{Anchor, BootTime, USER_HZ, WallTime},
+    semconv, telemetry,
+    time::{Anchor, BootTime, SECOND, USER_HZ, WallTime},
 };
 
-use super::*;
-use crate::{agent::AgentView, export::prometheus};
+use super::{counts::LINGER, resource::told_attributes, *};
+use crate::{export::prometheus, snapshot::AgentView};
 
 const ALIVE: u64 = 100;
 
@@ -242,8 +242,8 @@ fn every_name_that_goes_out_is_in_the_reference_and_the_sdk_knows_the_agents_own
         kind: "exec".into(),
         count: 1,
     }];
-    shown.agent.export = vec![crate::agent::LaneView::default()];
-    shown.agent.store = Some(crate::agent::StoreView::default());
+    shown.agent.export = vec![crate::snapshot::LaneView::default()];
+    shown.agent.store = Some(crate::snapshot::StoreView::default());
     let groups = groups(&shown);
     for point in groups.iter().flat_map(|group| &group.points) {
         assert!(known.contains(point.metric.name), "{}", point.metric.name);

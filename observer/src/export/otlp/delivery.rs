@@ -22,8 +22,8 @@ use super::{
     transport::Transport,
 };
 use crate::{
-    agent::LaneView,
     config::otlp::{Retry, Signal},
+    snapshot::LaneView,
     terminal::say,
 };
 

@@ -8,6 +8,7 @@ mod batch;
 mod codec;
 mod delivery;
 mod delta;
+mod lane;
 mod logs;
 mod outcome;
 mod own;
@@ -15,38 +16,32 @@ mod points;
 mod queue;
 mod resample;
 mod spans;
+mod spool;
 mod transport;
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::SystemTime,
-};
+use std::sync::Arc;
 
 use observer_core::{Finding, finding::EndedRun};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use tokio::{sync::watch, time::Instant};
 
 pub use batch::{Entry, SCHEMA_URL};
 pub use delivery::Counts;
-pub(crate) use outcome::{asked_pause, chain};
+pub(crate) use outcome::asked_pause;
 pub use queue::{Batch, Depth, Queue};
+pub use spool::{Spool, SpoolCounts};
 pub use transport::TransportError;
 pub(crate) use transport::install_cryptography;
 
 use crate::{
-    agent::LaneView,
-    config::{
-        Config,
-        otlp::{Signal, Target},
-    },
+    config::{Config, otlp::Target},
     export::metrics::{Group, Point, agent_resource},
-    store::{Spool, SpoolCounts},
+    snapshot::LaneView,
     terminal::say,
 };
-use delivery::Delivery;
+use lane::{Lane, now};
 use own::Own;
 use resample::Resampled;
-use transport::Transport;
 
 /// Sends events and ended runs over OTLP, where a target is configured.
 #[derive(Debug)]
@@ -58,16 +53,6 @@ pub struct Otlp {
     spool: Option<Spool>,
     agent: Resource,
     stop: watch::Sender<Option<Instant>>,
-}
-
-/// One signal's way out.
-#[derive(Debug)]
-struct Lane {
-    name: String,
-    signal: Signal,
-    queue: Arc<Queue>,
-    counts: Arc<Counts>,
-    task: JoinHandle<()>,
 }
 
 impl Otlp {
@@ -185,83 +170,8 @@ impl Otlp {
     }
 }
 
-/// Nanoseconds since 1970.
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_nanos() as u64
-}
-
-/// What goes where, for messages and for the status.
-fn name(target: &Target) -> String {
-    let host = target.endpoint.authority().map_or("", |authority| authority.as_str());
-    format!("OTLP {} to {host}", target.signal.name())
-}
-
 fn say_error(error: &impl std::fmt::Display) {
     say(error);
-}
-
-impl Lane {
-    fn start(
-        target: &Target,
-        queue: Arc<Queue>,
-        stop: watch::Receiver<Option<Instant>>,
-    ) -> Result<Self, TransportError> {
-        let counts = Arc::new(Counts::default());
-        let name = name(target);
-        let delivery = Delivery {
-            queue: Arc::clone(&queue),
-            transport: Transport::new(target)?,
-            counts: Arc::clone(&counts),
-            retry: target.retry,
-            name: name.clone(),
-            stop,
-        };
-        Ok(Self {
-            name,
-            signal: target.signal,
-            queue,
-            counts,
-            task: tokio::spawn(delivery.run()),
-        })
-    }
-
-    fn view(&self) -> LaneView {
-        let Depth {
-            entries,
-            bytes,
-            dropped,
-            oldest,
-        } = self.queue.depth();
-        LaneView {
-            oldest_s: oldest.map_or(0.0, |at| now().saturating_sub(at) as f64 / 1e9),
-            waiting: entries,
-            waiting_bytes: bytes,
-            dropped,
-            ..self.counts.view(&self.name, self.signal)
-        }
-    }
-
-    async fn finish(self, kept: bool) {
-        // A task that panicked has delivered nothing more: the depth below tells.
-        let _ = self.task.await;
-        let Depth { entries, dropped, .. } = self.queue.depth();
-        if entries as u64 + dropped > 0 {
-            let delivered = self.counts.delivered.load(Relaxed);
-            let fate = if kept {
-                "kept in the store for the next start"
-            } else {
-                "lost: no store is configured"
-            };
-            say(format_args!(
-                "{}: {delivered} records delivered, {entries} not delivered before the stop deadline ({fate}), \
-                 {dropped} dropped because the queue was full",
-                self.name
-            ));
-        }
-    }
 }
 
 /// The agent's own Resource.

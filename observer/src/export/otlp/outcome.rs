@@ -12,6 +12,8 @@ use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::causes::chain;
+
 /// Longest response body read, bytes: a partial success is a number and a sentence.
 pub(super) const LONGEST_RESPONSE: usize = 64 << 10;
 
@@ -132,20 +134,6 @@ fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
         let date = httpdate::parse_http_date(value).ok()?;
         Some(date.duration_since(now).unwrap_or_default())
     })
-}
-
-/// An error with its causes: reqwest's and tonic's own messages leave the cause out.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

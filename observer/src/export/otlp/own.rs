@@ -32,12 +32,13 @@ use tonic::metadata::MetadataMap;
 use super::{
     batch::scope,
     delivery::Counts,
+    lane::name,
     transport::{self, TransportError},
 };
 use crate::{
-    agent::LaneView,
     config::otlp::{self, Protocol, Signal, Target},
     export::metrics::{self, Kind, Point, agent_resource},
+    snapshot::LaneView,
     terminal::say,
 };
 
@@ -63,7 +64,7 @@ impl Own {
     pub(super) fn start(target: &Target, interval: Duration, host: &str) -> Result<Self, TransportError> {
         let exporter = exporter(target)?;
         let counts = Arc::new(Counts::default());
-        let name = format!("the agent's own {}", super::name(target));
+        let name = format!("the agent's own {}", name(target));
         let counted = Counted {
             exporter,
             counts: Arc::clone(&counts),

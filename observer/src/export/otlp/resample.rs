@@ -9,15 +9,15 @@ use tokio::sync::watch;
 use super::{
     delivery::{BATCH_BYTES, Counts},
     delta::Delta,
-    name, now,
+    lane::{name, now},
     outcome::Outcome,
     points::{Taken, requests},
     transport::{Transport, TransportError},
 };
 use crate::{
-    agent::LaneView,
     config::otlp::{Signal, Target, Temporality},
     export::metrics::Group,
+    snapshot::LaneView,
     terminal::say,
 };
 

@@ -14,9 +14,12 @@ use tonic::{
 
 use super::{
     codec::EncodedCodec,
-    outcome::{LONGEST_RESPONSE, Outcome, chain, delivered, from_response, from_status},
+    outcome::{LONGEST_RESPONSE, Outcome, delivered, from_response, from_status},
 };
-use crate::config::otlp::{Protocol, Signal, Target};
+use crate::{
+    causes::chain,
+    config::otlp::{Protocol, Signal, Target},
+};
 
 /// A connection that cannot be made from this target.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::membership::memory_cgroup;
+
 /// Most directories looked at to find where a private cgroup namespace begins.
 const MOST_DIRECTORIES: usize = 100_000;
 
@@ -76,7 +78,7 @@ impl Hierarchy {
             // The agent may sit below the namespace's beginning: its own path tells how far.
             let below_namespace = fs::read(proc_root.join("self/cgroup"))
                 .ok()
-                .and_then(|text| super::super::proc::stat::memory_cgroup(&text))
+                .and_then(|text| memory_cgroup(&text))
                 .map_or(0, |path| components(&path).count());
             found
                 .namespace

@@ -4,6 +4,7 @@ mod files;
 mod hierarchy;
 mod limited;
 mod limits;
+mod membership;
 mod reader;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub use self::{
     reader::{CgroupReader, Level},
 };
 use super::kept::{self, Budget};
+pub(crate) use membership::memory_cgroup;
 
 /// The cgroups of a host.
 #[derive(Debug)]

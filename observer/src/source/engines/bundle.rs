@@ -9,7 +9,7 @@ use observer_core::{
 };
 use serde::Deserialize;
 
-use super::{EngineError, read, told};
+use super::state_file::{EngineError, read, told};
 
 /// Bundles of running tasks, by namespace: `k8s.io`, `default`, `moby` (Docker's).
 const TASKS: [&str; 3] = [

@@ -8,7 +8,7 @@ use std::{
 use observer_core::{container::ContainerRuntime, container_facts::ContainerFacts};
 use serde::Deserialize;
 
-use super::{EngineError, read, told};
+use super::state_file::{EngineError, read, told};
 
 /// Data directories: the default, and the snap's.
 const DATA: [&str; 2] = ["var/lib/docker", "var/snap/docker/common/var-lib-docker"];

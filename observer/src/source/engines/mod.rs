@@ -8,6 +8,7 @@ mod bundle;
 mod docker;
 mod shim;
 mod socket;
+mod state_file;
 mod storage;
 
 #[cfg(test)]
@@ -15,8 +16,6 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -24,10 +23,9 @@ use observer_core::{
     container::{ContainerRef, ContainerRuntime, Owner},
     container_facts::ContainerFacts,
 };
-use serde::de::DeserializeOwned;
 
-/// Largest state file read, bytes. A container's has some 10 kB; podman's list of all of them 1 kB each.
-const LARGEST: u64 = 16 << 20;
+pub use state_file::EngineError;
+
 /// Longest label kept, bytes.
 const LONGEST_LABEL: usize = 1024;
 /// Labels kept: those that name a service and its version. Others may hold anything.
@@ -40,35 +38,6 @@ const LABELS: [&str; 7] = [
     "org.opencontainers.image.title",
     "org.opencontainers.image.version",
 ];
-
-/// Why a container's state could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// A file is there and cannot be read.
-    #[error("cannot read {path}: {source}; mount it read-only into the agent, or names of containers stay unknown")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file is not as this engine's versions known so far write it.
-    #[error("{path} is not as the container engine writes it: {source}; please report the engine's version")]
-    Malformed {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// The engine's socket does not answer as it should.
-    #[error("cannot ask the container engine at {path}: {source}; see --engine-socket")]
-    Socket {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// The engines of a host, by their files.
 #[derive(Clone, Debug)]
@@ -166,36 +135,6 @@ impl Engines {
     }
 }
 
-/// Reads a JSON file; `None` where there is none.
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
-    let failed = |source| EngineError::Read {
-        path: path.to_path_buf(),
-        source,
-    };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(failed(error)),
-    };
-    let mut text = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut text).map_err(failed)?;
-    if text.len() as u64 > LARGEST {
-        return Err(failed(io::ErrorKind::FileTooLarge.into()));
-    }
-    let parsed = serde_json::from_slice(&text);
-    parsed.map(Some).map_err(|source| EngineError::Malformed {
-        path: path.to_path_buf(),
-        source,
-    })
-}
-
 fn bound(labels: &mut BTreeMap<String, String>) {
     labels.retain(|name, value| LABELS.contains(&name.as_str()) && value.len() <= LONGEST_LABEL);
-}
-
-/// A text that says something.
-fn told(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
 }

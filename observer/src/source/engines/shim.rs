@@ -9,9 +9,8 @@ use std::{fs, path::Path};
 use observer_core::container_facts::ContainerFacts;
 
 use super::{
-    EngineError,
     bundle::{self, OciSpec},
-    read,
+    state_file::{EngineError, read},
 };
 
 /// Processes between a shim and what its container runs: an init, a shell, a package manager.

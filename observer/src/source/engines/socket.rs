@@ -13,7 +13,7 @@ use std::{
 
 use observer_core::container_facts::ContainerFacts;
 
-use super::{EngineError, docker};
+use super::{docker, state_file::EngineError};
 
 /// An engine that hangs holds up the look at other processes for so long.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -8,7 +8,10 @@ use observer_core::{
 };
 use serde::Deserialize;
 
-use super::{EngineError, bundle::OciSpec, read, told};
+use super::{
+    bundle::OciSpec,
+    state_file::{EngineError, read, told},
+};
 
 /// Where root's containers are. (A user's own are below their home and need no more than another root.)
 const STORAGE: &str = "var/lib/containers/storage";

@@ -1,6 +1,6 @@
 //! Files as Docker 24, podman 4.3, CRI-O 1.30 and containerd 1.6 write them, cut to what is around what is read.
 
-use std::fs;
+use std::{fs, io::Read};
 
 use super::*;
 

@@ -30,7 +30,10 @@ use observer_core::process::{HeapFlags, ProcessFacts, ProcessKey, PublishedResou
 
 pub use self::error::ProcError;
 use self::{dir::ProcessDir, executable::Executables, rooted::Rooted};
-use crate::source::{cgroup::Hierarchy, memory::LiveMemory};
+use crate::source::{
+    cgroup::{Hierarchy, memory_cgroup},
+    memory::LiveMemory,
+};
 
 /// A mounted procfs. Shared between threads.
 #[derive(Debug)]
@@ -49,7 +52,7 @@ impl Procfs {
         let root = root.into();
         let own_cgroup = std::fs::read(root.join("self/cgroup"))
             .ok()
-            .and_then(|text| stat::memory_cgroup(&text))
+            .and_then(|text| memory_cgroup(&text))
             .map_or_else(String::new, |path| hierarchy.canonical(&path));
         Self {
             root,
@@ -72,7 +75,7 @@ impl Procfs {
     pub fn inspect(&self, key: ProcessKey) -> Result<ProcessFacts, ProcError> {
         let process = self.open(key)?;
         let before = process.stat()?;
-        let cgroup = stat::memory_cgroup(&process.read("cgroup")?).unwrap_or_default();
+        let cgroup = memory_cgroup(&process.read("cgroup")?).unwrap_or_default();
         let executable::Judged { runtime, unreadable } = self.executables.judge(&process);
         if unreadable {
             self.unreadable.fetch_add(1, Ordering::Relaxed);
@@ -113,7 +116,7 @@ impl Procfs {
     /// it publishes none or its memory may not be read; and its cgroup.
     pub fn published_resource(&self, key: ProcessKey) -> Result<PublishedResource, ProcError> {
         let process = self.open(key)?;
-        let cgroup = stat::memory_cgroup(&process.read("cgroup")?).unwrap_or_default();
+        let cgroup = memory_cgroup(&process.read("cgroup")?).unwrap_or_default();
         let cgroup = self.hierarchy.canonical(&cgroup);
         let maps = process.read("maps").unwrap_or_default();
         let memory = LiveMemory::open(key.pid).ok();

@@ -19,12 +19,12 @@ use std::{
 use prost::Message;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
-use super::{
-    StoreError,
-    database::{guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal},
-};
+use super::{batch::Entry, queue::Queue};
 use crate::{
-    export::otlp::{Entry, Queue},
+    store::{
+        StoreError,
+        database::{guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal},
+    },
     terminal::say,
 };
 
@@ -267,3 +267,7 @@ fn encode(entry: &Entry) -> Vec<u8> {
 fn decode(bytes: &[u8]) -> Option<Entry> {
     Entry::decode(unseal(bytes)?).ok()
 }
+
+#[cfg(test)]
+#[path = "spool_tests.rs"]
+mod tests;

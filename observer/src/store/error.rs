@@ -1,0 +1,27 @@
+//! Why the store cannot be used.
+
+use std::{io, path::PathBuf};
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory cannot be made.
+    #[error("cannot create the store's directory {path}: {error}; nothing is kept over this agent's end")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The database cannot be opened.
+    #[error("cannot open the store {path}: {reason}; nothing is kept over this agent's end")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why: another agent has it, or it is damaged and cannot be put aside.
+        reason: String,
+    },
+    /// No thread.
+    #[error("cannot start the store's thread: {0}")]
+    Thread(#[from] io::Error),
+}
