@@ -128,7 +128,7 @@ impl Engine {
     pub fn ask(&self, process: ProcessKey) -> Vec<Gate> {
         let container = self.registry.processes.get(&process).and_then(|known| known.container);
         let slot = container.and_then(|id| self.registry.slots.get(&self.registry.containers.get(id)?.slot));
-        slot.map_or_else(Vec::new, |slot| slot.detector.ask())
+        slot.map_or_else(Vec::new, |slot| slot.detector.gates())
     }
 
     /// What it counts of itself.

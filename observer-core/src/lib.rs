@@ -25,6 +25,7 @@ mod settings;
 mod state;
 pub mod telemetry;
 pub mod time;
+pub mod units;
 pub mod v8_limit;
 
 pub use finding::Finding;

@@ -7,14 +7,13 @@ mod reference;
 mod sentence;
 #[cfg(test)]
 mod tests;
-pub mod units;
+pub use crate::units;
 mod value;
+mod words;
 
 use crate::{
     Finding,
-    detect::State,
-    exit::Cause,
-    finding::{EndedRun, Event as What},
+    finding::{Cause, EndedRun, Event as What, State},
     semconv::{self, event},
 };
 
@@ -54,9 +53,9 @@ impl Severity {
 }
 
 pub use self::{
-    attributes::ceiling_kind,
     sentence::{grew, recurring_oom},
     value::Value,
+    words::ceiling_kind,
 };
 
 /// What goes out for a finding.

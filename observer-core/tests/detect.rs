@@ -3,7 +3,7 @@
 mod slot;
 
 use observer_core::{
-    detect::{Ceilings, DetectConfig, Point, RunEnd, SlotDetector, State, slot::MAX_BYTES},
+    detect::{Ceilings, DetectConfig, MAX_BYTES, Point, RunEnd, SlotDetector, State},
     exit::Cause,
     finding::{Ceiling, CeilingKind},
     identity::Version,

@@ -2,9 +2,8 @@
 
 use observer_core::{
     detect::{
-        Ceilings, DetectConfig, Point, RunEnd, SlotDetector, State,
+        Ceilings, DetectConfig, MAX_BYTES, Point, RunEnd, SlotDetector, State,
         replay::{Replay, Row, Said},
-        slot::MAX_BYTES,
     },
     exit::Cause,
     finding::{Ceiling, CeilingKind},

@@ -32,7 +32,7 @@ const fn inverse_odds() -> [f64; 12] {
 }
 
 /// e to the power `x`; 0 below -700, and its value at 700 above.
-pub fn exp(x: f64) -> f64 {
+pub(super) fn exp(x: f64) -> f64 {
     if x.is_nan() {
         return x;
     }
@@ -48,7 +48,7 @@ pub fn exp(x: f64) -> f64 {
 }
 
 /// Natural logarithm of a positive, normal `x`; negative infinity at or below 0.
-pub fn ln(x: f64) -> f64 {
+pub(super) fn ln(x: f64) -> f64 {
     if x.is_nan() || x == f64::INFINITY {
         return x;
     }

@@ -7,14 +7,18 @@ mod row;
 
 use std::collections::BTreeMap;
 
-use super::{
-    Ceilings, DetectConfig, Gate, Point, RunEnd, SlotDetector, Verdict,
-    ceiling::{misfit, sane, v8_ceiling},
-    stats::median,
-};
 use crate::{
-    exit::Cause,
-    finding::{Ceiling, CeilingKind},
+    detect::{
+        config::DetectConfig,
+        growth::{
+            ceiling::{sane, v8_ceiling},
+            misfit::misfit,
+        },
+        history::point::{Ceilings, Point, RunEnd},
+        state::slot::SlotDetector,
+        statistics::median,
+    },
+    finding::{Cause, Ceiling, CeilingKind, Gate, Verdict},
     identity::Version,
     time::{BootTime, SECOND},
 };
@@ -131,7 +135,7 @@ impl Replay {
     /// What is asked of a series' run in progress, and what is measured.
     pub fn ask(&self, series: &str) -> Vec<Gate> {
         let slot = self.by_name.get(series).and_then(|at| self.slots.get(*at));
-        slot.map_or_else(Vec::new, |slot| slot.detector.ask())
+        slot.map_or_else(Vec::new, |slot| slot.detector.gates())
     }
 
     fn slot(&mut self, row: &Row<'_>) -> usize {

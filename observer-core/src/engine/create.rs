@@ -105,7 +105,7 @@ impl Engine {
         let config = self.detection(job);
         let mut state = SlotState::new(workload.clone(), self.time.now, config);
         if let Some(accused) = self.accused(workload, release) {
-            state.detector = accused.heir(config);
+            state.detector = accused.carry_over(config);
         }
         self.registry
             .slots

@@ -6,7 +6,7 @@ use super::{Engine, restore::seen_with_gaps};
 use crate::{
     Output, Request,
     container_facts::ContainerFacts,
-    detect::{RunEnd, Verdict, ceiling},
+    detect::{RunEnd, Verdict, growth::misfit::misfit},
     exit::{Cause, End},
     finding::{Confidence, CrashLoop, Event, RecurringOom, Restart, RunSummary},
     registry::{ContainerId, Home, LoopCounts, RestartReport, SlotId},
@@ -87,7 +87,7 @@ impl Engine {
             summary.slope_bytes_per_hour = record.map(|record| f64::from(record.slope));
             let uncollected = record.is_some_and(|record| record.garbage && cause == Cause::KernelOom);
             let limits = run.heap_limit.zip(run.limit.as_ref()).filter(|_| uncollected);
-            if let Some(misfit) = limits.and_then(|(heap, limit)| ceiling::misfit(heap, limit.bytes)) {
+            if let Some(misfit) = limits.and_then(|(heap, limit)| misfit(heap, limit.bytes)) {
                 let _ = write!(summary.end.because, "; {}", misfit.advice);
             }
         }

@@ -5,7 +5,10 @@ use observer_common::growth::PLACES;
 use super::Engine;
 use crate::{
     Output, Request,
-    detect::{DetectConfig, Point, SlotDetector, ceiling},
+    detect::{
+        DetectConfig, Point, SlotDetector,
+        growth::{ceiling, misfit::misfit},
+    },
     finding::{Ceiling, CeilingKind, Confidence, Event, NearCeiling},
     process::{ProcessFacts, ProcessKey, Runtime},
     registry::{ContainerId, Home, SlotId, heap_watch::Level},
@@ -183,7 +186,7 @@ impl Engine {
             return;
         }
         state.misfit = Some((heap_limit, limit));
-        if let Some(misfit) = ceiling::misfit(heap_limit, limit) {
+        if let Some(misfit) = misfit(heap_limit, limit) {
             let contradicted_by =
                 "a heap limit set by the program itself (v8.setFlagsFromString), which is not seen from outside";
             self.find(

@@ -182,7 +182,7 @@ impl Engine {
                     .filter(|_| called || id.slot.to_string() == name)
                 {
                     slot.levels = state.detector.levels();
-                    slot.asked = state.detector.ask();
+                    slot.asked = state.detector.gates();
                 }
             }
         }

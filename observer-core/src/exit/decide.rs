@@ -6,17 +6,13 @@
 //! SIGTRAP or SIGILL elsewhere); and `process.abort()` looks the same as V8's abort, so only the level tells them apart.
 
 use super::{
-    Cause, End, Sender, SignalSeen,
-    senders::{
-        SIGABRT, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGSEGV, SIGTERM, SIGTRAP, is_container_runtime, is_oom_daemon,
-        signal_name,
-    },
+    evidence::{Evidence, SignalSeen, Victim, is_stop},
+    senders::{SIGABRT, SIGILL, SIGKILL, SIGSEGV, SIGTRAP, is_container_runtime, is_oom_daemon, signal_name},
 };
 use crate::{
-    finding::Confidence,
+    finding::{Cause, Confidence, End},
     kernel::ExitStatus,
-    telemetry::units::bytes,
-    time::{BootTime, SECOND},
+    units::bytes,
 };
 
 /// Share of V8's heap limit that the resident set must have reached for an abort to be put down to the heap limit.
@@ -28,67 +24,6 @@ const SMALLEST_HEAP: u64 = 220_000_000;
 /// A peak so many times the largest sample was not reached before that sample: statm lags behind by some pages per thread
 /// (docs/kernel.md), and a process that keeps its level is sampled within a few per cent of its peak.
 const PEAK_IS_NEWER: f64 = 1.1;
-/// A stop signal explains an exit for as long as the longest usual grace period (systemd's 90 s) and some.
-const STOP_GRACE: u64 = 120 * SECOND;
-
-/// What marks a victim of the kernel's OOM killer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Victim {
-    /// Nothing.
-    #[default]
-    No,
-    /// The kernel marked this process, or one of its threads.
-    Marked,
-    /// The kernel marked a thread by an id that could not be resolved, at the time of this death.
-    Perhaps,
-}
-
-/// What was seen of a process and of its end.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Evidence<'a> {
-    /// Its thread-group id: tells a signal it sent itself from one of others.
-    pub pid: u32,
-    /// When it died.
-    pub at: BootTime,
-    /// Exit status, where the rung tells.
-    pub status: Option<ExitStatus>,
-    /// The exit itself was seen: not merely missed afterwards.
-    pub seen: bool,
-    /// It was running Node.js.
-    pub node: bool,
-    /// It was init in its pid namespace.
-    pub init: bool,
-    /// Victim mark.
-    pub victim: Victim,
-    /// Whether the kill counter of its own cgroup rose since last accounted for; `None` where not read.
-    pub own_kills_rose: Option<bool>,
-    /// The same for an ancestor's.
-    pub ancestor_kills_rose: Option<bool>,
-    /// Another process of the container was killed by the kernel for memory at the same time.
-    pub group_kill: bool,
-    /// Signals seen, oldest first.
-    pub signals: Vec<&'a SignalSeen>,
-    /// Resident bytes, from the last sample.
-    pub rss: Option<u64>,
-    /// The same, carried on at its last pace to the moment of death.
-    pub rss_projected: Option<u64>,
-    /// The largest of all samples.
-    pub rss_seen: Option<u64>,
-    /// The largest of its last image by the kernel's own count, told with its exit.
-    pub peak_rss: Option<u64>,
-    /// A bound of that from above, told by older kernels as well.
-    pub max_rss: Option<u64>,
-    /// V8's heap limit, predicted, bytes.
-    pub heap_limit: Option<u64>,
-    /// Trend of the cgroup from its last sample over its limit.
-    pub saturation: Option<f64>,
-    /// The owner was replacing the version.
-    pub rollout: bool,
-    /// It is a container that Kubernetes restarts in place, and its pod is not being deleted.
-    pub kept_pod: bool,
-    /// Records were lost around the time of death.
-    pub lossy: bool,
-}
 
 /// Why it ended.
 pub fn decide(evidence: &Evidence<'_>) -> End {
@@ -105,44 +40,6 @@ pub fn decide(evidence: &Evidence<'_>) -> End {
             .push_str("; records were lost at that time, so something may be missing");
     }
     end
-}
-
-impl<'a> Evidence<'a> {
-    /// The last stop signal, not older than the longest grace period: from another process where there is one, since
-    /// Node.js answers a stop signal by raising it against itself once it has put its terminal in order.
-    fn stop(&self) -> Option<&'a SignalSeen> {
-        let recent = |s: &&&SignalSeen| is_stop(s.signal) && s.delivered && self.at.since(s.at) <= STOP_GRACE;
-        let foreign = |s: &&&SignalSeen| recent(s) && s.sender_pid != self.pid;
-        let newest_first = || self.signals.iter().rev();
-        newest_first()
-            .find(foreign)
-            .or_else(|| newest_first().find(recent))
-            .copied()
-    }
-
-    /// The last SIGKILL that a process sent.
-    fn kill(&self) -> Option<&'a SignalSeen> {
-        self.signals
-            .iter()
-            .rev()
-            .find(|s| s.signal == SIGKILL && s.code <= 0)
-            .copied()
-    }
-
-    fn end(&self, cause: Cause, confidence: Confidence, sender: Option<&SignalSeen>, because: String) -> End {
-        let sender = sender.map(|s| Sender {
-            pid: s.sender_pid,
-            comm: s.sender_comm.clone(),
-            signal: s.signal,
-        });
-        End {
-            cause,
-            confidence,
-            status: self.status,
-            sender,
-            because,
-        }
-    }
 }
 
 /// The exit status is not known: files only, or the process was found missing.
@@ -361,8 +258,4 @@ fn exited(e: &Evidence<'_>, code: u8) -> End {
         None,
         format!("it exited with code {code}{already_exiting}"),
     )
-}
-
-const fn is_stop(signal: u8) -> bool {
-    matches!(signal, SIGHUP | SIGINT | SIGTERM)
 }

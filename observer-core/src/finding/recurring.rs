@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ceiling, RunSummary};
-use crate::detect::HeapEvidence;
+use super::{
+    growth::HeapEvidence,
+    run::{Ceiling, RunSummary},
+};
 
 /// A container is killed at its ceiling again and again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

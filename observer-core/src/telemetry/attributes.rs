@@ -3,12 +3,17 @@
 mod heap;
 mod recurring;
 
-use super::value::Value;
+use super::{
+    value::Value,
+    words::{ceiling_kind, confidence, killer, period_s, scope},
+};
 use crate::{
     Finding,
-    detect::{Forecast, Side, Verdict},
-    exit::{Cause, End, OomKiller, signal_name},
-    finding::{Ceiling, CeilingKind, Confidence, CrashLoop, EndedRun, Event, OomScope, Restart, RunSummary},
+    exit::signal_name,
+    finding::{
+        Cause, Ceiling, CeilingKind, Confidence, CrashLoop, End, EndedRun, Event, Forecast, OomKiller, OomScope,
+        Restart, RunSummary, Side, Verdict,
+    },
     kernel::ExitStatus,
     semconv as name,
     time::SECOND,
@@ -330,47 +335,6 @@ impl List {
     }
 }
 
-/// Mean seconds from one end to the next of the runs a verdict compared; `None` for fewer than two.
-pub(super) fn period_s(runs: &[RunSummary]) -> Option<f64> {
-    let (first, last) = (runs.first()?, runs.last()?);
-    let gaps = runs.len() - 1;
-    (gaps > 0).then(|| last.ended.since(first.ended) as f64 / SECOND as f64 / gaps as f64)
-}
-
 fn int(number: u64) -> Value {
     Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-pub(super) const fn confidence(confidence: Confidence) -> &'static str {
-    match confidence {
-        Confidence::Observed => "observed",
-        Confidence::Inferred => "inferred",
-    }
-}
-
-pub(super) fn killer(killer: &OomKiller) -> &str {
-    match killer {
-        OomKiller::Kernel => "kernel",
-        OomKiller::Userspace(name) => name,
-    }
-}
-
-const fn scope(scope: OomScope) -> &'static str {
-    match scope {
-        OomScope::Container => "container",
-        OomScope::Pod => "pod",
-        OomScope::Host => "host",
-        OomScope::Unknown => "unknown",
-    }
-}
-
-/// The name of a kind of ceiling.
-pub const fn ceiling_kind(kind: CeilingKind) -> &'static str {
-    match kind {
-        CeilingKind::Cgroup => "cgroup",
-        CeilingKind::CgroupAncestor => "cgroup_ancestor",
-        CeilingKind::V8Heap => "v8_heap",
-        CeilingKind::Learned => "learned",
-        CeilingKind::Host => "host",
-    }
 }

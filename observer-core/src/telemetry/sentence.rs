@@ -6,20 +6,18 @@ mod recurring;
 use std::fmt::Write;
 
 use self::diagnosis::diagnosed;
-use super::{
-    attributes::{killer, period_s},
-    units,
-};
+use super::words::{grower, killer, period_s};
 use crate::{
     Finding,
-    detect::{State, Verdict},
-    exit::Cause,
-    finding::{Ceiling, CeilingKind, Confidence, CrashLoop, Event, HeapOom, NearCeiling, OomKill, OomScope, Restart},
+    finding::{
+        Cause, Ceiling, CeilingKind, Confidence, CrashLoop, Event, HeapOom, NearCeiling, OomKill, OomScope, Restart,
+        State, Verdict,
+    },
     time::SECOND,
+    units,
 };
 
 pub use diagnosis::grew;
-pub(super) use diagnosis::grower;
 pub use recurring::recurring_oom;
 
 pub(super) fn of(finding: &Finding) -> String {
@@ -238,7 +236,7 @@ fn leak(who: &str, version: &str, verdict: &Verdict) -> String {
         }
         State::Resolved => return resolved(who, version, verdict),
     };
-    if let Some((place, share)) = verdict.attribution.as_ref().map(crate::detect::Attribution::largest)
+    if let Some((place, share)) = verdict.attribution.as_ref().map(crate::finding::Attribution::largest)
         && place != "other"
         && share >= 0.5
     {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use observer_core::{
     Engine, Finding, What,
     detect::{
-        Gate, State, how_far,
+        Gate, State, progress,
         replay::{Replay, Row, Said},
     },
     engine::view::{SlotView, WorkloadView},
@@ -68,7 +68,7 @@ impl Track {
             return;
         }
         let asked = ask();
-        if !asked.is_empty() && how_far(&asked) >= how_far(&self.case.asked) {
+        if !asked.is_empty() && progress(&asked) >= progress(&self.case.asked) {
             self.case.asked = asked;
         }
     }

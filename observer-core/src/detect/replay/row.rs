@@ -1,9 +1,7 @@
 //! Rows of a history, what is said of them, and what was not taken. Plain data.
 
 use crate::{
-    detect::Verdict,
-    exit::Cause,
-    finding::{Misfit, RecurringOom},
+    finding::{Cause, Misfit, RecurringOom, Verdict},
     time::BootTime,
 };
 

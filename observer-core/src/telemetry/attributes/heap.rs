@@ -4,6 +4,7 @@ use super::{List, Value};
 use crate::{
     heap::{Compared, Diagnosis},
     semconv as name,
+    telemetry::words,
 };
 
 impl List {
@@ -25,7 +26,7 @@ impl List {
         let growers = diagnosis
             .growers
             .iter()
-            .map(|grower| Value::Text(super::super::sentence::grower(grower)));
+            .map(|grower| Value::Text(words::grower(grower)));
         self.list(name::HEAP_GROWERS, growers.collect());
         self.bytes(name::HEAP_GROWN, Some(diagnosis.grown));
         self.float(name::HEAP_EXPLAINED, diagnosis.explained);

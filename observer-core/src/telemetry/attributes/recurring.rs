@@ -1,7 +1,10 @@
 //! Attributes of kills that recur, and of what a reading of the heap said of growth.
 
 use super::List;
-use crate::{detect::HeapEvidence, finding::RecurringOom, semconv as name};
+use crate::{
+    finding::{HeapEvidence, RecurringOom},
+    semconv as name,
+};
 
 impl List {
     pub(super) fn recurring(&mut self, recurring: &RecurringOom) {

@@ -4,33 +4,9 @@ use std::fmt::Write as _;
 
 use crate::{
     heap::{Beside, Compared, Diagnosis, Grower},
-    telemetry::units,
+    telemetry::words::grower,
+    units,
 };
-
-/// `onUserMessage() (/app/server.js:42): 8432 -> 16891, held by bus in /app/server.js -> EventEmitter._events (12 MiB, 93 % of
-/// the growth)`
-pub(crate) fn grower(grower: &Grower) -> String {
-    let place = grower
-        .place
-        .as_ref()
-        .map_or_else(String::new, |place| format!(" ({place})"));
-    let held = if grower.held_by.is_empty() {
-        String::new()
-    } else {
-        format!(", held by {}", grower.held_by.join(" -> "))
-    };
-    let part = match (grower.share, grower.retained) {
-        (Some(share), Some(retained)) => {
-            format!(" ({}, {} of the growth)", units::bytes(retained), units::percent(share))
-        }
-        (Some(share), None) => format!(" ({} of the growth)", units::percent(share)),
-        _ => String::new(),
-    };
-    format!(
-        "{}{place}: {} -> {}{held}{part}",
-        grower.what, grower.count.0, grower.count.1
-    )
-}
 
 pub(super) fn diagnosed(who: &str, version: &str, diagnosis: &Diagnosis) -> String {
     if let Some(beside) = diagnosis.beside.filter(|beside| !beside.explains()) {

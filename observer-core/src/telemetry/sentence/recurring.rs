@@ -2,8 +2,11 @@
 
 use std::fmt::Write;
 
-use super::{ceiling_words, units};
-use crate::finding::{Explanation, GrowthPattern, RecurringOom};
+use super::ceiling_words;
+use crate::{
+    finding::{Explanation, GrowthPattern, RecurringOom},
+    units,
+};
 
 /// Also what `observer explain` and a replay of a history say of it.
 pub fn recurring_oom(who: &str, version: &str, recurring: &RecurringOom) -> String {

@@ -1,7 +1,7 @@
 //! Judges a series with a rule: reads its rows as they would come, produces what was said and when.
 
 use observer_core::{
-    detect::{Ceilings, DetectConfig, Point, RunEnd, SlotDetector, State, Verdict, ceiling::v8_ceiling},
+    detect::{Ceilings, DetectConfig, Point, RunEnd, SlotDetector, State, Verdict, growth::ceiling::v8_ceiling},
     finding::{Ceiling, CeilingKind},
     identity::Version,
     time::{BootTime, SECOND},

@@ -11,12 +11,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    SlotDetector,
-    beside::lagged,
-    slot::Run,
-    stats::{line, mean, plane},
-    window::Window,
+use super::load::lagged;
+use crate::detect::{
+    config::DetectConfig,
+    history::{ring::BUCKETS, run::Run, window::Window},
+    statistics::{self, line, mean, plane},
 };
 
 /// Fewest points an estimate is made of.
@@ -48,23 +47,19 @@ pub struct Pace {
     pub hours: f64,
 }
 
-impl SlotDetector {
-    /// Slope of the run in progress with its standard error, as soon as there are points enough.
-    pub fn pace(&self) -> Option<Pace> {
-        let run = self.run.as_ref()?;
-        let age = run.now.at.since(run.started);
-        let skip = self.config.minutes(10.0).max((age / 10).min(self.config.hours(6.0)));
-        windows(run, age, skip)
-            .find(|window| window.len() >= FEWEST)
-            .and_then(|window| of(&window))
-    }
+/// Slope of a run with its standard error, as soon as there are points enough.
+pub(in crate::detect) fn pace(run: &Run, config: &DetectConfig) -> Option<Pace> {
+    let age = run.age();
+    windows(run, age, Run::warm_up(age, config))
+        .find(|window| window.len() >= FEWEST)
+        .and_then(|window| of(&window))
 }
 
 /// The stretches that may be looked at, the longest first. A run that was found when it was old has a long span of few
 /// buckets: then a ring knows more.
 fn windows(run: &Run, age: u64, skip: u64) -> impl Iterator<Item = Window> + '_ {
     let [minutes, hours, days] = &run.rings;
-    let remembered = days.width_ns().saturating_mul(super::ring::BUCKETS as u64);
+    let remembered = days.width_ns().saturating_mul(BUCKETS as u64);
     let whole = (age < remembered).then(|| Window::of_span(&run.span, skip));
     let rings = [days, hours, minutes]
         .into_iter()
@@ -95,7 +90,7 @@ fn of(window: &Window) -> Option<Pace> {
     // The load that was fitted beside it costs a degree of freedom, and whatever of it cannot be told from time.
     let (parameters, told_apart) = match &explained {
         Some((_, load)) => {
-            let r = super::stats::correlation(x, load);
+            let r = statistics::correlation(x, load);
             (3.0, 1.0 - r * r)
         }
         None => (2.0, 1.0),

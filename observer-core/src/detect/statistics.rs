@@ -219,6 +219,27 @@ pub fn correlation(a: &[f64], b: &[f64]) -> f64 {
     }
 }
 
+/// Whether two positive numbers lie within a factor of each other.
+pub fn within(a: f64, b: f64, factor: f64) -> bool {
+    a > 0.0 && b > 0.0 && a <= b * factor && b <= a * factor
+}
+
+/// To six significant digits: what lies beyond them is rounding, not measurement.
+pub fn round(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return if value.is_finite() { value } else { 0.0 };
+    }
+    let mut scale = 1.0;
+    let magnitude = value.abs();
+    while magnitude * scale < 1e5 && scale < 1e30 {
+        scale *= 10.0;
+    }
+    while magnitude * scale >= 1e6 && scale > 1e-30 {
+        scale /= 10.0;
+    }
+    (value * scale).round() / scale
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

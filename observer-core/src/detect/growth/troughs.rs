@@ -4,10 +4,10 @@
 //! Blocks of equal duration meet a slow tooth at any height, so no gate that compares them holds. The troughs alone are few
 //! and regular: a line through them says whether the floor rises, and the teeth above it how early the ceiling is reached.
 
-use super::{
-    gates::{Axis, Evaluation, HIGH_WATER, Outcome, SIZE_BYTES},
-    span::Span,
-    stats::{Slope, correlation, line, median},
+use super::gates::{Axis, Evaluation, HIGH_WATER, Outcome, SIZE_BYTES};
+use crate::detect::{
+    history::{ring::UNIT, span::Span},
+    statistics::{Slope, correlation, line, mean, median},
 };
 
 /// Fewest troughs that say anything.
@@ -41,7 +41,7 @@ struct Trough {
 
 /// The evaluation of a run's troughs, with the height of its teeth; `None` where they are too few, or do not rise.
 /// `bounded` is the highest level that earlier runs lived with.
-pub(super) fn evaluate(span: &Span, skip_ns: u64, ceiling: f64, bounded: f64) -> Option<(Evaluation, f64)> {
+pub(in crate::detect) fn evaluate(span: &Span, skip_ns: u64, ceiling: f64, bounded: f64) -> Option<(Evaluation, f64)> {
     if !ceiling.is_finite() {
         return None;
     }
@@ -100,7 +100,7 @@ pub(super) fn evaluate(span: &Span, skip_ns: u64, ceiling: f64, bounded: f64) ->
 }
 
 /// Nanoseconds from one trough to the next on average; 0 where there are fewer than two.
-pub(super) fn period_ns(span: &Span, skip_ns: u64, ceiling: f64) -> u64 {
+pub(in crate::detect) fn period_ns(span: &Span, skip_ns: u64, ceiling: f64) -> u64 {
     if !ceiling.is_finite() {
         return 0;
     }
@@ -124,7 +124,7 @@ fn find(span: &Span, skip_ns: u64, least: f64) -> Vec<Trough> {
         .buckets()
         .filter(|(number, _)| number.saturating_mul(width) >= skip_ns)
     {
-        let (floor, top) = (wide.low.floor(), f64::from(wide.max) * super::ring::UNIT as f64);
+        let (floor, top) = (wide.low.floor(), f64::from(wide.max) * UNIT as f64);
         match &mut low {
             Some(trough) => {
                 if floor < trough.floor {
@@ -170,8 +170,8 @@ fn rivalry(troughs: &[Trough], y: &[f64], rss: f64) -> f64 {
 /// The line's slope with intervals from its residuals.
 fn slope(x: &[f64], slope: f64, rss: f64) -> Slope {
     let n = x.len();
-    let mean = super::stats::mean(x);
-    let spread: f64 = x.iter().map(|x| (x - mean) * (x - mean)).sum();
+    let middle = mean(x);
+    let spread: f64 = x.iter().map(|x| (x - middle) * (x - middle)).sum();
     let freedom = n.saturating_sub(2).max(1);
     let error = (rss / freedom as f64 / spread.max(f64::MIN_POSITIVE)).sqrt();
     let t = |table: &[f64; 9]| table[freedom.saturating_sub(2).min(8)];

@@ -1,7 +1,11 @@
 //! How near the ceiling is near enough: reads a climb and the run it is in, produces the saturation from which it is
 //! `likely`.
 
-use super::{SlotDetector, ceiling::v8_ceiling, gates::Evaluation, slot::Run, window::Window};
+use super::{ceiling::v8_ceiling, gates::Evaluation};
+use crate::detect::{
+    config::DetectConfig,
+    history::{run::Run, window::Window},
+};
 
 /// Where a run of the version already died that way, or after five steady days.
 const AFTER_DEATH: f64 = 0.4;
@@ -36,7 +40,9 @@ const FEW: usize = 5;
 const MOST: f64 = 0.7;
 
 /// Growth that passed the gates.
-pub(super) struct Climbing<'a> {
+pub(in crate::detect) struct Climbing<'a> {
+    pub config: &'a DetectConfig,
+    pub run: &'a Run,
     pub evaluation: &'a Evaluation,
     pub rise: &'a Rise,
     /// Of the run, nanoseconds.
@@ -62,75 +68,72 @@ impl Climbing<'_> {
     fn straight(&self) -> bool {
         self.evaluation.shape.is_none_or(|shape| shape.slows().is_none())
     }
-}
 
-impl SlotDetector {
     /// Five days of steady growth by a quarter of the ceiling: it needs no ceiling within the week.
-    pub(super) fn slow(&self, run: &Run, climb: &Climbing<'_>) -> bool {
-        climb.age >= self.config.hours(5.0 * 24.0)
-            && climb.long()
-            && climb.growth >= 0.25 * climb.ceiling
-            && climb.straight()
-            && !self.staircase(run, climb)
+    pub(in crate::detect) fn slow(&self) -> bool {
+        self.age >= self.config.hours(5.0 * 24.0)
+            && self.long()
+            && self.growth >= 0.25 * self.ceiling
+            && self.straight()
+            && !self.staircase()
     }
 
     /// The saturation from which the climb is `likely`.
-    pub(super) fn needed(&self, run: &Run, climb: &Climbing<'_>) -> f64 {
-        if climb.died {
+    pub(in crate::detect) fn needed(&self) -> f64 {
+        if self.died {
             return AFTER_DEATH;
         }
-        let needed = self.by_age(run, climb);
-        let young = climb.age < self.config.hours(30.0);
-        let large_heap = run.ceilings().v8.is_some_and(|bytes| bytes >= v8_ceiling(LARGE_HEAP));
+        let needed = self.by_age();
+        let young = self.age < self.config.hours(30.0);
+        let large_heap = self
+            .run
+            .ceilings()
+            .v8
+            .is_some_and(|bytes| bytes >= v8_ceiling(LARGE_HEAP));
         let mut least: f64 = 0.0;
         if young && large_heap {
             least = least.max(LAZY);
         }
-        if young && climb.growth < LITTLE * climb.ceiling {
+        if young && self.growth < LITTLE * self.ceiling {
             least = least.max(SWINGING);
         }
-        if self.staircase(run, climb) {
+        if self.staircase() {
             least = least.max(STAIRCASE);
         }
         needed.max(least)
     }
 
     /// Few steps hold most of the run's growth. A climb that began late takes few of the run's buckets as well.
-    fn staircase(&self, run: &Run, climb: &Climbing<'_>) -> bool {
-        let whole = Window::of_span(&run.span, self.config.minutes(10.0));
-        climb.long() && whole.len() >= 24 && whole.steps_that_hold(MOST) <= FEW
-    }
-
-    /// It began late in the run and has lasted no longer than a job.
-    pub(super) fn sudden(&self, rise: &Rise, age: u64) -> bool {
-        rise.late(age) && rise.since < self.config.hours(4.0)
+    fn staircase(&self) -> bool {
+        let whole = Window::of_span(&self.run.span, self.config.minutes(10.0));
+        self.long() && whole.len() >= 24 && whole.steps_that_hold(MOST) <= FEW
     }
 
     /// V8's limit is not known, and the growth was straight for longer than it takes to fill a cache.
-    pub(super) fn perhaps_v8(&self, run: &Run, climb: &Climbing<'_>) -> bool {
-        !climb.died
-            && climb.evaluation.hours >= self.config.hours(9.5) as f64 / 3.6e12
-            && climb.long()
-            && run.now.ceilings.v8.is_none()
-            && run.cpu_ns.is_some()
-            && climb.straight()
+    pub(in crate::detect) fn perhaps_v8(&self) -> bool {
+        !self.died
+            && self.evaluation.hours >= self.config.hours(9.5) as f64 / 3.6e12
+            && self.long()
+            && self.run.now.ceilings.v8.is_none()
+            && self.run.cpu_ns.is_some()
+            && self.straight()
     }
 
-    fn by_age(&self, run: &Run, climb: &Climbing<'_>) -> f64 {
-        let age = climb.age;
-        if self.slow(run, climb) {
+    fn by_age(&self) -> f64 {
+        let age = self.age;
+        if self.slow() {
             AFTER_DEATH
-        } else if self.perhaps_v8(run, climb) {
+        } else if self.perhaps_v8() {
             PERHAPS_V8
-        } else if age >= self.config.hours(24.0) && climb.long() {
+        } else if age >= self.config.hours(24.0) && self.long() {
             GROWN_UP
-        } else if self.sudden(climb.rise, age) && !climb.quickens() {
-            if climb.rise.busier { LATE_AND_BUSY } else { LATE }
-        } else if climb.rise.late(age) {
+        } else if self.rise.is_sudden(age, self.config) && !self.quickens() {
+            if self.rise.busier { LATE_AND_BUSY } else { LATE }
+        } else if self.rise.late(age) {
             LATE_AND_LONG
         } else if age < self.config.hours(3.0) {
             NEW
-        } else if run.cpu_ns.is_none() && age < self.config.hours(30.0) {
+        } else if self.run.cpu_ns.is_none() && age < self.config.hours(30.0) {
             BLIND
         } else {
             YOUNG
@@ -139,7 +142,7 @@ impl SlotDetector {
 }
 
 /// Since when the run has gained most of what it gained.
-pub(super) struct Rise {
+pub(in crate::detect) struct Rise {
     /// Nanoseconds.
     since: u64,
     /// More is worked since then than before, by half.
@@ -148,7 +151,7 @@ pub(super) struct Rise {
 
 impl Rise {
     /// Of a run whose level after its start was `base` bytes.
-    pub(super) fn of(run: &Run, base: f64, age: u64) -> Self {
+    pub(in crate::detect) fn of(run: &Run, base: f64, age: u64) -> Self {
         let width = run.span.width_ns();
         let now = run.span.buckets().next_back().map_or(0.0, |(_, wide)| wide.low.floor());
         let low = base + 0.15 * (now - base).max(0.0);
@@ -167,6 +170,11 @@ impl Rise {
         }
     }
 
+    /// It began late in the run and has lasted no longer than a job.
+    pub(in crate::detect) fn is_sudden(&self, age: u64, config: &DetectConfig) -> bool {
+        self.late(age) && self.since < config.hours(4.0)
+    }
+
     /// In a small part of the run.
     fn late(&self, age: u64) -> bool {
         self.since < age / 2
@@ -175,7 +183,7 @@ impl Rise {
 
 /// How much of the way from a floor to the ceiling lies before the level at which most Node.js processes die of V8's limit
 /// where nobody set it.
-pub(super) fn share_to_v8(floor: f64, ceiling: f64) -> f64 {
+pub(in crate::detect) fn share_to_v8(floor: f64, ceiling: f64) -> f64 {
     let rise = ceiling - floor;
     if rise > 0.0 && ceiling.is_finite() && floor < V8_DEFAULT * ceiling {
         (V8_DEFAULT * ceiling - floor) / rise

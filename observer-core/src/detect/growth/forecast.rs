@@ -1,12 +1,15 @@
 //! Time to the ceiling: reads an evaluation and earlier lifetimes, produces an interval of seconds.
 
 use super::{
-    Forecast,
-    elementary::exp,
     gates::{Axis, Evaluation},
-    record::within,
     shape::Curve,
-    stats::median,
+};
+use crate::{
+    detect::{
+        elementary::exp,
+        statistics::{median, within},
+    },
+    finding::Forecast,
 };
 
 /// z of p10 and p90.
@@ -142,7 +145,7 @@ fn earlier(lifetimes: &[f64]) -> Option<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::stats::Slope;
+    use crate::detect::statistics::Slope;
 
     fn steady(slope: f64) -> Evaluation {
         Evaluation {

@@ -3,58 +3,11 @@
 use observer_common::growth::{PLACES, Place};
 use serde::{Deserialize, Serialize};
 
-use super::Point;
-use crate::finding::Confidence;
+use super::point::Point;
+use crate::finding::{Attribution, Confidence, Shares};
 
 /// Share of the growth beyond which what is left needs no explanation.
 const NEARLY_ALL: f64 = 0.9;
-
-/// Shares of a run's growth by place; each 0 to 1, together 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Shares {
-    /// V8's heap.
-    pub v8_heap: f64,
-    /// The allocator: `brk` and small arenas.
-    pub malloc: f64,
-    /// Anonymous mappings of 128 KiB and more that are not V8's.
-    pub large_buffer: f64,
-    /// Files: page cache and mapped files.
-    pub file: f64,
-    /// Files in memory: a tmpfs, shared memory. No process holds them, and they outlive each.
-    #[serde(default)]
-    pub shmem: f64,
-    /// Anything else: kernel memory, or anonymous memory nobody looked into.
-    pub other: f64,
-}
-
-/// Where a run grew.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Attribution {
-    /// By place.
-    pub shares: Shares,
-    /// `observed` where the calls that asked for the memory were counted and their sum agrees with the growth within a
-    /// factor of two; `inferred` otherwise.
-    pub confidence: Confidence,
-    /// Bytes attributed.
-    pub bytes: u64,
-}
-
-impl Attribution {
-    /// The place with the largest share, by the name it has in telemetry.
-    pub fn largest(&self) -> (&'static str, f64) {
-        let shares = &self.shares;
-        [
-            ("v8_heap", shares.v8_heap),
-            ("malloc", shares.malloc),
-            ("large_buffer", shares.large_buffer),
-            ("file", shares.file),
-            ("shmem", shares.shmem),
-            ("other", shares.other),
-        ]
-        .into_iter()
-        .fold(("other", 0.0), |best, next| if next.1 > best.1 { next } else { best })
-    }
-}
 
 /// The parts of a level that attribution compares, as they were early in a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -82,7 +35,7 @@ impl Parts {
     }
 
     /// Bytes by which shared, kernel and other processes' memory grew from `self` to `now`, and by which all of it did.
-    pub(super) const fn grown_elsewhere(&self, now: &Point) -> (u64, u64) {
+    pub(in crate::detect) const fn grown_elsewhere(&self, now: &Point) -> (u64, u64) {
         let elsewhere = now
             .shmem
             .saturating_sub(self.shmem)

@@ -1,14 +1,14 @@
-//! Heirs: reads the detector of one slot, produces that of another slot of the same workload, at its start or once it
-//! is known whose slot it is.
+//! Carry-over: reads the detector of one slot, produces that of the slot that takes its place in the same workload, at its
+//! start or once it is known whose place it takes.
 
-use super::{Counts, DetectConfig, SlotDetector};
-use crate::identity::Version;
+use super::slot::{Counts, SlotDetector};
+use crate::{detect::config::DetectConfig, identity::Version};
 
 impl SlotDetector {
     /// The detector of a slot that takes this one's place with another version: a new pod, where the old one had a name
     /// of its own. It knows what this version was accused of, and nothing of its current run.
     #[must_use]
-    pub fn heir(&self, config: DetectConfig) -> Self {
+    pub fn carry_over(&self, config: DetectConfig) -> Self {
         Self {
             config,
             run: None,
@@ -24,17 +24,17 @@ impl SlotDetector {
         }
     }
 
-    /// Becomes the heir of an accused detector in the middle of its first run: the names that tell whose heir it is came
+    /// Takes the place of an accused detector in the middle of its first run: the names that tell whose place it takes came
     /// after the run began. One with a history of its own stays as it is.
     pub fn adopt(&mut self, accused: &Self) {
         if !self.records.is_empty() || self.accused.is_some() {
             return;
         }
-        let heir = Self {
+        let carried = Self {
             run: None,
-            ..accused.heir(self.config)
+            ..accused.carry_over(self.config)
         };
-        let own = std::mem::replace(self, heir);
+        let own = std::mem::replace(self, carried);
         self.counts = own.counts;
         self.enter_version(own.version.as_ref());
         self.run = own.run;

@@ -2,30 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Ceilings, DetectConfig, HeapEvidence, Point, RunEnd, State, Verdict,
-    attribution::Parts,
-    ceiling,
-    config::RING_WIDTHS_MIN,
-    record::{RECORDS, Record},
-    recurring::Kills,
-    ring::{Ring, UNIT, to_unit},
-    span::Span,
-};
 use crate::{
-    finding::{Ceiling, CeilingKind},
+    detect::{
+        config::DetectConfig,
+        growth::{
+            ceiling::{self, sane},
+            measure::Growing,
+            pace::{Pace, pace},
+        },
+        history::{
+            point::{Ceilings, Point, RunEnd},
+            run::Run,
+        },
+        sawtooth::{record::Record, recurring::Kills},
+    },
+    finding::{Attribution, Cause, Ceiling, CeilingKind, HeapEvidence, State, Verdict},
     identity::Version,
     time::BootTime,
 };
 
 /// Most bytes a detector keeps, versions' names of up to 64 bytes included.
 pub const MAX_BYTES: usize = 4_096;
-
-/// Scales at which growth is looked for: the three rings, and the whole run.
-pub(super) const SCALES: usize = 4;
-
-/// Floors beyond this many times V8's ceiling refute it.
-const OUTLIVED: f64 = 1.1;
 
 /// What was refused or repaired, and how often. Nothing is dropped silently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,17 +57,6 @@ pub(super) struct Accusation {
     pub lifetime_ns: u64,
 }
 
-/// How the growth stands on one scale.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Hold {
-    /// Age of the run since which the gates have held, nanoseconds.
-    pub since_ns: Option<u64>,
-    /// Evaluations in a row that failed.
-    pub failed: u8,
-    /// Buckets closed since the last evaluation, or the age of the next one on the run's scale.
-    pub pending: u64,
-}
-
 /// The growth last seen while all gates held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Growth {
@@ -89,52 +75,19 @@ pub(super) struct Growth {
     pub time_to_ceiling_s: f64,
 }
 
-/// The run in progress.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Run {
-    pub number: u64,
-    pub started: BootTime,
-    pub last: Option<BootTime>,
-    pub cpu_ns: Option<u64>,
-    /// CPU seconds since the start.
-    pub work: f64,
-    pub early: Option<Parts>,
-    pub now: Point,
-    pub rings: [Ring; 3],
-    pub span: Span,
-    pub holds: [Hold; SCALES],
-    /// Height of the garbage-collection teeth above the floor, bytes.
-    pub teeth: f64,
-    /// Lowest and highest level of the quarter of an hour being seen, and the highest of the one before, KiB.
-    pub tooth: (u32, u32),
-    pub before: u32,
-    /// It would be accused, were it not for garbage that V8 may not have collected.
-    #[serde(default)]
-    pub withheld: bool,
-}
-
-impl Run {
-    /// The ceilings in force. A floor that lies beyond V8's says that what grows is not V8's heap (buffers, native memory):
-    /// it goes on to the next.
-    pub(super) fn ceilings(&self) -> Ceilings {
-        let now = self.now.ceilings;
-        let v8 = now.v8.filter(|v8| {
-            let mut before = self.span.buckets().rev().skip(1).take(2);
-            !before.all(|(_, wide)| wide.low.floor() > OUTLIVED * *v8 as f64) || self.span.buckets().count() < 3
-        });
-        Ceilings { v8, ..now }
-    }
-
-    /// Closes a quarter of an hour. What it reached above the next one's floor is a tooth; a steady rise has none.
-    pub(super) fn tooth_ends(&mut self) {
-        let (low, high) = self.tooth;
-        if self.before > 0 && low < u32::MAX {
-            let height = f64::from(self.before.saturating_sub(low)) * UNIT as f64;
-            let weight = if self.teeth == 0.0 { 1.0 } else { 8.0 };
-            self.teeth += (height - self.teeth) / weight;
+impl Growth {
+    /// Of growth measured in run number `run` at `age` nanoseconds.
+    pub(super) fn of(growing: &Growing, run: u64, age: u64) -> Self {
+        let evaluation = &growing.evaluation;
+        Self {
+            run,
+            age_ns: age,
+            slope: evaluation.slope.median,
+            interval: evaluation.slope.interval99,
+            floor: evaluation.floor,
+            hours: evaluation.hours,
+            time_to_ceiling_s: growing.time_to_ceiling.map_or(f64::MAX, |forecast| forecast.p50),
         }
-        self.before = high;
-        self.tooth = (u32::MAX, 0);
     }
 }
 
@@ -240,15 +193,13 @@ impl SlotDetector {
     fn holding(&self) -> Option<(Growth, u64)> {
         let run = self.run.as_ref()?;
         let growth = self.growth.filter(|growth| growth.run == run.number)?;
-        let holds = run.holds.iter().any(|hold| hold.since_ns.is_some());
-        let age = run.now.at.since(run.started);
-        holds.then(|| (growth, age.saturating_sub(growth.age_ns)))
+        run.holds().then(|| (growth, run.age().saturating_sub(growth.age_ns)))
     }
 
     /// The level at which earlier runs of this version died.
     pub fn learned_ceiling(&self) -> Option<Ceiling> {
         let now = self.run.as_ref().map_or_else(Ceilings::default, |run| run.now.ceilings);
-        ceiling::learned(&self.records, self.generation, &now).map(|bytes| Ceiling {
+        self.ended().learned_ceiling(&now).map(|bytes| Ceiling {
             bytes,
             kind: CeilingKind::Learned,
         })
@@ -257,15 +208,24 @@ impl SlotDetector {
     /// The ceiling the current run is heading for: the lowest limit in force, V8's, or the learned one.
     pub fn ceiling(&self) -> Option<Ceiling> {
         let now = self.run.as_ref().map_or_else(Ceilings::default, Run::ceilings);
-        let learned = ceiling::learned(&self.records, self.generation, &now);
-        ceiling::effective(&now, learned, self.config.host_memory)
+        ceiling::effective(&now, self.ended().learned_ceiling(&now), self.config.host_memory)
     }
 
     /// Every ceiling of the current run, one of each kind; [`SlotDetector::ceiling`] is the lowest.
     pub fn ceilings(&self) -> Vec<Ceiling> {
         let now = self.run.as_ref().map_or_else(Ceilings::default, Run::ceilings);
-        let learned = ceiling::learned(&self.records, self.generation, &now);
-        ceiling::in_force(&now, learned, self.config.host_memory)
+        ceiling::in_force(&now, self.ended().learned_ceiling(&now), self.config.host_memory)
+    }
+
+    /// Slope of the run in progress with its standard error, as soon as there are points enough.
+    pub fn pace(&self) -> Option<Pace> {
+        pace(self.run.as_ref()?, &self.config)
+    }
+
+    /// Where the current run has grown so far.
+    pub fn attribution(&self) -> Option<Attribution> {
+        let run = self.run.as_ref()?;
+        run.early?.attribute(&run.now)
     }
 
     /// A run begins. An unfinished one ends for a reason nobody saw.
@@ -274,28 +234,12 @@ impl SlotDetector {
     /// anew, and against the one before.
     pub fn begin_run(&mut self, number: u64, at: BootTime, version: Option<&Version>) -> Option<Verdict> {
         let verdict = if self.run.is_some() {
-            self.end_run(&RunEnd::new(at, crate::exit::Cause::Unknown))
+            self.end_run(&RunEnd::new(at, Cause::Unknown))
         } else {
             None
         };
         self.enter_version(version);
-        let width = |i: usize| self.config.minutes(RING_WIDTHS_MIN[i]);
-        self.run = Some(Run {
-            number,
-            started: at,
-            last: None,
-            cpu_ns: None,
-            work: 0.0,
-            early: None,
-            now: Point::default(),
-            rings: [Ring::new(width(0)), Ring::new(width(1)), Ring::new(width(2))],
-            span: Span::new(self.config.minutes(1.0 / 6.0)),
-            holds: [Hold::default(); SCALES],
-            teeth: 0.0,
-            tooth: (u32::MAX, 0),
-            before: 0,
-            withheld: false,
-        });
+        self.run = Some(Run::new(number, at, &self.config));
         verdict
     }
 
@@ -321,36 +265,18 @@ impl SlotDetector {
             _ => {}
         }
         self.counts.points += 1;
-        if point.ceilings.cgroup.is_some_and(|limit| !ceiling::sane(limit.bytes)) {
-            self.counts.limits += 1;
-        }
-        match (run.cpu_ns, point.cpu_ns) {
-            (Some(before), Some(now)) if now < before => self.counts.shrunk += 1,
-            (Some(before), Some(now)) => run.work += (now - before) as f64 / 1e9,
-            _ => {}
-        }
-        run.cpu_ns = point.cpu_ns.or(run.cpu_ns);
-        let work = if run.cpu_ns.is_some() { run.work as f32 } else { -1.0 };
-        run.last = Some(point.at);
-        run.now = *point;
-        let age = point.at.since(run.started);
-        let level = to_unit(point.trend);
-        if run.early.is_none_or(|early| !early.traced() && point.growth.is_some()) && age >= self.config.minutes(2.0) {
-            run.early = Some(Parts::of(point));
-        }
-        for (ring, hold) in run.rings.iter_mut().zip(&mut run.holds) {
-            hold.pending += ring.take(age, level, work);
-        }
-        run.span.take(age, level, work);
-        run.tooth = (run.tooth.0.min(level), run.tooth.1.max(level));
-        self.judge(age)
+        self.counts.limits += u64::from(point.ceilings.cgroup.is_some_and(|limit| !sane(limit.bytes)));
+        let shrunk = run.cpu_ns.zip(point.cpu_ns).is_some_and(|(before, now)| now < before);
+        self.counts.shrunk += u64::from(shrunk);
+        run.take(point, &self.config);
+        let age = run.age();
+        self.evaluate(age)
     }
 
     /// Nothing could be seen for a while: what held before is not taken to have held through it.
     pub fn gap(&mut self) {
         if let Some(run) = &mut self.run {
-            run.tooth = (u32::MAX, 0);
-            run.before = 0;
+            run.gap();
         }
     }
 
@@ -358,9 +284,7 @@ impl SlotDetector {
     pub fn footprint(&self) -> usize {
         let name = |version: &Option<Version>| version.as_ref().map_or(0, |version| version.0.capacity());
         let accused = self.accused.as_ref().map_or(0, |accused| name(&accused.version));
-        let run = self.run.as_ref().map_or(0, |run| {
-            run.rings.iter().map(Ring::footprint).sum::<usize>() + run.span.footprint()
-        });
+        let run = self.run.as_ref().map_or(0, Run::footprint);
         size_of::<Self>()
             + self.records.capacity() * size_of::<Record>()
             + run
@@ -372,24 +296,7 @@ impl SlotDetector {
     /// Its level over time, bytes, as far as it is remembered: the profiles of ended runs and the floors of this one.
     pub fn levels(&self) -> Vec<(BootTime, u64)> {
         let mut levels: Vec<(BootTime, u64)> = self.records.iter().flat_map(Record::levels).collect();
-        if let Some(run) = &self.run {
-            let half = run.span.width_ns() / 2;
-            levels.extend(run.span.buckets().map(|(number, wide)| {
-                let age = number.saturating_mul(run.span.width_ns()).saturating_add(half);
-                (run.started.plus(age), wide.low.floor() as u64)
-            }));
-        }
+        levels.extend(self.run.iter().flat_map(Run::levels));
         levels
-    }
-
-    /// Keeps a record, oldest out first.
-    pub(super) fn keep(&mut self, record: Record) {
-        if self.records.len() >= RECORDS {
-            self.records.remove(0);
-        }
-        if self.records.capacity() < RECORDS {
-            self.records.reserve_exact(RECORDS - self.records.len());
-        }
-        self.records.push(record);
     }
 }

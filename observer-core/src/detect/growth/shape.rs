@@ -3,9 +3,9 @@
 //! A cache that fills and a leak both rise. They differ in whether the rise leads anywhere: each family's best fit is
 //! carried on to the ceiling, and Schwarz's criterion (1978) decides between them on the effective number of points.
 
-use super::{
+use crate::detect::{
     elementary::{exp, ln},
-    stats::{inflation, line},
+    statistics::{inflation, line},
 };
 
 /// dBIC from which a curve with one more parameter is preferred to the line.

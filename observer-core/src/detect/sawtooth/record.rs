@@ -2,16 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    RunEnd,
-    beside::BesideLoad,
-    ring::{Ring, UNIT},
-    slot::Run,
-    stats::{correlation, line, mean},
-};
 use crate::{
-    exit::{Cause, End},
-    finding::{Ceiling, Confidence, RunSummary},
+    detect::{
+        growth::load::{BesideLoad, NOTHING_LEFT},
+        history::{
+            point::RunEnd,
+            ring::{Ring, UNIT, to_unit},
+            run::Run,
+        },
+        statistics::{correlation, line, mean, plane, within},
+    },
+    finding::{Cause, Ceiling, Confidence, End, RunSummary},
     identity::Version,
     time::BootTime,
 };
@@ -81,7 +82,7 @@ pub struct Climb {
 
 impl Record {
     /// Of an ended run.
-    pub(super) fn of(run: &Run, generation: u32, end: &RunEnd, ceiling: Option<Ceiling>) -> Self {
+    pub(in crate::detect) fn of(run: &Run, generation: u32, end: &RunEnd, ceiling: Option<Ceiling>) -> Self {
         let span = &run.span;
         let all: Vec<Kept> = span
             .buckets()
@@ -113,7 +114,7 @@ impl Record {
             slope: slope as f32,
             climb,
             garbage: false,
-            heap_limit: super::ring::to_unit(run.now.heap_limit.unwrap_or(0)),
+            heap_limit: to_unit(run.now.heap_limit.unwrap_or(0)),
         }
     }
 
@@ -220,11 +221,6 @@ impl Record {
             slope_bytes_per_hour: Some(f64::from(self.slope)),
         }
     }
-}
-
-/// Whether two positive numbers lie within a factor of each other.
-pub fn within(a: f64, b: f64, factor: f64) -> bool {
-    a > 0.0 && b > 0.0 && a <= b * factor && b <= a * factor
 }
 
 /// A bucket: number, floor, high, work.
@@ -379,11 +375,11 @@ fn explained_by_load(buckets: &[Kept], growth: f64) -> f64 {
     }
     let x: Vec<f64> = buckets[1..=n].iter().map(|bucket| bucket.0 as f64).collect();
     let y: Vec<f64> = buckets[1..=n].iter().map(|bucket| bucket.1).collect();
-    let (Some(plain), Some(both)) = (line(&x, &y), super::stats::plane(&x, &load, &y)) else {
+    let (Some(plain), Some(both)) = (line(&x, &y), plane(&x, &load, &y)) else {
         return 0.0;
     };
     // Nor can it explain more than there is at no load at all.
-    if plain.slope <= 0.0 || both.without < super::beside::NOTHING_LEFT {
+    if plain.slope <= 0.0 || both.without < NOTHING_LEFT {
         return 0.0;
     }
     (1.0 - both.slope / plain.slope).clamp(0.0, 1.0)

@@ -85,7 +85,7 @@ impl Window {
     /// Mean floor of the last few points: the floor now.
     pub fn floor_now(&self) -> f64 {
         let tail = self.floor.len().saturating_sub(2);
-        super::stats::mean(self.floor.get(tail..).unwrap_or_default())
+        crate::detect::statistics::mean(self.floor.get(tail..).unwrap_or_default())
     }
 
     /// When, in hours since the run's start, the floor was where [`Window::floor_now`] says: a rising bucket is lowest where
@@ -193,8 +193,8 @@ mod tests {
         let window = Window::of_ring(&ring, 0);
         assert_eq!(window.len(), 47);
         let axis = window.work_hours().unwrap();
-        let plain = crate::detect::stats::line(&window.hours, &window.floor).unwrap();
-        let by_work = crate::detect::stats::line(&axis, &window.floor).unwrap();
+        let plain = crate::detect::statistics::line(&window.hours, &window.floor).unwrap();
+        let by_work = crate::detect::statistics::line(&axis, &window.floor).unwrap();
         assert!(by_work.rss < plain.rss / 20.0);
     }
 

@@ -7,16 +7,16 @@
 //! Growth below it says nothing about what is held. Where the threshold lies above the container's limit, garbage alone
 //! fills the container and the kernel ends it, each time alike: a misfit of the two limits, and no leak.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    Point, State, Verdict,
     ceiling::{OUTSIDE_HEAP, sane},
     gates::{Outcome, SIZE_BYTES},
-    judge::run_base,
-    slot::{Run, SlotDetector},
 };
-use crate::{exit::Cause, heap::Contents, time::BootTime};
+use crate::{
+    detect::history::{parts::Parts, point::Point, run::Run},
+    finding::{Cause, Confidence, HeapEvidence, MOST},
+    heap::Contents,
+    time::BootTime,
+};
 
 const MIB: u64 = 1 << 20;
 /// The first threshold is never higher.
@@ -26,34 +26,12 @@ const FIRST_AT_MOST: u64 = 512 * MIB;
 const FACTOR_LIMITS: (u64, u64) = (256 * MIB, 2048 * MIB);
 const FACTORS: (f64, f64) = (1.3, 2.0);
 const FACTOR_LARGE: f64 = 4.0;
-/// Share of the growth that must be garbage, or elsewhere than in V8's heap, to decide.
-const MOST: f64 = 0.5;
 /// Buckets of the finest ring over which the floor at a reading is the lowest.
 const RECENT: usize = 3;
 
-/// What a reading of the heap says of the growth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeapEvidence {
-    /// When it was read.
-    pub at: BootTime,
-    /// Bytes by which the floor had risen since the run's start.
-    pub grown: u64,
-    /// Of these, bytes of garbage that V8 had not collected.
-    pub garbage: u64,
-    /// Bytes that were held in the heap.
-    pub held: u64,
-}
-
-impl HeapEvidence {
-    /// Most of the growth was garbage: no leak, whatever its shape.
-    pub fn is_garbage(&self) -> bool {
-        self.garbage as f64 >= MOST * self.grown as f64
-    }
-}
-
 /// How much of a run's growth may be garbage.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Uncollected {
+pub(in crate::detect) enum Uncollected {
     /// None: it grew elsewhere, or V8's limit is not known.
     Nothing,
     /// All of it below this level, bytes. Where the container's limit is lower it is never reached.
@@ -80,14 +58,14 @@ pub fn collected_too_late(heap_limit: u64, cgroup_limit: u64, live: u64) -> bool
 }
 
 /// Up to which level the growth of `run` may be garbage.
-pub(super) fn uncollected(run: &Run) -> Uncollected {
+pub(in crate::detect) fn uncollected(run: &Run) -> Uncollected {
     let Some(heap_limit) = run.now.heap_limit.filter(|bytes| sane(*bytes)) else {
         return Uncollected::Nothing;
     };
     if run.early.is_some_and(|early| early.share_in_v8(&run.now) < MOST) {
         return Uncollected::Nothing;
     }
-    let live = (run_base(run) as u64).saturating_sub(run.now.beside.saturating_add(OUTSIDE_HEAP));
+    let live = (run.base() as u64).saturating_sub(run.now.beside.saturating_add(OUTSIDE_HEAP));
     let limit = run.now.ceilings.cgroup.filter(|limit| sane(limit.bytes));
     let fits = |limit: u64| heap_limit <= limit.saturating_sub(OUTSIDE_HEAP);
     if limit.is_some_and(|limit| !fits(limit.bytes) && !collected_too_late(heap_limit, limit.bytes, live)) {
@@ -97,81 +75,63 @@ pub(super) fn uncollected(run: &Run) -> Uncollected {
     Uncollected::Below(threshold(heap_limit, live) as f64 + OUTSIDE_HEAP as f64 + run.now.beside as f64)
 }
 
-impl SlotDetector {
-    /// Takes a reading of the current run's heap in; gives back a verdict where it takes an accusation back.
-    pub fn read_heap(&mut self, at: BootTime, contents: &Contents) -> Option<Verdict> {
-        let run = self.run.as_ref()?;
-        let recent: Vec<f64> = run.rings[0].closed().map(|(_, bucket)| bucket.floor()).collect();
-        let recent = recent.get(recent.len().saturating_sub(RECENT)..)?;
-        let level = run.now.trend as f64;
-        let floor = recent.iter().copied().fold(level, f64::min);
-        let grown = (floor - run_base(run)).max(0.0);
-        // What stands above the floor is garbage that collections do take back.
-        let garbage = (contents.dead as f64 - (level - floor)).clamp(0.0, grown);
-        if grown < SIZE_BYTES {
-            return None;
-        }
-        let evidence = HeapEvidence {
-            at,
-            grown: grown as u64,
-            garbage: garbage as u64,
-            held: contents.held,
-        };
-        self.heap = Some(evidence);
-        let accused = matches!(self.state, State::Suspected | State::Likely | State::Confirmed);
-        if !evidence.is_garbage() || !accused {
-            return None;
-        }
-        let age = run.now.at.since(run.started);
-        Some(self.retract(age, "most of what it grows by is garbage that V8 has not collected"))
-    }
+/// What a reading of the heap says of the growth of `run`; `None` where it has not grown by enough to decide anything.
+pub(in crate::detect) fn evidence(run: &Run, at: BootTime, contents: &Contents) -> Option<HeapEvidence> {
+    let recent: Vec<f64> = run.rings[0].closed().map(|(_, bucket)| bucket.floor()).collect();
+    let recent = recent.get(recent.len().saturating_sub(RECENT)..)?;
+    let level = run.now.trend as f64;
+    let floor = recent.iter().copied().fold(level, f64::min);
+    let grown = (floor - run.base()).max(0.0);
+    // What stands above the floor is garbage that collections do take back.
+    let garbage = (contents.dead as f64 - (level - floor)).clamp(0.0, grown);
+    (grown >= SIZE_BYTES).then_some(HeapEvidence {
+        at,
+        grown: grown as u64,
+        garbage: garbage as u64,
+        held: contents.held,
+    })
+}
 
-    /// The gate `collected`; `None` where the growth cannot be garbage. After a death of what was held (`died`) the next
-    /// climb is no garbage either, unless a reading says so.
-    pub(super) fn collected(&self, run: &Run, floor: f64, died: bool) -> Option<Outcome> {
-        let (held, value, threshold) = match (self.heap, uncollected(run)) {
-            (Some(read), _) => {
-                let held = read.grown.saturating_sub(read.garbage);
-                (!read.is_garbage(), held as f64, MOST * read.grown as f64)
-            }
-            (None, Uncollected::Below(level)) if !died => (floor >= level, floor, level),
-            (None, _) => return None,
-        };
-        Some(Outcome {
-            name: "collected",
-            held,
-            value,
-            threshold,
-        })
-    }
-
-    /// Growth that would be accused, were it not for garbage that V8 may not have collected: a reading of the heap decides.
-    pub fn awaits_reading(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| run.withheld)
-    }
-
-    /// Whether what an ended run grew by may have been garbage and nothing else.
-    pub(super) fn ended_with_garbage(&self, run: &Run, cause: Cause, peak: u64) -> bool {
-        // V8 gives up only after it has collected.
-        if cause == Cause::V8HeapOom {
-            return false;
+/// The gate `collected`; `None` where the growth cannot be garbage. After a death of what was held (`died`) the next
+/// climb is no garbage either, unless a reading says so.
+pub(in crate::detect) fn collected(heap: Option<HeapEvidence>, run: &Run, floor: f64, died: bool) -> Option<Outcome> {
+    let (held, value, threshold) = match (heap, uncollected(run)) {
+        (Some(read), _) => {
+            let held = read.grown.saturating_sub(read.garbage);
+            (!read.is_garbage(), held as f64, MOST * read.grown as f64)
         }
-        match (self.heap, uncollected(run)) {
-            (Some(evidence), _) => evidence.is_garbage(),
-            (None, Uncollected::Nothing) => false,
-            (None, Uncollected::Below(level)) => (peak as f64) < level,
-        }
+        (None, Uncollected::Below(level)) if !died => (floor >= level, floor, level),
+        (None, _) => return None,
+    };
+    Some(Outcome {
+        name: "collected",
+        held,
+        value,
+        threshold,
+    })
+}
+
+/// Whether what an ended run grew by may have been garbage and nothing else. `peak` is its highest level, bytes.
+pub(in crate::detect) fn ended_with_garbage(heap: Option<HeapEvidence>, run: &Run, cause: Cause, peak: u64) -> bool {
+    // V8 gives up only after it has collected.
+    if cause == Cause::V8HeapOom {
+        return false;
+    }
+    match (heap, uncollected(run)) {
+        (Some(evidence), _) => evidence.is_garbage(),
+        (None, Uncollected::Nothing) => false,
+        (None, Uncollected::Below(level)) => (peak as f64) < level,
     }
 }
 
-impl super::attribution::Parts {
+impl Parts {
     /// Share of the growth from `self` to `now` that is, or may be, in V8's heap.
-    pub(super) fn share_in_v8(&self, now: &Point) -> f64 {
+    pub(in crate::detect) fn share_in_v8(&self, now: &Point) -> f64 {
         let Some(attribution) = self.attribute(now) else {
             return 1.0;
         };
         let shares = &attribution.shares;
-        if attribution.confidence == crate::finding::Confidence::Observed {
+        if attribution.confidence == Confidence::Observed {
             let anonymous = 1.0 - shares.file;
             return if anonymous > 0.0 {
                 shares.v8_heap / anonymous

@@ -3,9 +3,9 @@
 //! Memory that follows traffic rises each morning. A leak rises whatever the traffic does, and where it stands beside memory
 //! that follows traffic, what is left once the load's part is taken away is a line.
 
-use super::{
-    stats::{self, Line, Plane, line, plane},
-    window::{MIN_POINTS, Window},
+use crate::detect::{
+    history::window::{MIN_POINTS, Window},
+    statistics::{self, Line, Plane, line, plane},
 };
 
 /// A load that explains so much that a service without any would hold less than nothing rose by chance as well. Not 0:
@@ -80,12 +80,12 @@ impl BesideLoad {
     /// fell for half a day makes a line of any cache that fills meanwhile.
     pub fn left_over(&self, axis: &[f64], floor: &[f64], straight: &Line, days: f64) -> Option<Vec<f64>> {
         let (best, load) = self.best.as_ref()?;
-        let trend = stats::correlation(axis, load);
+        let trend = statistics::correlation(axis, load);
         let swung = days >= 1.0 && trend * trend < SWUNG;
         if !swung || best.load <= 0.0 || best.slope <= 0.0 || best.rss >= SWINGS * straight.rss {
             return None;
         }
-        let mean = stats::mean(load);
+        let mean = statistics::mean(load);
         let moved = floor
             .iter()
             .zip(load)
@@ -95,7 +95,7 @@ impl BesideLoad {
 }
 
 /// The load smoothed over about `lag` points.
-pub(super) fn lagged(load: &[f64], lag: f64) -> Vec<f64> {
+pub(in crate::detect) fn lagged(load: &[f64], lag: f64) -> Vec<f64> {
     let mut smooth = load.first().copied().unwrap_or_default();
     load.iter()
         .map(|value| {
@@ -107,7 +107,7 @@ pub(super) fn lagged(load: &[f64], lag: f64) -> Vec<f64> {
 
 /// Relative standard deviation; 0 where the mean is not positive.
 fn spread(values: &[f64]) -> f64 {
-    let mean = stats::mean(values);
+    let mean = statistics::mean(values);
     if mean <= 0.0 {
         return 0.0;
     }

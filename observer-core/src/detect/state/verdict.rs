@@ -1,11 +1,16 @@
-//! Telling: reads a change of state and what it stands on, produces the verdict.
+//! Verdicts: reads a change of state and what it stands on, produces the verdict.
 
-use super::{
-    Attribution, Forecast, SlotDetector, State, Verdict,
-    gates::{Evaluation, Outcome, round},
-    record::Record,
+use super::slot::SlotDetector;
+use crate::{
+    detect::{
+        growth::gates::{Evaluation, Outcome},
+        history::run::Run,
+        sawtooth::{alike::Confirmation, record::Record},
+        statistics::round,
+    },
+    finding::{Forecast, RunSummary, State, Verdict},
+    time::BootTime,
 };
-use crate::time::BootTime;
 
 impl SlotDetector {
     /// Enters a state by an evaluation of the current run.
@@ -27,10 +32,6 @@ impl SlotDetector {
             State::Likely => "growth leads to the ceiling within days",
             _ => "growth within this run is significant",
         };
-        let runs: Vec<_> = self
-            .deaths()
-            .map(|record| record.summary(self.version.as_ref()))
-            .collect();
         Verdict {
             slope_bytes_per_hour: round(evaluation.slope.median),
             slope_interval: (
@@ -43,38 +44,70 @@ impl SlotDetector {
             first_version: self.first_version.clone(),
             attribution: self.attribution(),
             gates: evaluation.gates.iter().map(Outcome::gate).collect(),
-            runs,
+            runs: self.deaths(),
             ..self.plain(state, previous, age, because)
         }
     }
 
-    /// Where the current run has grown so far.
-    pub fn attribution(&self) -> Option<Attribution> {
-        let run = self.run.as_ref()?;
-        run.early?.attribute(&run.now)
-    }
-
-    /// Takes an accusation back.
+    /// Retracts what was said.
     pub(super) fn retract(&mut self, age: u64, because: &str) -> Verdict {
         let previous = self.state;
         let growth = self.growth.take();
-        let floor = self.run.as_ref().map_or(0.0, super::judge::highest_floor);
+        let floor = self.run.as_ref().map_or(0.0, Run::highest_floor);
         self.refuted = self.refuted.max(floor);
-        let runs: Vec<_> = self
-            .deaths()
-            .map(|record: &Record| record.summary(self.version.as_ref()))
-            .collect();
-        let said = Verdict {
+        let verdict = Verdict {
             slope_bytes_per_hour: round(growth.map_or(0.0, |growth| growth.slope)),
             slope_interval: growth.map_or((0.0, 0.0), |growth| {
                 (round(growth.interval.0), round(growth.interval.1))
             }),
             first_version: self.first_version.take(),
-            runs,
+            runs: self.deaths(),
             ..self.plain(State::Retracted, previous, age, because)
         };
         self.state = State::Retracted;
-        said
+        verdict
+    }
+
+    /// Earlier runs of this version that died as a leak does, as verdicts carry them.
+    fn deaths(&self) -> Vec<RunSummary> {
+        let deaths = self.ended().deaths();
+        deaths.map(|record| record.summary(self.version.as_ref())).collect()
+    }
+
+    /// `confirmed`, by the runs that confirm it; the last of them, number `run`, ended at `at`.
+    pub(super) fn enter_confirmed(&mut self, run: u64, at: BootTime, confirmation: &Confirmation) -> Verdict {
+        let previous = self.state;
+        let runs = &confirmation.runs;
+        self.state = State::Confirmed;
+        self.entered = (run, runs.last().map_or(0, Record::lifetime_ns));
+        if self.first_version.is_none() {
+            self.first_version.clone_from(&self.version);
+        }
+        let (slope, low, high) = confirmation.slopes();
+        let alike = Outcome {
+            name: "alike",
+            held: true,
+            value: runs.len() as f64,
+            threshold: confirmation.needed as f64,
+        };
+        Verdict {
+            at,
+            slope_bytes_per_hour: round(slope),
+            slope_interval: (round(low), round(high)),
+            span_ns: runs.iter().map(Record::lifetime_ns).sum(),
+            floor: runs.last().map_or(0, Record::peak_bytes),
+            ceiling: runs.last().and_then(|run| run.ceiling),
+            time_to_ceiling: confirmation.next_death(),
+            first_version: self.first_version.clone(),
+            gates: vec![alike.gate()],
+            runs: runs.iter().map(|run| run.summary(self.version.as_ref())).collect(),
+            ..self.plain(
+                State::Confirmed,
+                previous,
+                0,
+                &format!("{} {}", runs.len(), confirmation.because),
+            )
+        }
     }
 
     /// A verdict with what is known of the current run and nothing else.

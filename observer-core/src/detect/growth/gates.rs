@@ -4,11 +4,15 @@
 //! almost every evaluation of its life. Names and thresholds are documented in docs/detection.md.
 
 use super::{
-    Gate,
-    beside::BesideLoad,
+    load::BesideLoad,
     shape::{self, Shape},
-    stats::{self, Slope, line, theil_sen},
-    window::{MIN_POINTS, Window},
+};
+use crate::{
+    detect::{
+        history::window::{MIN_POINTS, Window},
+        statistics::{self, Slope, line, round, theil_sen},
+    },
+    finding::Gate,
 };
 
 const MB: f64 = 1_048_576.0;
@@ -87,7 +91,7 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Something beyond the window's own gates forbids it.
-    pub(super) fn fail(&mut self, name: &'static str) {
+    pub(in crate::detect) fn fail(&mut self, name: &'static str) {
         self.passed = false;
         self.gates.push(Outcome {
             name,
@@ -121,22 +125,6 @@ impl Outcome {
             threshold: round(self.threshold),
         }
     }
-}
-
-/// To six significant digits: what lies beyond them is rounding, not measurement.
-pub fn round(value: f64) -> f64 {
-    if value == 0.0 || !value.is_finite() {
-        return if value.is_finite() { value } else { 0.0 };
-    }
-    let mut scale = 1.0;
-    let magnitude = value.abs();
-    while magnitude * scale < 1e5 && scale < 1e30 {
-        scale *= 10.0;
-    }
-    while magnitude * scale >= 1e6 && scale > 1e-30 {
-        scale /= 10.0;
-    }
-    (value * scale).round() / scale
 }
 
 struct Gates(Vec<Outcome>);
@@ -283,7 +271,7 @@ fn drift_t(steps: &[f64]) -> f64 {
     if n < 3.0 {
         return 0.0;
     }
-    let mean = stats::mean(steps);
+    let mean = statistics::mean(steps);
     let variance = steps.iter().map(|step| (step - mean) * (step - mean)).sum::<f64>() / (n - 1.0);
     if variance > 0.0 {
         (mean / (variance / n).sqrt()).min(1e6)
@@ -294,7 +282,7 @@ fn drift_t(steps: &[f64]) -> f64 {
 
 /// Variance over mean of steps.
 fn burst(steps: &[f64]) -> f64 {
-    let mean = stats::mean(steps);
+    let mean = statistics::mean(steps);
     if mean <= 0.0 || steps.len() < 3 {
         return 0.0;
     }

@@ -1,0 +1,111 @@
+//! Kills that come again: reads the ended runs of a slot, produces `recurring_oom`, whether or not any gate held.
+//!
+//! A container that is killed at its limit again and again is a fact of its own. What grew it is a question: the shape
+//! that its runs have in common says whether a leak, a limit that is too low, or either explains it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ended::Ended, pattern::explain, record::Record};
+use crate::{
+    detect::{
+        config::DetectConfig,
+        growth::misfit::misfit,
+        history::ring::UNIT,
+        statistics::{median, round},
+    },
+    finding::{Cause, CeilingKind, Explanation, HeapEvidence, RecurringOom},
+    identity::Version,
+    time::BootTime,
+};
+
+/// Kills from which they are said to recur.
+const FEWEST: u32 = 3;
+/// Hours after which a kill is not counted together with the one before.
+const APART_HOURS: f64 = 168.0;
+
+/// Kills in a row, as far as they have been told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::detect) struct Kills {
+    /// How many, of this version.
+    count: u32,
+    /// When the first and the last of them came.
+    first: BootTime,
+    last: BootTime,
+    /// How many there were when it was last said.
+    said: u32,
+    /// There is something new to say.
+    news: bool,
+}
+
+impl Kills {
+    pub(in crate::detect) const NONE: Self = Self {
+        count: 0,
+        first: BootTime(0),
+        last: BootTime(0),
+        said: 0,
+        news: false,
+    };
+
+    /// Counts the end of a run that was just put on record.
+    pub(in crate::detect) fn count(&mut self, record: &Record, config: &DetectConfig) {
+        if !matches!(record.cause, Cause::KernelOom | Cause::UserspaceOom | Cause::V8HeapOom) {
+            return;
+        }
+        let at = record.ended;
+        if self.count > 0 && at.since(self.last) > config.hours(APART_HOURS) {
+            *self = Self::default();
+        }
+        if self.count == 0 {
+            self.first = at;
+        }
+        self.count = self.count.saturating_add(1);
+        self.last = at;
+        // Each time twice as many as before are news: a service killed every minute is told of a few times a day.
+        self.news |= self.count >= FEWEST.max(self.said.saturating_mul(2));
+    }
+
+    /// Whether there is something new to say; asked once.
+    pub(in crate::detect) const fn take_news(&mut self) -> bool {
+        std::mem::replace(&mut self.news, false)
+    }
+
+    /// What is to be said of kills that recur; `None` where no killed run is on record.
+    pub(in crate::detect) fn recurring(
+        &mut self,
+        ended: Ended<'_>,
+        version: Option<&Version>,
+        heap: Option<HeapEvidence>,
+    ) -> Option<RecurringOom> {
+        self.said = self.count;
+        let killed: Vec<&Record> = ended.of_version().filter(|record| record.cause.at_ceiling()).collect();
+        let last = killed.last()?;
+        let range = |of: &dyn Fn(&Record) -> u64| {
+            let all = killed.iter().map(|record| of(record)).filter(|bytes| *bytes > 0);
+            (all.clone().min().unwrap_or(0), all.max().unwrap_or(0))
+        };
+        let (pattern, explanation) = explain(&killed);
+        let mut lives: Vec<f64> = killed.iter().map(|record| record.lifetime_ns() as f64 / 1e9).collect();
+        Some(RecurringOom {
+            kills: self.count,
+            within_s: self.last.since(self.first) as f64 / 1e9,
+            lifetime_s: round(median(&mut lives)),
+            from: range(&|record| u64::from(record.base) * UNIT),
+            to: range(&Record::peak_bytes),
+            ceiling: last.ceiling,
+            pattern,
+            explanation,
+            heap,
+            advice: advice(explanation, last),
+            runs: killed.iter().map(|record| record.summary(version)).collect(),
+        })
+    }
+}
+
+/// What to set, where the two limits contradict each other.
+fn advice(explanation: Explanation, last: &Record) -> Option<String> {
+    let limit = last.ceiling.filter(|ceiling| ceiling.kind != CeilingKind::V8Heap)?;
+    if explanation != Explanation::Misfit {
+        return None;
+    }
+    misfit(u64::from(last.heap_limit) * UNIT, limit.bytes).map(|misfit| misfit.advice)
+}

@@ -1,0 +1,154 @@
+//! What is said of a slot, with its evidence. Plain data.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    growth::{Attribution, HeapEvidence},
+    run::{Ceiling, RunSummary},
+};
+use crate::{
+    heap::Diagnosis,
+    identity::Version,
+    time::{BootTime, WallTime},
+};
+
+/// What is said of a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing.
+    #[default]
+    Quiet,
+    /// Growth within a run is significant.
+    Suspected,
+    /// And leads to a ceiling within days.
+    Likely,
+    /// The sawtooth: runs that climb alike and end at a ceiling.
+    Confirmed,
+    /// The evidence went away.
+    Retracted,
+    /// A later version stays flat for longer than the old one lived.
+    Resolved,
+}
+
+impl State {
+    /// The state's name, as it leaves the agent.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quiet => "quiet",
+            Self::Suspected => "suspected",
+            Self::Likely => "likely",
+            Self::Confirmed => "confirmed",
+            Self::Retracted => "retracted",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// A statement about a slot, with its evidence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// When the evidence was complete.
+    pub at: BootTime,
+    /// The state entered.
+    pub state: State,
+    /// The state left.
+    pub previous: State,
+    /// When that state was told; the engine adds it.
+    #[serde(default)]
+    pub previous_at: Option<WallTime>,
+    /// Slope of the floor, bytes per hour.
+    pub slope_bytes_per_hour: f64,
+    /// 99 % interval of the slope.
+    pub slope_interval: (f64, f64),
+    /// Nanoseconds of history the slope stands on.
+    pub span_ns: u64,
+    /// The floor now, bytes.
+    pub floor: u64,
+    /// The ceiling it leads to.
+    pub ceiling: Option<Ceiling>,
+    /// Seconds until the ceiling.
+    pub time_to_ceiling: Option<Forecast>,
+    /// Runs that were compared.
+    pub runs: Vec<RunSummary>,
+    /// First version that shows it.
+    pub first_version: Option<Version>,
+    /// Where it grew.
+    pub attribution: Option<Attribution>,
+    /// Before and after, where a later version resolved it.
+    pub comparison: Option<Comparison>,
+    /// Which version introduced it; the engine adds it, which knows all slots of the workload.
+    #[serde(default)]
+    pub blame: Option<Blame>,
+    /// What a reading of the heap said of the growth, where it was read: the verdict stands on it.
+    #[serde(default)]
+    pub heap: Option<HeapEvidence>,
+    /// What grew in the heap by name, where it was read; the engine adds it.
+    #[serde(default)]
+    pub diagnosis: Option<Box<Diagnosis>>,
+    /// Which gates decided, in the order they were evaluated.
+    pub gates: Vec<Gate>,
+    /// The reason in words.
+    pub because: String,
+}
+
+/// Which version introduced a leak.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blame {
+    /// The version, where an earlier one was seen to be clean or this was seen to be the first.
+    pub introduced_by: Option<Version>,
+    /// When the first version that shows it was first seen.
+    pub since: WallTime,
+    /// The last version that was seen long enough without it.
+    pub last_clean: Option<Version>,
+    /// What that stands on, in words.
+    pub evidence: String,
+}
+
+/// A version that leaked beside one that does not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The version that leaked.
+    pub before: Side,
+    /// The version that does not.
+    pub after: Side,
+}
+
+/// One side of a [`Comparison`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Side {
+    /// The version, where known.
+    pub version: Option<Version>,
+    /// Level shortly after a start, bytes.
+    pub baseline: u64,
+    /// Highest level, bytes.
+    pub peak: u64,
+    /// Slope of the floor, bytes per hour.
+    pub slope_bytes_per_hour: f64,
+    /// Seconds from a start to its end (before), or lived so far (after).
+    pub lifetime_s: f64,
+}
+
+/// A forecast with its interval, seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Ten in a hundred are sooner.
+    pub p10: f64,
+    /// The middle.
+    pub p50: f64,
+    /// Ten in a hundred are later.
+    pub p90: f64,
+}
+
+/// One gate's outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// Its name (docs/detection.md).
+    pub name: String,
+    /// Whether it held.
+    pub held: bool,
+    /// What was measured.
+    pub value: f64,
+    /// What it was measured against.
+    pub threshold: f64,
+}
