@@ -28,41 +28,59 @@ impl Engine {
             process.asked = true;
             out.requests.push(Request::Inspect(key));
         }
+        if let Some(parent) = parent {
+            self.inherit(key, parent);
+        }
     }
 
     /// A child of a container's process is one of its processes before it executes anything.
     pub(super) fn fork(&mut self, key: ProcessKey, ppid: u32) {
+        let Some(parent) = self.registry.processes.resolve(ProcessKey { pid: ppid, start: 0 }) else {
+            return;
+        };
+        if !self.registry.processes.buried(&key) && self.container_of_children(parent).is_some() {
+            let process = self
+                .registry
+                .processes
+                .enter(key, &mut self.registry.evictions.processes);
+            process.mark = process.mark.take().or_else(|| self.oom_marks.take(key));
+            self.inherit(key, parent);
+        }
+    }
+
+    /// Makes a child a member of its parent's container until its own facts say otherwise: it may be gone before they are
+    /// read, as a helper that needs more memory than there is.
+    fn inherit(&mut self, key: ProcessKey, parent: ProcessKey) {
+        let Some(id) = self.container_of_children(parent) else {
+            return;
+        };
         let processes = &mut self.registry.processes;
-        let Some(parent) = processes.resolve(ProcessKey { pid: ppid, start: 0 }) else {
+        let (Some(above), Some(container)) = (processes.get(&parent), self.registry.containers.get_mut(id)) else {
             return;
         };
-        let Some((id, cgroup, limit_cgroup)) = processes
-            .get(&parent)
-            .and_then(|p| Some((p.container?, p.cgroup.clone(), p.limit_cgroup.clone())))
-        else {
-            return;
-        };
-        let Some(container) = self.registry.containers.get_mut(id) else {
-            return;
-        };
-        // A bare process's children are their own affair until they turn out to be its workers.
-        if matches!(container.home, Home::Tree(_)) || processes.buried(&key) {
+        let (cgroup, limit_cgroup) = (above.cgroup.clone(), above.limit_cgroup.clone());
+        let Some(process) = processes.get_mut(&key) else { return };
+        // A late record: it has died, and is kept only for facts that may still come.
+        if process.container.is_some() || !process.alive() {
             return;
         }
         if container.members.len() >= MAX_MEMBERS {
             self.registry.evictions.members += 1;
             return;
         }
-        let process = processes.enter(key, &mut self.registry.evictions.processes);
-        process.mark = process.mark.take().or_else(|| self.oom_marks.take(key));
-        // A late record: it has died, and is kept only for facts that may still come.
-        if process.container.is_none() && process.alive() {
-            process.parent = parent;
-            process.cgroup = cgroup;
-            process.limit_cgroup = limit_cgroup;
-            process.container = Some(id);
-            container.members.insert(key);
-        }
+        process.parent = parent;
+        process.cgroup = cgroup;
+        process.limit_cgroup = limit_cgroup;
+        process.container = Some(id);
+        container.members.insert(key);
+    }
+
+    /// The container that children of this process begin in. A bare process's are their own affair until they turn out to
+    /// be its workers.
+    fn container_of_children(&self, parent: ProcessKey) -> Option<ContainerId> {
+        let id = self.registry.processes.get(&parent)?.container?;
+        let container = self.registry.containers.get(id)?;
+        (!matches!(container.home, Home::Tree(_)) && !container.gone).then_some(id)
     }
 
     pub(super) fn exit(&mut self, key: ProcessKey, death: Death, comm: &str, out: &mut Output) {

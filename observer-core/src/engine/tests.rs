@@ -134,9 +134,13 @@ impl World {
     }
 
     pub(crate) fn exec(&mut self, key: ProcessKey) -> &mut Self {
+        self.exec_of(key, 1)
+    }
+
+    pub(crate) fn exec_of(&mut self, key: ProcessKey, ppid: u32) -> &mut Self {
         self.feed(What::Kernel(KernelEvent::Exec {
             process: key,
-            ppid: 1,
+            ppid,
             comm: "node".into(),
         }));
         self

@@ -171,6 +171,43 @@ fn a_helper_killed_in_a_cgroup_of_nobodys_is_told_and_nothing_restarts() {
     assert_eq!(world.engine.workloads()[0].oom_kills, 1);
 }
 
+/// Of a child's children nothing tells the forks, and what is read of one that is ending names the root cgroup: it is a
+/// member by its parent.
+#[test]
+fn a_helper_s_helper_killed_before_it_could_be_inspected_is_told() {
+    for facts_in_time in [false, true] {
+        let mut world = World::new();
+        let (main, shell, helper) = (key(10, 100), key(11, 140), key(12, 140));
+        world.start(by_hand(main, "/jobs/shop"));
+        world.at(139).sample(main, "/jobs/shop", 40, 512).at(140);
+        world
+            .fork(shell, main)
+            .exec_of(shell, main.pid)
+            .exec_of(helper, shell.pid);
+        if facts_in_time {
+            world.facts(ProcessFacts {
+                parent: shell,
+                ..other(helper, "/jobs/shop")
+            });
+        }
+        world.at(142).mark(helper).exit(helper, KILLED);
+        world.feed(crate::What::Vanished(helper));
+        world.exit(shell, super::CODE_0).at(150);
+        assert_eq!(world.edges(), ["oom_kill Container main=false others=0"]);
+    }
+    // One that was put into another cgroup before it executed is that one's.
+    let mut world = World::new();
+    let (main, moved) = (key(10, 100), key(12, 140));
+    world.start(by_hand(main, "/jobs/shop")).at(139);
+    world.sample(main, "/jobs/shop", 40, 512).at(140);
+    world.exec_of(moved, main.pid).facts(ProcessFacts {
+        parent: main,
+        ..other(moved, "/jobs/other")
+    });
+    world.at(142).mark(moved).exit(moved, KILLED).at(150);
+    assert_eq!(world.edges(), [""; 0]);
+}
+
 /// Its level is the cgroup's, whichever of its cgroups the process is in.
 #[test]
 fn a_cgroup_with_a_limit_is_a_container_with_all_that_is_below_it() {

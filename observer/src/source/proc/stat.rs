@@ -9,6 +9,9 @@ pub(crate) struct Stat {
     pub(crate) comm: String,
     /// State letter: `Z` and `X` are dead.
     pub(crate) state: char,
+    /// The kernel is ending this thread (`PF_EXITING` of include/linux/sched.h): its memory goes, and cgroup v1 shows it in
+    /// the root cgroup from now on.
+    pub(crate) exiting: bool,
     /// Parent's thread-group id.
     pub(crate) ppid: u32,
     /// Threads alive. A leader that exited before its threads is `Z` with more than one.
@@ -20,9 +23,12 @@ pub(crate) struct Stat {
 impl Stat {
     /// The whole process is dead, not only its leader.
     pub(crate) const fn is_dead(&self) -> bool {
-        matches!(self.state, 'X' | 'x') || (self.state == 'Z' && self.threads <= 1)
+        matches!(self.state, 'X' | 'x') || ((self.exiting || self.state == 'Z') && self.threads <= 1)
     }
 }
+
+/// `PF_EXITING`
+const EXITING: u64 = 0x4;
 
 /// Parses `/proc/PID/stat`. The name lies between the first `(` and the **last** `)`: it is the only field that can
 /// hold either, and all fields after it are numbers but the state letter.
@@ -31,15 +37,17 @@ pub(crate) fn stat(text: &[u8]) -> Option<Stat> {
     let close = text.iter().rposition(|&b| b == b')')?;
     let comm = String::from_utf8_lossy(text.get(open + 1..close)?).into_owned();
     let rest = std::str::from_utf8(text.get(close + 1..)?).ok()?;
-    // Fields 3 (state), 4 (ppid), 20 (num_threads), 22 (starttime) of the manual's numbering.
+    // Fields 3 (state), 4 (ppid), 9 (flags), 20 (num_threads), 22 (starttime) of the manual's numbering.
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     let ppid = fields.next()?.parse().ok()?;
-    let threads = fields.nth(15)?.parse().ok()?;
+    let flags: u64 = fields.nth(4)?.parse().ok()?;
+    let threads = fields.nth(10)?.parse().ok()?;
     let start = fields.nth(1)?.parse().ok()?;
     Some(Stat {
         comm,
         state,
+        exiting: flags & EXITING != 0,
         ppid,
         threads,
         start,

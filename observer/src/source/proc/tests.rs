@@ -50,6 +50,21 @@ fn key(pid: u32, start: u64) -> ProcessKey {
     ProcessKey { pid, start }
 }
 
+/// The kernel is freeing its memory: it is no zombie yet, and cgroup v1 shows it in the root cgroup already.
+#[test]
+fn a_process_that_is_ending_is_gone_and_tells_no_cgroup() {
+    let tree = Tree::new();
+    let dir = tree.process(7, 500, Path::new("/bin/sh"));
+    let stat = |flags: u32, threads: u32| {
+        let stat = format!("7 (tail) R 1 1 1 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 {threads} 0 500 0 0\n");
+        fs::write(dir.join("stat"), stat).unwrap();
+        tree.procfs().inspect(key(7, 500)).is_ok()
+    };
+    assert!(stat(0x0040_0000, 1));
+    assert!(!stat(0x0040_0004, 1));
+    assert!(stat(0x0040_0004, 3), "only its first thread has ended");
+}
+
 #[test]
 fn a_reused_pid_is_gone() {
     let tree = Tree::new();
