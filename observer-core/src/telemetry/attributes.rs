@@ -10,10 +10,7 @@ use super::{
 use crate::{
     Finding,
     exit::signal_name,
-    finding::{
-        Cause, Ceiling, CeilingKind, Confidence, CrashLoop, End, EndedRun, Event, Forecast, OomKiller, OomScope,
-        Restart, RunSummary, Side, Verdict,
-    },
+    finding::{Cause, Ceiling, CrashLoop, End, EndedRun, Event, Forecast, OomKiller, Restart, Side, Verdict},
     kernel::ExitStatus,
     semconv as name,
     time::SECOND,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    heap::{Beside, Compared, Diagnosis, Grower},
+    heap::{Beside, Compared, Diagnosis},
     telemetry::words::grower,
     units,
 };
