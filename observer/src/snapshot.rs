@@ -51,7 +51,7 @@ pub struct AgentView {
     #[serde(default)]
     pub oom_marks: Vec<(String, u64)>,
     /// Each signal's delivery.
-    pub export: Vec<LaneView>,
+    pub export: Vec<ExporterView>,
     /// What is kept over the agent's end; `None` without a store.
     pub store: Option<StoreView>,
     /// Duration of the last sweep over the watched, seconds.
@@ -93,7 +93,7 @@ pub struct StoreView {
 
 /// One signal's delivery.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct LaneView {
+pub struct ExporterView {
     /// What goes where.
     pub name: String,
     /// `logs`, `traces`, `metrics`, or `own_metrics`: the agent's own.

@@ -33,7 +33,7 @@ pub enum Life {
 
 /// A container and how it is monitored.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct Monitored {
     /// Its namespace, pod and name.
     pub place: [&'static str; 3],
     /// What it does.
@@ -44,7 +44,7 @@ pub struct Told {
     pub little: bool,
 }
 
-impl Told {
+impl Monitored {
     /// One of which everything is told.
     pub const fn of(place: [&'static str; 3], life: Life) -> Self {
         Self {
@@ -57,26 +57,26 @@ impl Told {
 }
 
 /// A cluster with one of each.
-pub fn cluster() -> Vec<Told> {
-    let job = Told {
+pub fn cluster() -> Vec<Monitored> {
+    let job = Monitored {
         owner: "Job",
-        ..Told::of(["shop", "nightly-5", "batch"], Life::Climb)
+        ..Monitored::of(["shop", "nightly-5", "batch"], Life::Climb)
     };
-    let little = Told {
+    let little = Monitored {
         little: true,
-        ..Told::of(["shop", "legacy-6", "app"], Life::Sawtooth)
+        ..Monitored::of(["shop", "legacy-6", "app"], Life::Sawtooth)
     };
     vec![
-        Told::of(["shop", "cart-0", "cart"], Life::Sawtooth),
-        Told::of(["shop", "api-1", "api"], Life::Climb),
-        Told::of(["shop", "web-2", "web"], Life::Flat),
-        Told::of(["shop", "tight-3", "worker"], Life::Tight),
-        Told::of(["shop", "fixed-4", "db"], Life::Fixed),
+        Monitored::of(["shop", "cart-0", "cart"], Life::Sawtooth),
+        Monitored::of(["shop", "api-1", "api"], Life::Climb),
+        Monitored::of(["shop", "web-2", "web"], Life::Flat),
+        Monitored::of(["shop", "tight-3", "worker"], Life::Tight),
+        Monitored::of(["shop", "fixed-4", "db"], Life::Fixed),
         job,
         little,
-        Told::of(["shop", "gone-7", "cart"], Life::Gone),
-        Told::of(["shop", "new-8", "web"], Life::New),
-        Told::of(["odd.ns", "a.b|c", "<script>\u{1b}[31m\u{202e}\"\\"], Life::Flat),
+        Monitored::of(["shop", "gone-7", "cart"], Life::Gone),
+        Monitored::of(["shop", "new-8", "web"], Life::New),
+        Monitored::of(["odd.ns", "a.b|c", "<script>\u{1b}[31m\u{202e}\"\\"], Life::Flat),
     ]
 }
 
@@ -109,7 +109,7 @@ const fn time(end: i64, i: i64) -> i64 {
 }
 
 /// All of it, up to `end`; times in units of a second divided by `unit` (1 for OpenMetrics, 1,000 for the older format).
-pub fn text(cluster: &[Told], end: i64, unit: i64) -> String {
+pub fn text(cluster: &[Monitored], end: i64, unit: i64) -> String {
     let mut text = String::new();
     for told in cluster {
         each(told, end, &mut |name, labels, i, value| {
@@ -120,7 +120,7 @@ pub fn text(cluster: &[Told], end: i64, unit: i64) -> String {
     text + "# EOF\n"
 }
 
-fn each(told: &Told, end: i64, give: &mut dyn FnMut(&str, &str, i64, f64)) {
+fn each(told: &Monitored, end: i64, give: &mut dyn FnMut(&str, &str, i64, f64)) {
     let [namespace, pod, container] = told.place.map(|name| name.replace('\\', "\\\\").replace('"', "\\\""));
     let of_pod = format!("namespace=\"{namespace}\",pod=\"{pod}\"");
     let place = format!("{of_pod},container=\"{container}\"");

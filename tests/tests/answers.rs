@@ -13,7 +13,7 @@ use observer::{
         metrics::{self, Group, Kind, Metric, Point},
         otlp::Otlp,
     },
-    snapshot::{AgentView, LaneView},
+    snapshot::{AgentView, ExporterView},
 };
 use observer_tests::{
     agent::DEADLINE,
@@ -37,19 +37,22 @@ fn exporter(receiver: &Receiver, protocol: &str, more: &[(&'static str, &str)]) 
     Otlp::start(&config::load(&flags, None).unwrap().config).unwrap()
 }
 
-fn lane(otlp: &Otlp, signal: &str) -> LaneView {
-    otlp.lanes().into_iter().find(|lane| lane.signal == signal).unwrap()
+fn view(otlp: &Otlp, signal: &str) -> ExporterView {
+    otlp.exporters()
+        .into_iter()
+        .find(|exporter| exporter.signal == signal)
+        .unwrap()
 }
 
-/// Waits until a lane is as it is wanted.
-async fn until(otlp: &Otlp, signal: &str, wanted: impl Fn(&LaneView) -> bool) -> LaneView {
+/// Waits until an exporter is in a wanted state.
+async fn until(otlp: &Otlp, signal: &str, wanted: impl Fn(&ExporterView) -> bool) -> ExporterView {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let lane = lane(otlp, signal);
-        if wanted(&lane) {
-            return lane;
+        let exporter = view(otlp, signal);
+        if wanted(&exporter) {
+            return exporter;
         }
-        assert!(Instant::now() < deadline, "{lane:?}");
+        assert!(Instant::now() < deadline, "{exporter:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -84,9 +87,9 @@ async fn a_slow_receiver_is_waited_for_and_what_it_took_is_not_sent_again() {
         }
         otlp.publish(&finding("cart", 3));
         sent.extend(ids(&receiver.next().unwrap()));
-        let lane = until(&otlp, "logs", |lane| lane.waiting == 0).await;
+        let exporter = until(&otlp, "logs", |exporter| exporter.waiting == 0).await;
         assert_eq!(
-            (sent.len(), lane.delivered, lane.retries, lane.dropped),
+            (sent.len(), exporter.delivered, exporter.retries, exporter.dropped),
             (4, 4, 0, 0),
             "{protocol}"
         );
@@ -104,11 +107,15 @@ async fn what_a_receiver_took_too_long_for_comes_again_under_the_same_ids() {
         let otlp = exporter(&receiver, protocol, &[("otlp-timeout", "2s")]);
         otlp.publish(&finding("cart", 1));
         let first = ids(&receiver.next().unwrap());
-        let failing = until(&otlp, "logs", |lane| lane.failing.is_some()).await;
+        let failing = until(&otlp, "logs", |exporter| exporter.failing.is_some()).await;
         assert_eq!((failing.waiting, failing.delivered), (1, 0), "{protocol}");
         assert_eq!(ids(&receiver.next().unwrap()), first, "{protocol}");
-        let lane = until(&otlp, "logs", |lane| lane.waiting == 0).await;
-        assert_eq!((lane.delivered, lane.dropped, lane.failing), (1, 0, None), "{protocol}");
+        let exporter = until(&otlp, "logs", |exporter| exporter.waiting == 0).await;
+        assert_eq!(
+            (exporter.delivered, exporter.dropped, exporter.failing),
+            (1, 0, None),
+            "{protocol}"
+        );
         otlp.finish(soon()).await;
     }
 }
@@ -133,13 +140,20 @@ async fn a_throttling_receiver_is_named_and_nothing_is_lost() {
         let receiver = Receiver::start(&json!([answer]), None).unwrap();
         let otlp = exporter(&receiver, protocol, &[]);
         otlp.publish(&finding("cart", 1));
-        let failing = until(&otlp, "logs", |lane| lane.failing.is_some()).await;
+        let failing = until(&otlp, "logs", |exporter| exporter.failing.is_some()).await;
         let why = failing.failing.as_deref().unwrap();
         assert!(why.contains(named), "{named}: {why}");
         otlp.publish(&finding("cart", 2));
-        let lane = until(&otlp, "logs", |lane| lane.waiting == 0).await;
-        assert_eq!((lane.delivered, lane.refused, lane.dropped), (2, 0, 0), "{named}");
-        assert!(lane.retries == 1 && lane.failing.is_none(), "{named}: {lane:?}");
+        let exporter = until(&otlp, "logs", |exporter| exporter.waiting == 0).await;
+        assert_eq!(
+            (exporter.delivered, exporter.refused, exporter.dropped),
+            (2, 0, 0),
+            "{named}"
+        );
+        assert!(
+            exporter.retries == 1 && exporter.failing.is_none(),
+            "{named}: {exporter:?}"
+        );
         otlp.finish(soon()).await;
     }
 }
@@ -157,10 +171,10 @@ async fn a_refusal_for_good_is_counted_and_not_sent_again() {
         let receiver = Receiver::start(&json!([answer]), None).unwrap();
         let otlp = exporter(&receiver, protocol, &[]);
         otlp.publish(&finding("cart", 1));
-        until(&otlp, "logs", |lane| lane.refused == 1 && lane.waiting == 0).await;
+        until(&otlp, "logs", |exporter| exporter.refused == 1 && exporter.waiting == 0).await;
         otlp.publish(&finding("cart", 2));
-        let lane = until(&otlp, "logs", |lane| lane.delivered == 1).await;
-        assert_eq!((lane.refused, lane.retries), (1, 0), "{answer}");
+        let exporter = until(&otlp, "logs", |exporter| exporter.delivered == 1).await;
+        assert_eq!((exporter.refused, exporter.retries), (1, 0), "{answer}");
         otlp.finish(soon()).await;
         let requests = receiver.rest().len();
         assert_eq!(requests, 2, "{answer}");
@@ -176,8 +190,12 @@ async fn partial_success_is_read_and_counted() {
         let receiver = Receiver::start(&json!([rejected]), None).unwrap();
         let otlp = exporter(&receiver, protocol, &[("otlp-compression", "gzip")]);
         (0..5).for_each(|nth| otlp.publish(&finding("cart", nth)));
-        let lane = until(&otlp, "logs", |lane| lane.waiting == 0).await;
-        assert_eq!((lane.delivered, lane.rejected, lane.retries), (3, 2, 0), "{protocol}");
+        let exporter = until(&otlp, "logs", |exporter| exporter.waiting == 0).await;
+        assert_eq!(
+            (exporter.delivered, exporter.rejected, exporter.retries),
+            (3, 2, 0),
+            "{protocol}"
+        );
         otlp.finish(soon()).await;
         assert_eq!(receiver.rest().len(), 1, "{protocol}: what was rejected was sent again");
     }
@@ -222,7 +240,10 @@ async fn counts_are_differences_where_that_is_preferred_and_a_lost_request_costs
         for (nth, value) in [(1, 5.0), (2, 7.0), (3, 8.0)] {
             otlp.send_metrics(counted(value), EPOCH + nth);
             seen.push(count(&receiver.next().unwrap()));
-            until(&otlp, "metrics", |lane| lane.delivered + lane.refused == nth).await;
+            until(&otlp, "metrics", |exporter| {
+                exporter.delivered + exporter.refused == nth
+            })
+            .await;
         }
         let delta = "AGGREGATION_TEMPORALITY_DELTA".to_owned();
         assert_eq!(
@@ -246,7 +267,7 @@ async fn the_agents_own_metrics_carry_the_headers_of_every_other_signal() {
             ("metrics-interval", "1h"),
         ];
         let otlp = exporter(&receiver, protocol, &more);
-        otlp.tell_own(metrics::own(&AgentView::default()));
+        otlp.set_own_metrics(metrics::own(&AgentView::default()));
         otlp.finish(soon()).await;
         let request = receiver.next().unwrap();
         assert_eq!(request["signal"], "metrics", "{protocol}");

@@ -16,7 +16,7 @@ use observer::{
         metrics::{self, Group, Kind, Metric, Point, agent_resource},
         otlp::Otlp,
     },
-    snapshot::{AgentView, LaneView},
+    snapshot::{AgentView, ExporterView},
 };
 use observer_core::{Finding, identity::Resource, telemetry};
 use observer_tests::{
@@ -99,10 +99,10 @@ fn groups() -> Vec<Group> {
 fn own() -> Vec<Point> {
     metrics::own(&AgentView {
         hooks: vec![("exec".into(), "tp_btf".into())],
-        export: vec![LaneView {
+        export: vec![ExporterView {
             signal: "logs".into(),
             delivered: 7,
-            ..LaneView::default()
+            ..ExporterView::default()
         }],
         memory: 12_345_678,
         cpu_s: 1.25,
@@ -111,26 +111,26 @@ fn own() -> Vec<Point> {
 }
 
 /// Whether its records wait for their receiver; metrics are sent again at the next interval.
-fn is_spooled(lane: &LaneView) -> bool {
-    !lane.signal.ends_with("metrics")
+fn is_spooled(exporter: &ExporterView) -> bool {
+    !exporter.signal.ends_with("metrics")
 }
 
 fn publish(otlp: &Otlp) {
     findings().iter().for_each(|finding| otlp.publish(finding));
     otlp.publish_run(&killed("cart", 1, "1.0"));
     otlp.send_metrics(groups(), TAKEN);
-    otlp.tell_own(own());
+    otlp.set_own_metrics(own());
 }
 
 /// Waits until the points, which are not kept for their receiver, have got there.
 async fn metrics_sent(otlp: &Otlp) {
     let deadline = Instant::now() + DEADLINE;
     while !otlp
-        .lanes()
+        .exporters()
         .iter()
-        .any(|lane| lane.signal == "metrics" && lane.delivered == 1)
+        .any(|exporter| exporter.signal == "metrics" && exporter.delivered == 1)
     {
-        assert!(Instant::now() < deadline, "{:?}", otlp.lanes());
+        assert!(Instant::now() < deadline, "{:?}", otlp.exporters());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -365,18 +365,18 @@ async fn the_collector_takes_every_field_over_both_protocols_with_and_without_tl
                 publish(&stranger);
                 let deadline = Instant::now() + Duration::from_secs(30);
                 while stranger
-                    .lanes()
+                    .exporters()
                     .iter()
-                    .any(|lane| is_spooled(lane) && lane.failing.is_none())
+                    .any(|exporter| is_spooled(exporter) && exporter.failing.is_none())
                     && Instant::now() < deadline
                 {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
-                for lane in stranger.lanes().iter().filter(|lane| is_spooled(lane)) {
+                for exporter in stranger.exporters().iter().filter(|exporter| is_spooled(exporter)) {
                     // A handshake that failed is no verdict on the records: they wait.
-                    assert!(lane.failing.is_some(), "{case}: {} did not fail", lane.name);
+                    assert!(exporter.failing.is_some(), "{case}: {} did not fail", exporter.name);
                     assert_eq!(
-                        (lane.refused, lane.delivered),
+                        (exporter.refused, exporter.delivered),
                         (0, 0),
                         "{case}: dropped, or got through"
                     );

@@ -20,7 +20,7 @@ use observer::{
         metrics::{self, Group, agent_resource},
         prometheus,
     },
-    snapshot::{AgentView, LaneView, StoreView},
+    snapshot::{AgentView, ExporterView, StoreView},
 };
 use observer_core::input::Lost;
 use observer_tests::{
@@ -79,10 +79,10 @@ fn expressions() -> BTreeSet<(String, String)> {
 fn exposition(turn: u64) -> String {
     let own = metrics::own(&AgentView {
         hooks: vec![("exec".into(), "tp_btf".into())],
-        export: vec![LaneView {
+        export: vec![ExporterView {
             signal: "logs".into(),
             delivered: turn,
-            ..LaneView::default()
+            ..ExporterView::default()
         }],
         lost: vec![Lost {
             stage: "ring".into(),

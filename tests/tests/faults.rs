@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use observer::{config, export::otlp::Otlp, snapshot::LaneView};
+use observer::{config, export::otlp::Otlp, snapshot::ExporterView};
 use observer_tests::{
     agent::{self, Agent, DEADLINE},
     findings::finding,
@@ -31,8 +31,11 @@ fn soon() -> tokio::time::Instant {
     tokio::time::Instant::now() + Duration::from_secs(60)
 }
 
-fn logs(otlp: &Otlp) -> LaneView {
-    otlp.lanes().into_iter().find(|lane| lane.signal == "logs").unwrap()
+fn logs(otlp: &Otlp) -> ExporterView {
+    otlp.exporters()
+        .into_iter()
+        .find(|exporter| exporter.signal == "logs")
+        .unwrap()
 }
 
 /// Waits until deliveries fail, and returns why.
@@ -141,9 +144,9 @@ async fn memory_stays_where_it_was_when_the_bound_was_reached() {
     let full = resident();
     (20_000..100_000).for_each(|nth| otlp.publish(&finding("cart", nth)));
     let later = resident();
-    let lane = logs(&otlp);
-    assert_eq!(lane.waiting as u64 + lane.dropped, 100_000);
-    assert!(lane.waiting_bytes <= 8 << 20, "{lane:?}");
+    let exporter = logs(&otlp);
+    assert_eq!(exporter.waiting as u64 + exporter.dropped, 100_000);
+    assert!(exporter.waiting_bytes <= 8 << 20, "{exporter:?}");
     assert!(
         later * 10 <= full * 11,
         "{full} bytes resident when full, {later} after five times as much"
@@ -288,15 +291,19 @@ fn a_dead_endpoint_is_visible_in_the_status_and_the_headers_nowhere() {
             .output()
             .unwrap();
         let shown: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let lanes: BTreeMap<&str, &Value> = shown["agent"]["export"]
+        let exporters: BTreeMap<&str, &Value> = shown["agent"]["export"]
             .as_array()
             .into_iter()
             .flatten()
-            .filter_map(|lane| Some((lane["signal"].as_str()?, lane)))
+            .filter_map(|exporter| Some((exporter["signal"].as_str()?, exporter)))
             .collect();
-        let failing = |signal: &str| lanes.get(signal).is_some_and(|lane| lane["failing"].is_string());
-        if failing("logs") && failing("own_metrics") && lanes["logs"]["waiting"].as_u64() > Some(0) {
-            assert!(lanes["logs"]["oldest_s"].as_f64() > Some(0.0), "{shown:#}");
+        let failing = |signal: &str| {
+            exporters
+                .get(signal)
+                .is_some_and(|exporter| exporter["failing"].is_string())
+        };
+        if failing("logs") && failing("own_metrics") && exporters["logs"]["waiting"].as_u64() > Some(0) {
+            assert!(exporters["logs"]["oldest_s"].as_f64() > Some(0.0), "{shown:#}");
             let page = Command::new(places::agent())
                 .args(["status", "--status-socket", &socket])
                 .output()

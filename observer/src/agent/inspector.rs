@@ -13,10 +13,10 @@ use std::{
 
 use observer_core::{Input, What, process::ProcessKey};
 
-use super::{clock, heartbeat::Heartbeat, intake::Intake, names::Names};
+use super::{clock, heartbeat::Heartbeat, input_channel::InputSender, names::Names};
 use crate::source::{Cgroups, ProcError, Procfs};
 
-/// Wishes waiting at most: an exec storm beyond that loses inspections, counted.
+/// Most requests that wait: an exec storm beyond that loses inspections, counted.
 const WAITING: usize = 16_384;
 /// How often it shows that it lives while nothing is asked. A file of /proc may never answer: a process that hangs in the
 /// kernel holds the lock that reading its memory map takes.
@@ -37,7 +37,7 @@ pub(super) enum Query {
 #[derive(Clone, Debug)]
 pub(super) struct Inspector {
     requests: SyncSender<Query>,
-    intake: Intake,
+    sender: InputSender,
 }
 
 impl Inspector {
@@ -47,10 +47,10 @@ impl Inspector {
         cgroups: Cgroups,
         names: Names,
         heartbeat: Heartbeat,
-        intake: Intake,
+        sender: InputSender,
     ) -> std::io::Result<Self> {
         let (requests, receiver) = sync_channel(WAITING);
-        let answers = intake.clone();
+        let answers = sender.clone();
         thread::Builder::new().name("inspector".into()).spawn(move || {
             let sources = Sources { procfs, cgroups, names };
             loop {
@@ -66,7 +66,7 @@ impl Inspector {
                 }
             }
         })?;
-        Ok(Self { requests, intake })
+        Ok(Self { requests, sender })
     }
 
     /// Asks; a request without room is counted.
@@ -78,7 +78,7 @@ impl Inspector {
                 Query::Inspect(_) => "process",
                 Query::OomKills(_) => "oom_kills",
             };
-            self.intake.losses().add("inspect", kind, 1);
+            self.sender.losses().add("inspect", kind, 1);
         }
     }
 }
@@ -92,27 +92,27 @@ struct Sources {
 
 impl Sources {
     /// False where the agent has stopped.
-    fn answer(&self, request: Query, intake: &Intake) -> bool {
+    fn answer(&self, request: Query, sender: &InputSender) -> bool {
         match request {
             Query::Inspect(key) => {
                 let what = match self.procfs.inspect(key) {
                     Ok(facts) => {
-                        self.names.tell(&facts, intake);
+                        self.names.tell(&facts, sender);
                         What::Process(Box::new(facts))
                     }
                     Err(ProcError::Gone { .. }) => What::Vanished(key),
                     Err(_) => {
-                        intake.losses().add("inspect", "process", 1);
+                        sender.losses().add("inspect", "process", 1);
                         return true;
                     }
                 };
-                intake.answer(Input {
+                sender.answer(Input {
                     at: clock::boot(),
                     what,
                 })
             }
             Query::Resource(process) => match self.procfs.published_resource(process) {
-                Ok(published) => intake.answer(Input {
+                Ok(published) => sender.answer(Input {
                     at: clock::boot(),
                     what: What::Resource(Box::new(published)),
                 }),
@@ -120,7 +120,7 @@ impl Sources {
                 Err(_) => true,
             },
             Query::OomKills(path) => self.cgroups.oom_kills(&path).into_iter().all(|(cgroup, count)| {
-                intake.answer(Input {
+                sender.answer(Input {
                     at: clock::boot(),
                     what: What::OomKills { cgroup, count },
                 })

@@ -6,8 +6,8 @@ mod checkpoint;
 mod clock;
 mod heaps;
 mod heartbeat;
+mod input_channel;
 mod inspector;
-mod intake;
 mod names;
 mod observation;
 #[cfg(feature = "kubernetes")]

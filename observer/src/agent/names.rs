@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use observer_core::{Input, What, container, process::ProcessFacts};
 
-use super::{clock, intake::Intake};
+use super::{clock, input_channel::InputSender};
 use crate::source::{Engines, Procfs};
 
 /// The container engines of this host.
@@ -19,20 +19,20 @@ impl Names {
     }
 
     /// Passes on what is known of its container. What cannot be read is counted, and the process keeps its id as a name.
-    pub(super) fn tell(&self, facts: &ProcessFacts, intake: &Intake) {
+    pub(super) fn tell(&self, facts: &ProcessFacts, sender: &InputSender) {
         let Some(owner) = container::owner(&facts.cgroup).filter(|_| facts.is_watched()) else {
             return;
         };
         match self.0.describe(&owner, facts.parent.pid) {
             Ok(Some(named)) => {
                 // Where the agent has stopped, passing the process on fails as well.
-                intake.answer(Input {
+                sender.answer(Input {
                     at: clock::boot(),
                     what: What::Container(Box::new(named)),
                 });
             }
             Ok(None) => {}
-            Err(_) => intake.losses().add("inspect", "container", 1),
+            Err(_) => sender.losses().add("inspect", "container", 1),
         }
     }
 }

@@ -18,8 +18,8 @@ use super::{
     clock,
     heaps::Heaps,
     heartbeat::Heartbeat,
+    input_channel::InputReceiver,
     inspector::{Inspector, Query},
-    intake::InputReceiver,
     reorder::ReorderBuffer,
     sampling::Sampling,
     scan::Scanner,
@@ -135,7 +135,7 @@ impl Observation {
         }
         self.watch(now);
         if self.exporters.wants_metrics() {
-            self.exporters.tell_own(metrics::own(&self.agent()));
+            self.exporters.set_own_metrics(metrics::own(&self.agent()));
         }
     }
 
@@ -227,7 +227,7 @@ impl Observation {
             .filter(|(_, count)| *count > 0)
             .map(|(fate, count)| (fate.to_owned(), count))
             .collect(),
-            export: self.exporters.lanes(),
+            export: self.exporters.exporters(),
             store: self.store(),
             sweep_s: self
                 .heartbeats

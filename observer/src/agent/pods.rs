@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use observer_core::{Input, What, container_facts::ContainerFacts};
 
-use super::{clock, intake::Intake};
+use super::{clock, input_channel::InputSender};
 use crate::{
     config::Config,
     host,
@@ -17,12 +17,12 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Starts the watch on the current runtime, where it is wanted.
-pub(super) fn start(config: &Config, intake: Intake) {
+pub(super) fn start(config: &Config, sender: InputSender) {
     let Some(node) = host::node(config) else { return };
     tokio::spawn(async move {
         let client = client().await;
         let mut pods = Pods {
-            intake,
+            sender,
             node: node.clone(),
         };
         kubernetes::watch(client, &node, &mut pods).await;
@@ -36,7 +36,9 @@ async fn client() -> kube::Client {
         match kubernetes::client().await {
             Ok(client) => return client,
             Err(error) if !said => {
-                say(format!("{error}; until then pods are named by their containers' files"));
+                say(format!(
+                    "{error}; until then the agent names pods from their containers' files"
+                ));
                 said = true;
             }
             Err(_) => {}
@@ -46,13 +48,13 @@ async fn client() -> kube::Client {
 }
 
 struct Pods {
-    intake: Intake,
+    sender: InputSender,
     node: String,
 }
 
 impl Receiver for Pods {
     async fn container(&mut self, facts: ContainerFacts) -> bool {
-        self.intake
+        self.sender
             .answer_soon(Input {
                 at: clock::boot(),
                 what: What::Container(Box::new(facts)),
@@ -69,7 +71,7 @@ impl Receiver for Pods {
             Health::Current { pods, refused: 0 } => say(format!("watching {pods} pods of node {}", self.node)),
             Health::Current { pods, refused } => {
                 say(format!(
-                    "watching {pods} pods of node {}; {refused} found no room",
+                    "watching {pods} pods of node {}; there is no room for {refused} more",
                     self.node
                 ));
             }

@@ -14,34 +14,34 @@ pub(super) const WINDOW_NS: u64 = 10_000_000;
 /// Holds Inputs back until they can be given in order.
 #[derive(Debug, Default)]
 pub(super) struct ReorderBuffer {
-    held: BinaryHeap<Reverse<Held>>,
+    pending: BinaryHeap<Reverse<Pending>>,
     arrived: u64,
     given: BootTime,
     late: u64,
 }
 
 #[derive(Debug)]
-struct Held {
+struct Pending {
     /// Inputs of one instant keep the order of their arrival.
     at: (BootTime, u64),
     input: Input,
 }
 
-impl PartialEq for Held {
+impl PartialEq for Pending {
     fn eq(&self, other: &Self) -> bool {
         self.at == other.at
     }
 }
 
-impl Eq for Held {}
+impl Eq for Pending {}
 
-impl PartialOrd for Held {
+impl PartialOrd for Pending {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Held {
+impl Ord for Pending {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.at.cmp(&other.at)
     }
@@ -51,7 +51,7 @@ impl ReorderBuffer {
     /// Takes an Input.
     pub(super) fn push(&mut self, input: Input) {
         self.arrived += 1;
-        self.held.push(Reverse(Held {
+        self.pending.push(Reverse(Pending {
             at: (input.at, self.arrived),
             input,
         }));
@@ -59,7 +59,7 @@ impl ReorderBuffer {
 
     /// The next Input that is no longer held back at `now`.
     pub(super) fn pop(&mut self, now: BootTime) -> Option<Input> {
-        let next = self.held.peek()?;
+        let next = self.pending.peek()?;
         if next.0.at.0.plus(WINDOW_NS) > now {
             return None;
         }
@@ -68,7 +68,7 @@ impl ReorderBuffer {
 
     /// The next Input, however young: at the end nothing more will come.
     pub(super) fn take(&mut self) -> Option<Input> {
-        let Reverse(Held { input, .. }) = self.held.pop()?;
+        let Reverse(Pending { input, .. }) = self.pending.pop()?;
         if input.at < self.given {
             self.late += 1;
         }
@@ -83,7 +83,7 @@ impl ReorderBuffer {
 
     /// When the next Input will be due.
     pub(super) fn due(&self) -> Option<BootTime> {
-        self.held.peek().map(|next| next.0.at.0.plus(WINDOW_NS))
+        self.pending.peek().map(|next| next.0.at.0.plus(WINDOW_NS))
     }
 
     /// Inputs that came too late for their place.

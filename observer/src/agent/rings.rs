@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use super::{clock, heartbeat::Heartbeat, intake::Intake};
+use super::{clock, heartbeat::Heartbeat, input_channel::InputSender};
 use crate::{
     kernel::{Rings, log::Log},
     terminal::say,
@@ -12,16 +12,16 @@ use crate::{
 /// processor for nothing, on every host that runs the agent.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Starts the thread; it ends when the engine's end of `intake` is gone.
-pub(super) fn start(mut rings: Rings, heartbeat: Heartbeat, intake: Intake) -> std::io::Result<()> {
+/// Starts the thread; it ends when the engine's end of `sender` is gone.
+pub(super) fn start(mut rings: Rings, heartbeat: Heartbeat, sender: InputSender) -> std::io::Result<()> {
     thread::Builder::new().name("rings".into()).spawn(move || {
-        while !intake.is_closed() {
+        while !sender.is_closed() {
             heartbeat.beat(clock::boot());
             match rings.wait(PATIENCE) {
-                Ok(inputs) => inputs.into_iter().for_each(|input| intake.edge(input)),
+                Ok(inputs) => inputs.into_iter().for_each(|input| sender.edge(input)),
                 Err(error) => {
                     say(format_args!(
-                        "the kernel's records cannot be read any more ({error}); files are read on"
+                        "the kernel's records can no longer be read ({error}); observation goes on with files alone"
                     ));
                     return;
                 }
@@ -33,15 +33,13 @@ pub(super) fn start(mut rings: Rings, heartbeat: Heartbeat, intake: Intake) -> s
 
 /// Starts the thread that says what the kernel programs say of themselves; it ends like the reader's. Slow as standard
 /// error may be, records do not wait for it.
-pub(super) fn start_log(mut log: Log, intake: Intake) -> std::io::Result<()> {
+pub(super) fn start_log(mut log: Log, sender: InputSender) -> std::io::Result<()> {
     thread::Builder::new().name("kernel-log".into()).spawn(move || {
-        while !intake.is_closed() {
+        while !sender.is_closed() {
             match log.wait(PATIENCE) {
                 Ok(lines) => lines.iter().for_each(|line| say(format_args!("kernel: {line}"))),
                 Err(error) => {
-                    say(format_args!(
-                        "the kernel programs' log cannot be read any more ({error})"
-                    ));
+                    say(format_args!("the kernel programs' log can no longer be read ({error})"));
                     return;
                 }
             }

@@ -10,7 +10,7 @@ use std::{
 use observer_common::growth::GrowthCount;
 use observer_core::{Input, Request, What, process::ProcessKey, sample::Growth};
 
-use super::{clock, heartbeat::Heartbeat, intake::Intake};
+use super::{clock, heartbeat::Heartbeat, input_channel::InputSender};
 use crate::{
     kernel::Kernel,
     source::{ProcError, Sampler, WatchError},
@@ -28,14 +28,14 @@ impl Sampling {
         kernel: Kernel,
         interval: Duration,
         heartbeat: Heartbeat,
-        intake: Intake,
+        sender: InputSender,
     ) -> std::io::Result<Self> {
         let (requests, receiver) = channel();
         let thread = Thread {
             sampler,
             kernel,
             heartbeat,
-            intake,
+            sender,
             full: false,
         };
         thread::Builder::new()
@@ -55,7 +55,7 @@ struct Thread {
     sampler: Sampler,
     kernel: Kernel,
     heartbeat: Heartbeat,
-    intake: Intake,
+    sender: InputSender,
     /// The limit of watched processes was reached, and that was said.
     full: bool,
 }
@@ -93,7 +93,7 @@ impl Thread {
             }
             Request::Trace { process, on } => {
                 if self.kernel.trace(process, on).is_err() {
-                    self.intake.losses().add("watch", "growth", 1);
+                    self.sender.losses().add("watch", "growth", 1);
                 }
             }
             // Answered by others.
@@ -107,17 +107,17 @@ impl Thread {
                 self.full = false;
                 // Its samples go on; only who signals it is not seen.
                 if self.kernel.watch(process).is_err() {
-                    self.intake.losses().add("watch", "signal", 1);
+                    self.sender.losses().add("watch", "signal", 1);
                 }
             }
             Err(WatchError::Process(ProcError::Gone { .. })) => {
-                self.intake.answer(Input {
+                self.sender.answer(Input {
                     at: clock::boot(),
                     what: What::Vanished(process),
                 });
             }
             Err(error) => {
-                self.intake.losses().add("watch", "process", 1);
+                self.sender.losses().add("watch", "process", 1);
                 if !std::mem::replace(&mut self.full, true) {
                     say(format_args!("process {} is not watched: {error}", process.pid));
                 }
@@ -128,9 +128,9 @@ impl Thread {
     /// False where the agent has stopped.
     fn sweep(&mut self) -> bool {
         let sweep = self.sampler.sample_all(clock::boot);
-        self.intake.losses().add("sample", "sample", sweep.failed);
+        self.sender.losses().add("sample", "sample", sweep.failed);
         for lost in self.kernel.drops() {
-            self.intake.losses().add(&lost.stage, &lost.kind, lost.count);
+            self.sender.losses().add(&lost.stage, &lost.kind, lost.count);
         }
         sweep.inputs.into_iter().all(|mut input| {
             if let What::Sample(sample) = &mut input.what {
@@ -139,7 +139,7 @@ impl Thread {
                     .growth(sample.process)
                     .map(|places| places.iter().map(growth).collect());
             }
-            self.intake.answer(input)
+            self.sender.answer(input)
         })
     }
 }

@@ -20,7 +20,7 @@ use observer_core::{
     process::{ProcessKey, Runtime},
 };
 
-use super::{clock, heartbeat::Heartbeat, inspector, intake::Intake, names::Names};
+use super::{clock, heartbeat::Heartbeat, input_channel::InputSender, inspector, names::Names};
 use crate::source::{ProcError, Procfs};
 
 /// Asks for another scan.
@@ -34,12 +34,12 @@ impl Scanner {
         names: Names,
         interval: Option<Duration>,
         heartbeat: Heartbeat,
-        intake: Intake,
+        sender: InputSender,
     ) -> std::io::Result<Self> {
         let (asks, receiver) = sync_channel(1);
         thread::Builder::new()
             .name("scanner".into())
-            .spawn(move || run(&procfs, &names, interval, &heartbeat, &intake, &receiver))?;
+            .spawn(move || run(&procfs, &names, interval, &heartbeat, &sender, &receiver))?;
         Ok(Self(asks))
     }
 
@@ -55,11 +55,11 @@ fn run(
     names: &Names,
     interval: Option<Duration>,
     heartbeat: &Heartbeat,
-    intake: &Intake,
+    sender: &InputSender,
     asks: &Receiver<()>,
 ) {
     let mut known = BTreeMap::new();
-    while scan(procfs, names, heartbeat, intake, &mut known) {
+    while scan(procfs, names, heartbeat, sender, &mut known) {
         let asked = Instant::now();
         loop {
             heartbeat.beat(clock::boot());
@@ -78,11 +78,11 @@ fn scan(
     procfs: &Procfs,
     names: &Names,
     heartbeat: &Heartbeat,
-    intake: &Intake,
+    sender: &InputSender,
     known: &mut BTreeMap<u32, u64>,
 ) -> bool {
     let Ok(entries) = fs::read_dir(procfs.root()) else {
-        intake.losses().add("scan", "procfs", 1);
+        sender.losses().add("scan", "procfs", 1);
         return true;
     };
     let mut alive = BTreeMap::new();
@@ -101,8 +101,8 @@ fn scan(
                 if facts.exe.is_empty() && facts.runtime == Runtime::Other {
                     continue;
                 }
-                names.tell(&facts, intake);
-                if !intake.answer(Input {
+                names.tell(&facts, sender);
+                if !sender.answer(Input {
                     at: clock::boot(),
                     what: What::Process(Box::new(facts)),
                 }) {
@@ -110,12 +110,12 @@ fn scan(
                 }
             }
             Err(ProcError::Gone { .. }) => {}
-            Err(_) => intake.losses().add("inspect", "process", 1),
+            Err(_) => sender.losses().add("inspect", "process", 1),
         }
     }
     let gone = std::mem::replace(known, alive);
     gone.into_iter().all(|(pid, start)| {
-        intake.answer(Input {
+        sender.answer(Input {
             at: clock::boot(),
             what: What::Vanished(ProcessKey { pid, start }),
         })

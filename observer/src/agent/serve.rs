@@ -33,10 +33,10 @@ const LONGEST_QUESTION: u64 = 64 << 10;
 const LIMIT: usize = 1_000;
 
 /// Asks the loop for a snapshot, with all that explains what is called by a name.
-pub(super) type Ask = mpsc::Sender<(Option<String>, oneshot::Sender<Snapshot>)>;
+pub(super) type SnapshotRequests = mpsc::Sender<(Option<String>, oneshot::Sender<Snapshot>)>;
 
 /// Serves the unix socket; an agent that cannot goes on without.
-pub(super) async fn unix(path: &Path, ask: Ask, history: Option<History>) {
+pub(super) async fn unix(path: &Path, ask: SnapshotRequests, history: Option<History>) {
     // A socket left by an agent that was killed is in the way of its successor; a live one is not touched.
     if UnixStream::connect(path).await.is_ok() {
         say(format_args!(
@@ -68,7 +68,7 @@ pub(super) async fn unix(path: &Path, ask: Ask, history: Option<History>) {
     });
 }
 
-async fn converse(stream: UnixStream, ask: &Ask, history: Option<&History>) -> std::io::Result<()> {
+async fn converse(stream: UnixStream, ask: &SnapshotRequests, history: Option<&History>) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     timeout(
@@ -88,7 +88,7 @@ async fn converse(stream: UnixStream, ask: &Ask, history: Option<&History>) -> s
     write.write_all(answer.unwrap_or_default().as_bytes()).await
 }
 
-async fn reply(question: Question, ask: &Ask, history: Option<&History>) -> Option<String> {
+async fn reply(question: Question, ask: &SnapshotRequests, history: Option<&History>) -> Option<String> {
     let explained = match &question {
         Question::Explain { name } => Some(name.clone()),
         _ => None,
@@ -116,7 +116,7 @@ async fn reply(question: Question, ask: &Ask, history: Option<&History>) -> Opti
 }
 
 /// Serves `/metrics`, `/healthz` and `/readyz`; an agent that cannot goes on without.
-pub(super) async fn http(address: std::net::SocketAddr, ask: Ask) {
+pub(super) async fn http(address: std::net::SocketAddr, ask: SnapshotRequests) {
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
         Err(error) => {
@@ -141,7 +141,7 @@ pub(super) async fn http(address: std::net::SocketAddr, ask: Ask) {
     });
 }
 
-async fn answer(request: Request<Incoming>, ask: Ask) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, ask: SnapshotRequests) -> Result<Response<Full<Bytes>>, Infallible> {
     let text = |status, text: String| {
         let mut response = Response::new(Full::new(Bytes::from(text)));
         *response.status_mut() = status;
@@ -169,7 +169,7 @@ async fn answer(request: Request<Incoming>, ask: Ask) -> Result<Response<Full<By
     })
 }
 
-async fn snapshot(ask: &Ask, explained: Option<String>) -> Option<Snapshot> {
+async fn snapshot(ask: &SnapshotRequests, explained: Option<String>) -> Option<Snapshot> {
     let (sender, receiver) = oneshot::channel();
     timeout(PATIENCE, async {
         ask.send((explained, sender)).await.ok()?;

@@ -15,8 +15,8 @@ use super::{
     clock,
     heaps::Heaps,
     heartbeat::Heartbeat,
+    input_channel,
     inspector::{self, Inspector},
-    intake,
     names::Names,
     observation::Observation,
     pods,
@@ -102,7 +102,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         None => (None, None, None),
     };
     let served_history = checkpointer.as_ref().map(|checkpointer| checkpointer.history().clone());
-    let (intake, mut inputs) = intake::channel();
+    let (sender, mut inputs) = input_channel::channel();
     let procfs = Arc::new(Procfs::new(&config.procfs, Arc::clone(&hierarchy)));
     let names = Names::of_host(&procfs, config.engine_socket.clone());
     let sampler = Sampler::new(
@@ -150,17 +150,17 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
             Cgroups::new(Arc::clone(&hierarchy)),
             names.clone(),
             of_inspector.clone(),
-            intake.clone(),
+            sender.clone(),
         )
         .map_err(system("start a thread"))?,
-        heaps: Heaps::start(Arc::clone(&procfs), config.heap_bandwidth, intake.clone())
+        heaps: Heaps::start(Arc::clone(&procfs), config.heap_bandwidth, sender.clone())
             .map_err(system("start a thread"))?,
         sampling: Sampling::start(
             sampler,
             kernel,
             config.sample_interval,
             of_sampler.clone(),
-            intake.clone(),
+            sender.clone(),
         )
         .map_err(system("start a thread"))?,
     };
@@ -175,17 +175,17 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         });
     }
     observation.record(Recorder::flush);
-    pods::start(config, intake.clone());
-    rings::start(kernel_rings, of_rings.clone(), intake.clone()).map_err(system("start a thread"))?;
+    pods::start(config, sender.clone());
+    rings::start(kernel_rings, of_rings.clone(), sender.clone()).map_err(system("start a thread"))?;
     if let Some(log) = kernel_log {
-        rings::start_log(log, intake.clone()).map_err(system("start a thread"))?;
+        rings::start_log(log, sender.clone()).map_err(system("start a thread"))?;
     }
     let scanner = Scanner::start(
         procfs,
         names,
         blind.then_some(config.sample_interval),
         of_scanner.clone(),
-        intake,
+        sender,
     )
     .map_err(system("start a thread"))?;
 

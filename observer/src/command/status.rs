@@ -6,7 +6,7 @@ use super::{Exit, ask};
 use crate::{
     config::key,
     question::Question,
-    snapshot::{AgentView, LaneView, Snapshot, StoreView},
+    snapshot::{AgentView, ExporterView, Snapshot, StoreView},
     terminal,
 };
 
@@ -79,32 +79,32 @@ fn page(snapshot: &Snapshot) -> String {
         };
         format!("oom       {count} {what}")
     }));
-    lines.extend(export.iter().map(lane));
+    lines.extend(export.iter().map(exporter));
     lines.extend(store.iter().map(kept));
     lines.extend(stalled.iter().map(|name| format!("stalled   {name}")));
     lines.join("\n") + "\n"
 }
 
-fn lane(lane: &LaneView) -> String {
-    let state = lane
+fn exporter(exporter: &ExporterView) -> String {
+    let state = exporter
         .failing
         .as_ref()
         .map_or_else(|| "delivering".to_owned(), |why| format!("failing: {why}"));
-    let oldest = if lane.waiting > 0 {
-        format!(", the oldest for {:.0} s", lane.oldest_s)
+    let oldest = if exporter.waiting > 0 {
+        format!(", the oldest for {:.0} s", exporter.oldest_s)
     } else {
         String::new()
     };
     format!(
         "export    {}: {state}; {} delivered, {} rejected, {} refused, {} dropped, {} waiting ({} bytes{oldest}), {} retries",
-        lane.name,
-        lane.delivered,
-        lane.rejected,
-        lane.refused,
-        lane.dropped,
-        lane.waiting,
-        lane.waiting_bytes,
-        lane.retries
+        exporter.name,
+        exporter.delivered,
+        exporter.rejected,
+        exporter.refused,
+        exporter.dropped,
+        exporter.waiting,
+        exporter.waiting_bytes,
+        exporter.retries
     )
 }
 

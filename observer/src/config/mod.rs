@@ -21,7 +21,7 @@ mod value;
 use layer::Layers;
 use otlp::{Signal, Target};
 pub use problem::{Problem, Problems, Source};
-use value::Wrong;
+use value::ValueError;
 
 /// When growth is counted by place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -250,7 +250,7 @@ fn validate(
         }),
         listen: reader.read("listen", None, |text| {
             let wrong = |_| {
-                Wrong::new(
+                ValueError::new(
                     format!("`{text}` is not an address"),
                     "write one such as 127.0.0.1:9464",
                 )
@@ -287,11 +287,11 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read<T>(&mut self, name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> T {
+    fn read<T>(&mut self, name: &str, default: T, parse: impl FnOnce(&str) -> Result<T, ValueError>) -> T {
         let Some((text, source)) = self.layers.get(name) else {
             return default;
         };
-        parse(text).unwrap_or_else(|Wrong { wrong, remedy }| {
+        parse(text).unwrap_or_else(|ValueError { wrong, remedy }| {
             self.problems.push(Problem::Value {
                 source_of: source.clone(),
                 wrong,
@@ -302,19 +302,19 @@ impl Reader<'_> {
     }
 }
 
-fn path(text: &str) -> Result<PathBuf, Wrong> {
+fn path(text: &str) -> Result<PathBuf, ValueError> {
     if text.is_empty() {
-        return Err(Wrong::new("it is empty", "write a path"));
+        return Err(ValueError::new("it is empty", "write a path"));
     }
     Ok(PathBuf::from(text))
 }
 
-fn directory(text: &str) -> Result<PathBuf, Wrong> {
+fn directory(text: &str) -> Result<PathBuf, ValueError> {
     let path = path(text)?;
     if path.is_dir() {
         Ok(path)
     } else {
-        Err(Wrong::new(
+        Err(ValueError::new(
             format!("{text} is not a directory"),
             "name a mounted file system",
         ))

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use super::{
     layer::Layers,
     problem::{Problem, Source},
-    value::{self, Wrong},
+    value::{self, ValueError},
 };
 
 /// How records travel.
@@ -148,7 +148,7 @@ pub fn target(layers: &Layers, signal: Signal, problems: &mut Vec<Problem>) -> O
     {
         return None;
     }
-    let asked = Asked { layers, signal };
+    let asked = Lookup { layers, signal };
     let (endpoint_text, endpoint_source) = asked.of("endpoint")?;
     let parsed = parse(asked.of("protocol"), problems, |text| {
         value::choice(
@@ -191,7 +191,7 @@ pub fn target(layers: &Layers, signal: Signal, problems: &mut Vec<Problem>) -> O
     if let (Some(_), None) | (None, Some(_)) = (asked.of("client-key"), asked.of("client-certificate")) {
         problems.push(problem(
             endpoint_source,
-            Wrong::new(
+            ValueError::new(
                 "only one of client key and client certificate is set",
                 "set both, or none",
             ),
@@ -240,12 +240,12 @@ fn duration(
 }
 
 /// Looks one setting up where it may stand.
-struct Asked<'a> {
+struct Lookup<'a> {
     layers: &'a Layers,
     signal: Signal,
 }
 
-impl Asked<'_> {
+impl Lookup<'_> {
     fn of(&self, setting: &str) -> Option<(String, Source)> {
         let ours = self.layers.get(&format!("otlp-{setting}"));
         if let Some((text, source)) = ours
@@ -266,13 +266,13 @@ impl Asked<'_> {
 fn parse<T>(
     given: Option<(String, Source)>,
     problems: &mut Vec<Problem>,
-    read: impl FnOnce(&str) -> Result<T, Wrong>,
+    read: impl FnOnce(&str) -> Result<T, ValueError>,
 ) -> Option<T> {
     let (text, source) = given?;
     read(&text).map_err(|wrong| problems.push(problem(source, wrong))).ok()
 }
 
-fn problem(source_of: Source, wrong: Wrong) -> Problem {
+fn problem(source_of: Source, wrong: ValueError) -> Problem {
     Problem::Value {
         source_of,
         wrong: wrong.wrong,
@@ -286,7 +286,7 @@ fn endpoint(
     protocol: Option<Protocol>,
     insecure: bool,
     append: Option<Signal>,
-) -> Result<(Uri, Protocol), Wrong> {
+) -> Result<(Uri, Protocol), ValueError> {
     let remedy = "write a URL such as http://localhost:4318 or https://collector.example:4317";
     let text = text.trim();
     let text = if text.contains("://") {
@@ -294,15 +294,15 @@ fn endpoint(
     } else {
         format!("{}://{text}", if insecure { "http" } else { "https" })
     };
-    let uri = Uri::from_str(&text).map_err(|error| Wrong::new(format!("it is not a URL ({error})"), remedy))?;
+    let uri = Uri::from_str(&text).map_err(|error| ValueError::new(format!("it is not a URL ({error})"), remedy))?;
     let Some(authority) = uri.authority() else {
-        return Err(Wrong::new("it names no host", remedy));
+        return Err(ValueError::new("it names no host", remedy));
     };
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(Wrong::new("its scheme is neither http nor https", remedy));
+        return Err(ValueError::new("its scheme is neither http nor https", remedy));
     }
     if authority.as_str().contains('@') {
-        return Err(Wrong::new(
+        return Err(ValueError::new(
             "it carries a user name or password",
             "put credentials into otlp-headers",
         ));
@@ -325,26 +325,29 @@ fn endpoint(
         .path_and_query(path)
         .build()
         .map(|uri| (uri, protocol))
-        .map_err(|error| Wrong::new(format!("it is not a URL ({error})"), remedy))
+        .map_err(|error| ValueError::new(format!("it is not a URL ({error})"), remedy))
 }
 
 /// `name=value` pairs between commas, values percent-encoded. The error never shows a value.
-fn headers(text: &str) -> Result<HeaderMap, Wrong> {
+fn headers(text: &str) -> Result<HeaderMap, ValueError> {
     let remedy = "write name=value pairs between commas, values percent-encoded";
     let mut map = HeaderMap::new();
     for (nth, pair) in text.split(',').enumerate().filter(|(_, pair)| !pair.trim().is_empty()) {
         let place = format!("pair {}", nth + 1);
         let Some((name, value)) = pair.split_once('=') else {
-            return Err(Wrong::new(format!("{place} has no `=`"), remedy));
+            return Err(ValueError::new(format!("{place} has no `=`"), remedy));
         };
         let name = HeaderName::from_str(name.trim())
-            .map_err(|_| Wrong::new(format!("the name in {place} is not a header's"), remedy))?;
+            .map_err(|_| ValueError::new(format!("the name in {place} is not a header's"), remedy))?;
         let value = percent_encoding::percent_decode_str(value.trim())
             .decode_utf8()
             .ok()
             .and_then(|value| HeaderValue::from_str(&value).ok());
         let Some(mut value) = value else {
-            return Err(Wrong::new(format!("the value of {name} is not a header's"), remedy));
+            return Err(ValueError::new(
+                format!("the value of {name} is not a header's"),
+                remedy,
+            ));
         };
         value.set_sensitive(true);
         map.append(name, value);
@@ -353,9 +356,9 @@ fn headers(text: &str) -> Result<HeaderMap, Wrong> {
 }
 
 /// A PEM file that holds what its setting says.
-fn pem(path: &str, holds: &str) -> Result<Vec<u8>, Wrong> {
+fn pem(path: &str, holds: &str) -> Result<Vec<u8>, ValueError> {
     let bytes = fs::read(path)
-        .map_err(|error| Wrong::new(format!("{path} cannot be read ({error})"), "name a readable PEM file"))?;
+        .map_err(|error| ValueError::new(format!("{path} cannot be read ({error})"), "name a readable PEM file"))?;
     let text = String::from_utf8_lossy(&bytes);
     if text
         .lines()
@@ -363,7 +366,7 @@ fn pem(path: &str, holds: &str) -> Result<Vec<u8>, Wrong> {
     {
         Ok(bytes)
     } else {
-        Err(Wrong::new(
+        Err(ValueError::new(
             format!("{path} holds no {holds}"),
             "name a PEM file that does",
         ))

@@ -4,14 +4,14 @@ use std::{ops::RangeInclusive, time::Duration};
 
 /// What is wrong with a value, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub(super) struct ValueError {
     /// What is wrong.
     pub(super) wrong: String,
     /// What to write instead.
     pub(super) remedy: String,
 }
 
-impl Wrong {
+impl ValueError {
     /// Both halves of the sentence.
     pub(super) fn new(wrong: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
@@ -22,7 +22,7 @@ impl Wrong {
 }
 
 /// A number and its unit (`ms`, `s`, `m`, `h`), within a range.
-pub(super) fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Wrong> {
+pub(super) fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, ValueError> {
     let remedy = || {
         format!(
             "write a number and ms, s, m or h, from {:?} to {:?}, such as `10s`",
@@ -38,51 +38,51 @@ pub(super) fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Du
         "s" => 1.0,
         "m" | "min" => 60.0,
         "h" => 3600.0,
-        "" => return Err(Wrong::new(format!("`{text}` has no unit"), remedy())),
-        _ => return Err(Wrong::new(format!("`{text}` is not a duration"), remedy())),
+        "" => return Err(ValueError::new(format!("`{text}` has no unit"), remedy())),
+        _ => return Err(ValueError::new(format!("`{text}` is not a duration"), remedy())),
     };
     let value = number
         .parse::<f64>()
         .ok()
         .and_then(|n| Duration::try_from_secs_f64(n * seconds_per_unit).ok())
-        .ok_or_else(|| Wrong::new(format!("`{text}` is not a duration"), remedy()))?;
+        .ok_or_else(|| ValueError::new(format!("`{text}` is not a duration"), remedy()))?;
     if range.contains(&value) {
         Ok(value)
     } else {
-        Err(Wrong::new(format!("`{text}` is out of range"), remedy()))
+        Err(ValueError::new(format!("`{text}` is out of range"), remedy()))
     }
 }
 
 /// A number within a range.
-pub(super) fn number(text: &str, range: RangeInclusive<f64>) -> Result<f64, Wrong> {
+pub(super) fn number(text: &str, range: RangeInclusive<f64>) -> Result<f64, ValueError> {
     let remedy = || format!("write a number from {} to {}", range.start(), range.end());
     let value: f64 = text
         .trim()
         .parse()
-        .map_err(|_| Wrong::new(format!("`{text}` is not a number"), remedy()))?;
+        .map_err(|_| ValueError::new(format!("`{text}` is not a number"), remedy()))?;
     if range.contains(&value) {
         Ok(value)
     } else {
-        Err(Wrong::new(format!("`{text}` is out of range"), remedy()))
+        Err(ValueError::new(format!("`{text}` is out of range"), remedy()))
     }
 }
 
 /// A whole number within a range.
-pub(super) fn count(text: &str, range: RangeInclusive<usize>) -> Result<usize, Wrong> {
+pub(super) fn count(text: &str, range: RangeInclusive<usize>) -> Result<usize, ValueError> {
     let remedy = || format!("write a whole number from {} to {}", range.start(), range.end());
     let value: usize = text
         .trim()
         .parse()
-        .map_err(|_| Wrong::new(format!("`{text}` is not a whole number"), remedy()))?;
+        .map_err(|_| ValueError::new(format!("`{text}` is not a whole number"), remedy()))?;
     if range.contains(&value) {
         Ok(value)
     } else {
-        Err(Wrong::new(format!("`{text}` is out of range"), remedy()))
+        Err(ValueError::new(format!("`{text}` is out of range"), remedy()))
     }
 }
 
 /// A number of bytes with its unit (`KiB`, `MiB`, `GiB`), within a range.
-pub(super) fn bytes(text: &str, range: RangeInclusive<usize>) -> Result<usize, Wrong> {
+pub(super) fn bytes(text: &str, range: RangeInclusive<usize>) -> Result<usize, ValueError> {
     let remedy = || {
         format!(
             "write a whole number and KiB, MiB or GiB, from {} to {} bytes",
@@ -97,7 +97,7 @@ pub(super) fn bytes(text: &str, range: RangeInclusive<usize>) -> Result<usize, W
         "KiB" => 10,
         "MiB" => 20,
         "GiB" => 30,
-        _ => return Err(Wrong::new(format!("`{text}` has no unit of bytes"), remedy())),
+        _ => return Err(ValueError::new(format!("`{text}` has no unit of bytes"), remedy())),
     };
     let value = number
         .parse::<usize>()
@@ -105,11 +105,11 @@ pub(super) fn bytes(text: &str, range: RangeInclusive<usize>) -> Result<usize, W
         .and_then(|number| number.checked_mul(1 << shift));
     value
         .filter(|value| range.contains(value))
-        .ok_or_else(|| Wrong::new(format!("`{text}` is out of range"), remedy()))
+        .ok_or_else(|| ValueError::new(format!("`{text}` is out of range"), remedy()))
 }
 
 /// A name as DNS has it (RFC 1123): what Kubernetes allows for a node. It becomes part of a selector.
-pub(super) fn dns_name(text: &str) -> Result<String, Wrong> {
+pub(super) fn dns_name(text: &str) -> Result<String, ValueError> {
     let label = |label: &str| {
         !label.is_empty()
             && label
@@ -121,7 +121,7 @@ pub(super) fn dns_name(text: &str) -> Result<String, Wrong> {
     if text.len() <= 253 && text.split('.').all(label) {
         Ok(text.to_owned())
     } else {
-        Err(Wrong::new(
+        Err(ValueError::new(
             "no name of a node",
             "lower-case letters, digits, dashes and dots, as `kubectl get nodes` shows it",
         ))
@@ -129,11 +129,11 @@ pub(super) fn dns_name(text: &str) -> Result<String, Wrong> {
 }
 
 /// `true` or `false`, in any case.
-pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
+pub(super) fn boolean(text: &str) -> Result<bool, ValueError> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(Wrong::new(
+        _ => Err(ValueError::new(
             format!("`{text}` is neither true nor false"),
             "write one of them",
         )),
@@ -141,7 +141,7 @@ pub(super) fn boolean(text: &str) -> Result<bool, Wrong> {
 }
 
 /// One of a few words.
-pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Wrong> {
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, ValueError> {
     let wanted = text.trim().to_ascii_lowercase();
     choices
         .iter()
@@ -149,7 +149,7 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Wr
         .map(|(_, value)| *value)
         .ok_or_else(|| {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            Wrong::new(
+            ValueError::new(
                 format!("`{text}` is not known"),
                 format!("write one of {}", names.join(", ")),
             )

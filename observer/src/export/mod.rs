@@ -9,7 +9,7 @@ mod stdout;
 use observer_core::{Finding, finding::EndedRun};
 use tokio::time::Instant;
 
-use crate::{config::Config, snapshot::LaneView};
+use crate::{config::Config, snapshot::ExporterView};
 use line::Lines;
 use otlp::{Otlp, SpoolCounts};
 use stdout::Stdout;
@@ -65,8 +65,8 @@ impl Exporters {
     }
 
     /// Each signal's delivery.
-    pub fn lanes(&self) -> Vec<LaneView> {
-        self.otlp.lanes()
+    pub fn exporters(&self) -> Vec<ExporterView> {
+        self.otlp.exporters()
     }
 
     /// Whether metrics go anywhere.
@@ -80,8 +80,8 @@ impl Exporters {
     }
 
     /// The agent's own points, of which the newest go out at the next export.
-    pub fn tell_own(&self, points: Vec<metrics::Point>) {
-        self.otlp.tell_own(points);
+    pub fn set_own_metrics(&self, points: Vec<metrics::Point>) {
+        self.otlp.set_own_metrics(points);
     }
 
     /// Delivers what is queued until the deadline.

@@ -11,7 +11,7 @@ use observer_core::{
     exit::Cause,
 };
 
-use super::{Ear, HistoryError, Progress, Source, Summary};
+use super::{HistoryError, HistorySink, Progress, Source, Summary};
 
 /// Where each column is; `None` where the file has none.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ fn number(bytes: &[u8]) -> Option<f64> {
 }
 
 /// Reads the history in `file` for one who listens to its rows and to what is said of them.
-pub fn read(file: &Path, time_scale: Option<f64>, ear: &mut dyn Ear) -> Result<Summary, HistoryError> {
+pub fn read(file: &Path, time_scale: Option<f64>, ear: &mut dyn HistorySink) -> Result<Summary, HistoryError> {
     let source = Source::open(file)?;
     let mut progress = Progress::of(&source);
     let mut reader = csv::ReaderBuilder::new()

@@ -122,7 +122,7 @@ impl Summary {
 }
 
 /// Who listens to a history that is judged.
-pub trait Ear {
+pub trait HistorySink {
     /// A row, before it is judged.
     fn row(&mut self, _row: &Row<'_>) {}
 
@@ -141,7 +141,7 @@ struct Written<'a> {
     result: io::Result<()>,
 }
 
-impl Ear for Written<'_> {
+impl HistorySink for Written<'_> {
     fn said(&mut self, series: &str, said: Said<'_>) {
         self.findings += 1;
         if self.result.is_ok() {
@@ -151,7 +151,7 @@ impl Ear for Written<'_> {
 }
 
 /// Reads a history of one format: its file and a time scale, for one who listens.
-pub type Reader = fn(&Path, Option<f64>, &mut dyn Ear) -> Result<Summary, HistoryError>;
+pub type Reader = fn(&Path, Option<f64>, &mut dyn HistorySink) -> Result<Summary, HistoryError>;
 
 /// Judges the history in `file`; findings go to `out`.
 pub fn replay(

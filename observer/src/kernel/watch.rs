@@ -18,7 +18,7 @@ pub enum MapError {
     /// There is no room.
     #[error("cannot add pid {pid} to {map}: all {max} places are taken")]
     Full {
-        /// Thread-group id that found no room.
+        /// Thread-group id that was not added.
         pid: u32,
         /// Name of the map.
         map: &'static str,
@@ -93,7 +93,7 @@ impl Watched {
     }
 }
 
-/// Counters of records that found no room.
+/// Counters of records dropped because a ring was full.
 pub(super) struct Drops {
     map: PerCpuArray<MapData, u64>,
     /// Totals at the last reading, by [`Kind`].

@@ -6,10 +6,10 @@
 pub mod cgroup;
 pub mod elf;
 pub mod engines;
-mod kept;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod memory;
+mod open_files;
 pub mod proc;
 pub mod sampler;
 mod stacks;

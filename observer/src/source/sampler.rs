@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::{
     cgroup::{CgroupReader, Cgroups, Level},
-    kept::{self, Kept},
+    open_files::{self, Budgeted},
     proc::{ProcError, Procfs, stat},
 };
 
@@ -57,7 +57,7 @@ pub struct Sampler {
 #[derive(Debug)]
 struct Watched {
     /// `None` where no more descriptors may be kept: it is opened, and the process told from a successor, each time.
-    statm: Option<Kept<File>>,
+    statm: Option<Budgeted<File>>,
     cgroup: String,
     gone: bool,
 }
@@ -152,9 +152,9 @@ impl Sampler {
         let mut text = Vec::new();
         for (&process, watched) in &mut self.watched {
             let read = match &watched.statm {
-                Some(kept) => kept::read(kept, &mut text),
+                Some(kept) => open_files::read(kept, &mut text),
                 None => match self.procfs.statm(process) {
-                    Ok(file) => kept::read(&file, &mut text),
+                    Ok(file) => open_files::read(&file, &mut text),
                     Err(ProcError::Gone { .. }) => Err(Errno::SRCH.into()),
                     Err(ProcError::Read { source, .. }) => Err(source),
                     Err(error) => Err(io::Error::other(error)),
@@ -162,7 +162,7 @@ impl Sampler {
             };
             let statm = match read {
                 Ok(()) => Ok(stat::statm(&text)),
-                Err(error) if kept::is_gone(&error) => Ok(None),
+                Err(error) if open_files::is_gone(&error) => Ok(None),
                 Err(error) => Err(error),
             };
             let at = clock();

@@ -82,7 +82,7 @@ pub(crate) fn put_aside_if_damaged(path: &Path, damaged: &AtomicU64, error: &red
 fn put_aside(path: &Path, damaged: &AtomicU64, reason: &redb::Error) -> io::Result<()> {
     let aside = path.with_extension("redb.damaged");
     say(format_args!(
-        "{} cannot be read ({reason}); it is put aside as {}",
+        "cannot read {} ({reason}); moved it to {}",
         path.display(),
         aside.display()
     ));

@@ -6,7 +6,7 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The directory cannot be made.
-    #[error("cannot create the store's directory {path}: {error}; nothing is kept over this agent's end")]
+    #[error("cannot create the store's directory {path}: {error}; nothing will outlive this agent")]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -14,7 +14,7 @@ pub enum StoreError {
         error: io::Error,
     },
     /// The database cannot be opened.
-    #[error("cannot open the store {path}: {reason}; nothing is kept over this agent's end")]
+    #[error("cannot open the store {path}: {reason}; nothing will outlive this agent")]
     Open {
         /// The file.
         path: PathBuf,

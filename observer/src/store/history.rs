@@ -39,7 +39,7 @@ const UNWRITTEN: usize = 4_096;
 /// Records by number, each sealed JSON.
 const RECORDS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("records");
 
-enum Order {
+enum Request {
     Keep(Vec<u8>),
     State(Vec<u8>),
     Read {
@@ -53,7 +53,7 @@ enum Order {
 /// A running history. Clones are handles to the same.
 #[derive(Clone, Debug)]
 pub struct History {
-    orders: SyncSender<Order>,
+    requests: SyncSender<Request>,
     /// What it counts of itself.
     pub counts: Arc<HistoryCounts>,
 }
@@ -62,7 +62,7 @@ pub struct History {
 #[derive(Debug)]
 pub struct HistoryThread {
     thread: JoinHandle<()>,
-    orders: SyncSender<Order>,
+    requests: SyncSender<Request>,
 }
 
 impl History {
@@ -83,7 +83,7 @@ impl History {
         let counts = Arc::new(HistoryCounts::default());
         let (database, next, state) = open_or_put_aside(&path, &counts.damaged, || survey(&path, &counts))?;
         let engine = state.and_then(|bytes| state::take_over(&database, &bytes, &counts));
-        let (orders, receiver) = sync_channel(WAITING);
+        let (requests, receiver) = sync_channel(WAITING);
         let writer = Writer {
             path,
             database: Some(database),
@@ -100,16 +100,16 @@ impl History {
             .spawn(move || writer.run(&receiver))?;
         let ending = HistoryThread {
             thread,
-            orders: orders.clone(),
+            requests: requests.clone(),
         };
-        Ok((Self { orders, counts }, ending, engine))
+        Ok((Self { requests, counts }, ending, engine))
     }
 
     /// Keeps a record. Never waits.
     pub fn keep(&self, record: &Record) {
         // What the engine says can be written as JSON.
         if let Ok(json) = record.encode() {
-            self.order(Order::Keep(json));
+            self.request(Request::Keep(json));
         }
     }
 
@@ -117,14 +117,14 @@ impl History {
     pub fn keep_state(&self, engine: &Engine) {
         if let Ok(bytes) = state::encode(engine) {
             self.counts.state_bytes.store(bytes.len() as u64, Relaxed);
-            self.order(Order::State(bytes));
+            self.request(Request::State(bytes));
         }
     }
 
     /// The newest records, oldest first, at most `limit`: of one workload (see [`Record::concerns`]) or of all.
     pub async fn read(&self, workload: Option<String>, limit: usize) -> Vec<Record> {
         let (answer, answered) = oneshot::channel();
-        self.order(Order::Read {
+        self.request(Request::Read {
             workload,
             limit,
             answer,
@@ -132,8 +132,8 @@ impl History {
         answered.await.unwrap_or_default()
     }
 
-    fn order(&self, order: Order) {
-        if let Err(TrySendError::Full(_)) = self.orders.try_send(order) {
+    fn request(&self, request: Request) {
+        if let Err(TrySendError::Full(_)) = self.requests.try_send(request) {
             self.counts.lost.fetch_add(1, Relaxed);
         }
     }
@@ -143,9 +143,9 @@ impl HistoryThread {
     /// Syncs a last time, with all that was handed over before.
     pub fn finish(self) {
         // It may have failed; the join tells.
-        let _ = self.orders.send(Order::Stop);
+        let _ = self.requests.send(Request::Stop);
         if self.thread.join().is_err() {
-            say("the history's thread failed: the last second may not have been kept");
+            say("the history's thread failed: the last second may be lost");
         }
     }
 }
@@ -181,19 +181,19 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, orders: &Receiver<Order>) {
+    fn run(mut self, requests: &Receiver<Request>) {
         let mut synced = Instant::now();
         loop {
-            match orders.recv_timeout(self.interval.saturating_sub(synced.elapsed())) {
-                Ok(Order::Keep(record)) => {
+            match requests.recv_timeout(self.interval.saturating_sub(synced.elapsed())) {
+                Ok(Request::Keep(record)) => {
                     self.unwritten.push_back(record);
                     if self.unwritten.len() > UNWRITTEN {
                         self.unwritten.pop_front();
                         self.counts.lost.fetch_add(1, Relaxed);
                     }
                 }
-                Ok(Order::State(state)) => self.state = Some(state),
-                Ok(Order::Read {
+                Ok(Request::State(state)) => self.state = Some(state),
+                Ok(Request::Read {
                     workload,
                     limit,
                     answer,
@@ -202,7 +202,7 @@ impl Writer {
                     // Who asked may have gone.
                     let _ = answer.send(self.read(workload.as_deref(), limit));
                 }
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => {
                     self.try_sync();
                     return;
                 }
@@ -244,7 +244,7 @@ impl Writer {
                 self.counts.failed.fetch_add(1, Relaxed);
                 if self.failing.replace(Instant::now()).is_none() {
                     say(format_args!(
-                        "{} cannot be written ({error}); the history of the last minutes is kept in memory meanwhile",
+                        "cannot write {} ({error}); the history of the last minutes stays in memory for now",
                         self.path.display()
                     ));
                 }

@@ -89,7 +89,7 @@ pub(super) fn take_over(database: &Database, sealed: &[u8], counts: &HistoryCoun
         StateError::Damaged(_) => drop(counts.damaged.fetch_add(1, Relaxed)),
     }
     say(format_args!(
-        "the state of an earlier agent cannot be used: {error}; observation begins anew{kept}"
+        "cannot use the state of an earlier agent: {error}; observation starts from nothing{kept}"
     ));
     None
 }

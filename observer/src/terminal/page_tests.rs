@@ -1,4 +1,4 @@
-//! Pages rendered: what stands in a span is shown and not obeyed, on every way out.
+//! Pages rendered: what stands in a span is shown, never interpreted, on every way out.
 
 use ratatui::style::Stylize as _;
 

@@ -19,7 +19,7 @@ use observer_core::{
 
 use super::{explain::Case, sawtooth::Mark};
 use crate::{
-    history::{self, Ear, HistoryError},
+    history::{self, HistoryError, HistorySink},
     record::{RecordError, Recording},
 };
 
@@ -102,7 +102,7 @@ struct Listener<'a> {
     others: BTreeMap<String, State>,
 }
 
-impl Ear for Listener<'_> {
+impl HistorySink for Listener<'_> {
     fn row(&mut self, row: &Row<'_>) {
         if row.series != self.name {
             return;

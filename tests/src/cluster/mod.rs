@@ -46,7 +46,7 @@ pub struct Cluster {
 
 /// The cluster, for as long as this is held, beside other tests that leave it as it is.
 #[derive(Debug)]
-pub struct Beside {
+pub struct SharedCluster {
     /// Given back before the cluster is let go.
     _turn: RwLockReadGuard<'static, ()>,
     cluster: Arc<Cluster>,
@@ -54,12 +54,12 @@ pub struct Beside {
 
 /// The cluster, for as long as this is held, with nobody beside.
 #[derive(Debug)]
-pub struct Alone {
+pub struct ExclusiveCluster {
     _turn: RwLockWriteGuard<'static, ()>,
     cluster: Arc<Cluster>,
 }
 
-impl std::ops::Deref for Beside {
+impl std::ops::Deref for SharedCluster {
     type Target = Cluster;
 
     fn deref(&self) -> &Cluster {
@@ -67,7 +67,7 @@ impl std::ops::Deref for Beside {
     }
 }
 
-impl std::ops::Deref for Alone {
+impl std::ops::Deref for ExclusiveCluster {
     type Target = Cluster;
 
     fn deref(&self) -> &Cluster {
@@ -78,17 +78,17 @@ impl std::ops::Deref for Alone {
 impl Cluster {
     /// The one that this program's tests share: started by the first, ended by the last. Whoever waits for a turn holds
     /// it, so that it lives from the first test to the last where two or more run side by side.
-    pub fn shared() -> Result<Beside> {
+    pub fn shared() -> Result<SharedCluster> {
         let cluster = Self::in_use()?;
         let turn = TURN.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(Beside { _turn: turn, cluster })
+        Ok(SharedCluster { _turn: turn, cluster })
     }
 
     /// The same, with nobody beside.
-    pub fn alone() -> Result<Alone> {
+    pub fn alone() -> Result<ExclusiveCluster> {
         let cluster = Self::in_use()?;
         let turn = TURN.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(Alone { _turn: turn, cluster })
+        Ok(ExclusiveCluster { _turn: turn, cluster })
     }
 
     fn in_use() -> Result<Arc<Self>> {
@@ -253,7 +253,7 @@ impl Cluster {
     }
 
     /// Lines of a workload's log, from its beginning on; the process that reads them ends with the value.
-    pub fn follow(&self, namespace: &str, of: &str) -> Result<Following> {
+    pub fn follow(&self, namespace: &str, of: &str) -> Result<LogStream> {
         let mut command = self.kubectl(&["logs", "--namespace", namespace, "--follow", of])?;
         let mut child = app::dies_with_us(&mut command)
             .stdin(Stdio::null())
@@ -262,7 +262,7 @@ impl Cluster {
             .spawn()
             .context("cannot start kubectl")?;
         let lines = Lines::of(child.stdout.take().context("no standard output")?);
-        Ok(Following { child, lines })
+        Ok(LogStream { child, lines })
     }
 }
 
@@ -279,13 +279,13 @@ impl Drop for Cluster {
 
 /// A log that is being read.
 #[derive(Debug)]
-pub struct Following {
+pub struct LogStream {
     child: Child,
     /// Its lines.
     pub lines: Lines,
 }
 
-impl Drop for Following {
+impl Drop for LogStream {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,4 +1,4 @@
-//! The way to the API server as a test can cut it: reads TCP connections on a loopback port, produces the same ones to
+//! The route to the API server as a test can cut it: reads TCP connections on a loopback port, produces the same ones to
 //! the server, as long as it is open.
 
 use std::{
@@ -18,11 +18,11 @@ use anyhow::{Context as _, Result};
 pub struct Proxy {
     /// Its port on 127.0.0.1.
     pub port: u16,
-    way: Arc<Way>,
+    route: Arc<Route>,
 }
 
 #[derive(Debug)]
-struct Way {
+struct Route {
     to: String,
     open: AtomicBool,
     ended: AtomicBool,
@@ -35,13 +35,13 @@ impl Proxy {
     pub fn start(to: &str, open: bool) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free loopback port")?;
         let port = listener.local_addr()?.port();
-        let way = Arc::new(Way {
+        let route = Arc::new(Route {
             to: to.to_owned(),
             open: AtomicBool::new(open),
             ended: AtomicBool::new(false),
             live: Mutex::default(),
         });
-        let accepting = Arc::clone(&way);
+        let accepting = Arc::clone(&route);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if accepting.ended.load(Ordering::SeqCst) {
@@ -51,31 +51,31 @@ impl Proxy {
                 let _ = accepting.connect(client);
             }
         });
-        Ok(Self { port, way })
+        Ok(Self { port, route })
     }
 
     /// Hangs up on everybody, and on whoever comes.
     pub fn close(&self) {
-        self.way.open.store(false, Ordering::SeqCst);
-        self.way.hang_up();
+        self.route.open.store(false, Ordering::SeqCst);
+        self.route.hang_up();
     }
 
     /// Lets everybody through.
     pub fn open(&self) {
-        self.way.open.store(true, Ordering::SeqCst);
+        self.route.open.store(true, Ordering::SeqCst);
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.way.ended.store(true, Ordering::SeqCst);
+        self.route.ended.store(true, Ordering::SeqCst);
         self.close();
         // Wakes the thread that accepts, so that it sees the end.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
 
-impl Way {
+impl Route {
     fn connect(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
         if !self.open.load(Ordering::SeqCst) {
             return Ok(());

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf, process::Co
 use observer_core::detect::State;
 use observer_tests::{counterpart, places};
 
-use super::replica::{EVERY, LIMIT, Replica, Told, play};
+use super::replica::{EVERY, LIMIT, Replica, Reported, play};
 
 /// Where promtool is: the one in `PATH`, or Debian's.
 pub(crate) fn program() -> PathBuf {
@@ -31,38 +31,40 @@ impl Fleet {
             series: String::new(),
             first_alone: None,
         };
-        let all: Vec<Vec<Option<Told>>> = std::thread::scope(|scope| {
+        let all: Vec<Vec<Option<Reported>>> = std::thread::scope(|scope| {
             let halves = replicas
                 .chunks(replicas.len().div_ceil(2).max(1))
                 .map(|half| scope.spawn(move || half.iter().map(|replica| play(replica, hours)).collect::<Vec<_>>()));
             let halves: Vec<_> = halves.collect();
             halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
         });
-        for (replica, told) in replicas.iter().zip(&all) {
-            fleet.add(replica, told);
+        for (replica, reported) in replicas.iter().zip(&all) {
+            fleet.add(replica, reported);
         }
         fleet
     }
 
-    fn add(&mut self, replica: &Replica, told: &[Option<Told>]) {
+    fn add(&mut self, replica: &Replica, reported: &[Option<Reported>]) {
         let instance = format!("shop.checkout-{}-{}.api", replica.version, replica.number);
-        let pace = |value: fn(&observer_core::detect::Pace) -> f64| move |told: &Told| told.pace.as_ref().map(value);
+        let pace = |value: fn(&observer_core::detect::Pace) -> f64| {
+            move |reported: &Reported| reported.pace.as_ref().map(value)
+        };
         self.put(
             "observer_memory_slope_bytes_per_hour",
             "",
             replica,
             &instance,
-            told,
+            reported,
             pace(|p| p.slope),
         );
         let error = "observer_memory_slope_standard_error_bytes_per_hour";
-        self.put(error, "", replica, &instance, told, pace(|p| p.standard_error));
+        self.put(error, "", replica, &instance, reported, pace(|p| p.standard_error));
         self.put(
             "observer_memory_slope_late_bytes_per_hour",
             "",
             replica,
             &instance,
-            told,
+            reported,
             pace(|p| p.late),
         );
         self.put(
@@ -70,7 +72,7 @@ impl Fleet {
             "",
             replica,
             &instance,
-            told,
+            reported,
             pace(|p| p.hours * 3_600.0),
         );
         self.put(
@@ -78,17 +80,24 @@ impl Fleet {
             "",
             replica,
             &instance,
-            told,
+            reported,
             pace(|p| p.floor),
         );
         let kind = r#",observer_memory_ceiling_kind="cgroup""#;
-        self.put("observer_memory_ceiling_bytes", kind, replica, &instance, told, |_| {
-            Some(LIMIT)
-        });
+        self.put(
+            "observer_memory_ceiling_bytes",
+            kind,
+            replica,
+            &instance,
+            reported,
+            |_| Some(LIMIT),
+        );
         let left = "observer_memory_time_to_ceiling_seconds";
-        self.put(left, "", replica, &instance, told, |told| told.time_to_ceiling_s);
-        self.put("observer_leak_state", "", replica, &instance, told, |told| {
-            Some(match told.state {
+        self.put(left, "", replica, &instance, reported, |reported| {
+            reported.time_to_ceiling_s
+        });
+        self.put("observer_leak_state", "", replica, &instance, reported, |reported| {
+            Some(match reported.state {
                 State::Quiet => 0.0,
                 State::Suspected => 1.0,
                 State::Likely => 2.0,
@@ -100,12 +109,17 @@ impl Fleet {
         // As the node's agent has it, by the node's clock.
         let first_seen = replica.lives.0 * 3_600.0 + replica.ahead;
         let node = format!("node-{}", replica.number);
-        self.put("observer_version_first_seen_seconds", "", replica, &node, told, |_| {
-            Some(first_seen)
-        });
-        let alone = told
+        self.put(
+            "observer_version_first_seen_seconds",
+            "",
+            replica,
+            &node,
+            reported,
+            |_| Some(first_seen),
+        );
+        let alone = reported
             .iter()
-            .position(|told| told.is_some_and(|told| told.state == State::Likely));
+            .position(|reported| reported.is_some_and(|reported| reported.state == State::Likely));
         let alone = alone.map(|at| at as f64 * EVERY as f64 / 3_600.0);
         self.first_alone = [self.first_alone, alone].into_iter().flatten().reduce(f64::min);
     }
@@ -116,17 +130,17 @@ impl Fleet {
         also: &str,
         replica: &Replica,
         instance: &str,
-        told: &[Option<Told>],
-        value: impl Fn(&Told) -> Option<f64>,
+        reported: &[Option<Reported>],
+        value: impl Fn(&Reported) -> Option<f64>,
     ) {
         let version = replica.version;
         let _ = write!(
             self.series,
             "  - series: '{name}{{job=\"shop/checkout\",instance=\"{instance}\",observer_workload=\"shop/Deployment/checkout/api\",service_version=\"{version}\"{also}}}'\n    values: '"
         );
-        for told in told {
-            match told.as_ref().and_then(&value) {
-                // Through a scrape a series that is not told any more is stale at once.
+        for reported in reported {
+            match reported.as_ref().and_then(&value) {
+                // Through a scrape a series that is not reported any more is stale at once.
                 None => self.series.push_str("stale "),
                 Some(value) => {
                     let _ = write!(self.series, "{value:.6e} ");

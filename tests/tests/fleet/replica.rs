@@ -55,7 +55,7 @@ impl Replica {
 
 /// What its agent says of it at one time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told {
+pub(crate) struct Reported {
     pub(crate) pace: Option<Pace>,
     pub(crate) state: State,
     pub(crate) time_to_ceiling_s: Option<f64>,
@@ -65,7 +65,7 @@ pub(crate) struct Told {
 pub(crate) const LIMIT: f64 = 512.0 * MB;
 
 /// Plays a replica from hour 0 to `hours`; one entry each [`EVERY`] seconds, `None` while it does not live or is not seen.
-pub(crate) fn play(replica: &Replica, hours: f64) -> Vec<Option<Told>> {
+pub(crate) fn play(replica: &Replica, hours: f64) -> Vec<Option<Reported>> {
     let mut random = fastrand::Rng::with_seed(replica.number.wrapping_mul(0x9e37_79b9) ^ replica.version.len() as u64);
     let mut normal = move || (0..12).map(|_| random.f64()).sum::<f64>() - 6.0;
     let (starts, ends) = replica.lives;
@@ -73,7 +73,7 @@ pub(crate) fn play(replica: &Replica, hours: f64) -> Vec<Option<Told>> {
     let mut wander = 0.0;
     let mut cpu_s = 0.0;
     let mut detector: Option<SlotDetector> = None;
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for second in (0..(hours * 3_600.0) as u64).step_by(STEP as usize) {
         let hour = second as f64 / 3_600.0;
         let lives = (starts..ends).contains(&hour);
@@ -110,14 +110,14 @@ pub(crate) fn play(replica: &Replica, hours: f64) -> Vec<Option<Told>> {
                 ..Point::default()
             });
         }
-        if told.len() as u64 * EVERY <= second {
+        if reported.len() as u64 * EVERY <= second {
             let seen = detector.as_ref().filter(|_| lives && !replica.unseen);
-            told.push(seen.map(|detector| Told {
+            reported.push(seen.map(|detector| Reported {
                 pace: detector.pace(),
                 state: detector.state(),
                 time_to_ceiling_s: detector.time_to_ceiling_s().filter(|s| *s < 3.2e9),
             }));
         }
     }
-    told
+    reported
 }

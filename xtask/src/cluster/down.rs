@@ -38,7 +38,7 @@ pub(super) fn down(place: &Place) -> Result<()> {
             Err(error).with_context(|| format!("cannot remove {}", place.root().display()))
         }
         _ => {
-            println!("cluster: nothing of it is left");
+            println!("cluster: removed everything");
             Ok(())
         }
     }

@@ -24,7 +24,7 @@ pub(super) fn up(place: &Place) -> Result<()> {
         bail!("a kubelet needs root: run as root");
     }
     if control::healthy(place) {
-        println!("cluster: it runs already");
+        println!("cluster: already running");
         return Ok(());
     }
     counterpart::provide(&KUBERNETES)?;

@@ -3,7 +3,7 @@
 
 mod report;
 mod screen;
-mod seen;
+mod services;
 mod stage;
 mod verdict;
 
@@ -29,7 +29,7 @@ use serde_json::Value;
 use self::{
     report::Report,
     screen::Screen,
-    seen::Everything,
+    services::Services,
     stage::{SERVICES, Stage},
     verdict::{Checks, reports_leak, service},
 };
@@ -94,7 +94,7 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
 
 fn introduce(screen: &mut Screen) {
     screen.heading("Three real Node.js servers in memory-limited containers; one of them leaks.");
-    screen.say("The agent looks on from outside: nothing of it is inside the servers.\n");
+    screen.say("The agent watches from outside; the servers run unchanged.\n");
     for service in &SERVICES {
         let name = screen.paint("1", &format!("{:<11}", service.name));
         screen.say(&format!("  {name} {}", service.what));
@@ -105,7 +105,7 @@ fn introduce(screen: &mut Screen) {
 /// Shows what comes until the verdict is there; `None` where the viewer had enough.
 fn watch(mut stage: Stage, screen: &mut Screen, interrupted: &AtomicBool, options: &Options) -> Result<Option<Checks>> {
     let started = Instant::now();
-    let mut seen = Everything::default();
+    let mut seen = Services::default();
     let mut tail = Tail::new(&stage.agent.recording());
     let mut shown = 0;
     let mut reports: Vec<Value> = Vec::new();
@@ -139,7 +139,7 @@ fn watch(mut stage: Stage, screen: &mut Screen, interrupted: &AtomicBool, option
             break;
         }
         if started.elapsed() > PATIENCE {
-            screen.say("demo: no verdict in time");
+            screen.say("demo: gave up waiting for a verdict");
             break;
         }
         if let Some(code) = stage.agent.ended()? {

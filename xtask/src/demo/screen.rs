@@ -9,7 +9,7 @@ use std::{
 use observer_core::kernel::ExitStatus;
 use serde_json::Value;
 
-use super::{seen::Everything, stage::SERVICES};
+use super::{services::Services, stage::SERVICES};
 
 /// Between two progress lines where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(15);
@@ -88,7 +88,7 @@ impl Screen {
     }
 
     /// The table of services, in place of the last one.
-    pub(super) fn table(&mut self, seen: &Everything, waiting_for: &str) {
+    pub(super) fn table(&mut self, seen: &Services, waiting_for: &str) {
         if !self.terminal {
             if self.last_plain.elapsed() >= PLAIN_EVERY {
                 self.last_plain = Instant::now();
@@ -153,7 +153,7 @@ impl Screen {
     }
 }
 
-fn level(seen: &Everything, name: &str) -> String {
+fn level(seen: &Services, name: &str) -> String {
     let state = seen.of(name);
     match state.limit {
         Some(limit) if state.usage > 0 => format!("{} / {} MiB", state.usage / MIB, limit / MIB),
@@ -162,7 +162,7 @@ fn level(seen: &Everything, name: &str) -> String {
     }
 }
 
-fn end(state: &super::seen::Seen) -> String {
+fn end(state: &super::services::ServiceState) -> String {
     match (state.oom_kills, state.last_end) {
         (0, None) => String::new(),
         (0, Some(ExitStatus::Code(code))) => format!("ended with {code}"),

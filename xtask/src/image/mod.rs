@@ -35,7 +35,7 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     let size = image.write(&output)?;
     println!("image: {AGENT}: {} ({size} bytes)", output.display());
     println!(
-        "image: `cargo xtask cluster load {}` hands it to the test cluster",
+        "image: `cargo xtask cluster load {}` loads it into the test cluster",
         output.display()
     );
     Ok(ExitCode::SUCCESS)

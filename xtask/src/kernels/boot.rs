@@ -20,11 +20,11 @@ pub(super) fn boot(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool) -> Result
     let started = Instant::now();
     let console = disk.beside(&format!("console-{}-v{cgroup}.log", kernel.release));
     let mut outcome = Outcome::default();
-    let mut heard = Heard::default();
+    let mut output = GuestOutput::default();
     shell::each_line(emulator(kernel, disk, cgroup, kvm, &console), |line| {
-        heard.line(line.trim_end(), &mut outcome);
+        output.line(line.trim_end(), &mut outcome);
     })?;
-    outcome.tally.skipped_at_run_time(&heard.skips);
+    outcome.tally.skipped_at_run_time(&output.skips);
     outcome.seconds = started.elapsed().as_secs();
     if !outcome.finished {
         let said = std::fs::read(&console).with_context(|| format!("cannot read {}", console.display()))?;
@@ -70,17 +70,17 @@ fn emulator(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool, console: &Path) 
 
 /// What is kept between two lines of the guest's.
 #[derive(Default)]
-struct Heard {
+struct GuestOutput {
     /// Tests that were skipped, as need.rs writes them.
     skips: String,
     /// The next line is a panic's message.
     message: bool,
 }
 
-impl Heard {
+impl GuestOutput {
     fn line(&mut self, line: &str, outcome: &mut Outcome) {
-        if let Some(ours) = line.strip_prefix("guest: ") {
-            ours_told(ours, outcome, &mut self.skips);
+        if let Some(line) = line.strip_prefix("guest: ") {
+            guest_line(line, outcome, &mut self.skips);
             return;
         }
         let panicked = line.contains("panicked at");
@@ -93,20 +93,20 @@ impl Heard {
 }
 
 /// A line of the guest's `/init`.
-fn ours_told(ours: &str, outcome: &mut Outcome, skips: &mut String) {
-    if let Some(skip) = ours.strip_prefix("skipped ") {
+fn guest_line(line: &str, outcome: &mut Outcome, skips: &mut String) {
+    if let Some(skip) = line.strip_prefix("skipped ") {
         skips.push_str(skip);
         skips.push('\n');
-    } else if let Some((asked, told)) = ours.strip_prefix("doctor ").and_then(|rest| rest.split_once(' ')) {
+    } else if let Some((asked, told)) = line.strip_prefix("doctor ").and_then(|rest| rest.split_once(' ')) {
         match serde_json::from_str(told) {
             Ok(told) => outcome.fallen.extend(fallen(asked, &told)),
             Err(error) => outcome
                 .tally
                 .fail(&format!("doctor's answer cannot be read ({error}): {told}")),
         }
-    } else if ours == "finished" {
+    } else if line == "finished" {
         outcome.finished = true;
-    } else if let Some((test, code)) = ours.strip_prefix("ended ").and_then(|rest| rest.split_once(' '))
+    } else if let Some((test, code)) = line.strip_prefix("ended ").and_then(|rest| rest.split_once(' '))
         && !["0", "101"].contains(&code)
     {
         outcome.tally.fail(&format!("{test} was killed ({code})"));
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_guests_lines_add_up() {
-        let (mut outcome, mut heard) = (Outcome::default(), Heard::default());
+        let (mut outcome, mut output) = (Outcome::default(), GuestOutput::default());
         for line in [
             r#"guest: doctor auto {"hooks":[{"hook":"exit","rung":"tracepoint","failed":[{"reason":"no"}]}]}"#,
             r#"guest: doctor tracepoint {"hooks":[{"hook":"growth","rung":"files only","failed":[]}]}"#,
@@ -152,9 +152,9 @@ mod tests {
             "guest: skipped kernel::a::b\tno Node.js",
             "guest: finished",
         ] {
-            heard.line(line, &mut outcome);
+            output.line(line, &mut outcome);
         }
-        outcome.tally.skipped_at_run_time(&heard.skips);
+        outcome.tally.skipped_at_run_time(&output.skips);
         assert_eq!(outcome.fallen, ["exit below tp_btf: tracepoint (no)"]);
         assert!(outcome.passed());
         assert!(
@@ -162,7 +162,7 @@ mod tests {
             "{}",
             outcome.line()
         );
-        heard.line("guest: ended source 139", &mut outcome);
+        output.line("guest: ended source 139", &mut outcome);
         assert!(!outcome.passed());
     }
 }

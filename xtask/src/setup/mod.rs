@@ -42,7 +42,7 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     }
     let missing = provide(&needs);
     if missing.is_empty() {
-        println!("setup: everything is here");
+        println!("setup: nothing is missing");
         return Ok(ExitCode::SUCCESS);
     }
     bail!("set-up is incomplete: {}", missing.join(", "));

@@ -44,7 +44,7 @@ pub(super) fn provide(needs: &[Need]) -> Vec<String> {
         if let Err(error) = &outcome {
             println!("setup: {}: {error:#}", need.name);
         } else if !(need.present)() {
-            println!("setup: {}: installed, and still not usable", need.name);
+            println!("setup: {}: installed, but still not usable", need.name);
         } else {
             continue;
         }

@@ -37,7 +37,7 @@ pub(crate) fn run(options: &Options) -> Result<Tally> {
         (false, false) => setup::for_running(),
     };
     if !missing.is_empty() {
-        println!("setup: going on without: {}", missing.join(", "));
+        println!("setup: continuing without: {}", missing.join(", "));
     }
     let with_kernel_programs = setup::can_build();
     if !with_kernel_programs {

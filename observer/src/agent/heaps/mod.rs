@@ -26,7 +26,7 @@ use observer_core::{
 use observer_heap::{Learned, Reader, Reading, Summary};
 
 use self::budget::Paced;
-use super::{allocator, clock, intake::Intake};
+use super::{allocator, clock, input_channel::InputSender};
 use crate::{
     source::{
         Procfs,
@@ -48,14 +48,14 @@ const MARKING: usize = 20 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct Heaps {
     requests: SyncSender<ReadHeap>,
-    intake: Intake,
+    sender: InputSender,
 }
 
 impl Heaps {
     /// Starts the thread; it ends when every [`Heaps`] is dropped.
-    pub(super) fn start(procfs: Arc<Procfs>, bytes_per_second: u64, intake: Intake) -> std::io::Result<Self> {
+    pub(super) fn start(procfs: Arc<Procfs>, bytes_per_second: u64, sender: InputSender) -> std::io::Result<Self> {
         let (requests, receiver) = sync_channel(WAITING);
-        let answers = intake.clone();
+        let answers = sender.clone();
         let mut reading = Readings {
             procfs,
             bytes_per_second,
@@ -68,14 +68,14 @@ impl Heaps {
             }
             reading.run(&receiver, &answers);
         })?;
-        Ok(Self { requests, intake })
+        Ok(Self { requests, sender })
     }
 
     /// Asks.
     pub(super) fn ask(&self, request: ReadHeap) {
         if let Err(TrySendError::Full(request)) = self.requests.try_send(request) {
             let reason = "too many readings wait".to_owned();
-            self.intake
+            self.sender
                 .answer(answer(request.process, (0, 0), None, Outcome::Postponed(reason)));
         }
     }
@@ -98,7 +98,7 @@ struct Readings {
 }
 
 impl Readings {
-    fn run(&mut self, requests: &Receiver<ReadHeap>, intake: &Intake) {
+    fn run(&mut self, requests: &Receiver<ReadHeap>, sender: &InputSender) {
         for request in requests {
             let began = Instant::now();
             let (mut bytes, mut contents) = (0, None);
@@ -110,7 +110,7 @@ impl Readings {
             };
             allocator::trim();
             let cost = (began.elapsed().as_nanos() as u64, bytes);
-            if !intake.answer(answer(request.process, cost, contents, outcome)) {
+            if !sender.answer(answer(request.process, cost, contents, outcome)) {
                 return;
             }
         }

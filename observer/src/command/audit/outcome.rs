@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::history::{
-    Ear, Output, line,
+    HistorySink, Output, line,
     prometheus::container::{Container, Place},
 };
 
@@ -122,7 +122,7 @@ struct Heard {
     findings: Vec<Box<RawValue>>,
 }
 
-impl Ear for Heard {
+impl HistorySink for Heard {
     fn row(&mut self, row: &Row<'_>) {
         self.samples += 1;
         self.first.get_or_insert(row.t);

@@ -82,29 +82,29 @@ pub fn own(agent: &AgentView) -> Vec<Point> {
             1.0,
         ));
     }
-    for lane in &agent.export {
-        let signal = (attribute::SIGNAL, lane.signal.as_str());
+    for exporter in &agent.export {
+        let signal = (attribute::SIGNAL, exporter.signal.as_str());
         points.push(point(
             gauge(metric::EXPORT_WAITING, "{record}"),
             &[signal],
-            lane.waiting as f64,
+            exporter.waiting as f64,
         ));
         points.push(point(
             gauge(metric::EXPORT_BYTES, "By"),
             &[signal],
-            lane.waiting_bytes as f64,
+            exporter.waiting_bytes as f64,
         ));
-        points.push(point(gauge(metric::EXPORT_OLDEST, "s"), &[signal], lane.oldest_s));
+        points.push(point(gauge(metric::EXPORT_OLDEST, "s"), &[signal], exporter.oldest_s));
         points.push(point(
             counter(metric::EXPORT_RETRIES, "{request}"),
             &[signal],
-            lane.retries as f64,
+            exporter.retries as f64,
         ));
         for (fate, count) in [
-            ("delivered", lane.delivered),
-            ("rejected", lane.rejected),
-            ("refused", lane.refused),
-            ("dropped", lane.dropped),
+            ("delivered", exporter.delivered),
+            ("rejected", exporter.rejected),
+            ("refused", exporter.refused),
+            ("dropped", exporter.dropped),
         ] {
             points.push(point(
                 counter(metric::EXPORT_RECORDS, "{record}"),

@@ -242,7 +242,7 @@ fn every_name_that_goes_out_is_in_the_reference_and_the_sdk_knows_the_agents_own
         kind: "exec".into(),
         count: 1,
     }];
-    shown.agent.export = vec![crate::snapshot::LaneView::default()];
+    shown.agent.export = vec![crate::snapshot::ExporterView::default()];
     shown.agent.store = Some(crate::snapshot::StoreView::default());
     let groups = groups(&shown);
     for point in groups.iter().flat_map(|group| &group.points) {

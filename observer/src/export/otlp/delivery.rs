@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::otlp::{Retry, Signal},
-    snapshot::LaneView,
+    snapshot::ExporterView,
     terminal::say,
 };
 
@@ -55,8 +55,8 @@ pub struct Counts {
 
 impl Counts {
     /// As the status shows them; what waits is the queue's to tell.
-    pub(super) fn view(&self, name: &str, signal: Signal) -> LaneView {
-        LaneView {
+    pub(super) fn view(&self, name: &str, signal: Signal) -> ExporterView {
+        ExporterView {
             name: name.to_owned(),
             signal: signal.name().to_owned(),
             delivered: self.delivered.load(Relaxed),
@@ -138,7 +138,10 @@ impl Delivery {
                 Outcome::Refused { .. } if sent > 1 => batch.entries.truncate(sent / 2),
                 Outcome::Refused { why } => {
                     self.counts.refused.fetch_add(1, Relaxed);
-                    say(format_args!("{}: refused for good and dropped: {why}", self.name));
+                    say(format_args!(
+                        "{}: refused, dropped and not sent again: {why}",
+                        self.name
+                    ));
                     self.queue.acknowledge(&batch, sent);
                     return true;
                 }
@@ -222,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn backoff_doubles_up_to_its_bound_and_obeys_the_receiver() {
+    fn backoff_doubles_up_to_its_bound_and_waits_as_long_as_the_receiver_asks() {
         let retry = Retry {
             initial: Duration::from_secs(1),
             longest: Duration::from_secs(30),

@@ -8,13 +8,13 @@ mod batch;
 mod codec;
 mod delivery;
 mod delta;
-mod lane;
 mod logs;
+mod metrics;
 mod outcome;
-mod own;
 mod points;
 mod queue;
-mod resample;
+mod self_metrics;
+mod signal;
 mod spans;
 mod spool;
 mod transport;
@@ -36,20 +36,20 @@ pub(crate) use transport::install_cryptography;
 use crate::{
     config::{Config, otlp::Target},
     export::metrics::{Group, Point, agent_resource},
-    snapshot::LaneView,
+    snapshot::ExporterView,
     terminal::say,
 };
-use lane::{Lane, now};
-use own::Own;
-use resample::Resampled;
+use metrics::MetricsExporter;
+use self_metrics::SelfMetrics;
+use signal::{SignalExporter, now};
 
 /// Sends events and ended runs over OTLP, where a target is configured.
 #[derive(Debug)]
 pub struct Otlp {
-    logs: Option<Lane>,
-    traces: Option<Lane>,
-    metrics: Option<Resampled>,
-    own: Option<Own>,
+    logs: Option<SignalExporter>,
+    traces: Option<SignalExporter>,
+    metrics: Option<MetricsExporter>,
+    own: Option<SelfMetrics>,
     spool: Option<Spool>,
     agent: Resource,
     stop: watch::Sender<Option<Instant>>,
@@ -79,17 +79,17 @@ impl Otlp {
         let start = |target: &Option<Target>, queue| {
             target
                 .as_ref()
-                .map(|target| Lane::start(target, queue, stopping.clone()))
+                .map(|target| SignalExporter::start(target, queue, stopping.clone()))
                 .transpose()
         };
         Ok(Self {
             logs: start(&config.logs, logs)?,
             traces: start(&config.traces, traces)?,
-            metrics: config.metrics.as_ref().map(Resampled::start).transpose()?,
+            metrics: config.metrics.as_ref().map(MetricsExporter::start).transpose()?,
             own: config
                 .metrics
                 .as_ref()
-                .map(|target| Own::start(target, config.metrics_interval, &crate::host::name(config)))
+                .map(|target| SelfMetrics::start(target, config.metrics_interval, &crate::host::name(config)))
                 .transpose()?,
             spool,
             agent: agent(config),
@@ -99,15 +99,15 @@ impl Otlp {
 
     /// Queues a finding; never waits.
     pub fn publish(&self, finding: &Finding) {
-        if let Some(lane) = &self.logs {
-            lane.queue.push(logs::entry(finding, &self.agent, now()));
+        if let Some(exporter) = &self.logs {
+            exporter.queue.push(logs::entry(finding, &self.agent, now()));
         }
     }
 
     /// Queues an ended run; never waits.
     pub fn publish_run(&self, run: &EndedRun) {
-        if let Some(lane) = &self.traces {
-            lane.queue.push(spans::entry(run, now()));
+        if let Some(exporter) = &self.traces {
+            exporter.queue.push(spans::entry(run, now()));
         }
     }
 
@@ -130,18 +130,21 @@ impl Otlp {
     }
 
     /// The agent's own points, of which the newest go out at the next export.
-    pub fn tell_own(&self, points: Vec<Point>) {
+    pub fn set_own_metrics(&self, points: Vec<Point>) {
         if let Some(own) = &self.own {
             own.tell(points);
         }
     }
 
     /// Each signal's delivery.
-    pub fn lanes(&self) -> Vec<LaneView> {
-        let lanes = [&self.logs, &self.traces].into_iter().flatten().map(Lane::view);
-        lanes
-            .chain(self.metrics.as_ref().map(Resampled::view))
-            .chain(self.own.as_ref().map(Own::view))
+    pub fn exporters(&self) -> Vec<ExporterView> {
+        let exporters = [&self.logs, &self.traces]
+            .into_iter()
+            .flatten()
+            .map(SignalExporter::view);
+        exporters
+            .chain(self.metrics.as_ref().map(MetricsExporter::view))
+            .chain(self.own.as_ref().map(SelfMetrics::view))
             .collect()
     }
 
@@ -160,8 +163,8 @@ impl Otlp {
             own.finish(deadline).await;
         }
         let kept = spool.is_some();
-        for lane in [logs, traces].into_iter().flatten() {
-            lane.finish(kept).await;
+        for exporter in [logs, traces].into_iter().flatten() {
+            exporter.finish(kept).await;
         }
         if let Some(spool) = spool {
             // A sync is some milliseconds of disk.

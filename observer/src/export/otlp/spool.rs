@@ -69,23 +69,20 @@ impl Spool {
         make_directory(directory)?;
         let path = directory.join("spool.redb");
         let counts = Arc::new(SpoolCounts::default());
-        let (database, lanes) = open_or_put_aside(&path, &counts.damaged, || restore(&path, queues, &counts))?;
+        let (database, queues_on_disk) = open_or_put_aside(&path, &counts.damaged, || restore(&path, queues, &counts))?;
         let restored = counts.restored.load(Relaxed);
         if restored > 0 {
-            say(format_args!("{restored} records of an earlier run are delivered now"));
+            say(format_args!("delivering {restored} records that an earlier agent left"));
         }
         let damaged = counts.damaged.load(Relaxed);
         if damaged > 0 {
-            say(format_args!(
-                "{damaged} records in {} are damaged and were skipped",
-                path.display()
-            ));
+            say(format_args!("skipped {damaged} damaged records in {}", path.display()));
         }
         let (stop, stopping) = sync_channel(0);
         let journal = Journal {
             path,
             database: Some(database),
-            lanes,
+            queues_on_disk,
             counts: Arc::clone(&counts),
             failing: false,
             interval: sync,
@@ -100,7 +97,7 @@ impl Spool {
     pub fn finish(self) {
         drop(self.stop);
         if self.thread.join().is_err() {
-            say("the spool's thread failed: what waited may not have been kept");
+            say("the spool's thread failed: records that waited for delivery may be lost");
         }
     }
 }
@@ -108,7 +105,7 @@ impl Spool {
 type Table = TableDefinition<'static, u64, &'static [u8]>;
 
 /// One queue and what of it is on disk.
-struct Lane {
+struct Journaled {
     table: Table,
     queue: Arc<Queue>,
     /// Positions on disk: from, and one past the last.
@@ -119,7 +116,7 @@ struct Journal {
     path: PathBuf,
     /// `None` after a failure, until it could be opened again.
     database: Option<Database>,
-    lanes: Vec<Lane>,
+    queues_on_disk: Vec<Journaled>,
     counts: Arc<SpoolCounts>,
     failing: bool,
     /// Time between two syncs.
@@ -149,7 +146,7 @@ impl Journal {
                     self.counts.failed.fetch_add(1, Relaxed);
                     if !std::mem::replace(&mut self.failing, true) {
                         say(format_args!(
-                            "{} cannot be written ({error}); what waits for delivery is kept in memory meanwhile",
+                            "cannot write {} ({error}); what waits for delivery stays in memory for now",
                             self.path.display()
                         ));
                     }
@@ -165,24 +162,28 @@ impl Journal {
     }
 
     fn sync(&mut self) -> Result<(), redb::Error> {
-        if self.lanes.iter().all(|lane| lane.queue.window() == lane.stored) {
+        if self
+            .queues_on_disk
+            .iter()
+            .all(|journaled| journaled.queue.window() == journaled.stored)
+        {
             return Ok(());
         }
         let database = if let Some(database) = self.database.take() {
             database
         } else {
             let database = open(&self.path)?;
-            for lane in &mut self.lanes {
-                lane.stored = stored(&database, lane.table)?;
+            for journaled in &mut self.queues_on_disk {
+                journaled.stored = stored(&database, journaled.table)?;
             }
             database
         };
         let write = database.begin_write()?;
-        let mut after = Vec::with_capacity(self.lanes.len());
-        for lane in &self.lanes {
-            let (from, to) = lane.stored;
-            let (first, entries) = lane.queue.since(to);
-            let mut table = write.open_table(lane.table)?;
+        let mut after = Vec::with_capacity(self.queues_on_disk.len());
+        for journaled in &self.queues_on_disk {
+            let (from, to) = journaled.stored;
+            let (first, entries) = journaled.queue.since(to);
+            let mut table = write.open_table(journaled.table)?;
             table.retain_in(from..first.clamp(from, to), |_, _| false)?;
             let mut end = to.max(first);
             for entry in &entries {
@@ -192,11 +193,11 @@ impl Journal {
             after.push((first, end));
         }
         write.commit()?;
-        for (lane, stored) in self.lanes.iter_mut().zip(after) {
-            lane.stored = stored;
+        for (journaled, stored) in self.queues_on_disk.iter_mut().zip(after) {
+            journaled.stored = stored;
         }
-        if let Some(lane) = self.lanes.first() {
-            self.counts.synced.store(lane.stored.1, Relaxed);
+        if let Some(journaled) = self.queues_on_disk.first() {
+            self.counts.synced.store(journaled.stored.1, Relaxed);
         }
         self.database = Some(database);
         Ok(())
@@ -207,9 +208,9 @@ fn restore(
     path: &Path,
     queues: &[(&'static str, Arc<Queue>)],
     counts: &SpoolCounts,
-) -> Result<(Database, Vec<Lane>), redb::Error> {
+) -> Result<(Database, Vec<Journaled>), redb::Error> {
     let database = open(path)?;
-    let mut lanes = Vec::with_capacity(queues.len());
+    let mut queues_on_disk = Vec::with_capacity(queues.len());
     for (name, queue) in queues {
         let table = Table::new(name);
         let stored = stored(&database, table)?;
@@ -236,13 +237,13 @@ fn restore(
         counts.restored.fetch_add(entries.len() as u64, Relaxed);
         // Under new positions, so that the next sync replaces the old ones whatever was skipped.
         queue.restore(stored.1, entries);
-        lanes.push(Lane {
+        queues_on_disk.push(Journaled {
             table,
             queue: Arc::clone(queue),
             stored,
         });
     }
-    Ok((database, lanes))
+    Ok((database, queues_on_disk))
 }
 
 /// Positions that a table holds.

@@ -33,10 +33,10 @@ pub struct TransportError {
 /// A signal's connection. Connects when first used, and again whenever it has to.
 pub(super) struct Transport {
     signal: Signal,
-    way: Way,
+    connection: Connection,
 }
 
-enum Way {
+enum Connection {
     Grpc {
         client: Box<tonic::client::Grpc<Channel>>,
         headers: MetadataMap,
@@ -53,9 +53,9 @@ enum Way {
 impl Transport {
     /// Prepares a connection. Certificates are checked here; the network is not touched.
     pub(super) fn new(target: &Target) -> Result<Self, TransportError> {
-        let way = match target.protocol {
+        let connection = match target.protocol {
             Protocol::Grpc => grpc(target)?,
-            Protocol::HttpProtobuf => Way::Http {
+            Protocol::HttpProtobuf => Connection::Http {
                 client: client(target)?,
                 url: target.endpoint.to_string(),
                 headers: target.headers.clone(),
@@ -64,14 +64,14 @@ impl Transport {
         };
         Ok(Self {
             signal: target.signal,
-            way,
+            connection,
         })
     }
 
     /// Sends one encoded `Export*ServiceRequest`.
     pub(super) async fn send(&mut self, request: Bytes) -> Outcome {
-        match &mut self.way {
-            Way::Grpc {
+        match &mut self.connection {
+            Connection::Grpc {
                 client,
                 headers,
                 timeout,
@@ -88,7 +88,7 @@ impl Transport {
                     },
                 }
             }
-            Way::Http {
+            Connection::Http {
                 client,
                 url,
                 headers,
@@ -167,7 +167,7 @@ fn lazy_channel(target: &Target) -> Result<Channel, tonic::transport::Error> {
     Ok(endpoint.connect_lazy())
 }
 
-fn grpc(target: &Target) -> Result<Way, TransportError> {
+fn grpc(target: &Target) -> Result<Connection, TransportError> {
     let mut client = tonic::client::Grpc::new(channel(target)?);
     client = client
         .accept_compressed(CompressionEncoding::Gzip)
@@ -175,7 +175,7 @@ fn grpc(target: &Target) -> Result<Way, TransportError> {
     if target.gzip {
         client = client.send_compressed(CompressionEncoding::Gzip);
     }
-    Ok(Way::Grpc {
+    Ok(Connection::Grpc {
         client: Box::new(client),
         headers: MetadataMap::from_headers(target.headers.clone()),
         timeout: target.timeout,

@@ -7,7 +7,7 @@ use observer_core::{
     exit::Cause,
 };
 
-use super::{Ear, answer::Series, track::Track};
+use super::{HistorySink, answer::Series, track::Track};
 
 /// Where a container is: the same over restarts in place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,7 +175,7 @@ impl Container {
     }
 
     /// Feeds its rows to a detector, and lets `ear` hear them and what is said.
-    pub fn judge(&self, name: &str, kind: Option<&str>, replay: &mut Replay, ear: &mut dyn Ear) {
+    pub fn judge(&self, name: &str, kind: Option<&str>, replay: &mut Replay, ear: &mut dyn HistorySink) {
         let levels = if self.rss.is_empty() {
             &self.working_set
         } else {

@@ -17,11 +17,11 @@ pub mod answer;
 pub mod container;
 mod track;
 
-use super::{Ear, HistoryError, Progress, Source, Summary};
+use super::{HistoryError, HistorySink, Progress, Source, Summary};
 use container::{Container, Kinds, Place};
 
 /// Reads the answers in `file` for one who listens to their rows and to what is said of them.
-pub fn read(file: &Path, time_scale: Option<f64>, ear: &mut dyn Ear) -> Result<Summary, HistoryError> {
+pub fn read(file: &Path, time_scale: Option<f64>, ear: &mut dyn HistorySink) -> Result<Summary, HistoryError> {
     let source = Source::open(file)?;
     let mut progress = Progress::of(&source);
     let refused = |why: String| HistoryError::Prometheus {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs::File};
 use observer_core::sample::Limit;
 
 use super::{Hierarchy, files};
-use crate::source::kept;
+use crate::source::open_files;
 
 /// Limits read in this sweep, shared by all cgroups below them.
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ impl Limits {
             .directory(cgroup)
             .and_then(|directory| File::open(directory.join(name)).ok());
         let limit = file
-            .and_then(|file| kept::read(&file, &mut self.text).ok())
+            .and_then(|file| open_files::read(&file, &mut self.text).ok())
             .and_then(|()| files::limit(&self.text));
         self.read.insert(cgroup.to_owned(), limit);
         limit

@@ -17,7 +17,7 @@ pub use self::{
     hierarchy::{Hierarchy, HierarchyError},
     reader::{CgroupReader, Level},
 };
-use super::kept::{self, Budget};
+use super::open_files::{self, Budget};
 pub(crate) use membership::memory_cgroup;
 
 /// The cgroups of a host.
@@ -81,7 +81,7 @@ impl Cgroups {
         ancestry(path)
             .filter_map(|cgroup| {
                 let file = File::open(self.hierarchy.directory(cgroup)?.join(name)).ok()?;
-                kept::read(&file, &mut text).ok()?;
+                open_files::read(&file, &mut text).ok()?;
                 Some((cgroup.to_owned(), files::value(&text, b"oom_kill")?))
             })
             .collect()

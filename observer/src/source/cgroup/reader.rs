@@ -9,7 +9,7 @@ use super::{
     files::{self, MemoryStat},
     limits::{Limits, ancestry},
 };
-use crate::source::kept::{self, Budget, KeptDirectory, KeptFile};
+use crate::source::open_files::{self, Budget, OpenDirectory, OpenFile};
 
 /// What reading a cgroup gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub struct CgroupReader {
 /// are opened for each reading, by the names that exist here.
 #[derive(Debug)]
 struct Files {
-    directory: KeptDirectory,
-    stat: KeptFile,
+    directory: OpenDirectory,
+    stat: OpenFile,
     usage: &'static str,
     peak: Option<&'static str>,
     kills: Option<&'static str>,
@@ -81,12 +81,12 @@ impl CgroupReader {
         let stat = match files.stat.read(text) {
             Ok(()) if hierarchy.version() == 1 => files::stat_v1(text),
             Ok(()) => files::stat_v2(text),
-            Err(error) if kept::is_gone(&error) => return Level::Vanished,
+            Err(error) if open_files::is_gone(&error) => return Level::Vanished,
             Err(_) => return Level::Unaccounted,
         };
         let usage = match files.directory.read(files.usage, text) {
             Ok(()) => files::number(text),
-            Err(error) if kept::is_gone(&error) => return Level::Vanished,
+            Err(error) if open_files::is_gone(&error) => return Level::Vanished,
             Err(_) => None,
         };
         let Some(usage) = usage else { return Level::Unaccounted };
@@ -104,7 +104,7 @@ impl CgroupReader {
                 optional(Some(name), |text| files::value(text, b"usage_usec")).map(|us| us.saturating_mul(1000))
             }
             Some(Cpu::Accounted(path)) => File::open(path)
-                .and_then(|file| kept::read(&file, text))
+                .and_then(|file| open_files::read(&file, text))
                 .ok()
                 .and_then(|()| files::number(text)),
             None => None,
@@ -164,7 +164,7 @@ impl CgroupReader {
 
 impl Files {
     fn open(hierarchy: &Hierarchy, budget: &Budget, path: &str) -> Option<Self> {
-        let directory = KeptDirectory::open(hierarchy.directory(path)?, budget).ok()?;
+        let directory = OpenDirectory::open(hierarchy.directory(path)?, budget).ok()?;
         let stat = directory.kept("memory.stat", budget).ok()?;
         let named = |name: &'static str| directory.file(name).is_ok().then_some(name);
         Some(if hierarchy.version() == 1 {

@@ -22,7 +22,9 @@ pub enum EngineError {
         source: io::Error,
     },
     /// A file is not as this engine's versions known so far write it.
-    #[error("{path} is not as the container engine writes it: {source}; please report the engine's version")]
+    #[error(
+        "{path} has a form that no known version of the container engine writes: {source}; please report the engine's version"
+    )]
     Malformed {
         /// Which.
         path: PathBuf,

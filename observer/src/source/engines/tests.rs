@@ -241,7 +241,7 @@ fn a_socket_is_asked_only_where_it_is_named_and_no_file_tells() {
         None,
         "it knows no such container"
     );
-    for wrong in ["500", "not as the container engine writes it"] {
+    for wrong in ["500", "no known version of the container engine writes"] {
         let error = engines.describe(&podman, 0).unwrap_err().to_string();
         assert!(error.contains(wrong), "{error}");
     }

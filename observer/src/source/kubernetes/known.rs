@@ -20,7 +20,7 @@ pub(super) struct Known {
     pods: BTreeMap<String, Vec<ContainerFacts>>,
     /// While a list arrives: the pods it has named so far.
     listed: Option<BTreeSet<String>>,
-    /// Pods that found no room.
+    /// Pods ignored because the table was full.
     pub(super) refused: u64,
 }
 

@@ -34,7 +34,7 @@ use self::known::Known;
 #[derive(Debug, thiserror::Error)]
 pub enum KubernetesError {
     /// Neither a service account's files nor a kubeconfig tell how to reach the API server.
-    #[error("cannot tell how to reach the Kubernetes API: {0}; run with a service account, or set KUBECONFIG")]
+    #[error("cannot find the Kubernetes API: {0}; run with a service account, or set KUBECONFIG")]
     Config(String),
     /// A client could not be made of them.
     #[error("cannot make a client of the Kubernetes API: {0}")]
@@ -48,7 +48,7 @@ pub enum Health {
     Current {
         /// How many.
         pods: usize,
-        /// Pods that found no room, since the start.
+        /// Pods ignored because the table was full, since the start.
         refused: u64,
     },
     /// Not at the moment; tried again with growing pauses.

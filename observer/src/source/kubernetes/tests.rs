@@ -296,13 +296,13 @@ fn failure(code: u16, reason: &str) -> Value {
 }
 
 /// Keeps what it is told, until it has been told `enough`.
-struct Ear {
+struct Listener {
     told: Vec<String>,
     health: Vec<Health>,
     enough: usize,
 }
 
-impl Receiver for Ear {
+impl Receiver for Listener {
     async fn container(&mut self, facts: ContainerFacts) -> bool {
         self.told
             .push(format!("{}{}", if facts.deleted { "-" } else { "+" }, facts.id));
@@ -314,8 +314,8 @@ impl Receiver for Ear {
     }
 }
 
-async fn listen(client: Client, enough: usize) -> Ear {
-    let mut ear = Ear {
+async fn listen(client: Client, enough: usize) -> Listener {
+    let mut ear = Listener {
         told: Vec::new(),
         health: Vec::new(),
         enough,

@@ -22,7 +22,9 @@ pub enum ProcError {
         source: io::Error,
     },
     /// A file of the kernel's does not have the layout its manual gives.
-    #[error("{file} of process {pid} is not as proc(5) has it; please report this with the kernel's version")]
+    #[error(
+        "{file} of process {pid} has a form that proc(5) does not describe; please report this with the kernel's version"
+    )]
     Malformed {
         /// Its pid.
         pid: u32,

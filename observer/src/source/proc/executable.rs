@@ -57,18 +57,18 @@ impl From<Stat> for FileId {
 /// Executables judged so far.
 #[derive(Debug, Default)]
 pub(crate) struct Executables {
-    seen: Mutex<Seen>,
+    seen: Mutex<Cache>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Cache {
     images: BTreeMap<FileId, (u64, Image)>,
     /// Counts look-ups: the entry with the lowest count was used longest ago.
     clock: u64,
 }
 
 /// What was found, and whether a look had to be forgone.
-pub(crate) struct Judged {
+pub(crate) struct Classification {
     pub(crate) runtime: Runtime,
     /// The executable could not be read: the runtime stands on its name alone.
     pub(crate) unreadable: bool,
@@ -76,7 +76,7 @@ pub(crate) struct Judged {
 
 impl Executables {
     /// Judges what a process runs.
-    pub(crate) fn judge(&self, process: &ProcessDir) -> Judged {
+    pub(crate) fn classify(&self, process: &ProcessDir) -> Classification {
         let (runtime, unreadable) = match self.executable(process) {
             Ok(Image::Node {
                 version,
@@ -111,7 +111,7 @@ impl Executables {
             ),
             Err(_) => (Runtime::Other, true),
         };
-        Judged { runtime, unreadable }
+        Classification { runtime, unreadable }
     }
 
     fn executable(&self, process: &ProcessDir) -> Result<Image, ElfError> {

@@ -76,7 +76,7 @@ impl Procfs {
         let process = self.open(key)?;
         let before = process.stat()?;
         let cgroup = memory_cgroup(&process.read("cgroup")?).unwrap_or_default();
-        let executable::Judged { runtime, unreadable } = self.executables.judge(&process);
+        let executable::Classification { runtime, unreadable } = self.executables.classify(&process);
         if unreadable {
             self.unreadable.fetch_add(1, Ordering::Relaxed);
         }

@@ -9,7 +9,7 @@ use super::agent::Running;
 
 /// What runs beside the measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Beside {
+pub(super) enum Load {
     /// Nothing.
     Nothing,
     /// The agent while no process grows.
@@ -18,7 +18,7 @@ pub(super) enum Beside {
     Tracing,
 }
 
-impl Beside {
+impl Load {
     const ALL: [Self; 3] = [Self::Nothing, Self::Agent, Self::Tracing];
 
     /// In a table.
@@ -44,7 +44,7 @@ impl Beside {
 }
 
 /// Ratios of each figure to that of the run beside nothing, for the agent and for tracing.
-pub(super) type Ratios<const N: usize> = [(Beside, [Vec<f64>; N]); 2];
+pub(super) type Ratios<const N: usize> = [(Load, [Vec<f64>; N]); 2];
 
 /// Runs `measure` so many rounds.
 pub(super) fn run<const N: usize>(
@@ -52,12 +52,12 @@ pub(super) fn run<const N: usize>(
     rounds: usize,
     mut measure: impl FnMut() -> Result<[f64; N]>,
 ) -> Result<Ratios<N>> {
-    let mut ratios = [Beside::Agent, Beside::Tracing].map(|beside| (beside, [const { Vec::new() }; N]));
+    let mut ratios = [Load::Agent, Load::Tracing].map(|beside| (beside, [const { Vec::new() }; N]));
     for round in 0..rounds {
         let mut figures = [[0.0; N]; 3];
         for turn in 0..3 {
             let which = (round + turn) % 3;
-            let agent = Beside::ALL[which].start(program)?;
+            let agent = Load::ALL[which].start(program)?;
             figures[which] = measure()?;
             drop(agent);
         }

@@ -11,7 +11,7 @@ use super::simulate::Series;
 
 /// What a rule said: when, and the time to the ceiling (p10, p50, p90) it foretold, seconds.
 #[derive(Clone, Debug)]
-pub(crate) struct Said {
+pub(crate) struct Statement {
     pub(crate) t: f64,
     pub(crate) state: State,
     pub(crate) foretold: Option<(f64, f64, f64)>,
@@ -23,7 +23,7 @@ pub(crate) fn at(t: f64) -> BootTime {
 }
 
 /// Runs our detector over a series: what it said of leaks, and how often of kills that recur.
-pub(crate) fn ours(series: &Series, mut hear: impl FnMut(&Verdict)) -> (Vec<Said>, usize) {
+pub(crate) fn ours(series: &Series, mut hear: impl FnMut(&Verdict)) -> (Vec<Statement>, usize) {
     let mut detector = SlotDetector::new(DetectConfig {
         time_scale: DetectConfig::scale_for_interval(series.spec.interval),
         job: matches!(series.spec.owner, "Job" | "CronJob"),
@@ -36,7 +36,7 @@ pub(crate) fn ours(series: &Series, mut hear: impl FnMut(&Verdict)) -> (Vec<Said
     let mut take = |verdict: Option<Verdict>| {
         if let Some(verdict) = verdict {
             hear(&verdict);
-            said.push(Said {
+            said.push(Statement {
                 t: verdict.at.0 as f64 / SECOND as f64 - 1_000.0,
                 state: verdict.state,
                 foretold: verdict.time_to_ceiling.map(|f| (f.p10, f.p50, f.p90)),

@@ -4,7 +4,7 @@
 
 use observer_core::detect::State;
 
-use super::{judge::Said, simulate::Series};
+use super::{judge::Statement, simulate::Series};
 
 const HOUR: f64 = 3_600.0;
 /// Seconds between evaluations.
@@ -37,7 +37,7 @@ impl Peer {
     }
 
     /// What it says of a series.
-    pub(crate) fn judge(self, series: &Series) -> Vec<Said> {
+    pub(crate) fn judge(self, series: &Series) -> Vec<Statement> {
         let points = minutes(series);
         let mut said = Vec::new();
         let (mut held, mut due) = (false, EVERY);
@@ -80,7 +80,7 @@ impl Peer {
                 }
             };
             if holds && !held {
-                said.push(Said {
+                said.push(Statement {
                     t: now,
                     state: State::Likely,
                     foretold: None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use observer_core::detect::State;
 
-use super::{judge::Said, simulate::Series};
+use super::{judge::Statement, simulate::Series};
 
 const MONTH: f64 = 30.44 * 86_400.0;
 
@@ -18,7 +18,7 @@ pub(crate) struct Outcome {
     /// Accused (`likely` or `confirmed`) at all; confirmed at all.
     pub(crate) accused: bool,
     pub(crate) confirmed: bool,
-    /// Said `likely` or more so often; said anything so often; versions that ran.
+    /// Times it said `likely` or more; times it said anything; versions that ran.
     pub(crate) alarms: usize,
     pub(crate) findings: usize,
     pub(crate) versions: usize,
@@ -35,14 +35,14 @@ pub(crate) struct Outcome {
     /// Seconds from the end of a ramp to the retraction of what was said of it.
     pub(crate) retracted: Option<f64>,
     pub(crate) states: Vec<(f64, State)>,
-    /// Said of kills that recur so often.
+    /// Times it reported recurring kills.
     pub(crate) recurring: usize,
 }
 
 /// Scores one series.
-pub(crate) fn score(series: &Series, said: &[Said]) -> Outcome {
+pub(crate) fn score(series: &Series, said: &[Statement]) -> Outcome {
     let spec = &series.spec;
-    let strong = |said: &&Said| matches!(said.state, State::Likely | State::Confirmed);
+    let strong = |said: &&Statement| matches!(said.state, State::Likely | State::Confirmed);
     let first = said.iter().find(strong);
     let confirmed = said.iter().find(|said| said.state == State::Confirmed);
     let end = series.rows.last().map_or(0.0, |row| row.t);

@@ -132,11 +132,11 @@ pub(crate) fn play(spec: &Spec) -> Series {
         };
         let unseen = spec.gaps.iter().any(|(from, to)| t >= *from && t < *to)
             || (cause.is_none() && spec.missing > 0.0 && r.chance(spec.missing));
-        let told = cause.filter(|_| spec.untold.ends == 0.0 || !r.chance(spec.untold.ends));
-        let topped = cause.is_some() && spec.untold.top;
+        let told = cause.filter(|_| spec.withheld.ends == 0.0 || !r.chance(spec.withheld.ends));
+        let topped = cause.is_some() && spec.withheld.top;
         if topped && let Some(last) = series.rows.last_mut().filter(|row| row.run == run) {
             last.end = told;
-        } else if !unseen && t >= spec.untold.beginning {
+        } else if !unseen && t >= spec.withheld.beginning {
             let cpu = (load * cores * (1.0 + spec.traffic.noise * r.normal())).max(0.0);
             series.rows.push(Row {
                 t: (t * 1_000.0).round() / 1_000.0,

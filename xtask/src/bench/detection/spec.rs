@@ -91,7 +91,7 @@ pub(crate) struct Ends {
 
 /// What of a series is not told, or told otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Untold {
+pub(crate) struct Withheld {
     /// Share of ends that carry no cause.
     pub(crate) ends: f64,
     /// The last row of a run is the sample before its death.
@@ -145,7 +145,7 @@ pub(crate) struct Spec {
     /// Versions are reported.
     pub(crate) versions: bool,
     /// What is not told.
-    pub(crate) untold: Untold,
+    pub(crate) withheld: Withheld,
 }
 
 impl Spec {

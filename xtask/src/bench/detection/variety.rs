@@ -3,7 +3,7 @@
 
 use super::{
     rng::Rng,
-    spec::{Leak, Spec, Teeth, Untold},
+    spec::{Leak, Spec, Teeth, Withheld},
 };
 
 const MINUTE: f64 = 60.0;
@@ -48,7 +48,7 @@ pub(crate) fn vary(mut spec: Spec, seed: u64) -> Spec {
         spec.v8 = Some(r.between(0.95, 1.3));
         spec.v8_known = true;
     }
-    spec.untold = Untold {
+    spec.withheld = Withheld {
         ends: if r.chance(0.3) { r.between(0.3, 1.0) } else { 0.0 },
         top: r.chance(0.5),
         beginning: if r.chance(0.15) {

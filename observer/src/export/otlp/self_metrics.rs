@@ -32,13 +32,13 @@ use tonic::metadata::MetadataMap;
 use super::{
     batch::scope,
     delivery::Counts,
-    lane::name,
+    signal::name,
     transport::{self, TransportError},
 };
 use crate::{
     config::otlp::{self, Protocol, Signal, Target},
     export::metrics::{self, Kind, Point, agent_resource},
-    snapshot::LaneView,
+    snapshot::ExporterView,
     terminal::say,
 };
 
@@ -46,20 +46,22 @@ use crate::{
 type Newest = Arc<Mutex<Vec<Point>>>;
 
 /// The way of the agent's own metrics out. Counts are of requests.
-pub(super) struct Own {
+pub(super) struct SelfMetrics {
     provider: SdkMeterProvider,
     newest: Newest,
     counts: Arc<Counts>,
     name: String,
 }
 
-impl fmt::Debug for Own {
+impl fmt::Debug for SelfMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Own").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("SelfMetrics")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
-impl Own {
+impl SelfMetrics {
     /// Starts the SDK's reader. Within a runtime only.
     pub(super) fn start(target: &Target, interval: Duration, host: &str) -> Result<Self, TransportError> {
         let exporter = exporter(target)?;
@@ -93,8 +95,8 @@ impl Own {
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = points;
     }
 
-    pub(super) fn view(&self) -> LaneView {
-        LaneView {
+    pub(super) fn view(&self) -> ExporterView {
+        ExporterView {
             // Not to be taken for those of the observed.
             signal: "own_metrics".to_owned(),
             ..self.counts.view(&self.name, Signal::Metrics)

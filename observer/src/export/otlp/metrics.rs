@@ -9,27 +9,27 @@ use tokio::sync::watch;
 use super::{
     delivery::{BATCH_BYTES, Counts},
     delta::Delta,
-    lane::{name, now},
     outcome::Outcome,
     points::{Taken, requests},
+    signal::{name, now},
     transport::{Transport, TransportError},
 };
 use crate::{
     config::otlp::{Signal, Target, Temporality},
     export::metrics::Group,
-    snapshot::LaneView,
+    snapshot::ExporterView,
     terminal::say,
 };
 
 /// The way of metrics out. Counts are of requests.
 #[derive(Debug)]
-pub(super) struct Resampled {
+pub(super) struct MetricsExporter {
     name: String,
     newest: watch::Sender<Arc<(Vec<Group>, u64)>>,
     counts: Arc<Counts>,
 }
 
-impl Resampled {
+impl MetricsExporter {
     pub(super) fn start(target: &Target) -> Result<Self, TransportError> {
         let (newest, receiver) = watch::channel(Arc::default());
         let (name, counts) = (name(target), Arc::new(Counts::default()));
@@ -47,7 +47,7 @@ impl Resampled {
         self.newest.send_replace(Arc::new((groups, at)));
     }
 
-    pub(super) fn view(&self) -> LaneView {
+    pub(super) fn view(&self) -> ExporterView {
         self.counts.view(&self.name, Signal::Metrics)
     }
 }

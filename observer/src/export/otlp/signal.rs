@@ -14,13 +14,13 @@ use super::{
 };
 use crate::{
     config::otlp::{Signal, Target},
-    snapshot::LaneView,
+    snapshot::ExporterView,
     terminal::say,
 };
 
 /// One signal's way out.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct SignalExporter {
     name: String,
     signal: Signal,
     pub(super) queue: Arc<Queue>,
@@ -28,7 +28,7 @@ pub(super) struct Lane {
     task: JoinHandle<()>,
 }
 
-impl Lane {
+impl SignalExporter {
     pub(super) fn start(
         target: &Target,
         queue: Arc<Queue>,
@@ -53,14 +53,14 @@ impl Lane {
         })
     }
 
-    pub(super) fn view(&self) -> LaneView {
+    pub(super) fn view(&self) -> ExporterView {
         let Depth {
             entries,
             bytes,
             dropped,
             oldest,
         } = self.queue.depth();
-        LaneView {
+        ExporterView {
             oldest_s: oldest.map_or(0.0, |at| now().saturating_sub(at) as f64 / 1e9),
             waiting: entries,
             waiting_bytes: bytes,

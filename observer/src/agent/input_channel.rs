@@ -1,4 +1,5 @@
-//! The way into the engine: takes Inputs from every thread that makes them, bounded, and counts what found no room.
+//! The bounded channel into the engine: takes Inputs from every thread that makes them, and counts those dropped because it was
+//! full.
 //!
 //! Edges never wait: the kernel's reader must return to its rings. Facts and samples do: a reader of files that is
 //! ahead of the engine slows down.
@@ -18,7 +19,7 @@ const ANSWERS: usize = 4_096;
 
 /// Sends Inputs to the engine. Clones share their counts.
 #[derive(Clone, Debug)]
-pub(super) struct Intake {
+pub(super) struct InputSender {
     edges: mpsc::Sender<Input>,
     answers: mpsc::Sender<Input>,
     losses: Losses,
@@ -36,17 +37,17 @@ pub(super) struct InputReceiver {
 }
 
 /// A channel for each.
-pub(super) fn channel() -> (Intake, InputReceiver) {
+pub(super) fn channel() -> (InputSender, InputReceiver) {
     let (edges, edges_out) = mpsc::channel(EDGES);
     let (answers, answers_out) = mpsc::channel(ANSWERS);
     let losses = Losses::default();
-    let intake = Intake {
+    let sender = InputSender {
         edges,
         answers,
         losses: losses.clone(),
     };
     (
-        intake,
+        sender,
         InputReceiver {
             edges: edges_out,
             answers: answers_out,
@@ -55,7 +56,7 @@ pub(super) fn channel() -> (Intake, InputReceiver) {
     )
 }
 
-impl Intake {
+impl InputSender {
     /// Passes an edge on, or counts it.
     pub(super) fn edge(&self, input: Input) {
         if let Err(mpsc::error::TrySendError::Full(input)) = self.edges.try_send(input) {
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn edges_without_room_are_counted_by_kind_and_never_block() {
-        let (intake, mut inputs) = channel();
+        let (sender, mut inputs) = channel();
         let edge = Input {
             at: BootTime(1),
             what: What::Kernel(KernelEvent::Fork {
@@ -143,7 +144,7 @@ mod tests {
                 ppid: 1,
             }),
         };
-        (0..EDGES + 7).for_each(|_| intake.edge(edge.clone()));
+        (0..EDGES + 7).for_each(|_| sender.edge(edge.clone()));
         let lost = inputs.losses.take();
         assert_eq!(
             lost,

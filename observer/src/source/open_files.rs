@@ -48,11 +48,11 @@ impl Budget {
     }
 
     /// Keeps what has been opened, where there is room; else it is closed.
-    pub(crate) fn keep<T>(&self, open: T) -> Option<Kept<T>> {
+    pub(crate) fn keep<T>(&self, open: T) -> Option<Budgeted<T>> {
         let room = self
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        room.is_ok().then(|| Kept {
+        room.is_ok().then(|| Budgeted {
             open,
             budget: self.clone(),
         })
@@ -61,12 +61,12 @@ impl Budget {
 
 /// Something open that counts against a budget until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Kept<T> {
+pub(crate) struct Budgeted<T> {
     open: T,
     budget: Budget,
 }
 
-impl<T> std::ops::Deref for Kept<T> {
+impl<T> std::ops::Deref for Budgeted<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -74,7 +74,7 @@ impl<T> std::ops::Deref for Kept<T> {
     }
 }
 
-impl<T> Drop for Kept<T> {
+impl<T> Drop for Budgeted<T> {
     fn drop(&mut self) {
         self.budget.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -83,12 +83,12 @@ impl<T> Drop for Kept<T> {
 /// A directory of pseudo files that are read again and again: opening one below a kept directory costs two thirds of
 /// opening it by its path (3.9 us against 6.2), and one descriptor for all of them.
 #[derive(Debug)]
-pub(crate) struct KeptDirectory {
+pub(crate) struct OpenDirectory {
     path: PathBuf,
-    kept: Option<Kept<OwnedFd>>,
+    kept: Option<Budgeted<OwnedFd>>,
 }
 
-impl KeptDirectory {
+impl OpenDirectory {
     /// Opens it, and keeps it open where the budget allows.
     pub(crate) fn open(path: PathBuf, budget: &Budget) -> io::Result<Self> {
         let directory = openat(
@@ -112,8 +112,8 @@ impl KeptDirectory {
     }
 
     /// Opens a file in it, to be kept open where the budget allows.
-    pub(crate) fn kept(&self, name: &str, budget: &Budget) -> io::Result<KeptFile> {
-        Ok(KeptFile {
+    pub(crate) fn kept(&self, name: &str, budget: &Budget) -> io::Result<OpenFile> {
+        Ok(OpenFile {
             path: self.path.join(name),
             kept: budget.keep(self.file(name)?),
         })
@@ -127,12 +127,12 @@ impl KeptDirectory {
 
 /// A pseudo file that is read again and again.
 #[derive(Debug)]
-pub(crate) struct KeptFile {
+pub(crate) struct OpenFile {
     path: PathBuf,
-    kept: Option<Kept<File>>,
+    kept: Option<Budgeted<File>>,
 }
 
-impl KeptFile {
+impl OpenFile {
     /// Reads it from its start into `text`, which is cleared first.
     pub(crate) fn read(&self, text: &mut Vec<u8>) -> io::Result<()> {
         match &self.kept {
@@ -183,7 +183,7 @@ mod tests {
         std::fs::write(&path, "1").unwrap();
         for (most, kept) in [(0, [false; 3]), (1, [true, false, false]), (3, [true; 3])] {
             let budget = Budget::of(most);
-            let directory = KeptDirectory::open(dir.path().to_path_buf(), &budget).unwrap();
+            let directory = OpenDirectory::open(dir.path().to_path_buf(), &budget).unwrap();
             let files = [
                 directory.kept("f", &budget).unwrap(),
                 directory.kept("f", &budget).unwrap(),

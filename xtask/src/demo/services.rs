@@ -13,7 +13,7 @@ use super::stage::SERVICES;
 
 /// One service, as the agent's Inputs show it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct ServiceState {
     /// Bytes its cgroup holds.
     pub(super) usage: u64,
     /// Its lowest limit, bytes.
@@ -28,15 +28,15 @@ pub(super) struct Seen {
 
 /// All services.
 #[derive(Debug, Default)]
-pub(super) struct Everything {
-    services: BTreeMap<String, Seen>,
+pub(super) struct Services {
+    services: BTreeMap<String, ServiceState>,
     /// Which process belongs to which service.
     processes: BTreeMap<ProcessKey, String>,
     /// Processes marked by the OOM killer: one that is slow to die is marked again and again.
     victims: BTreeSet<ProcessKey>,
 }
 
-impl Everything {
+impl Services {
     /// One Input more.
     pub(super) fn take(&mut self, input: &Input) {
         match &input.what {
@@ -72,11 +72,11 @@ impl Everything {
     }
 
     /// The state of one service.
-    pub(super) fn of(&self, name: &str) -> Seen {
+    pub(super) fn of(&self, name: &str) -> ServiceState {
         self.services.get(name).cloned().unwrap_or_default()
     }
 
-    fn service(&mut self, process: ProcessKey) -> Option<&mut Seen> {
+    fn service(&mut self, process: ProcessKey) -> Option<&mut ServiceState> {
         self.services.get_mut(self.processes.get(&process)?)
     }
 }
