@@ -6,6 +6,9 @@ use crate::walk::heap::{Heap, Walked};
 use crate::walk::walker::{Coverage, Object, Visit, Walker};
 use crate::walk::young::{Old, Young};
 
+/// Times pages are looked for that came into being meanwhile.
+const MOST_ROUNDS: usize = 8;
+
 /// Visits every object of an isolate that is held: old ones first, then the young ones they reach. `step` is told
 /// the bytes of old objects visited.
 pub(crate) fn walk_held(
@@ -17,34 +20,46 @@ pub(crate) fn walk_held(
 ) -> Result<Walked, Refusal> {
     let mut young = Young::new(heap.maps.pages.pages.iter().filter(|page| page.heap == isolate));
     let mut walker = Walker::new(&heap.maps, &heap.sizes);
-    live.follow(
-        isolate,
-        &mut walker,
-        heap.tables,
-        &mut Old {
-            young: &mut young,
-            visit,
-        },
-        step,
-    )?;
+    follow(heap, isolate, &mut walker, (live, &mut young), visit, step)?;
     visit.young_begins();
     young.visit(&heap.maps, &heap.sizes, &mut Back { live, visit })?;
-    // What only young objects hold.
-    live.follow(
-        isolate,
-        &mut walker,
-        heap.tables,
-        &mut Old {
-            young: &mut young,
-            visit,
-        },
-        step,
-    )?;
+    // What only young objects hold, and the young ones that is held by.
+    for _ in 0..MOST_ROUNDS {
+        follow(heap, isolate, &mut walker, (live, &mut young), visit, step)?;
+        young.spread(&heap.maps, &heap.sizes, &mut Back { live, visit })?;
+        if !live.is_pending(isolate) {
+            break;
+        }
+    }
     Ok(Walked {
         coverage: Coverage::default(),
         young_pages: young.bytes(),
         torn: young.torn + live.torn(),
     })
+}
+
+/// Visits the old objects that are reached and were not visited yet, those on pages that came into being meanwhile among them.
+pub(crate) fn follow(
+    heap: &Heap<'_>,
+    isolate: u64,
+    walker: &mut Walker<'_, '_>,
+    (live, young): (&mut Live, &mut Young),
+    visit: &mut impl Visit,
+    step: &mut dyn FnMut(u64),
+) -> Result<(), Refusal> {
+    for _ in 0..MOST_ROUNDS {
+        live.follow(isolate, walker, heap.tables, &mut Old { young, visit }, step)?;
+        let appeared = live.take_in(&heap.maps)?;
+        for (page, reached) in appeared.young {
+            if page.heap == isolate {
+                young.take_in(page, reached);
+            }
+        }
+        if !appeared.old {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Visits young objects and notes what they reach among the old.

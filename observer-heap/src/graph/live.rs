@@ -6,53 +6,62 @@ use crate::graph::before::Held;
 use crate::graph::roots::roots;
 use crate::layout::maps::{MapId, Maps};
 use crate::layout::refusal::Refusal;
-use crate::layout::tables::Tables;
 use crate::memory::by_address::ByAddress;
 use crate::memory::pages::{PAGE, Page, Pages, Space};
 use crate::memory::peek::{STRONG, TAG_MASK};
-use crate::walk::walker::{Choose, Object, Visit, Walker};
 
 /// Slots of the filter that tells most pointers apart from those into the heap by one load.
 const FILTER: usize = 1 << 14;
 /// Words of a page's bit map: one bit for each word of the page.
-const BITS: usize = (PAGE / 8 / 64) as usize;
-/// Visits of pages, for each page there is; a list that zigzags through all pages could ask for many.
-const MOST_VISITS: usize = 64;
+pub(crate) const BITS: usize = (PAGE / 8 / 64) as usize;
 /// In place of a page's index: it is the heap's, but not old.
 const NOT_OLD: u32 = u32::MAX;
-/// Unknown pages remembered.
-const MOST_UNKNOWN: usize = 1 << 12;
+/// Pointers to unknown pages remembered.
+const MOST_UNKNOWN: usize = 1 << 14;
 /// One byte in so many may lie in pages that came into being meanwhile: a heap that grows has some at any time.
 const MISSED: u64 = 33;
 /// Objects remembered that were not followed.
-const MOST_STOPPED: usize = 1 << 18;
+pub(crate) const MOST_STOPPED: usize = 1 << 18;
 /// One object in so many may have moved while it was looked for, before the reading counts as disturbed.
 const DISTURBED: u64 = 50;
 
 type Bits = Box<[u64; BITS]>;
 
-struct Mark {
-    page: Page,
+pub(crate) struct Mark {
+    pub(crate) page: Page,
     /// Objects pointed at, and of these the ones whose own pointers were followed.
-    reached: Bits,
-    visited: Bits,
-    pending: bool,
+    pub(crate) reached: Bits,
+    pub(crate) visited: Bits,
+    pub(crate) pending: bool,
+}
+
+/// What pages that came into being during the marks hold of what is reached.
+#[derive(Default)]
+pub(crate) struct Appeared {
+    /// Old objects.
+    pub(crate) old: bool,
+    /// Young ones, by page.
+    pub(crate) young: Vec<(Page, Vec<u64>)>,
 }
 
 /// The old objects that were found held.
 pub(crate) struct Live {
     filter: Vec<bool>,
     index: ByAddress<u32>,
-    marks: Vec<Mark>,
+    pub(crate) marks: Vec<Mark>,
     last: (u64, u32),
-    /// Numbers of pages that were pointed at and not known.
+    /// What was pointed at and lies in no page that was known.
     unknown: ByAddress<()>,
     /// Maps whose objects are not followed, and the objects so left.
-    barred: Vec<MapId>,
-    stopped: Vec<u64>,
-    visited: u64,
+    pub(crate) barred: Vec<MapId>,
+    pub(crate) stopped: Vec<u64>,
+    pub(crate) visited: u64,
     /// Pointers at something that was no object (any more).
-    torn: u64,
+    pub(crate) torn: u64,
+    /// Of these, pointers at large objects: the store of a collection was replaced, and freed, before it was read.
+    pub(crate) lost: u64,
+    /// Pages that came into being since the marks began.
+    pub(crate) appeared: Vec<Page>,
 }
 
 /// Bytes that marking this many pages takes.
@@ -72,23 +81,64 @@ impl Live {
             stopped: Vec::new(),
             visited: 0,
             torn: 0,
+            lost: 0,
+            appeared: Vec::new(),
         };
         for page in &pages.pages {
-            let number = page.base / PAGE;
-            live.filter[number as usize % FILTER] = true;
-            if page.space != Space::Old {
-                live.index.insert(number, NOT_OLD);
-                continue;
-            }
-            live.index.insert(number, live.marks.len() as u32);
-            live.marks.push(Mark {
-                page: *page,
-                reached: Box::new([0; BITS]),
-                visited: Box::new([0; BITS]),
-                pending: false,
-            });
+            live.add(*page);
         }
         live
+    }
+
+    fn add(&mut self, page: Page) {
+        let number = page.base / PAGE;
+        self.filter[number as usize % FILTER] = true;
+        if page.space != Space::Old {
+            self.index.insert(number, NOT_OLD);
+            return;
+        }
+        self.index.insert(number, self.marks.len() as u32);
+        self.marks.push(Mark {
+            page,
+            reached: Box::new([0; BITS]),
+            visited: Box::new([0; BITS]),
+            pending: false,
+        });
+    }
+
+    /// Takes in pages that came into being since the marks began, where something was found to point at them: the store of a
+    /// collection that outgrew its old one stands in such a page, and everything it holds is reached through it. Returns what
+    /// is reached there.
+    pub(crate) fn take_in(&mut self, maps: &Maps<'_>) -> Result<Appeared, Refusal> {
+        let mut reached: Vec<u64> = self.unknown.keys().copied().collect();
+        reached.sort_unstable();
+        let mut appeared = Appeared::default();
+        for page in maps.appeared(reached.iter().map(|address| address / PAGE))? {
+            if self.index.contains_key(&(page.base / PAGE)) {
+                continue;
+            }
+            self.add(page);
+            self.appeared.push(page);
+            let from = reached.partition_point(|&address| address < page.base);
+            let to = reached.partition_point(|&address| address < page.base + PAGE);
+            for address in &reached[from..to] {
+                self.unknown.remove(address);
+                if page.space == Space::Old {
+                    self.mark(*address);
+                }
+            }
+            match page.space {
+                Space::Old => appeared.old = true,
+                Space::Young => appeared.young.push((page, reached[from..to].to_vec())),
+                Space::ReadOnly | Space::Code => {}
+            }
+        }
+        Ok(appeared)
+    }
+
+    /// The old pages marked.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &Page> + Clone {
+        self.marks.iter().map(|mark| &mark.page)
     }
 
     /// Whether an old object was found held.
@@ -110,12 +160,11 @@ impl Live {
         old && !self.holds(address)
     }
 
-    /// Stops at an object as if it were not there. False where it is not an old one.
-    pub(crate) fn bar(&mut self, address: u64) -> bool {
-        self.bit(address).is_some_and(|(mark, word, flag)| {
+    /// Stops at an object as if it were not there, if it is an old one.
+    pub(crate) fn bar(&mut self, address: u64) {
+        if let Some((mark, word, flag)) = self.bit(address) {
             mark.visited[word] |= flag;
-            true
-        })
+        }
     }
 
     /// Goes on from an object that was stopped at.
@@ -169,10 +218,16 @@ impl Live {
             if word & TAG_MASK == STRONG {
                 if self.filter[(word / PAGE) as usize % FILTER] {
                     self.mark(word - STRONG);
-                } else if self.unknown.len() < MOST_UNKNOWN {
-                    self.unknown.insert(word / PAGE, ());
+                } else {
+                    self.note_unknown(word - STRONG);
                 }
             }
+        }
+    }
+
+    fn note_unknown(&mut self, address: u64) {
+        if self.unknown.len() < MOST_UNKNOWN && address.is_multiple_of(8) {
+            self.unknown.insert(address, ());
         }
     }
 
@@ -180,9 +235,7 @@ impl Live {
         let number = address / PAGE;
         if self.last.0 != number {
             let Some(&index) = self.index.get(&number) else {
-                if self.unknown.len() < MOST_UNKNOWN {
-                    self.unknown.insert(number, ());
-                }
+                self.note_unknown(address);
                 return;
             };
             self.last = (number, index);
@@ -212,141 +265,19 @@ impl Live {
         Ok(())
     }
 
-    /// Visits every object of one isolate that is held and was not visited yet.
-    pub(crate) fn follow(
-        &mut self,
-        heap: u64,
-        walker: &mut Walker<'_, '_>,
-        tables: Tables,
-        visit: &mut impl Visit,
-        step: &mut dyn FnMut(u64),
-    ) -> Result<(), Refusal> {
-        let mut visits = self.marks.len().saturating_mul(MOST_VISITS);
-        loop {
-            let mut any = false;
-            for index in 0..self.marks.len() {
-                let mark = &mut self.marks[index];
-                if !mark.pending || mark.page.heap != heap {
-                    continue;
-                }
-                mark.pending = false;
-                let page = mark.page;
-                any = true;
-                visits = visits.saturating_sub(1);
-                let maps = walker.maps;
-                let mut follow = Follow {
-                    live: self,
-                    maps,
-                    tables,
-                    index,
-                    word: 0,
-                    bytes: 0,
-                    visit,
-                };
-                walker.chosen(&page, &mut follow)?;
-                step(follow.bytes);
-            }
-            if !any || visits == 0 {
-                return Ok(());
-            }
-        }
-    }
-
     /// Pointers at something that was no object.
     pub(crate) fn torn(&self) -> u64 {
         self.torn
     }
 
     /// Whether so much moved, or moved to a page that came into being, that the reading has to be repeated.
-    pub(crate) fn disturbed(&self, since: &Pages) -> bool {
-        let moved = |page: &Page| {
-            matches!(page.space, Space::Old | Space::Young) && self.unknown.contains_key(&(page.base / PAGE))
-        };
-        let new: u64 = since.pages.iter().filter(|page| moved(page)).map(Page::area).sum();
+    pub(crate) fn disturbed(&self, maps: &Maps<'_>) -> Result<bool, Refusal> {
+        let appeared = maps.appeared(self.unknown.keys().map(|address| address / PAGE))?;
+        let moved = appeared
+            .iter()
+            .filter(|page| matches!(page.space, Space::Old | Space::Young));
+        let new: u64 = moved.map(Page::area).sum();
         let all: u64 = self.marks.iter().map(|mark| mark.page.area()).sum();
-        (self.torn > 1000 && self.torn * DISTURBED > self.visited) || new * MISSED > all
-    }
-}
-
-/// Visits the objects of one page that were reached.
-struct Follow<'f, 'm, V: Visit> {
-    live: &'f mut Live,
-    maps: &'f Maps<'m>,
-    tables: Tables,
-    index: usize,
-    /// Word of the bit map from which on the next is looked for.
-    word: usize,
-    /// Bytes of the objects visited.
-    bytes: u64,
-    visit: &'f mut V,
-}
-
-impl<V: Visit> Follow<'_, '_, V> {
-    fn pointers(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) {
-        if Some(object.info.instance_type) == self.tables.weak {
-            // Entries are pairs behind five words; the first of a pair is the weak key.
-            for (index, word) in words.iter().enumerate() {
-                if (first + index).is_multiple_of(2) {
-                    self.live.reach(&[*word]);
-                }
-            }
-        } else if !self.maps.is_weak(object.info.instance_type) {
-            self.live.reach(words);
-        }
-    }
-}
-
-impl<V: Visit> Choose for Follow<'_, '_, V> {
-    fn next(&mut self) -> Option<usize> {
-        let mark = &mut self.live.marks[self.index];
-        loop {
-            while self.word < BITS {
-                let open = mark.reached[self.word] & !mark.visited[self.word];
-                if open != 0 {
-                    let bit = open.trailing_zeros();
-                    mark.visited[self.word] |= 1 << bit;
-                    let start = ((mark.page.start - mark.page.base) / 8) as usize;
-                    return (self.word * 64 + bit as usize).checked_sub(start);
-                }
-                self.word += 1;
-            }
-            if !mark.pending {
-                return None;
-            }
-            // Objects before this one were reached meanwhile.
-            mark.pending = false;
-            self.word = 0;
-        }
-    }
-
-    fn torn(&mut self) {
-        self.live.torn += 1;
-    }
-}
-
-impl<V: Visit> Visit for Follow<'_, '_, V> {
-    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
-        if !self.live.barred.is_empty() && self.live.barred.contains(&object.map) {
-            if self.live.stopped.len() < MOST_STOPPED {
-                self.live.stopped.push(object.address);
-            }
-            return Ok(());
-        }
-        self.live.visited += 1;
-        self.bytes += object.size;
-        if object.slots {
-            self.pointers(object, 0, object.words);
-        } else {
-            self.live.reach(&object.words[..1]);
-        }
-        self.visit.object(object)
-    }
-
-    fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
-        if self.live.barred.contains(&object.map) {
-            return Ok(());
-        }
-        self.pointers(object, first, words);
-        self.visit.more(object, first, words)
+        Ok(self.lost > 0 || (self.torn > 1000 && self.torn * DISTURBED > self.visited) || new * MISSED > all)
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod ancestors;
 pub(crate) mod before;
 pub(crate) mod dominators;
+pub(crate) mod follow;
 pub(crate) mod held;
 pub(crate) mod live;
 pub(crate) mod owners;

@@ -94,6 +94,21 @@ impl Owners<'_, '_> {
         )
     }
 
+    /// Whether an edge leads from a collection, or an object used as one, to where its contents stand.
+    pub(crate) fn is_store(&self, edge: &Edge) -> bool {
+        let layout = &self.0.maps.layout;
+        let types = &layout.types;
+        let t = edge.map.instance_type;
+        if t == types.js_map || t == types.js_set {
+            return edge.offset == u64::from(layout.fields);
+        }
+        // An array's elements stand behind its properties; a dictionary is all an object has of these.
+        (t == types.js_array && edge.offset == u64::from(layout.properties) + 8)
+            || (t == types.js_object
+                && edge.offset == u64::from(layout.properties)
+                && self.0.maps.is_dictionary(edge.map.address).unwrap_or(false))
+    }
+
     /// The names of a path's edges, given from the object upwards; returned from the root downwards.
     pub(crate) fn steps(&self, edges: &[Edge]) -> Result<Vec<String>, Refusal> {
         let mut steps = Vec::new();

@@ -2,7 +2,7 @@
 //! without it.
 
 use crate::graph::before::Held;
-use crate::graph::held::Back;
+use crate::graph::held::{Back, follow};
 use crate::graph::live::{self, Live};
 use crate::layout::maps::MapId;
 use crate::layout::refusal::Refusal;
@@ -11,7 +11,7 @@ use crate::memory::pages::PAGE;
 use crate::walk::counts::{Count, Isolate};
 use crate::walk::heap::Heap;
 use crate::walk::walker::{Object, Visit, Walker};
-use crate::walk::young::{Old, Young};
+use crate::walk::young::Young;
 
 /// Rounds between old and young objects.
 const MOST_ROUNDS: usize = 16;
@@ -19,16 +19,17 @@ const MOST_ROUNDS: usize = 16;
 /// What stands in the way of the marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Barrier {
-    /// One object.
-    Object(u64),
+    /// One object, or a collection with its store.
+    Objects(Vec<u64>),
     /// All objects of a map, in the isolate of this one.
     Map(MapId, u64),
 }
 
 impl Barrier {
-    const fn object(&self) -> u64 {
+    fn object(&self) -> u64 {
         match self {
-            Self::Object(address) | Self::Map(_, address) => *address,
+            Self::Objects(addresses) => addresses.first().copied().unwrap_or(0),
+            Self::Map(_, address) => *address,
         }
     }
 }
@@ -64,9 +65,7 @@ pub(crate) fn retained(
     let mut live = Live::new(&heap.maps.pages);
     for barrier in barriers {
         match barrier {
-            Barrier::Object(address) => {
-                live.bar(*address);
-            }
+            Barrier::Objects(addresses) => addresses.iter().for_each(|&address| live.bar(address)),
             Barrier::Map(map, _) => live.bar_map(*map),
         }
     }
@@ -86,7 +85,7 @@ pub(crate) fn retained(
             continue;
         };
         match barrier {
-            Barrier::Object(address) => live.unbar(*address),
+            Barrier::Objects(addresses) => addresses.iter().for_each(|&address| live.unbar(address)),
             Barrier::Map(map, _) => live.unbar_map(*map),
         }
         by.push(count(heap, isolate, &mut live, young, before)?);
@@ -103,11 +102,7 @@ fn count(heap: &Heap<'_>, isolate: u64, live: &mut Live, young: &mut Young, befo
         before,
     };
     for _ in 0..MOST_ROUNDS {
-        let mut old = Old {
-            young,
-            visit: &mut visit,
-        };
-        live.follow(isolate, &mut walker, heap.tables, &mut old, &mut |_| {})?;
+        follow(heap, isolate, &mut walker, (live, young), &mut visit, &mut |_| {})?;
         let mut back = Back {
             live,
             visit: &mut visit,

@@ -33,7 +33,7 @@ pub(crate) fn roots(maps: &Maps<'_>, reach: &mut dyn FnMut(&[[u8; 8]])) -> Resul
     let unused = peek.memory.unused()?;
     let mut heaps = CHeaps::default();
     for region in peek.memory.writable()? {
-        if is_v8s(region, pages) {
+        if is_v8s(region, pages) || pages.is_new(peek, region)? {
             continue;
         }
         let mut free = heaps.free_blocks(peek, region)?;

@@ -2,11 +2,12 @@
 //! objects. The one check everything else rests on: a map is an object whose own map is a map of maps.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use crate::layout::offsets::Layout;
 use crate::layout::refusal::Refusal;
 use crate::memory::by_address::ByAddress;
-use crate::memory::pages::{Pages, Space};
+use crate::memory::pages::{Page, Pages, Space};
 use crate::memory::peek::{Peek, strong};
 
 /// More maps than this are not kept (a hostile heap; real ones have some ten thousand): 24 bytes each.
@@ -85,6 +86,16 @@ impl<'m> Maps<'m> {
         self.peek.forget();
         self.pages = pages(&self.peek)?;
         Ok(())
+    }
+
+    /// Those of these pages, by number, that are none of [`Maps::pages`] but are a known heap's now.
+    pub(crate) fn appeared(&self, numbers: impl Iterator<Item = u64>) -> Result<Vec<Page>, Refusal> {
+        let numbers: BTreeSet<u64> = numbers.collect();
+        if numbers.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.peek.forget();
+        Ok(self.pages.appeared(&self.peek, &numbers)?)
     }
 
     fn is_meta(&self, address: u64) -> Result<bool, Refusal> {

@@ -12,6 +12,11 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
+    /// Whether this is the type of Maps' or of Sets' tables.
+    pub(crate) fn is_collection(&self, instance_type: u16) -> bool {
+        [self.map, self.set].contains(&Some(instance_type))
+    }
+
     /// Whether every kind of collection was seen.
     pub(crate) fn complete(&self) -> bool {
         [self.map, self.set, self.weak, self.names].iter().all(Option::is_some)

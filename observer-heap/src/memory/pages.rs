@@ -170,6 +170,8 @@ pub(crate) struct Pages {
     pub(crate) pages: Vec<Page>,
     /// Pages that were not kept because there were too many.
     pub(crate) dropped: usize,
+    /// The arrangement of their headers.
+    header: Option<Header>,
 }
 
 impl Pages {
@@ -185,9 +187,43 @@ impl Pages {
             found.keep_consistent();
             if found.pages.len() > best.pages.len() {
                 best = found;
+                best.header = Some(header);
             }
         }
         Ok(best)
+    }
+
+    /// Whether a region begins with a page that was not there when the others were found.
+    pub(crate) fn is_new(&self, peek: &Peek<'_>, region: Region) -> Result<bool, MemoryError> {
+        let number = BTreeSet::from([region.start / PAGE]);
+        Ok(region.start.is_multiple_of(PAGE) && !self.appeared(peek, &number)?.is_empty())
+    }
+
+    /// Pages with these numbers that were not there when the others were found, of the same heaps.
+    pub(crate) fn appeared(&self, peek: &Peek<'_>, numbers: &BTreeSet<u64>) -> Result<Vec<Page>, MemoryError> {
+        let Some(header) = self.header else {
+            return Ok(Vec::new());
+        };
+        let mut heaps = self.heaps();
+        heaps.push(0);
+        let regions = peek.memory.regions()?;
+        let mut appeared = Vec::new();
+        for number in numbers {
+            let Some(base) = number.checked_mul(PAGE) else { continue };
+            let at = regions.partition_point(|region| region.end <= base);
+            let Some(&region) = regions.get(at).filter(|region| region.start <= base) else {
+                continue;
+            };
+            let known = self.pages.binary_search_by_key(&base, |page| page.base).is_ok();
+            if !known
+                && let Some(page) = header
+                    .parse(peek, base, region)?
+                    .filter(|page| heaps.contains(&page.heap))
+            {
+                appeared.push(page);
+            }
+        }
+        Ok(appeared)
     }
 
     fn scan(&mut self, peek: &Peek<'_>, header: Header, region: Region) -> Result<(), MemoryError> {
@@ -223,6 +259,13 @@ impl Pages {
         if self.pages.iter().all(|page| page.heap == 0) {
             self.pages.clear();
         }
+    }
+
+    /// Takes in pages that are none of these.
+    pub(crate) fn take_in(&mut self, pages: &[Page]) {
+        self.pages.extend(pages);
+        self.pages.sort_unstable_by_key(|page| page.base);
+        self.pages.dedup_by_key(|page| page.base);
     }
 
     /// The page an address lies in.

@@ -3,7 +3,6 @@
 
 use crate::graph::held::walk_held;
 use crate::graph::live::{self, Live};
-use crate::layout::maps::pages;
 use crate::layout::refusal::Refusal;
 use crate::memory::pages::{Page, Space};
 use crate::walk::counts::{Count, Isolate};
@@ -40,9 +39,12 @@ pub(crate) fn count(
         })?;
         // Until no collection moved what was about to be looked at.
         let disturbed = match &live {
-            Some(live) => live.disturbed(&pages(&heap.maps.peek)?),
+            Some(live) => live.disturbed(&heap.maps)?,
             None => false,
         };
+        if let Some(live) = &live {
+            heap.maps.pages.take_in(&live.appeared);
+        }
         if !disturbed || attempt == ATTEMPTS {
             return Ok(Counted {
                 isolates,
@@ -75,11 +77,8 @@ fn isolates(heap: &Heap<'_>, mut live: Option<&mut Live>, step: &mut dyn FnMut(u
         count.isolate.young_pages = walked.young_pages;
         count.isolate.torn = walked.torn;
         count.isolate.young_live = count.bytes - count.old_bytes;
-        if live.is_some() {
-            let old = pages
-                .pages
-                .iter()
-                .filter(|page| page.heap == isolate && page.space == Space::Old);
+        if let Some(live) = &live {
+            let old = live.pages().filter(|page| page.heap == isolate);
             let allocated = old.clone().map(|page| page.allocated).sum::<u64>();
             count.isolate.dead = Some(allocated.saturating_sub(count.old_bytes));
             count.isolate.free = old.map(|page| page.area() - page.allocated).sum();

@@ -1,5 +1,6 @@
 //! What a person is told: readings, what grew, in words.
 
+pub(crate) mod content;
 pub(crate) mod count;
 pub(crate) mod growth;
 pub(crate) mod reader;

@@ -15,10 +15,9 @@ use crate::graph::owners::{Edge, Owners};
 use crate::graph::retained::{Barrier, Retained, Split, retained};
 use crate::graph::retainers::route;
 use crate::graph::sample::{Members, Sample};
-use crate::layout::maps::MapInfo;
 use crate::layout::refusal::Refusal;
-use crate::memory::peek::strong;
-use crate::names::kind::{ANONYMOUS, Kind, Origin};
+use crate::report::content::{Part, content, item};
+use crate::report::count::count;
 use crate::report::growth::{Grown, Growth, Key, key};
 use crate::report::reading::{Reading, Row};
 use crate::report::rows::rows;
@@ -30,16 +29,15 @@ const SAMPLED: u64 = 400;
 const EACH: std::ops::RangeInclusive<u64> = 8..=128;
 /// Samples with a way to a root, percent of their weight, from which on the search ends.
 const ROOTED_PERCENT: u64 = 95;
+/// Times what grew is looked for, and the share of it, 0 to 1, that is enough to have been found.
+const ATTEMPTS: usize = 3;
+const ADDS_UP: f64 = 0.8;
 /// Points measured.
 const MOST: usize = 10;
 /// Least share of the growth that makes a suspect.
 const LEAST: f64 = 0.02;
 /// Of what was followed to a point, the share that must be its alone, 0 to 1.
 const ALONE: f64 = 0.5;
-/// A row makes up what accumulates from this share on of the objects, or of the bytes.
-const CONTENT: f64 = 0.3;
-/// From this share of the bytes on an object stands for the strings beside it.
-const SAYS_MORE: f64 = 0.05;
 
 /// Where growth accumulates.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,17 +63,42 @@ pub struct Suspect {
 }
 
 /// Suspects of a heap, largest first. `live` are the marks of the last reading. Empty where the heap is too large to mark.
+///
+/// The program goes on meanwhile: where by far not as many new objects were found as grew, everything is looked for once more.
 pub(crate) fn suspects(
+    heap: &mut Heap<'_>,
+    mut live: Option<Live>,
+    marking: usize,
+    growth: &Growth,
+    readings: (&Reading, &Reading),
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Suspect>, Refusal> {
+    let mut best = (0.0, Vec::new());
+    for attempt in 1..=ATTEMPTS {
+        if growth.bytes == 0 || live.is_none() {
+            break;
+        }
+        let (found, suspects) = attempted(heap, live, marking, growth, readings, progress)?;
+        if found >= best.0 {
+            best = (found, suspects);
+        }
+        if found >= ADDS_UP || attempt == ATTEMPTS {
+            break;
+        }
+        live = count(heap, marking, &mut |_, _| {})?.live;
+    }
+    Ok(best.1)
+}
+
+/// Suspects, and the share of the growth, 0 to 1, of which new objects were found at all.
+fn attempted(
     heap: &mut Heap<'_>,
     live: Option<Live>,
     marking: usize,
     growth: &Growth,
     (first, last): (&Reading, &Reading),
     progress: &mut dyn FnMut(usize),
-) -> Result<Vec<Suspect>, Refusal> {
-    if growth.bytes == 0 || live.is_none() {
-        return Ok(Vec::new());
-    }
+) -> Result<(f64, Vec<Suspect>), Refusal> {
     let nothing = Held::default();
     let before = first.held.as_ref().unwrap_or(&nothing);
     let samples = sample(heap, live.as_ref(), before, growth)?;
@@ -96,14 +119,10 @@ pub(crate) fn suspects(
     // Two sets of marks at once would cost twice the budget.
     drop(live);
     let map_of = |address: u64| heap.maps.of(address).ok().flatten().map_or(0, |map| map.address);
-    let mut points = points(&ancestors, &samples, &map_of);
-    points.truncate(MOST);
-    let mut barriers = Vec::new();
-    for point in &points {
-        barriers.push(barrier(heap, point)?);
-    }
+    let points = points(&ancestors, &samples, &map_of);
+    let (points, barriers): (Vec<Point>, Vec<Barrier>) = barred(heap, &ancestors, points)?.into_iter().unzip();
     let Some(retained) = retained(heap, &barriers, before, marking)? else {
-        return Ok(Vec::new());
+        return Ok((1.0, Vec::new()));
     };
     let measured = Measured::of(heap, &retained, last)?;
     let mut suspects = Vec::new();
@@ -125,7 +144,7 @@ pub(crate) fn suspects(
         left -= suspect.share;
     }
     suspects.sort_by(|a, b| b.grown.cmp(&a.grown).then_with(|| a.path.cmp(&b.path)));
-    Ok(suspects)
+    Ok((measured.found(growth), suspects))
 }
 
 /// New objects of what grew, each weighing its part of the growth.
@@ -159,14 +178,39 @@ fn sample(heap: &Heap<'_>, live: Option<&Live>, before: &Held, growth: &Growth) 
     Ok(weighed)
 }
 
-fn barrier(heap: &Heap<'_>, point: &Point) -> Result<Barrier, Refusal> {
-    let first = point.objects.first().copied().unwrap_or(0);
-    if point.objects.len() > 1
-        && let Some(map) = heap.maps.lookup(heap.maps.peek.word(first)?)?
-    {
-        return Ok(Barrier::Map(map, first));
+/// Points of accumulation, heaviest first, each with what to stop at to measure it. A collection that grows is given another
+/// store, but keeps its own address: stores of one collection are one point.
+fn barred(heap: &Heap<'_>, ancestors: &Ancestors, points: Vec<Point>) -> Result<Vec<(Point, Barrier)>, Refusal> {
+    let mut barred: Vec<(Point, Barrier)> = Vec::new();
+    let mut of = BTreeMap::<u64, usize>::new();
+    for point in points {
+        let first = point.objects.first().copied().unwrap_or(0);
+        if point.objects.len() > 1
+            && let Some(map) = heap.maps.lookup(heap.maps.peek.word(first)?)?
+        {
+            barred.push((point, Barrier::Map(map, first)));
+            continue;
+        }
+        let edges = ancestors.nodes.get(&first).into_iter().flat_map(|node| &node.owners);
+        let owner = edges.filter(|edge| Owners(heap).is_store(edge)).map(|edge| edge.owner);
+        let collection = owner.min().unwrap_or(first);
+        match of.get(&collection).and_then(|&at| barred.get_mut(at)) {
+            Some((known, Barrier::Objects(objects))) => {
+                objects.push(first);
+                let weight = known.weight + point.weight;
+                if known.objects.first() == Some(&collection) {
+                    *known = point;
+                }
+                known.weight = weight;
+            }
+            _ => {
+                of.insert(collection, barred.len());
+                barred.push((point, Barrier::Objects(vec![collection, first])));
+            }
+        }
     }
-    Ok(Barrier::Object(first))
+    barred.truncate(MOST);
+    Ok(barred)
 }
 
 /// Bytes and numbers by row.
@@ -219,6 +263,23 @@ impl Measured {
         }
         Ok(Self { by, new: all })
     }
+
+    /// The share of the growth, 0 to 1, of which new objects were found.
+    fn found(&self, growth: &Growth) -> f64 {
+        let found = growth.grown.iter().map(|grown| {
+            let new = self.new.get(&key(&grown.row)).map_or(0, |row| row.tally.bytes);
+            grown.bytes.min(new)
+        });
+        found.sum::<u64>() as f64 / growth.bytes.max(1) as f64
+    }
+}
+
+/// What of a row's growth hangs where so many of its new bytes are: in proportion, unless far fewer were found in all than it
+/// grew by. What was not found may hang anywhere.
+fn portion(grown: u64, here: u64, all: u64) -> u64 {
+    let least = (grown as f64 * ADDS_UP) as u64;
+    let part = u128::from(grown) * u128::from(here) / u128::from(all.max(least).max(1));
+    part as u64
 }
 
 fn suspect(
@@ -229,16 +290,19 @@ fn suspect(
     growth: &Growth,
 ) -> Result<Option<Suspect>, Refusal> {
     // Each row's growth, by the part of its new objects that hangs here.
-    let mut parts: Vec<(&Grown, u64, u64)> = Vec::new();
+    let mut parts: Vec<Part<'_>> = Vec::new();
     for grown in &growth.grown {
         let key = key(&grown.row);
         let (Some(here), Some(all)) = (behind.new.get(&key), measured.new.get(&key)) else {
             continue;
         };
-        let part = u128::from(grown.bytes) * u128::from(here.tally.bytes) / u128::from(all.tally.bytes.max(1));
-        parts.push((grown, part as u64, here.tally.count));
+        parts.push(Part {
+            grown,
+            bytes: portion(grown.bytes, here.tally.bytes, all.tally.bytes),
+            new: here.tally.count,
+        });
     }
-    let bytes: u64 = parts.iter().map(|(_, part, _)| part).sum();
+    let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
     let measured = bytes as f64 / growth.bytes as f64;
     let alone = measured >= followed * ALONE;
     let share = if alone { measured } else { followed };
@@ -250,7 +314,7 @@ fn suspect(
     } else {
         item(heap, point, growth)?
     };
-    let Some((grown, _, new)) = chosen else {
+    let Some(Part { grown, new, .. }) = chosen else {
         return Ok(None);
     };
     let mut row = grown.row.clone();
@@ -268,80 +332,6 @@ fn suspect(
         share,
         steady: grown.steady,
     }))
-}
-
-/// What grew that the objects right below a point are of, with its growth in bytes and objects.
-fn item<'g>(heap: &Heap<'_>, point: &Point, growth: &'g Growth) -> Result<Option<(&'g Grown, u64, u64)>, Refusal> {
-    let layout = &heap.maps.layout;
-    let Some(map) = heap.maps.lookup(heap.maps.peek.word(point.content)?)? else {
-        return Ok(None);
-    };
-    let is_function = |info: MapInfo| layout.types.is_function(info.instance_type);
-    let shared = if heap.maps.info(map).is_some_and(is_function) {
-        strong(heap.maps.peek.word(point.content + u64::from(layout.function.shared))?)
-    } else {
-        None
-    };
-    let is_of = |grown: &&Grown| {
-        let members = &grown.row.members;
-        shared.map_or_else(
-            || members.maps.contains(&map),
-            |shared| members.functions.contains(&shared),
-        )
-    };
-    let found = growth.grown.iter().find(is_of);
-    Ok(found.map(|grown| (grown, grown.bytes, grown.count.max(0).cast_unsigned())))
-}
-
-/// What to call what accumulates: the items of the collection where these have a name a reader can act on, else the
-/// application's own that there is enough of, else what there is most of.
-fn content<'g>(
-    heap: &Heap<'_>,
-    point: &Point,
-    growth: &Growth,
-    parts: &[(&'g Grown, u64, u64)],
-) -> Result<Option<(&'g Grown, u64, u64)>, Refusal> {
-    let item = match item(heap, point, growth)? {
-        Some((item, _, _)) => parts.iter().find(|(grown, _, _)| key(&grown.row) == key(&item.row)),
-        None => None,
-    };
-    let named = |row: &Row| row.origin <= Origin::Dependency && row.what != ANONYMOUS;
-    let telling = |row: &Row| named(row) || matches!(row.kind, Kind::Shape | Kind::Buffer | Kind::String);
-    if let Some(&item) = item.filter(|(grown, _, _)| named(&grown.row)) {
-        return Ok(Some(item));
-    }
-    let bytes: u64 = parts.iter().map(|(_, part, _)| part).sum();
-    let enough = |&&(grown, part, count): &&(&Grown, u64, u64)| match item {
-        Some((_, _, items)) if *items > 0 => count as f64 >= *items as f64 * CONTENT,
-        _ => part as f64 >= bytes as f64 * CONTENT || grown.row.kind != Kind::Internal && count > 0,
-    };
-    let own = parts
-        .iter()
-        .filter(|(grown, _, _)| named(&grown.row))
-        .filter(enough)
-        .max_by_key(|(_, part, _)| *part);
-    // Keys and values stand side by side in a Map's table: an object says more than a string.
-    let shape = parts
-        .iter()
-        .filter(|(grown, _, _)| matches!(grown.row.kind, Kind::Shape | Kind::Object))
-        .filter(|_| item.is_some_and(|(grown, _, _)| grown.row.kind == Kind::String))
-        .filter(|(_, part, _)| *part as f64 >= bytes as f64 * SAYS_MORE)
-        .max_by_key(|(_, part, _)| *part);
-    // The memory is the buffer's, not its view's.
-    let item = match item {
-        Some((grown, _, _)) if grown.row.kind == Kind::Buffer => parts
-            .iter()
-            .filter(|(grown, _, _)| grown.row.kind == Kind::Buffer)
-            .max_by_key(|(_, part, _)| *part),
-        other => other,
-    };
-    let item = item.filter(|(grown, _, _)| telling(&grown.row) || grown.row.origin <= Origin::Dependency);
-    let most = parts
-        .iter()
-        .filter(|(grown, _, _)| grown.row.kind != Kind::Internal)
-        .max_by_key(|(_, part, _)| *part);
-    let own = own.or(shape);
-    Ok(own.or(item).or(most).copied())
 }
 
 /// The way from a root down to what accumulates, in words.

@@ -40,6 +40,8 @@ pub(crate) struct Young {
     marks: Vec<Marks>,
     /// Addresses of old slots that pointed at young pages.
     slots: Vec<u64>,
+    /// Objects reached by slots that were noted before their page was known.
+    reached: Vec<u64>,
     /// Objects whose map word was not one: moved while they were read.
     pub(crate) torn: u64,
 }
@@ -60,21 +62,34 @@ impl Young {
             index: ByAddress::default(),
             marks: Vec::new(),
             slots: Vec::new(),
+            reached: Vec::new(),
             torn: 0,
         };
         for page in pages.filter(|page| page.space == Space::Young) {
-            // A large young page holds one object, at its start: one bit map covers it.
-            let number = page.base / PAGE;
-            young.filter[number as usize % FILTER] = true;
-            young.index.insert(number, young.marks.len());
-            young.marks.push(Marks {
-                page: *page,
-                reached: Box::new([0; BITS]),
-                visited: Box::new([0; BITS]),
-                pending: false,
-            });
+            young.add(*page);
         }
         young
+    }
+
+    fn add(&mut self, page: Page) {
+        // A large young page holds one object, at its start: one bit map covers it.
+        let number = page.base / PAGE;
+        self.filter[number as usize % FILTER] = true;
+        self.index.insert(number, self.marks.len());
+        self.marks.push(Marks {
+            page,
+            reached: Box::new([0; BITS]),
+            visited: Box::new([0; BITS]),
+            pending: false,
+        });
+    }
+
+    /// Takes in a page that came into being meanwhile, with the objects in it that are reached.
+    pub(crate) fn take_in(&mut self, page: Page, reached: Vec<u64>) {
+        if !self.index.contains_key(&(page.base / PAGE)) {
+            self.add(page);
+            self.reached.extend(reached);
+        }
     }
 
     /// Notes the young objects that these words point at.
@@ -131,6 +146,9 @@ impl Young {
             marks.visited.fill(0);
         }
         self.torn = 0;
+        for address in self.reached.clone() {
+            self.mark(address, address / PAGE);
+        }
         maps.peek.forget();
         let every = self.slots.len() / CHECKED + 1;
         let mut checked = Vec::new();
@@ -176,6 +194,9 @@ impl Young {
     /// collection intervenes.
     pub(crate) fn spread(&mut self, maps: &Maps<'_>, sizes: &Sizes, visit: &mut impl Visit) -> Result<(), Refusal> {
         maps.peek.forget();
+        for address in std::mem::take(&mut self.reached) {
+            self.mark(address, address / PAGE);
+        }
         for slot in std::mem::take(&mut self.slots) {
             let word = maps.peek.word(slot)?;
             self.reach(&[word.to_le_bytes()]);

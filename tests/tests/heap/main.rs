@@ -11,6 +11,7 @@
 mod catalogue;
 mod diagnosis;
 mod exact;
+mod replaced;
 mod snapshot;
 mod untouched;
 

@@ -1,0 +1,148 @@
+//! Follows pointers from object to object: visits what marks have reached, and marks what that points at.
+
+use crate::graph::live::{BITS, Live, MOST_STOPPED};
+use crate::layout::maps::Maps;
+use crate::layout::refusal::Refusal;
+use crate::layout::tables::Tables;
+use crate::memory::pages::PAGE;
+use crate::walk::walker::{Choose, Object, Visit, Walker};
+
+/// Visits of pages, for each page there is; a list that zigzags through all pages could ask for many.
+const MOST_VISITS: usize = 64;
+
+impl Live {
+    /// Visits every object of one isolate that is held and was not visited yet.
+    pub(crate) fn follow(
+        &mut self,
+        heap: u64,
+        walker: &mut Walker<'_, '_>,
+        tables: Tables,
+        visit: &mut impl Visit,
+        step: &mut dyn FnMut(u64),
+    ) -> Result<(), Refusal> {
+        let mut visits = self.marks.len().saturating_mul(MOST_VISITS);
+        loop {
+            let mut any = false;
+            for index in 0..self.marks.len() {
+                let mark = &mut self.marks[index];
+                if !mark.pending || mark.page.heap != heap {
+                    continue;
+                }
+                mark.pending = false;
+                let page = mark.page;
+                any = true;
+                visits = visits.saturating_sub(1);
+                let maps = walker.maps;
+                let mut follow = Follow {
+                    live: self,
+                    maps,
+                    tables,
+                    index,
+                    word: 0,
+                    chosen: 0,
+                    bytes: 0,
+                    visit,
+                };
+                walker.chosen(&page, &mut follow)?;
+                step(follow.bytes);
+            }
+            if !any || visits == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Visits the objects of one page that were reached.
+struct Follow<'f, 'm, V: Visit> {
+    live: &'f mut Live,
+    maps: &'f Maps<'m>,
+    tables: Tables,
+    index: usize,
+    /// Word of the bit map from which on the next is looked for.
+    word: usize,
+    /// Index of the word chosen last, from the area's start.
+    chosen: usize,
+    /// Bytes of the objects visited.
+    bytes: u64,
+    visit: &'f mut V,
+}
+
+impl<V: Visit> Follow<'_, '_, V> {
+    fn pointers(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) {
+        if Some(object.info.instance_type) == self.tables.weak {
+            // Entries are pairs behind five words; the first of a pair is the weak key.
+            for (index, word) in words.iter().enumerate() {
+                if (first + index).is_multiple_of(2) {
+                    self.live.reach(&[*word]);
+                }
+            }
+        } else if !self.maps.is_weak(object.info.instance_type) {
+            self.live.reach(words);
+        }
+    }
+}
+
+impl<V: Visit> Choose for Follow<'_, '_, V> {
+    fn next(&mut self) -> Option<usize> {
+        let mark = &mut self.live.marks[self.index];
+        loop {
+            while self.word < BITS {
+                let open = mark.reached[self.word] & !mark.visited[self.word];
+                if open != 0 {
+                    let bit = open.trailing_zeros();
+                    mark.visited[self.word] |= 1 << bit;
+                    let start = ((mark.page.start - mark.page.base) / 8) as usize;
+                    self.chosen = (self.word * 64 + bit as usize).checked_sub(start)?;
+                    return Some(self.chosen);
+                }
+                self.word += 1;
+            }
+            if !mark.pending {
+                return None;
+            }
+            // Objects before this one were reached meanwhile.
+            mark.pending = false;
+            self.word = 0;
+        }
+    }
+
+    fn torn(&mut self) {
+        self.live.torn += 1;
+        let large = self.live.marks.get(self.index).filter(|mark| mark.page.area() > PAGE);
+        self.live.lost += u64::from(large.is_some() && self.chosen == 0);
+    }
+}
+
+impl<V: Visit> Visit for Follow<'_, '_, V> {
+    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        if !self.live.barred.is_empty() && self.live.barred.contains(&object.map) {
+            if self.live.stopped.len() < MOST_STOPPED {
+                self.live.stopped.push(object.address);
+            }
+            return Ok(());
+        }
+        self.live.visited += 1;
+        self.bytes += object.size;
+        if object.slots {
+            self.pointers(object, 0, object.words);
+        } else {
+            self.live.reach(&object.words[..1]);
+            // The Map or Set was given another table while this one was looked for.
+            if self.tables.is_collection(object.info.instance_type)
+                && let Some(next) = object.words.get(2..3)
+            {
+                self.live.reach(next);
+            }
+        }
+        self.visit.object(object)
+    }
+
+    fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
+        if self.live.barred.contains(&object.map) {
+            return Ok(());
+        }
+        self.pointers(object, first, words);
+        self.visit.more(object, first, words)
+    }
+}

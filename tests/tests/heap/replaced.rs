@@ -1,0 +1,183 @@
+//! Collections whose stores the program replaces while they are read: at a moment that the test chooses, which in a
+//! program left to itself comes once in a thousand readings.
+
+use std::cell::{Cell, RefCell};
+
+use observer_heap::{Growth, Memory, MemoryError, Region, Suspect};
+
+use super::*;
+
+/// When the program is told to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Never,
+    /// The roots are about to be read: the pages of the heap are known.
+    Roots,
+    /// The roots were read, and the first of the heap's pages is about to be.
+    Marks,
+}
+
+/// A memory beside which the program goes on when told to.
+struct Meddled<'m> {
+    live: &'m LiveMemory,
+    app: RefCell<&'m mut App>,
+    when: Cell<When>,
+    rooted: Cell<bool>,
+}
+
+/// Bytes of a page of V8's.
+const PAGE: u64 = 1 << 18;
+
+impl Meddled<'_> {
+    fn go_on(&self) {
+        self.when.set(When::Never);
+        grow(&mut self.app.borrow_mut(), "", BEYOND);
+    }
+}
+
+/// One that collects when told to: what a collection leaves behind in C's memory points at everything for a while.
+fn patient(node: &Path) -> App {
+    let mut command = Command::new(node);
+    command.arg("--expose-gc");
+    started(command, "grows-when-told.js")
+}
+
+fn grow(app: &mut App, collect: &str, orders: u32) {
+    app.tell(&format!("{collect}up to {orders}")).unwrap();
+    let said = format!("{orders} orders");
+    app.output
+        .wait(&said, app::READY, |line| (line == said).then_some(()))
+        .unwrap();
+}
+
+/// Orders at the first reading and at the last; and then so many that the Map, whose table has room for 8,192, is given another.
+const FEW: u32 = 2000;
+const MOST: u32 = 8000;
+const BEYOND: u32 = 8500;
+
+impl Memory for Meddled<'_> {
+    fn regions(&self) -> Result<Vec<Region>, MemoryError> {
+        self.live.regions()
+    }
+
+    fn writable(&self) -> Result<Vec<Region>, MemoryError> {
+        self.rooted.set(true);
+        if self.when.get() == When::Roots {
+            self.go_on();
+        }
+        self.live.writable()
+    }
+
+    fn unused(&self) -> Result<Vec<Region>, MemoryError> {
+        self.live.unused()
+    }
+
+    fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize, MemoryError> {
+        // Objects begin right behind a page's header.
+        let is_page = (1..4096).contains(&(address % PAGE)) && buffer.len() as u64 > PAGE / 2;
+        if self.when.get() == When::Marks && self.rooted.get() && is_page {
+            self.go_on();
+        }
+        self.live.read(address, buffer)
+    }
+}
+
+fn counted(reading: &Reading, what: &str) -> u64 {
+    let rows = reading.rows.iter().filter(|row| row.what == what);
+    rows.map(|row| row.tally.count).sum()
+}
+
+#[test]
+fn a_reading_misses_nothing_of_a_map_that_is_given_another_table() {
+    need!(Root, Node);
+    for (major, node) in some_nodes() {
+        for when in [When::Roots, When::Marks] {
+            let mut app = patient(&node);
+            grow(&mut app, "collect ", MOST);
+            let metadata = memory::metadata(app.pid()).unwrap();
+            let live = LiveMemory::open(app.pid()).unwrap();
+            let memory = Meddled {
+                live: &live,
+                app: RefCell::new(&mut app),
+                when: Cell::new(When::Never),
+                rooted: Cell::new(false),
+            };
+            let mut reader = memory::open(&memory, &metadata, None).unwrap();
+            memory.when.set(when);
+            let reading = reader.read(&mut |_, _| {}).unwrap();
+            let orders = counted(&reading, "Order");
+            // The class's prototype is one of them.
+            assert!(
+                (u64::from(MOST)..=u64::from(BEYOND) + 9).contains(&orders),
+                "Node {major}, {when:?}: {orders} orders, disturbed: {}",
+                reading.disturbed
+            );
+        }
+    }
+}
+
+/// What grew, and where, when the program is told to go on at this moment of the last reading or behind it.
+fn suspects(node: &Path, when: When, at_pass: bool) -> (Growth, Vec<Suspect>) {
+    let mut app = patient(node);
+    grow(&mut app, "collect ", FEW);
+    let metadata = memory::metadata(app.pid()).unwrap();
+    let live = LiveMemory::open(app.pid()).unwrap();
+    let (_, first) = read_with(&live, &metadata);
+    grow(&mut app, "collect ", MOST);
+    let memory = Meddled {
+        live: &live,
+        app: RefCell::new(&mut app),
+        when: Cell::new(When::Never),
+        rooted: Cell::new(false),
+    };
+    let mut reader = memory::open(&memory, &metadata, None).unwrap();
+    let last = reader.read(&mut |_, _| {}).unwrap();
+    memory.rooted.set(false);
+    memory.when.set(when);
+    let growth = Growth::over(&[&first, &last]);
+    let mut passes = 0;
+    let suspects = reader
+        .suspects(&growth, (&first, &last), &mut |_| {
+            passes += 1;
+            if at_pass && passes == 2 {
+                memory.go_on();
+            }
+        })
+        .unwrap();
+    (growth, suspects)
+}
+
+fn check(who: &str, growth: &Growth, suspects: &[Suspect]) {
+    let told: Vec<_> = suspects
+        .iter()
+        .map(|s| (s.content.what.as_str(), s.share, s.alone, s.path.join(" -> ")))
+        .collect();
+    let share = |what: &str| told.iter().find(|told| told.0 == what).map_or(0.0, |told| told.1);
+    assert!(
+        // Leftovers of a collection in C's memory point at some of it as well: then that is elsewhere, never the other's.
+        share("Order") > 0.45
+            && share("Order") < 0.75
+            && share("Visit") > 0.2
+            && share("Visit") < 0.4
+            && suspects.iter().all(|suspect| suspect.alone),
+        "{who}: {told:?}; {:?}",
+        growth
+            .grown
+            .iter()
+            .map(|g| (&g.row.what, g.count, g.bytes))
+            .collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn what_hangs_at_a_map_is_its_own_when_its_table_is_replaced_before_it_is_measured() {
+    need!(Root, Node);
+    for (major, node) in some_nodes() {
+        let (growth, suspects) = suspects(&node, When::Never, true);
+        check(&format!("Node {major}, between passes"), &growth, &suspects);
+        let (growth, suspects) = self::suspects(&node, When::Roots, false);
+        check(&format!("Node {major}, at the roots"), &growth, &suspects);
+        let (growth, suspects) = self::suspects(&node, When::Marks, false);
+        check(&format!("Node {major}, at the marks"), &growth, &suspects);
+    }
+}
