@@ -141,7 +141,7 @@ fn restarted(who: &str, version: &str, restart: &Restart) -> String {
     let ended = ended(previous.cause());
     let mut text = format!("{who}{version} restarted: run {} {ended} after {lived}", previous.run);
     if previous.peak > 0 {
-        let _ = write!(text, ", peak {}", units::bytes(previous.peak));
+        let _ = write!(text, ", highest level seen {}", units::bytes(previous.peak));
     }
     if let Some(ceiling) = previous.ceiling {
         let _ = write!(text, " against {}", ceiling_words(ceiling));
