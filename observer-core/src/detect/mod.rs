@@ -4,7 +4,8 @@
 //! what it was given, in that order. What it evaluates and why stands in `docs/detection.md`. Layers, each of which knows
 //! only those above it in this list:
 //!
-//! - [`config`], [`statistics`]: durations at the slot's time scale; lines, medians, correlations;
+//! - [`config`], [`statistics`], [`thresholds`]: durations at the slot's time scale; lines, medians, correlations; every
+//!   number that decides;
 //! - [`history`]: the levels of a run, from its last minutes to its whole life;
 //! - [`growth`]: whether a stretch of it grows, how fast, towards which ceiling, and how near that is;
 //! - [`sawtooth`]: records of ended runs, and which of them rose alike;
@@ -19,6 +20,7 @@ pub mod replay;
 pub mod sawtooth;
 pub mod state;
 pub mod statistics;
+pub mod thresholds;
 
 pub use self::{
     config::DetectConfig,

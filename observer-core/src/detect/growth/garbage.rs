@@ -9,10 +9,13 @@
 
 use super::{
     ceiling::{OUTSIDE_HEAP, sane},
-    gates::{Outcome, SIZE_BYTES},
+    gates::Outcome,
 };
 use crate::{
-    detect::history::{parts::Parts, point::Point, run::Run},
+    detect::{
+        history::{parts::Parts, point::Point, run::Run},
+        thresholds::SIZE_BYTES,
+    },
     finding::{Cause, Confidence, HeapEvidence, MOST},
     heap::Contents,
     time::BootTime,

@@ -11,30 +11,13 @@ use crate::{
     detect::{
         history::window::{MIN_POINTS, Window},
         statistics::{self, Slope, line, round, theil_sen},
+        thresholds::{
+            BLOCKS, DRIFT_T, HIGH_WATER, LAST_THIRD, LOAD_SHARE, LOAD_T, REACHES, RISES, SIZE_BYTES, SIZE_OF_FLOOR,
+            SIZE_SHARE,
+        },
     },
     finding::Gate,
 };
-
-const MB: f64 = 1_048_576.0;
-
-/// Growth over a window must be at least this share of the ceiling.
-pub const SIZE_SHARE: f64 = 0.06;
-/// And at least this many bytes.
-pub const SIZE_BYTES: f64 = 12.0 * MB;
-/// The last third must rise at least this share of the whole's slope.
-pub const LAST_THIRD: f64 = 0.5;
-/// Blocks whose minima must rise.
-pub const BLOCKS: usize = 8;
-/// How many of the steps between them must.
-pub const RISES: usize = 6;
-/// Mean step over its standard error: a random walk's steps have none.
-pub const DRIFT_T: f64 = 3.0;
-/// Share of the slope that must remain beside the load.
-pub const BESIDE_LOAD: f64 = 0.5;
-/// And its t.
-pub const BESIDE_LOAD_T: f64 = 4.0;
-/// Factor by which the floor must exceed what was bounded before.
-pub const HIGH_WATER: f64 = 1.03;
 
 /// What is known around a window.
 #[derive(Clone, Copy, Debug, Default)]
@@ -177,7 +160,7 @@ fn hold(window: &Window, around: &Around, gates: &mut Gates, evaluation: &mut Ev
     let needed = SIZE_BYTES.max(if around.ceiling.is_finite() {
         SIZE_SHARE * around.ceiling
     } else {
-        0.3 * first
+        SIZE_OF_FLOOR * first
     });
     must(gates.at_least("size", last - first, needed))?;
     let high = (around.earlier_high * HIGH_WATER).max(around.before_drop);
@@ -227,8 +210,8 @@ fn hold(window: &Window, around: &Around, gates: &mut Gates, evaluation: &mut Ev
     let tail = line(axis.get(third..)?, floors.get(third..)?).map_or(0.0, |tail| tail.slope);
     must(gates.at_least("not_saturating", tail / slope.median, LAST_THIRD))?;
 
-    must(gates.at_least("load_adjusted", beside.share, BESIDE_LOAD))?;
-    must(gates.at_least("load_adjusted_t", beside.t, BESIDE_LOAD_T))?;
+    must(gates.at_least("load_adjusted", beside.share, LOAD_SHARE))?;
+    must(gates.at_least("load_adjusted_t", beside.t, LOAD_T))?;
     evaluation.beside_load = beside.slope_beside(&straight);
 
     let shape = shape::fit(axis, floors)?;
@@ -262,7 +245,7 @@ fn leads_somewhere(
         evaluation.slope.median,
         ceiling,
     );
-    gates.at_least(name, share.unwrap_or(0.0), 0.3)
+    gates.at_least(name, share.unwrap_or(0.0), REACHES)
 }
 
 /// Mean step over its standard error.

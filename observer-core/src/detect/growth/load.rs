@@ -6,6 +6,7 @@
 use crate::detect::{
     history::window::{MIN_POINTS, Window},
     statistics::{self, Line, Plane, line, plane},
+    thresholds::{NO_RIVAL, WHOLE_RUN_LOAD_SHARE, WHOLE_RUN_LOAD_T},
 };
 
 /// A load that explains so much that a service without any would hold less than nothing rose by chance as well. Not 0:
@@ -13,8 +14,6 @@ use crate::detect::{
 pub const NOTHING_LEFT: f64 = -0.4;
 /// Points by which memory may follow the load.
 const LAGS: [f64; 4] = [0.0, 2.0, 6.0, 16.0];
-/// Load alone that leaves this many times what time alone leaves does not compete with it.
-const NO_RIVAL: f64 = 3.0;
 
 /// A load that varies less than this share of its mean explains nothing.
 const LEAST_SPREAD: f64 = 0.05;
@@ -145,7 +144,7 @@ pub fn stands_beside_load(whole: &Window, axis: &[f64]) -> bool {
         return true;
     };
     let beside = BesideLoad::of(&hinge, &load, &whole.floor, &straight);
-    beside.share >= 0.4 && beside.t >= 3.0
+    beside.share >= WHOLE_RUN_LOAD_SHARE && beside.t >= WHOLE_RUN_LOAD_T
 }
 
 #[cfg(test)]

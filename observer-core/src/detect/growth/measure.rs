@@ -12,6 +12,7 @@ use crate::{
         config::DetectConfig,
         history::{ring::UNIT, run::Run, window::Window},
         statistics::{line, within},
+        thresholds::{LARGE_DROP, WHOLE_RUN_REACHES},
     },
     finding::Forecast,
 };
@@ -104,7 +105,7 @@ pub(in crate::detect) fn measure(
 fn around(run: &Run, window: &Window, bounds: &Bounds, config: &DetectConfig) -> Around {
     let width = run.span.width_ns();
     let drop = if bounds.ceiling.is_finite() {
-        0.1 * bounds.ceiling
+        LARGE_DROP * bounds.ceiling
     } else {
         f64::INFINITY
     };
@@ -153,7 +154,7 @@ fn whole_run_allows(run: &Run, skip: u64, evaluation: &Evaluation, ceiling: f64)
         within(rise, evaluation.slope.median, 1.25)
             && (evaluation.hours < 0.35 * curve.tau || own.is_some_and(|own| own.preference > 0.0))
     };
-    (share >= 0.15).then(|| {
+    (share >= WHOLE_RUN_REACHES).then(|| {
         shape
             .quickens()
             .filter(|curve| by_work.is_none() && bends(curve))

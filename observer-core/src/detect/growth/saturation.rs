@@ -5,39 +5,12 @@ use super::{ceiling::v8_ceiling, gates::Evaluation};
 use crate::detect::{
     config::DetectConfig,
     history::{run::Run, window::Window},
+    thresholds::{
+        AFTER_DEATH, BLIND, FEW_STEPS, GROWN_UP, GROWN_UP_HOURS, JOB_HOURS, LARGE_HEAP, LATE, LATE_AND_BUSY,
+        LATE_AND_LONG, LAZY, LITTLE, MOST_OF_GROWTH, NEW, NEW_HOURS, PERHAPS_V8, PERHAPS_V8_HOURS, SLOW_DAYS,
+        SLOW_GAINED, STAIRCASE, SWINGING, V8_DEFAULT, YOUNG, YOUNG_HOURS,
+    },
 };
-
-/// Where a run of the version already died that way, or after five steady days.
-const AFTER_DEATH: f64 = 0.4;
-/// In a run older than a day.
-const GROWN_UP: f64 = 0.6;
-/// In a younger one without history: ramps that level off mostly do below it.
-const YOUNG: f64 = 0.67;
-/// In a run's first three hours: jobs and caches fill within them.
-const NEW: f64 = 0.75;
-/// Where growth began late in the run and has lasted no longer than a nightly job, four hours.
-const LATE: f64 = 0.85;
-/// The same while more is worked than before: a job.
-const LATE_AND_BUSY: f64 = 0.92;
-/// Where it began late and has lasted longer.
-const LATE_AND_LONG: f64 = 0.7;
-/// Where V8's heap limit is not known, which ends most Node.js processes at 55 to 60 % of the container's, and the growth
-/// was straight for longer than it takes to fill a cache.
-const PERHAPS_V8: f64 = 0.52;
-/// Where such a process dies, as a share of the container's limit.
-const V8_DEFAULT: f64 = 0.58;
-/// Where nothing is known of the load, before a whole day was seen.
-const BLIND: f64 = 0.69;
-/// In a young run, where V8 may grow its heap to [`LARGE_HEAP`]: it collects such a heap late, and hard only near the end.
-const LAZY: f64 = 0.85;
-const LARGE_HEAP: u64 = 1 << 30;
-/// In a young run that gained less than [`LITTLE`] of the ceiling: days of traffic do that.
-const SWINGING: f64 = 0.8;
-const LITTLE: f64 = 0.35;
-/// Where [`FEW`] steps or fewer hold most of the growth: what comes next is anyone's guess.
-const STAIRCASE: f64 = 0.8;
-const FEW: usize = 5;
-const MOST: f64 = 0.7;
 
 /// Growth that passed the gates.
 pub(in crate::detect) struct Climbing<'a> {
@@ -71,9 +44,9 @@ impl Climbing<'_> {
 
     /// Five days of steady growth by a quarter of the ceiling: it needs no ceiling within the week.
     pub(in crate::detect) fn slow(&self) -> bool {
-        self.age >= self.config.hours(5.0 * 24.0)
+        self.age >= self.config.hours(SLOW_DAYS * 24.0)
             && self.long()
-            && self.growth >= 0.25 * self.ceiling
+            && self.growth >= SLOW_GAINED * self.ceiling
             && self.straight()
             && !self.staircase()
     }
@@ -84,7 +57,7 @@ impl Climbing<'_> {
             return AFTER_DEATH;
         }
         let needed = self.by_age();
-        let young = self.age < self.config.hours(30.0);
+        let young = self.age < self.config.hours(YOUNG_HOURS);
         let large_heap = self
             .run
             .ceilings()
@@ -106,13 +79,13 @@ impl Climbing<'_> {
     /// Few steps hold most of the run's growth. A climb that began late takes few of the run's buckets as well.
     fn staircase(&self) -> bool {
         let whole = Window::of_span(&self.run.span, self.config.minutes(10.0));
-        self.long() && whole.len() >= 24 && whole.steps_that_hold(MOST) <= FEW
+        self.long() && whole.len() >= 24 && whole.steps_that_hold(MOST_OF_GROWTH) <= FEW_STEPS
     }
 
     /// V8's limit is not known, and the growth was straight for longer than it takes to fill a cache.
     pub(in crate::detect) fn perhaps_v8(&self) -> bool {
         !self.died
-            && self.evaluation.hours >= self.config.hours(9.5) as f64 / 3.6e12
+            && self.evaluation.hours >= self.config.hours(PERHAPS_V8_HOURS) as f64 / 3.6e12
             && self.long()
             && self.run.now.ceilings.v8.is_none()
             && self.run.cpu_ns.is_some()
@@ -125,15 +98,15 @@ impl Climbing<'_> {
             AFTER_DEATH
         } else if self.perhaps_v8() {
             PERHAPS_V8
-        } else if age >= self.config.hours(24.0) && self.long() {
+        } else if age >= self.config.hours(GROWN_UP_HOURS) && self.long() {
             GROWN_UP
         } else if self.rise.is_sudden(age, self.config) && !self.quickens() {
             if self.rise.busier { LATE_AND_BUSY } else { LATE }
         } else if self.rise.late(age) {
             LATE_AND_LONG
-        } else if age < self.config.hours(3.0) {
+        } else if age < self.config.hours(NEW_HOURS) {
             NEW
-        } else if self.run.cpu_ns.is_none() && age < self.config.hours(30.0) {
+        } else if self.run.cpu_ns.is_none() && age < self.config.hours(YOUNG_HOURS) {
             BLIND
         } else {
             YOUNG
@@ -172,7 +145,7 @@ impl Rise {
 
     /// It began late in the run and has lasted no longer than a job.
     pub(in crate::detect) fn is_sudden(&self, age: u64, config: &DetectConfig) -> bool {
-        self.late(age) && self.since < config.hours(4.0)
+        self.late(age) && self.since < config.hours(JOB_HOURS)
     }
 
     /// In a small part of the run.

@@ -4,24 +4,13 @@
 //! Blocks of equal duration meet a slow tooth at any height, so no gate that compares them holds. The troughs alone are few
 //! and regular: a line through them says whether the floor rises, and the teeth above it how early the ceiling is reached.
 
-use super::gates::{Axis, Evaluation, HIGH_WATER, Outcome, SIZE_BYTES};
+use super::gates::{Axis, Evaluation, Outcome};
 use crate::detect::{
     history::{ring::UNIT, span::Span},
     statistics::{Slope, correlation, line, mean, median},
+    thresholds::{HIGH_WATER, LATER_HALF, NO_RIVAL, SIZE_BYTES, TOOTH, TROUGH_GROWTH, TROUGHS, TROUGHS_STRAIGHT},
 };
 
-/// Fewest troughs that say anything.
-const FEWEST: usize = 5;
-/// Least height of a tooth, as a share of the ceiling.
-const TOOTH: f64 = 0.05;
-/// Least growth from the first trough to the last, as a share of the ceiling.
-const GROWTH: f64 = 0.15;
-/// Least share of the troughs' variance that a line explains.
-const STRAIGHT: f64 = 0.95;
-/// The later half must rise at least this share of the whole's slope.
-const LATER_HALF: f64 = 0.7;
-/// A load that alone leaves less than so many times the line's residuals may explain the climb.
-const RIVAL: f64 = 3.0;
 /// Student's t for 99 and 80 in 100, by degrees of freedom from 2; the last for all beyond.
 const T99: [f64; 9] = [9.92, 5.84, 4.60, 4.03, 3.71, 3.50, 3.36, 3.25, 3.17];
 const T80: [f64; 9] = [1.89, 1.64, 1.53, 1.48, 1.44, 1.41, 1.40, 1.38, 1.37];
@@ -47,7 +36,7 @@ pub(in crate::detect) fn evaluate(span: &Span, skip_ns: u64, ceiling: f64, bound
     }
     let troughs = find(span, skip_ns, (TOOTH * ceiling).max(SIZE_BYTES));
     let (first, last) = (troughs.first()?, troughs.last()?);
-    if troughs.len() < FEWEST || last.floor < bounded * HIGH_WATER {
+    if troughs.len() < TROUGHS || last.floor < bounded * HIGH_WATER {
         return None;
     }
     let x: Vec<f64> = troughs.iter().map(|trough| trough.hours).collect();
@@ -60,15 +49,15 @@ pub(in crate::detect) fn evaluate(span: &Span, skip_ns: u64, ceiling: f64, bound
     let half = x.len() / 2;
     let later = line(x.get(half.saturating_sub(1)..)?, y.get(half.saturating_sub(1)..)?)?;
     let gates: Vec<Outcome> = [
-        ("size", last.floor - first.floor, GROWTH * ceiling),
+        ("size", last.floor - first.floor, TROUGH_GROWTH * ceiling),
         ("troughs_rise", rises as f64, needed as f64),
-        ("troughs_straight", explained, STRAIGHT),
+        ("troughs_straight", explained, TROUGHS_STRAIGHT),
         (
             "not_saturating",
             later.slope / fitted.slope.max(f64::MIN_POSITIVE),
             LATER_HALF,
         ),
-        ("load_adjusted", rivalry(&troughs, &y, fitted.rss), RIVAL),
+        ("load_adjusted", rivalry(&troughs, &y, fitted.rss), NO_RIVAL),
     ]
     .into_iter()
     .map(|(name, value, threshold)| Outcome {
@@ -156,7 +145,7 @@ fn find(span: &Span, skip_ns: u64, least: f64) -> Vec<Trough> {
 /// How much worse the load alone explains the troughs than a line over time does; large where no load is known.
 fn rivalry(troughs: &[Trough], y: &[f64], rss: f64) -> f64 {
     if troughs.iter().any(|trough| trough.work < 0.0) || troughs.len() < 3 {
-        return RIVAL;
+        return NO_RIVAL;
     }
     let mut load: Vec<f64> = troughs
         .windows(2)

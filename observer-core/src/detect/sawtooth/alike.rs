@@ -6,16 +6,10 @@ use crate::{
     detect::{
         config::DetectConfig,
         statistics::{median, round, within},
+        thresholds::{ALIKE_PEAK, BURSTS, DEATHS, MASKED, SAME_LEVEL},
     },
     finding::{Cause, Forecast},
 };
-
-/// Runs alike that died at a ceiling.
-const DEATHS: usize = 2;
-/// Runs alike that were restarted on schedule before they died.
-const MASKED: usize = 3;
-/// Runs that climbed in a few bursts and died at a ceiling: less alike, so more of them.
-const BURSTS: usize = 3;
 
 /// Runs that confirm a leak.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +72,7 @@ fn burst_alike(ended: Ended<'_>) -> Vec<Record> {
     let alike = |record: &&Record| {
         record.at_ceiling()
             && climbed_in_bursts(record)
-            && within(f64::from(record.peak), f64::from(last.peak), 1.3)
+            && within(f64::from(record.peak), f64::from(last.peak), ALIKE_PEAK)
             && within(f64::from(record.base), f64::from(last.base), 1.5)
             && within(record.lifetime_ns() as f64, last.lifetime_ns() as f64, 8.0)
     };
@@ -126,7 +120,7 @@ fn by_clock(record: &Record, last: &Record) -> bool {
 
 /// They reached the same level, as processes do whose V8 has no heap left: its abort is a signal like any other.
 fn same_level(record: &Record, last: &Record) -> bool {
-    within(f64::from(record.peak), f64::from(last.peak), 1.06)
+    within(f64::from(record.peak), f64::from(last.peak), SAME_LEVEL)
 }
 
 /// Ended after about the same time: by a clock, not by a ceiling.

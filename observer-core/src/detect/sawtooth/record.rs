@@ -11,6 +11,7 @@ use crate::{
             run::Run,
         },
         statistics::{correlation, line, mean, plane, within},
+        thresholds::{ALIKE_PEAK, ALIKE_PROFILE, ALIKE_SLOPE, AT_CEILING, GAINED, SIZE_OF_FLOOR},
     },
     finding::{Cause, Ceiling, Confidence, End, RunSummary},
     identity::Version,
@@ -140,14 +141,14 @@ impl Record {
         match self.cause {
             Cause::KernelOom | Cause::UserspaceOom | Cause::V8HeapOom => true,
             Cause::Completed | Cause::Rollout => false,
-            _ => self.saturation() >= 0.85,
+            _ => self.saturation() >= AT_CEILING,
         }
     }
 
     /// It rose as a leak does, whatever ended it: steadily, not levelling off, not in one spike, and by enough.
     pub fn rose(&self) -> bool {
-        let enough = self.ceiling.map_or(f64::from(self.peak) * 0.3, |ceiling| {
-            0.15 * ceiling.bytes as f64 / UNIT as f64
+        let enough = self.ceiling.map_or(f64::from(self.peak) * SIZE_OF_FLOOR, |ceiling| {
+            GAINED * ceiling.bytes as f64 / UNIT as f64
         });
         self.climb.as_ref().is_some_and(|climb| {
             self.slope > 0.0
@@ -172,10 +173,10 @@ impl Record {
             return false;
         };
         let profile = |climb: &Climb| climb.profile.iter().map(|p| f64::from(*p)).collect::<Vec<_>>();
-        within(f64::from(self.slope), f64::from(other.slope), 3.0)
-            && (within(f64::from(self.peak), f64::from(other.peak), 1.3)
-                || within(self.saturation(), other.saturation(), 1.3))
-            && correlation(&profile(a), &profile(b)) > 0.85
+        within(f64::from(self.slope), f64::from(other.slope), ALIKE_SLOPE)
+            && (within(f64::from(self.peak), f64::from(other.peak), ALIKE_PEAK)
+                || within(self.saturation(), other.saturation(), ALIKE_PEAK))
+            && correlation(&profile(a), &profile(b)) > ALIKE_PROFILE
     }
 
     /// Its level over its life, bytes: the profile, and its peak at the end. Nothing where too little was seen of it.

@@ -12,16 +12,12 @@ use crate::{
         growth::misfit::misfit,
         history::ring::UNIT,
         statistics::{median, round},
+        thresholds::{KILLS, KILLS_APART_HOURS},
     },
     finding::{Cause, CeilingKind, Explanation, HeapEvidence, RecurringOom},
     identity::Version,
     time::BootTime,
 };
-
-/// Kills from which they are said to recur.
-const FEWEST: u32 = 3;
-/// Hours after which a kill is not counted together with the one before.
-const APART_HOURS: f64 = 168.0;
 
 /// Kills in a row, as far as they have been told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +48,7 @@ impl Kills {
             return;
         }
         let at = record.ended;
-        if self.count > 0 && at.since(self.last) > config.hours(APART_HOURS) {
+        if self.count > 0 && at.since(self.last) > config.hours(KILLS_APART_HOURS) {
             *self = Self::default();
         }
         if self.count == 0 {
@@ -61,7 +57,7 @@ impl Kills {
         self.count = self.count.saturating_add(1);
         self.last = at;
         // Each time twice as many as before are news: a service killed every minute is told of a few times a day.
-        self.news |= self.count >= FEWEST.max(self.said.saturating_mul(2));
+        self.news |= self.count >= KILLS.max(self.said.saturating_mul(2));
     }
 
     /// Whether there is something new to say; asked once.

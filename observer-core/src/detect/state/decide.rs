@@ -6,29 +6,20 @@ use crate::{
         config::DetectConfig,
         growth::{
             garbage::collected,
-            gates::{self, Outcome},
+            gates::Outcome,
             measure::Growing,
             saturation::{Climbing, Rise, share_to_v8},
         },
         history::run::Run,
         sawtooth::ended::Ended,
+        thresholds::{
+            BELOW_LIKELY, GAINED, HIGH_WATER, LASTING_MINUTES, LIKELY_WITHIN, OF_AGE, SLOW_WITHIN_DAYS, STILL_RISING,
+            SUSPECTED, SUSPECTED_WITHIN,
+        },
     },
     finding::{Forecast, Gate, HeapEvidence, State},
 };
 
-/// Saturation from which growth is `suspected`.
-const SUSPECT: f64 = 0.5;
-/// Least growth since the run's start, as a share of the ceiling.
-const GAINED: f64 = 0.15;
-/// Least share of the predicted rise that was seen lately.
-const STILL_RISING: f64 = 0.2;
-/// Days and multiples of the window within which the ceiling must lie: for `likely`, for `suspected`; and where growth was
-/// steady for days.
-const LIKELY_WITHIN: (f64, f64) = (7.0, 8.0);
-const SUSPECTED_WITHIN: (f64, f64) = (7.0, 4.0);
-const SLOW_WITHIN: f64 = 30.0;
-/// What was not seen to fail before must be nearer than so many times the run's age.
-const OF_AGE: f64 = 1.2;
 /// Most that is added for what the floor has risen since it was measured, as a share of the ceiling; never beyond the level
 /// now.
 const SINCE: f64 = 0.03;
@@ -87,7 +78,7 @@ pub(super) fn decide(case: &Case<'_>, growing: &Growing, age: u64) -> Decision {
     }
     let floor = evaluation.floor;
     // What was retracted once must be exceeded before it is said again.
-    if !died && case.refuted > 0.0 && !decision.at_least("above_retracted", floor, case.refuted * gates::HIGH_WATER) {
+    if !died && case.refuted > 0.0 && !decision.at_least("above_retracted", floor, case.refuted * HIGH_WATER) {
         return decision;
     }
     let since = run
@@ -104,7 +95,7 @@ pub(super) fn decide(case: &Case<'_>, growing: &Growing, age: u64) -> Decision {
         .map_or(u64::MAX, |forecast| (forecast.p50 * 1e9) as u64);
     // Where death is nearer than the wait, waiting helps nobody.
     let wait = config
-        .minutes(20.0)
+        .minutes(LASTING_MINUTES)
         .max(span / 10)
         .min(if sudden { u64::MAX } else { left / 4 });
     let held = age.saturating_sub(since);
@@ -144,7 +135,7 @@ pub(super) fn decide(case: &Case<'_>, growing: &Growing, age: u64) -> Decision {
     let enough = growth >= GAINED * bytes;
     let suspected = case.state != State::Suspected
         && seconds <= suspected_within
-        && saturation >= SUSPECT.max(needed - 0.15)
+        && saturation >= SUSPECTED.max(needed - BELOW_LIKELY)
         && enough
         && held >= wait.saturating_mul(2);
     if bytes.is_finite() {
@@ -189,7 +180,7 @@ fn within(climb: &Climbing<'_>) -> (f64, f64) {
         OF_AGE * climb.age as f64 / 1e9
     };
     let likely = days(LIKELY_WITHIN.0).min(LIKELY_WITHIN.1 * window).min(of_age);
-    let slow = if climb.slow() { days(SLOW_WITHIN) } else { 0.0 };
+    let slow = if climb.slow() { days(SLOW_WITHIN_DAYS) } else { 0.0 };
     (
         likely.max(slow),
         days(SUSPECTED_WITHIN.0).min(SUSPECTED_WITHIN.1 * window),
