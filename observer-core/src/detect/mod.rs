@@ -13,7 +13,6 @@
 //! - [`replay`]: histories of many series, row by row.
 
 pub mod config;
-mod elementary;
 pub mod growth;
 pub mod history;
 pub mod replay;

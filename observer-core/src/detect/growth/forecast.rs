@@ -1,14 +1,13 @@
 //! Time to the ceiling: reads an evaluation and earlier lifetimes, produces an interval of seconds.
 
+use libm::exp;
+
 use super::{
     gates::{Axis, Evaluation},
     shape::Curve,
 };
 use crate::{
-    detect::{
-        elementary::exp,
-        statistics::{median, within},
-    },
+    detect::statistics::{median, within},
     finding::Forecast,
 };
 

@@ -3,10 +3,9 @@
 //! A cache that fills and a leak both rise. They differ in whether the rise leads anywhere: each family's best fit is
 //! carried on to the ceiling, and Schwarz's criterion (1978) decides between them on the effective number of points.
 
-use crate::detect::{
-    elementary::{exp, ln},
-    statistics::{inflation, line},
-};
+use libm::{exp, log};
+
+use crate::detect::statistics::{inflation, line};
 
 /// dBIC from which a curve with one more parameter is preferred to the line.
 pub const PREFERENCE: f64 = 6.0;
@@ -56,9 +55,9 @@ impl Curve {
         }
         let then = match self.family {
             Family::Linear => wanted,
-            Family::Saturating if wanted < 1.0 => -self.tau * ln(1.0 - wanted),
+            Family::Saturating if wanted < 1.0 => -self.tau * log(1.0 - wanted),
             Family::Logarithmic if wanted < 50.0 => self.tau * (exp(wanted) - 1.0),
-            Family::Exponential if wanted > 0.0 => self.tau * ln(wanted),
+            Family::Exponential if wanted > 0.0 => self.tau * log(wanted),
             _ => return None,
         };
         Some((then - (x - self.start)).max(0.0))
@@ -74,7 +73,7 @@ fn term(family: Family, t: f64, tau: f64) -> f64 {
     match family {
         Family::Linear => t,
         Family::Saturating => 1.0 - exp(-t / tau),
-        Family::Logarithmic => ln(1.0 + (t / tau).max(0.0)),
+        Family::Logarithmic => log(1.0 + (t / tau).max(0.0)),
         Family::Exponential => exp(t / tau),
     }
 }
@@ -141,7 +140,7 @@ pub fn fit(x: &[f64], y: &[f64]) -> Option<Shape> {
             // Neighbouring floors are not independent; the better model's residuals say by how much.
             let effective = (n / inflation(rho.min(straight.rho))).max(4.0);
             let floor = (straight.rss * 1e-9).max(f64::MIN_POSITIVE);
-            let preference = effective * ln(straight.rss.max(floor) / rss.max(floor)) - ln(effective);
+            let preference = effective * log(straight.rss.max(floor) / rss.max(floor)) - log(effective);
             Curve { preference, ..curve }
         })
     });
