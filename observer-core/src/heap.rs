@@ -109,13 +109,13 @@ pub struct Diagnosis {
     /// Dead objects were told apart; otherwise the numbers are upper bounds.
     pub exact: bool,
     /// Beside the container's growth, of comparisons in time.
-    #[serde(default)]
-    pub beside: Option<Beside>,
+    #[serde(default, rename = "beside")]
+    pub container: Option<ContainerGrowth>,
 }
 
 /// The heap's growth beside the container's, bytes between the same two moments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Beside {
+pub struct ContainerGrowth {
     /// By which the container grew.
     pub level: u64,
     /// By which the heap holds more; negative when it holds less.
@@ -124,7 +124,7 @@ pub struct Beside {
     pub garbage: i64,
 }
 
-impl Beside {
+impl ContainerGrowth {
     /// Whether what the heap holds may be why the container grew.
     pub fn explains(self) -> bool {
         u64::try_from(self.held).is_ok_and(|held| held >= self.level / 100 * EXPLAINS_PERCENT)
@@ -177,7 +177,7 @@ impl Diagnosis {
 
     /// Whether the heap can be why the container grew.
     pub fn explains(&self) -> bool {
-        self.beside.is_none_or(Beside::explains)
+        self.container.is_none_or(ContainerGrowth::explains)
     }
 
     /// Whether another diagnosis says the same, whatever its numbers.

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_are_never_accused_and_unnamed_ends_at_the_ceiling_still_count() {
+    fn jobs_are_never_reported_as_leaking_and_unnamed_ends_at_the_ceiling_still_count() {
         let (mut replay, mut said) = (Replay::new(None), Vec::new());
         sawtooth(&mut replay, &mut said, |row| row.kind = Some("CronJob"));
         assert!(said.iter().all(|(_, state)| *state < State::Likely), "{said:?}");

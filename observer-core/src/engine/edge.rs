@@ -112,7 +112,7 @@ impl Engine {
             // The same death told twice: the record that saw it wins.
             if !known.seen && death.seen {
                 *known = Death {
-                    told: known.told,
+                    reported: known.reported,
                     ..death
                 };
             }

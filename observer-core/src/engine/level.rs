@@ -92,7 +92,7 @@ impl Engine {
         let facts = main.and_then(|p| p.facts.as_deref());
         let rss = main.and_then(|p| p.rss);
         let own = sample.cgroup.as_ref().filter(|_| !tree);
-        let beside = main
+        let other_processes = main
             .and_then(|p| p.rss_anon)
             .filter(|_| container.members.len() > 1)
             .map_or(0, |main| trend.saturating_sub(main));
@@ -130,7 +130,9 @@ impl Engine {
         run.ceilings.v8 = run
             .heap_limit
             // Files in memory are in the level and in no process.
-            .map(|limit| ceiling::v8_ceiling(limit).saturating_add(beside.max(own.map_or(0, |cgroup| cgroup.shmem))));
+            .map(|limit| {
+                ceiling::v8_ceiling(limit).saturating_add(other_processes.max(own.map_or(0, |cgroup| cgroup.shmem)))
+            });
         let growth = sample.growth.as_deref().map(net);
         run.growth = growth.or(run.growth);
         let point = Point {
@@ -143,7 +145,7 @@ impl Engine {
             growth,
             ceilings: run.ceilings,
             heap_limit: run.heap_limit,
-            beside,
+            other_processes,
         };
         let (slot, shmem) = (container.slot.clone(), point.shmem);
         self.watch_resource(at, id, out);

@@ -61,8 +61,8 @@ impl Engine {
         let is_main = container.main == key;
         let is_node = process.facts.is_some();
         match end.cause {
-            Cause::KernelOom | Cause::UserspaceOom if !death.told => self.tell_oom(id, &end, out),
-            Cause::V8HeapOom => self.tell_heap_oom(id, key, &end, out),
+            Cause::KernelOom | Cause::UserspaceOom if !death.reported => self.report_oom_kill(id, &end, out),
+            Cause::V8HeapOom => self.report_heap_oom(id, key, &end, out),
             _ => {}
         }
         if let Some(container) = self.registry.containers.get_mut(id) {
@@ -149,7 +149,7 @@ impl Engine {
     }
 
     /// One finding for one incident, however many victims it had.
-    fn tell_oom(&mut self, id: ContainerId, end: &End, out: &mut Output) {
+    fn report_oom_kill(&mut self, id: ContainerId, end: &End, out: &mut Output) {
         let Some(container) = self.registry.containers.get(id) else {
             return;
         };
@@ -159,8 +159,9 @@ impl Engine {
             .copied()
             .filter(|key| {
                 self.registry.processes.get(key).is_some_and(|p| {
-                    p.death
-                        .is_some_and(|d| !d.told && exit::decide(&self.evidence(container, p, d)).cause == end.cause)
+                    p.death.is_some_and(|d| {
+                        !d.reported && exit::decide(&self.evidence(container, p, d)).cause == end.cause
+                    })
                 })
             })
             .collect();
@@ -223,12 +224,12 @@ impl Engine {
         self.find(id, at, event, end.confidence, contradicted_by, out);
         for key in victims {
             if let Some(death) = self.registry.processes.get_mut(&key).and_then(|p| p.death.as_mut()) {
-                death.told = true;
+                death.reported = true;
             }
         }
     }
 
-    fn tell_heap_oom(&mut self, id: ContainerId, key: ProcessKey, end: &End, out: &mut Output) {
+    fn report_heap_oom(&mut self, id: ContainerId, key: ProcessKey, end: &End, out: &mut Output) {
         let Some(container) = self.registry.containers.get(id) else {
             return;
         };

@@ -27,8 +27,10 @@ pub(crate) struct CrashLoop {
     #[serde(with = "pairs")]
     causes: BTreeMap<Cause, u32>,
     /// Restarts and time at the last update; none was made where it is 0.
-    told: u32,
-    told_at: BootTime,
+    #[serde(rename = "told")]
+    reported: u32,
+    #[serde(rename = "told_at")]
+    reported_at: BootTime,
 }
 
 /// What is to be said of a restart.
@@ -78,7 +80,7 @@ impl CrashLoop {
             return RestartReport::Single;
         }
         // The count has doubled, or it fails in another way.
-        if self.told == 0 || self.restarts >= self.told.saturating_mul(2) || new_cause {
+        if self.reported == 0 || self.restarts >= self.reported.saturating_mul(2) || new_cause {
             return RestartReport::Loop(self.update(at));
         }
         RestartReport::Counted
@@ -89,25 +91,25 @@ impl CrashLoop {
         if self.restarts == 0 || !outlived(started, now, time_scale) {
             return None;
         }
-        let said = self.told > 0;
+        let said = self.reported > 0;
         let counts = self.update(started);
         *self = Self::default();
         said.then_some(counts)
     }
 
     fn update(&mut self, at: BootTime) -> LoopCounts {
-        let (since, before) = if self.told == 0 {
+        let (since, before) = if self.reported == 0 {
             (self.since, 0)
         } else {
-            (self.told_at, self.told)
+            (self.reported_at, self.reported)
         };
         let more = u64::from(self.restarts.saturating_sub(before));
         let interval = match at.since(since).checked_div(more) {
             Some(interval) => interval,
             None => at.since(self.since) / u64::from(self.restarts.max(1)),
         };
-        self.told = self.restarts;
-        self.told_at = at;
+        self.reported = self.restarts;
+        self.reported_at = at;
         let mut causes: Vec<(Cause, u32)> = self.causes.iter().map(|(cause, count)| (*cause, *count)).collect();
         causes.sort_by_key(|(cause, count)| (std::cmp::Reverse(*count), *cause));
         LoopCounts {

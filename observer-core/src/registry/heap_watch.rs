@@ -166,7 +166,7 @@ pub(crate) enum News {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heap::{Beside, Compared, Grower};
+    use crate::heap::{Compared, ContainerGrowth, Grower};
 
     const HOUR: u64 = 3_600 * SECOND;
     const MIB: u64 = 1 << 20;
@@ -211,7 +211,7 @@ mod tests {
             grown: 1,
             explained: 1.0,
             exact: true,
-            beside: Some(Beside {
+            container: Some(ContainerGrowth {
                 level: 20 * MIB,
                 held,
                 garbage: 0,

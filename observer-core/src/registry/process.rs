@@ -103,7 +103,8 @@ pub(crate) struct Death {
     /// An exit was seen; false where the process was only found missing.
     pub(crate) seen: bool,
     /// Already told as a victim of an OOM incident.
-    pub(crate) told: bool,
+    #[serde(rename = "told")]
+    pub(crate) reported: bool,
     /// The run it belonged to has taken note of it.
     pub(crate) decided: bool,
 }
@@ -116,7 +117,7 @@ impl Death {
             peak_rss: None,
             max_rss: None,
             seen: true,
-            told: false,
+            reported: false,
             decided: false,
         }
     }
@@ -128,7 +129,7 @@ impl Death {
             peak_rss: None,
             max_rss: None,
             seen: false,
-            told: false,
+            reported: false,
             decided: false,
         }
     }

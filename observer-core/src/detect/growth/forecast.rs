@@ -30,7 +30,7 @@ pub struct Circumstances {
     /// Hours since the floor was where it is said to be: it is the lowest level of buckets that have closed.
     pub lag: f64,
     /// Slope of the whole run beside a load that swung for days, bytes an hour.
-    pub beside_days: Option<f64>,
+    pub adjusted_over_days: Option<f64>,
     /// Age of the run, seconds.
     pub age_s: f64,
     /// CPU seconds an hour over the whole run; 0 where unknown.
@@ -50,11 +50,11 @@ pub fn forecast(evaluation: &Evaluation, circumstances: &Circumstances) -> Optio
     let Circumstances {
         rise, age_s, lifetimes, ..
     } = circumstances;
-    let beside_days = circumstances
-        .beside_days
+    let adjusted_over_days = circumstances
+        .adjusted_over_days
         .filter(|slope| within(*slope, evaluation.slope.median, 3.0));
-    let slope = beside_days
-        .or(evaluation.beside_load)
+    let slope = adjusted_over_days
+        .or(evaluation.load_adjusted_slope)
         .unwrap_or(evaluation.slope.median);
     if slope <= 0.0 || !rise.is_finite() {
         return None;
@@ -162,7 +162,7 @@ mod tests {
             floor: 1e8,
             x_now: 4.0,
             load_spread: 0.0,
-            beside_load: None,
+            load_adjusted_slope: None,
             burst: 0.0,
             work_per_hour: 0.0,
         }

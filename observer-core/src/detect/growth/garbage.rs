@@ -68,14 +68,14 @@ pub(in crate::detect) fn uncollected(run: &Run) -> Uncollected {
     if run.early.is_some_and(|early| early.share_in_v8(&run.now) < MOST) {
         return Uncollected::Nothing;
     }
-    let live = (run.base() as u64).saturating_sub(run.now.beside.saturating_add(OUTSIDE_HEAP));
+    let live = (run.base() as u64).saturating_sub(run.now.other_processes.saturating_add(OUTSIDE_HEAP));
     let limit = run.now.ceilings.cgroup.filter(|limit| sane(limit.bytes));
     let fits = |limit: u64| heap_limit <= limit.saturating_sub(OUTSIDE_HEAP);
     if limit.is_some_and(|limit| !fits(limit.bytes) && !collected_too_late(heap_limit, limit.bytes, live)) {
         // V8's limit does not fit, but it collects before the container is full: what is near its limit is held.
         return Uncollected::Nothing;
     }
-    Uncollected::Below(threshold(heap_limit, live) as f64 + OUTSIDE_HEAP as f64 + run.now.beside as f64)
+    Uncollected::Below(threshold(heap_limit, live) as f64 + OUTSIDE_HEAP as f64 + run.now.other_processes as f64)
 }
 
 /// What a reading of the heap says of the growth of `run`; `None` where it has not grown by enough to decide anything.

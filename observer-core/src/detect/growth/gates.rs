@@ -4,7 +4,7 @@
 //! almost every evaluation of its life. Names and thresholds are documented in docs/detection.md.
 
 use super::{
-    load::BesideLoad,
+    load::LoadAdjustment,
     shape::{self, Shape},
 };
 use crate::{
@@ -65,7 +65,7 @@ pub struct Evaluation {
     /// Relative standard deviation of the load within the window; 0 where unknown.
     pub load_spread: f64,
     /// The slope that remains beside the load, where the load explains much of what the line does not.
-    pub beside_load: Option<f64>,
+    pub load_adjusted_slope: Option<f64>,
     /// Variance over mean of the growth from block to block, bytes: how much of it comes in bursts.
     pub burst: f64,
     /// CPU seconds an hour over the window; 0 where unknown.
@@ -143,7 +143,7 @@ pub fn evaluate(window: &Window, around: &Around) -> Option<Evaluation> {
         floor,
         x_now: window.hours.last().copied().unwrap_or_default(),
         load_spread: 0.0,
-        beside_load: None,
+        load_adjusted_slope: None,
         burst: 0.0,
         work_per_hour: 0.0,
     };
@@ -180,10 +180,10 @@ fn hold(window: &Window, around: &Around, gates: &mut Gates, evaluation: &mut Ev
     };
     evaluation.x_now = axis.last().copied()?;
     let load = window.load();
-    let beside = BesideLoad::of(axis, &load, &window.floor, &straight);
-    evaluation.load_spread = beside.spread;
+    let adjustment = LoadAdjustment::of(axis, &load, &window.floor, &straight);
+    evaluation.load_spread = adjustment.spread;
     // Days of traffic swing the floor: what is left without them is what must rise.
-    let left = beside.left_over(axis, &window.floor, &straight, evaluation.hours / around.day_hours);
+    let left = adjustment.adjusted_floors(axis, &window.floor, &straight, evaluation.hours / around.day_hours);
     let floors = left.as_deref().unwrap_or(&window.floor);
 
     let minima = window.minima_of(floors, BLOCKS);
@@ -210,9 +210,9 @@ fn hold(window: &Window, around: &Around, gates: &mut Gates, evaluation: &mut Ev
     let tail = line(axis.get(third..)?, floors.get(third..)?).map_or(0.0, |tail| tail.slope);
     must(gates.at_least("not_saturating", tail / slope.median, LAST_THIRD))?;
 
-    must(gates.at_least("load_adjusted", beside.share, LOAD_SHARE))?;
-    must(gates.at_least("load_adjusted_t", beside.t, LOAD_T))?;
-    evaluation.beside_load = beside.slope_beside(&straight);
+    must(gates.at_least("load_adjusted", adjustment.share, LOAD_SHARE))?;
+    must(gates.at_least("load_adjusted_t", adjustment.t, LOAD_T))?;
+    evaluation.load_adjusted_slope = adjustment.adjusted_slope(&straight);
 
     let shape = shape::fit(axis, floors)?;
     evaluation.shape = Some(shape);

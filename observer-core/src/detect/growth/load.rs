@@ -24,7 +24,7 @@ const SWUNG: f64 = 0.5;
 
 /// What remains of a slope beside the load.
 #[derive(Clone, Debug)]
-pub struct BesideLoad {
+pub struct LoadAdjustment {
     /// The worst share of the plain slope over all lags.
     pub share: f64,
     /// The worst t of what remains.
@@ -35,49 +35,49 @@ pub struct BesideLoad {
     best: Option<(Plane, Vec<f64>)>,
 }
 
-impl BesideLoad {
+impl LoadAdjustment {
     /// Takes the load in as it is and with lags: memory follows load late (queues, caches, collection).
     pub fn of(axis: &[f64], load: &[f64], floor: &[f64], straight: &Line) -> Self {
-        let mut beside = Self {
+        let mut adjustment = Self {
             share: 1.0,
             t: 1e6,
             spread: spread(load),
             best: None,
         };
-        if load.len() != axis.len() || beside.spread < LEAST_SPREAD || straight.slope <= 0.0 {
-            return beside;
+        if load.len() != axis.len() || adjustment.spread < LEAST_SPREAD || straight.slope <= 0.0 {
+            return adjustment;
         }
         for lag in LAGS {
             let lagged = lagged(load, lag);
             // Load that cannot be told from the axis explains the growth as well as the axis does.
             let Some(plane) = plane(axis, &lagged, floor) else {
-                (beside.share, beside.t, beside.best) = (0.0, 0.0, None);
-                return beside;
+                (adjustment.share, adjustment.t, adjustment.best) = (0.0, 0.0, None);
+                return adjustment;
             };
             if plane.without < NOTHING_LEFT {
                 continue;
             }
-            beside.share = beside.share.min(plane.slope / straight.slope);
+            adjustment.share = adjustment.share.min(plane.slope / straight.slope);
             let alone = line(&lagged, floor).map_or(f64::INFINITY, |alone| alone.rss);
             if alone < NO_RIVAL * straight.rss {
-                beside.t = beside.t.min(plane.t);
+                adjustment.t = adjustment.t.min(plane.t);
             }
-            if beside.best.as_ref().is_none_or(|(best, _)| plane.rss < best.rss) {
-                beside.best = Some((plane, lagged));
+            if adjustment.best.as_ref().is_none_or(|(best, _)| plane.rss < best.rss) {
+                adjustment.best = Some((plane, lagged));
             }
         }
-        beside
+        adjustment
     }
 
     /// The slope that remains, where the load explains much of what the line does not.
-    pub fn slope_beside(&self, straight: &Line) -> Option<f64> {
+    pub fn adjusted_slope(&self, straight: &Line) -> Option<f64> {
         let (best, _) = self.best.as_ref()?;
         (best.rss < 0.7 * straight.rss).then_some(best.slope)
     }
 
     /// The floors less what the load moved them by, where it swung for a day or more and moved them by much. A load that
     /// fell for half a day makes a line of any cache that fills meanwhile.
-    pub fn left_over(&self, axis: &[f64], floor: &[f64], straight: &Line, days: f64) -> Option<Vec<f64>> {
+    pub fn adjusted_floors(&self, axis: &[f64], floor: &[f64], straight: &Line, days: f64) -> Option<Vec<f64>> {
         let (best, load) = self.best.as_ref()?;
         let trend = statistics::correlation(axis, load);
         let swung = days >= 1.0 && trend * trend < SWUNG;
@@ -119,7 +119,7 @@ const ONSETS: [f64; 6] = [0.0, 0.25, 0.5, 0.7, 0.82, 0.9];
 
 /// Whether the growth of a whole run stands beside its load: more loosely than a window's. Before it began there is only
 /// load, so it is a line from the onset that explains most.
-pub fn stands_beside_load(whole: &Window, axis: &[f64]) -> bool {
+pub fn remains_beside_load(whole: &Window, axis: &[f64]) -> bool {
     let load = whole.load();
     if whole.len() < 2 * MIN_POINTS || load.len() != axis.len() {
         return true;
@@ -143,8 +143,8 @@ pub fn stands_beside_load(whole: &Window, axis: &[f64]) -> bool {
     let Some(straight) = line(&hinge, &whole.floor) else {
         return true;
     };
-    let beside = BesideLoad::of(&hinge, &load, &whole.floor, &straight);
-    beside.share >= WHOLE_RUN_LOAD_SHARE && beside.t >= WHOLE_RUN_LOAD_T
+    let adjustment = LoadAdjustment::of(&hinge, &load, &whole.floor, &straight);
+    adjustment.share >= WHOLE_RUN_LOAD_SHARE && adjustment.t >= WHOLE_RUN_LOAD_T
 }
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
     fn left(days: f64, level: impl Fn(f64, f64) -> f64) -> Option<Vec<f64>> {
         let (hours, load, floor) = series(days, level);
         let straight = line(&hours, &floor).unwrap();
-        BesideLoad::of(&hours, &load, &floor, &straight).left_over(&hours, &floor, &straight, days)
+        LoadAdjustment::of(&hours, &load, &floor, &straight).adjusted_floors(&hours, &floor, &straight, days)
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
     fn memory_that_is_traffic_has_no_share_left() {
         let (hours, load, floor) = series(0.25, |_, load| 100.0 + 300.0 * load);
         let straight = line(&hours, &floor).unwrap();
-        let beside = BesideLoad::of(&hours, &load, &floor, &straight);
-        assert!(beside.share < 0.5, "{beside:?}");
+        let adjustment = LoadAdjustment::of(&hours, &load, &floor, &straight);
+        assert!(adjustment.share < 0.5, "{adjustment:?}");
     }
 }

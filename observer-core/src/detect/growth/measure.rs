@@ -3,7 +3,7 @@
 use super::{
     forecast::{Circumstances, forecast},
     gates::{Around, Axis, Evaluation, evaluate, reaches},
-    load::{BesideLoad, stands_beside_load},
+    load::{LoadAdjustment, remains_beside_load},
     shape::{self, Curve},
     troughs,
 };
@@ -81,7 +81,7 @@ pub(in crate::detect) fn measure(
         let circumstances = Circumstances {
             rise: ceiling - teeth.min(if on_troughs { ceiling } else { 0.25 * ceiling }) - evaluation.floor,
             lag,
-            beside_days: beside_days(run, skip, config),
+            adjusted_over_days: adjusted_over_days(run, skip, config),
             age_s: age as f64 / 1e9,
             work_per_hour: run.work / (age as f64 / 3.6e12),
             whole,
@@ -142,7 +142,7 @@ fn whole_run_allows(run: &Run, skip: u64, evaluation: &Evaluation, ceiling: f64)
         return Some(None);
     };
     // Over an hour a morning's traffic is a trend; over the whole run it is traffic.
-    if !stands_beside_load(&whole, axis) {
+    if !remains_beside_load(&whole, axis) {
         return None;
     }
     let share = reaches(&shape, *x_now, evaluation.floor, evaluation.slope.median, ceiling)?;
@@ -163,11 +163,11 @@ fn whole_run_allows(run: &Run, skip: u64, evaluation: &Evaluation, ceiling: f64)
 }
 
 /// The whole run's slope beside a load that swung for days.
-fn beside_days(run: &Run, skip: u64, config: &DetectConfig) -> Option<f64> {
+fn adjusted_over_days(run: &Run, skip: u64, config: &DetectConfig) -> Option<f64> {
     let whole = Window::of_span(&run.span, skip);
     let days = whole.hours_spanned() * 3.6e12 / config.hours(24.0) as f64;
     let straight = line(&whole.hours, &whole.floor)?;
-    let beside = BesideLoad::of(&whole.hours, &whole.load(), &whole.floor, &straight);
-    beside.left_over(&whole.hours, &whole.floor, &straight, days)?;
-    beside.slope_beside(&straight)
+    let adjustment = LoadAdjustment::of(&whole.hours, &whole.load(), &whole.floor, &straight);
+    adjustment.adjusted_floors(&whole.hours, &whole.floor, &straight, days)?;
+    adjustment.adjusted_slope(&straight)
 }

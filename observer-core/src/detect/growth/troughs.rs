@@ -80,7 +80,7 @@ pub(in crate::detect) fn evaluate(span: &Span, skip_ns: u64, ceiling: f64, bound
             floor: last.floor,
             x_now: last.hours,
             load_spread: 0.0,
-            beside_load: None,
+            load_adjusted_slope: None,
             burst: 0.0,
             work_per_hour: 0.0,
         },

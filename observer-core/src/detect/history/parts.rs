@@ -16,8 +16,8 @@ pub struct Parts {
     file: u64,
     shmem: u64,
     slab: u64,
-    #[serde(default)]
-    beside: u64,
+    #[serde(default, rename = "beside")]
+    other_processes: u64,
     growth: Option<[i64; PLACES]>,
 }
 
@@ -29,7 +29,7 @@ impl Parts {
             file: point.file,
             shmem: point.shmem,
             slab: point.slab,
-            beside: point.beside,
+            other_processes: point.other_processes,
             growth: point.growth,
         }
     }
@@ -40,7 +40,7 @@ impl Parts {
             .shmem
             .saturating_sub(self.shmem)
             .saturating_add(now.slab.saturating_sub(self.slab))
-            .saturating_add(now.beside.saturating_sub(self.beside));
+            .saturating_add(now.other_processes.saturating_sub(self.other_processes));
         (elsewhere, now.trend.saturating_sub(self.trend))
     }
 

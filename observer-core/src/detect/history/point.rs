@@ -30,8 +30,8 @@ pub struct Point {
     #[serde(default)]
     pub heap_limit: Option<u64>,
     /// Of `trend`, what other processes of the container hold, bytes.
-    #[serde(default)]
-    pub beside: u64,
+    #[serde(default, rename = "beside")]
+    pub other_processes: u64,
 }
 
 /// The ceilings in force.

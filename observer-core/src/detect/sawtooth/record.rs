@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     detect::{
-        growth::load::{BesideLoad, NOTHING_LEFT},
+        growth::load::{LoadAdjustment, NOTHING_LEFT},
         history::{
             point::RunEnd,
             ring::{Ring, UNIT, to_unit},
@@ -244,7 +244,7 @@ fn without_load(buckets: &[Kept], run: &Run) -> Option<Vec<Kept>> {
         .collect();
     load.insert(0, load.first().copied()?);
     let straight = line(&axis, &floor)?;
-    let left = BesideLoad::of(&axis, &load, &floor, &straight).left_over(&axis, &floor, &straight, days)?;
+    let left = LoadAdjustment::of(&axis, &load, &floor, &straight).adjusted_floors(&axis, &floor, &straight, days)?;
     let still = buckets
         .iter()
         .zip(left)

@@ -56,7 +56,7 @@ impl Kills {
         }
         self.count = self.count.saturating_add(1);
         self.last = at;
-        // Each time twice as many as before are news: a service killed every minute is told of a few times a day.
+        // Each doubling is news: a service killed every minute is reported a few times a day.
         self.news |= self.count >= KILLS.max(self.said.saturating_mul(2));
     }
 

@@ -6,7 +6,7 @@ use crate::{detect::config::DetectConfig, identity::Version};
 
 impl SlotDetector {
     /// The detector of a slot that takes this one's place with another version: a new pod, where the old one had a name
-    /// of its own. It knows what this version was accused of, and nothing of its current run.
+    /// of its own. It knows what was reported of this version, and nothing of its current run.
     #[must_use]
     pub fn carry_over(&self, config: DetectConfig) -> Self {
         Self {
@@ -24,15 +24,15 @@ impl SlotDetector {
         }
     }
 
-    /// Takes the place of an accused detector in the middle of its first run: the names that tell whose place it takes came
+    /// Takes the place of a detector that reports a leak in the middle of its first run: the names that tell whose place it takes came
     /// after the run began. One with a history of its own stays as it is.
-    pub fn adopt(&mut self, accused: &Self) {
-        if !self.records.is_empty() || self.accused.is_some() {
+    pub fn adopt(&mut self, leaking: &Self) {
+        if !self.records.is_empty() || self.unresolved.is_some() {
             return;
         }
         let carried = Self {
             run: None,
-            ..accused.carry_over(self.config)
+            ..leaking.carry_over(self.config)
         };
         let own = std::mem::replace(self, carried);
         self.counts = own.counts;

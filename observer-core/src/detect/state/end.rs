@@ -1,6 +1,6 @@
 //! Ends and beginnings: reads the end of a run, or a new version, produces `confirmed` where runs rose alike.
 
-use super::slot::{Accusation, SlotDetector};
+use super::slot::{SlotDetector, UnresolvedLeak};
 use crate::{
     detect::{
         growth::garbage::ended_with_garbage,
@@ -61,7 +61,7 @@ impl SlotDetector {
         recurring
     }
 
-    /// A version begins: an accusation of the one before is kept beside it until it is resolved.
+    /// A version begins: a leak of the one before is remembered until it is resolved.
     pub(super) fn enter_version(&mut self, version: Option<&Version>) {
         let same = match (&self.version, version) {
             (Some(before), Some(now)) => before == now,
@@ -88,7 +88,7 @@ impl SlotDetector {
                     .age_ns
                     .saturating_add((growth.time_to_ceiling_s.min(1e7) * 1e9) as u64)
             });
-            let accusation = Accusation {
+            let leak = UnresolvedLeak {
                 version: before,
                 state: self.state,
                 baseline: ended
@@ -107,7 +107,7 @@ impl SlotDetector {
                 ),
                 lifetime_ns: ended.longest_life().unwrap_or(predicted),
             };
-            self.accused = Some(accusation);
+            self.unresolved = Some(leak);
         }
         self.generation = self.generation.wrapping_add(1);
         self.state = State::Quiet;

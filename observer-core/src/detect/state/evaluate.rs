@@ -128,8 +128,8 @@ impl SlotDetector {
         let age = run.age();
         let evidence = garbage::evidence(run, at, contents)?;
         self.heap = Some(evidence);
-        let accused = matches!(self.state, State::Suspected | State::Likely | State::Confirmed);
-        (evidence.is_garbage() && accused)
+        let reported = matches!(self.state, State::Suspected | State::Likely | State::Confirmed);
+        (evidence.is_garbage() && reported)
             .then(|| self.retract(age, "most of what it grows by is garbage that V8 has not collected"))
     }
 

@@ -71,12 +71,12 @@ impl SlotDetector {
     /// `resolved` where this version has lived, flat, for long enough.
     fn resolve(&mut self, age: u64) -> Option<Verdict> {
         let run = self.run.as_ref()?;
-        let accused = self.accused.as_ref()?;
+        let leak = self.unresolved.as_ref()?;
         if !matches!(self.state, State::Quiet | State::Retracted) {
             return None;
         }
-        let day = self.config.hours(24.0).min(accused.lifetime_ns.saturating_mul(6));
-        if age < accused.lifetime_ns.saturating_mul(2).max(day) {
+        let day = self.config.hours(24.0).min(leak.lifetime_ns.saturating_mul(6));
+        if age < leak.lifetime_ns.saturating_mul(2).max(day) {
             return None;
         }
         let buckets: Vec<_> = run.span.buckets().collect();
@@ -86,7 +86,7 @@ impl SlotDetector {
         let y: Vec<f64> = settled.iter().map(|(_, wide)| wide.low.floor()).collect();
         let slope = line(&x, &y)?.slope;
         // Flat: at a fifth of the old slope or less.
-        if slope > 0.2 * accused.slope {
+        if slope > 0.2 * leak.slope {
             return None;
         }
         let after = Side {
@@ -97,16 +97,16 @@ impl SlotDetector {
             lifetime_s: round(age as f64 / 1e9),
         };
         let before = Side {
-            version: accused.version.clone(),
-            baseline: accused.baseline,
-            peak: accused.peak,
-            slope_bytes_per_hour: round(accused.slope),
-            lifetime_s: round(accused.lifetime_ns as f64 / 1e9),
+            version: leak.version.clone(),
+            baseline: leak.baseline,
+            peak: leak.peak,
+            slope_bytes_per_hour: round(leak.slope),
+            lifetime_s: round(leak.lifetime_ns as f64 / 1e9),
         };
-        let first_version = self.first_version.take().or_else(|| accused.version.clone());
+        let first_version = self.first_version.take().or_else(|| leak.version.clone());
         let verdict = self.plain(
             State::Resolved,
-            accused.state,
+            leak.state,
             age,
             "this version lives on where the one before died",
         );
@@ -116,7 +116,7 @@ impl SlotDetector {
             comparison: Some(Comparison { before, after }),
             ..verdict
         };
-        self.accused = None;
+        self.unresolved = None;
         self.state = State::Resolved;
         Some(verdict)
     }

@@ -41,9 +41,9 @@ pub struct Counts {
     pub outside: u64,
 }
 
-/// What is remembered of an accusation.
+/// A leak that was reported and has not been resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Accusation {
+pub(super) struct UnresolvedLeak {
     /// Version it was made of.
     pub version: Option<Version>,
     /// Highest state it reached.
@@ -100,16 +100,17 @@ pub struct SlotDetector {
     /// Versions seen so far, less one.
     pub(super) generation: u32,
     pub(super) version: Option<Version>,
-    /// First version that was accused, while the accusation stands.
+    /// First version with the leak, while it is reported.
     pub(super) first_version: Option<Version>,
     pub(super) records: Vec<Record>,
     pub(super) growth: Option<Growth>,
-    /// Highest floor at which an accusation of this version was taken back, bytes.
+    /// Highest floor at which a report on this version was retracted, bytes.
     pub(super) refuted: f64,
     /// Why the state was entered last: the run in which, and its age then.
     pub(super) entered: (u64, u64),
-    /// An earlier version's accusation that has not been resolved.
-    pub(super) accused: Option<Accusation>,
+    /// An earlier version's leak that has not been resolved.
+    #[serde(rename = "accused")]
+    pub(super) unresolved: Option<UnresolvedLeak>,
     /// What the last reading of a heap of this version said of its growth.
     #[serde(default)]
     pub(super) heap: Option<HeapEvidence>,
@@ -135,7 +136,7 @@ impl SlotDetector {
             growth: None,
             refuted: 0.0,
             entered: (0, 0),
-            accused: None,
+            unresolved: None,
             heap: None,
             kills: Kills::NONE,
             rolled: false,
@@ -283,14 +284,14 @@ impl SlotDetector {
     /// Bytes this detector holds, on the heap and off it; at most [`MAX_BYTES`] for versions' names of up to 64 bytes.
     pub fn footprint(&self) -> usize {
         let name = |version: &Option<Version>| version.as_ref().map_or(0, |version| version.0.capacity());
-        let accused = self.accused.as_ref().map_or(0, |accused| name(&accused.version));
+        let unresolved = self.unresolved.as_ref().map_or(0, |leak| name(&leak.version));
         let run = self.run.as_ref().map_or(0, Run::footprint);
         size_of::<Self>()
             + self.records.capacity() * size_of::<Record>()
             + run
             + name(&self.version)
             + name(&self.first_version)
-            + accused
+            + unresolved
     }
 
     /// Its level over time, bytes, as far as it is remembered: the profiles of ended runs and the floors of this one.

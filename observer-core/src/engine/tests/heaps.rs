@@ -37,7 +37,7 @@ fn diagnosis() -> Diagnosis {
         grown: 1_000_000,
         explained: 0.71,
         exact: true,
-        beside: None,
+        container: None,
     }
 }
 

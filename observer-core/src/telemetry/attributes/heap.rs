@@ -31,13 +31,13 @@ impl List {
         self.bytes(name::HEAP_GROWN, Some(diagnosis.grown));
         self.float(name::HEAP_EXPLAINED, diagnosis.explained);
         self.bool(name::HEAP_EXACT, diagnosis.exact);
-        if let Some(beside) = diagnosis.beside {
-            self.bytes(name::HEAP_CONTAINER_GROWN, Some(beside.level));
+        if let Some(container) = diagnosis.container {
+            self.bytes(name::HEAP_CONTAINER_GROWN, Some(container.level));
             self.bytes(
                 name::HEAP_GARBAGE_GROWN,
-                Some(u64::try_from(beside.garbage).unwrap_or(0)),
+                Some(u64::try_from(container.garbage).unwrap_or(0)),
             );
-            self.bool(name::HEAP_EXPLAINS, beside.explains());
+            self.bool(name::HEAP_EXPLAINS, container.explains());
         }
         match &diagnosis.compared {
             Compared::Times(seconds) => self.float(name::HEAP_APART, *seconds),

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use crate::{
-    heap::{Beside, Compared, Diagnosis},
+    heap::{Compared, ContainerGrowth, Diagnosis},
     telemetry::words::grower,
     units,
 };
 
 pub(super) fn diagnosed(who: &str, version: &str, diagnosis: &Diagnosis) -> String {
-    if let Some(beside) = diagnosis.beside.filter(|beside| !beside.explains()) {
-        return unexplained(who, version, diagnosis, beside);
+    if let Some(container) = diagnosis.container.filter(|container| !container.explains()) {
+        return unexplained(who, version, diagnosis, container);
     }
     let upper = if diagnosis.exact { "" } else { " (upper bounds)" };
     let mut text = match &diagnosis.compared {
@@ -42,29 +42,29 @@ pub(super) fn diagnosed(who: &str, version: &str, diagnosis: &Diagnosis) -> Stri
 
 /// What grew in a heap, a sentence each, culprits first; or that the heap is not what grew.
 pub fn grew(diagnosis: &Diagnosis) -> Vec<String> {
-    match diagnosis.beside.filter(|beside| !beside.explains()) {
-        Some(beside) => vec![unexplained("the process", "", diagnosis, beside)],
+    match diagnosis.container.filter(|container| !container.explains()) {
+        Some(container) => vec![unexplained("the process", "", diagnosis, container)],
         None => diagnosis.growers.iter().map(grower).collect(),
     }
 }
 
 /// What the heap does not account for, and what else grew.
-fn unexplained(who: &str, version: &str, diagnosis: &Diagnosis, beside: Beside) -> String {
+fn unexplained(who: &str, version: &str, diagnosis: &Diagnosis, container: ContainerGrowth) -> String {
     let mut text = format!(
         "the heap of {who}{version} does not explain its growth: the container grew by {}",
-        units::bytes(beside.level)
+        units::bytes(container.level)
     );
     if let Compared::Times(seconds) = &diagnosis.compared {
         let _ = write!(text, " in {}", units::seconds(*seconds));
     }
-    let held = u64::try_from(beside.held).unwrap_or(0);
-    let garbage = u64::try_from(beside.garbage).unwrap_or(0);
+    let held = u64::try_from(container.held).unwrap_or(0);
+    let garbage = u64::try_from(container.garbage).unwrap_or(0);
     let _ = write!(
         text,
         ", the heap holds {} more; garbage and free memory in V8's pages grew by {}; the other {} is outside V8's heap",
         units::bytes(held),
-        units::bytes(garbage.min(beside.level)),
-        units::bytes(beside.level.saturating_sub(held).saturating_sub(garbage))
+        units::bytes(garbage.min(container.level)),
+        units::bytes(container.level.saturating_sub(held).saturating_sub(garbage))
     );
     text
 }

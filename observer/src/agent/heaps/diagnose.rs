@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use observer_core::{
-    heap::{Beside, Compared, Diagnosis, Grower},
+    heap::{Compared, ContainerGrowth, Diagnosis, Grower},
     identity::Version,
 };
 use observer_heap::{Growth, Holders, Reader, Reading, Refusal, Row, Suspect};
@@ -25,15 +25,15 @@ pub(super) fn in_time(
     after: &Reading,
 ) -> Result<Diagnosis, Refusal> {
     let growth = Growth::over(&[before, after]);
-    let beside = Beside {
+    let container = ContainerGrowth {
         level,
         held: growth.net,
         garbage: garbage(after).cast_signed() - garbage(before).cast_signed(),
     };
     let compared = Compared::Times(since.elapsed().as_secs_f64());
     let mut diagnosis = diagnosis(reader, growth, compared, (before, after))?;
-    diagnosis.beside = Some(beside);
-    if !beside.explains() {
+    diagnosis.container = Some(container);
+    if !container.explains() {
         diagnosis.growers.iter_mut().for_each(|grower| grower.culprit = false);
     }
     Ok(diagnosis)
@@ -99,7 +99,7 @@ fn diagnosis(
         growers,
         grown: growth.bytes,
         exact: after.isolates.iter().all(|isolate| isolate.dead_bytes.is_some()) && !after.disturbed,
-        beside: None,
+        container: None,
     })
 }
 
