@@ -104,16 +104,16 @@ impl Engine {
         }
         let config = self.detection(job);
         let mut state = SlotState::new(workload.clone(), self.time.now, config);
-        if let Some(accused) = self.accused(workload, release) {
-            state.detector = accused.carry_over(config);
+        if let Some(leaking) = self.leaking_detector(workload, release) {
+            state.detector = leaking.carry_over(config);
         }
         self.registry
             .slots
             .insert(id.clone(), state, &mut self.registry.evictions.slots)
     }
 
-    /// The detector with the gravest accusation of another release of this workload.
-    pub(super) fn accused(&self, workload: &Workload, release: &Release) -> Option<&SlotDetector> {
+    /// The detector with the gravest state among the other releases of this workload.
+    pub(super) fn leaking_detector(&self, workload: &Workload, release: &Release) -> Option<&SlotDetector> {
         // Looked up before all slots are looked through: hardly any workload leaks.
         let releases = &self.registry.workloads.get(workload)?.releases;
         releases.iter().find(|r| r.release != *release && r.leaks())?;
@@ -123,10 +123,10 @@ impl Engine {
             .iter()
             .map(|(_, s)| s)
             .filter(|s| s.workload == *workload);
-        let accused = others
+        let leaking = others
             .filter(|s| s.release.as_ref().is_some_and(|r| r != release))
             .filter(|s| matches!(s.detector.state(), State::Likely | State::Confirmed));
-        let gravest = accused.max_by_key(|s| (s.detector.state(), s.last_active))?;
+        let gravest = leaking.max_by_key(|s| (s.detector.state(), s.last_active))?;
         Some(&gravest.detector)
     }
 

@@ -240,7 +240,7 @@ impl Engine {
     /// States a change of what detection says, with all that is known of the runs it compared.
     pub(super) fn verdict(&mut self, id: ContainerId, verdict: Option<Verdict>, out: &mut Output) {
         let Some(mut verdict) = verdict else { return };
-        if !self.accuse(id, &mut verdict) {
+        if !self.note_verdict(id, &mut verdict) {
             return;
         }
         let Some(container) = self.registry.containers.get(id) else {

@@ -103,18 +103,18 @@ impl Engine {
         let slot_id = container.slot.clone();
         Arc::make_mut(&mut container.run.subject).slot = slot_id.slot.clone();
         // A pod's names come after its first run has begun: only now is it known whose successor it is.
-        let accused = if same {
+        let leaking = if same {
             None
         } else {
-            self.accused(&workload, &release).cloned()
+            self.leaking_detector(&workload, &release).cloned()
         };
         if let Some(state) = self.registry.slots.get_mut(&slot_id) {
             state.workload = workload;
             state.detector.set_job(identity::is_job(named.as_deref()));
             if state.current == Some(id) {
                 state.detector.name_version(release.name().as_ref());
-                if let Some(accused) = accused {
-                    state.detector.adopt(&accused);
+                if let Some(leaking) = leaking {
+                    state.detector.adopt(&leaking);
                 }
             }
         }

@@ -120,7 +120,7 @@ impl Engine {
     }
 
     /// Notes what is said of a release; `false` where it has been said of this release already by a replica.
-    pub(super) fn accuse(&mut self, id: ContainerId, verdict: &mut Verdict) -> bool {
+    pub(super) fn note_verdict(&mut self, id: ContainerId, verdict: &mut Verdict) -> bool {
         let Some(container) = self.registry.containers.get(id) else {
             return true;
         };
@@ -155,7 +155,7 @@ impl Engine {
         true
     }
 
-    /// The release that introduced what is said of this one: the first of an unbroken row of accused releases.
+    /// The release that introduced what is said of this one: the first of an unbroken row of leaking releases.
     fn blame(&self, release: &Release, id: ContainerId) -> Option<Blame> {
         let container = self.registry.containers.get(id)?;
         let workload = self.registry.workloads.get(&container.run.subject.workload)?;

@@ -41,7 +41,7 @@ pub(crate) struct ReleaseState {
 }
 
 impl ReleaseState {
-    /// It has been accused, and that stands.
+    /// It is reported to leak.
     pub(crate) const fn leaks(&self) -> bool {
         matches!(self.worst, State::Suspected | State::Likely | State::Confirmed)
     }

@@ -127,7 +127,7 @@ fn headline(verdict: &Verdict) -> &'static str {
         State::Suspected => "a leak is suspected: its memory grows, and the growth is no noise",
         State::Likely => "a leak is likely: its growth leads to the ceiling",
         State::Confirmed => "a leak is confirmed: run after run climbs alike",
-        State::Retracted => "the accusation is taken back",
+        State::Retracted => "what was said of a leak is retracted",
         State::Resolved => "the leak is gone with this version",
     }
 }

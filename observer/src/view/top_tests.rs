@@ -17,7 +17,7 @@ use crate::{
 };
 
 fn workload(name: &str, state: State, level: u64) -> WorkloadView {
-    let accused = state > State::Quiet;
+    let reported = state > State::Quiet;
     let run = RunView {
         run: 3,
         version: Some(Version("1.4.2".into())),
@@ -48,12 +48,12 @@ fn workload(name: &str, state: State, level: u64) -> WorkloadView {
         slot: Slot::Unit(format!("{name}.service")),
         instance: 0,
         state,
-        slope_bytes_per_hour: accused.then_some(86.0 * 1_048_576.0),
+        slope_bytes_per_hour: reported.then_some(86.0 * 1_048_576.0),
         slope_standard_error: None,
         pace: None,
         asked: Vec::new(),
         ceilings: Vec::new(),
-        time_to_ceiling_s: accused.then_some(3_600.0),
+        time_to_ceiling_s: reported.then_some(3_600.0),
         runs: 3,
         current: Some(run),
         ended: Vec::new(),
@@ -125,7 +125,7 @@ fn three() -> Vec<WorkloadView> {
 }
 
 #[test]
-fn the_accused_stand_first_at_80_columns() {
+fn those_reported_stand_first_at_80_columns() {
     expect![[r"
         observer  3 lives, 1 leaking                                              node-1
         SERVICE            STATE     MEMORY        LEVEL  CEILING       SLOPE       LEFT
@@ -190,7 +190,7 @@ fn keys_sort_filter_and_search() {
     press(&mut board, "ssss");
     assert!(first(&mut board).contains("cart"), "by name");
     press(&mut board, "f");
-    assert!(first(&mut board).contains("checkout"), "only the accused");
+    assert!(first(&mut board).contains("checkout"), "only the reported");
     press(&mut board, "\x1b/SEAR\n");
     assert!(first(&mut board).contains("search"));
     assert_eq!(board.rows.len(), 1);

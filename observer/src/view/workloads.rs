@@ -1,5 +1,5 @@
 //! The table of `observer ps`: reads workloads as they stand, produces one line for each life in progress, in a given
-//! width, the accused first.
+//! width, those reported to leak first.
 
 use std::cmp::Reverse;
 
@@ -163,9 +163,9 @@ fn summary(workloads: &[WorkloadView]) -> String {
         .map(|workload| workload.slots.iter().filter(|slot| slot.current.is_some()).count())
         .sum();
     let leaking = workloads.iter().filter(|workload| {
-        let accused = |slot: &SlotView| matches!(slot.state, State::Likely | State::Confirmed);
+        let reported = |slot: &SlotView| matches!(slot.state, State::Likely | State::Confirmed);
         // Between two lives it leaks no less.
-        shown(workload).any(accused)
+        shown(workload).any(reported)
     });
     let leaking = leaking.count();
     let s = |count: usize| if count == 1 { "" } else { "s" };
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_accused_first_and_no_line_wider_than_asked() {
+    fn those_reported_first_and_no_line_wider_than_asked() {
         let limit = |bytes, kind| Ceiling { bytes, kind };
         let mut bare = running("worker", "", "-", State::Quiet, limit(8 << 30, CeilingKind::Host));
         bare.workload.namespace = None;

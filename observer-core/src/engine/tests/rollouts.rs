@@ -263,7 +263,7 @@ fn a_leaking_canary_is_blamed_and_its_rollback_is_a_rollout_back() {
     }
 }
 
-/// The old version comes back after it was gone: that is said, and what it is accused of is not what the one between was.
+/// The old version comes back after it was gone: that is said, and what is reported of it is not what the one between was.
 #[test]
 fn a_rollback_is_a_rollout_to_a_version_that_is_clean() {
     for late in [false, true] {

@@ -116,7 +116,7 @@ struct Heard {
     /// Killed while its level had kept close to the limit.
     close: u32,
     verdict: Option<Verdict>,
-    /// An earlier version was accused.
+    /// An earlier version leaked.
     earlier: bool,
     misfit: Option<String>,
     findings: Vec<Box<RawValue>>,
@@ -143,7 +143,7 @@ impl HistorySink for Heard {
             self.version = row.version.map(str::to_owned);
             // What an earlier version did says nothing of this one.
             (self.kills, self.close) = (0, 0);
-            self.earlier |= self.verdict.take().is_some_and(|verdict| accuses(verdict.state));
+            self.earlier |= self.verdict.take().is_some_and(|verdict| reports_leak(verdict.state));
         }
         if row.end == Some(Cause::KernelOom) {
             self.kills += 1;
@@ -175,8 +175,8 @@ pub(super) fn judge(place: &Place, kind: Option<&str>, metrics: &Container, end:
     replay.finish(&mut |series, said| heard.said(series, said));
     let (outcome, why) = say(&heard, kind, step);
     let state = heard.verdict.as_ref().map_or(State::Quiet, |verdict| verdict.state);
-    let accused = matches!(outcome, Outcome::Leaking | Outcome::Growing);
-    let verdict = heard.verdict.as_ref().filter(|_| accused);
+    let reported = matches!(outcome, Outcome::Leaking | Outcome::Growing);
+    let verdict = heard.verdict.as_ref().filter(|_| reported);
     Judged {
         outcome,
         why,
@@ -259,20 +259,20 @@ fn left(verdict: &Verdict, now: f64) -> Option<Forecast> {
 }
 
 /// Whether growth is said in this state.
-const fn accuses(state: State) -> bool {
+const fn reports_leak(state: State) -> bool {
     matches!(state, State::Likely | State::Confirmed | State::Suspected)
 }
 
 fn say(heard: &Heard, kind: Option<&str>, step: f64) -> (Outcome, String) {
     if let Some(verdict) = &heard.verdict
-        && accuses(verdict.state)
+        && reports_leak(verdict.state)
     {
         let outcome = if verdict.state == State::Suspected {
             Outcome::Growing
         } else {
             Outcome::Leaking
         };
-        return (outcome, accusation(verdict, heard));
+        return (outcome, leak_sentence(verdict, heard));
     }
     if let Some(advice) = &heard.misfit {
         return (Outcome::Misfit, advice.clone());
@@ -309,7 +309,7 @@ fn say(heard: &Heard, kind: Option<&str>, step: f64) -> (Outcome, String) {
     }
     let why = match heard.verdict.as_ref().map(|verdict| verdict.state) {
         Some(State::Resolved) => "an earlier version leaked; this one does not",
-        None if heard.earlier => "an earlier version was accused; this one is not",
+        None if heard.earlier => "an earlier version leaked; this one does not",
         Some(State::Retracted) => "it grew, and stopped",
         _ if heard.limit.is_none() => "no limit is known: only growth could have been told",
         _ => "",
@@ -317,7 +317,7 @@ fn say(heard: &Heard, kind: Option<&str>, step: f64) -> (Outcome, String) {
     (Outcome::Healthy, why.to_owned())
 }
 
-fn accusation(verdict: &Verdict, heard: &Heard) -> String {
+fn leak_sentence(verdict: &Verdict, heard: &Heard) -> String {
     let mut text = match verdict.state {
         State::Confirmed => format!("{} runs climbed alike and died at the ceiling", verdict.runs.len()),
         _ => "grows".to_owned(),

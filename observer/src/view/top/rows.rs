@@ -50,7 +50,7 @@ pub(super) struct Row {
 /// What comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The accused, of them those that die soonest.
+    /// Those reported to leak, of them those that die soonest.
     #[default]
     State,
     /// The nearest to their ceiling.
@@ -95,7 +95,7 @@ pub enum Filter {
     #[default]
     All,
     /// What something is said of.
-    Accused,
+    Reported,
     /// What runs.
     Running,
 }
@@ -105,8 +105,8 @@ impl Filter {
     #[must_use]
     pub const fn next(self) -> Self {
         match self {
-            Self::All => Self::Accused,
-            Self::Accused => Self::Running,
+            Self::All => Self::Reported,
+            Self::Reported => Self::Running,
             Self::Running => Self::All,
         }
     }
@@ -115,7 +115,7 @@ impl Filter {
     pub const fn name(self) -> &'static str {
         match self {
             Self::All => "all",
-            Self::Accused => "accused",
+            Self::Reported => "reported",
             Self::Running => "running",
         }
     }
@@ -123,7 +123,7 @@ impl Filter {
     fn takes(self, row: &Row) -> bool {
         match self {
             Self::All => true,
-            Self::Accused => rank(row.state) > State::Quiet,
+            Self::Reported => rank(row.state) > State::Quiet,
             Self::Running => row.running,
         }
     }
