@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod app;
 pub mod backend;
+pub mod browser;
 pub mod bundle;
 pub mod cgroup;
 pub mod cluster;

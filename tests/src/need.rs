@@ -43,6 +43,8 @@ pub enum Need {
     DebianPrometheus,
     /// Debian's VictoriaMetrics.
     DebianVictoriaMetrics,
+    /// Chromium, which tests run without a screen.
+    Chromium,
     /// A program in `PATH`.
     Program(&'static str),
     /// The time that `cargo xtask ci --full` takes.
@@ -97,6 +99,9 @@ pub fn missing(need: Need) -> Option<String> {
         Need::DebianVictoriaMetrics => crate::backend::debian_victoria_metrics()
             .is_none()
             .then(|| "no VictoriaMetrics: `cargo xtask counterpart debian-victoria-metrics`".into()),
+        Need::Chromium => places::program("chromium")
+            .is_none()
+            .then(|| "no Chromium: `cargo xtask setup --matrix`".into()),
         Need::Program(name) => places::program(name).is_none().then(|| format!("no `{name}` in PATH")),
     }
 }

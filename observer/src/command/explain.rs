@@ -11,7 +11,10 @@ use crate::{
     question::Question,
     snapshot::Snapshot,
     terminal::{self, Look, clean},
-    view::{case, explain::explain},
+    view::{
+        case::{self, Case},
+        explain::explain,
+    },
 };
 
 /// Arguments of `observer explain`.
@@ -52,8 +55,13 @@ pub(super) fn explain_command(args: &ExplainArgs) -> anyhow::Result<Exit> {
             case::of_workloads(&ask::read::<Snapshot>(&answer)?.workloads, &clean::name(name))
         }
         (Some(file), Format::Recording) => case::of_recording(file, name)?,
-        (Some(file), Format::Csv) => case::of_history(history::csv::read, file, args.time_scale, name)?,
-        (Some(file), Format::Prometheus) => case::of_history(history::prometheus::read, file, args.time_scale, name)?,
+        (Some(file), Format::Csv) => one(case::of_history(history::csv::read, file, args.time_scale, Some(name))?),
+        (Some(file), Format::Prometheus) => one(case::of_history(
+            history::prometheus::read,
+            file,
+            args.time_scale,
+            Some(name),
+        )?),
     };
     let case = match found {
         Ok(case) => case,
@@ -63,7 +71,13 @@ pub(super) fn explain_command(args: &ExplainArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn unknown(name: &str, others: &[String]) -> String {
+/// The one that was asked for.
+fn one(found: Result<Vec<Case>, Vec<String>>) -> Result<Case, Vec<String>> {
+    found.and_then(|cases| cases.into_iter().next().ok_or_else(Vec::new))
+}
+
+/// That there is no such name, and which there are.
+pub(super) fn unknown(name: &str, others: &[String]) -> String {
     if others.is_empty() {
         return format!("nothing is known of {name:?}, and nothing was said of any other");
     }

@@ -21,6 +21,7 @@ mod history;
 mod ps;
 mod replay;
 mod replay_csv;
+mod report;
 mod run;
 mod settings;
 mod status;
@@ -61,6 +62,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Why something was said of a service: the evidence in sentences, and a chart
     Explain(explain::ExplainArgs),
+    /// One file about a container, or about all: the verdict, its evidence, a chart; for browsers, mail and paper
+    Report(Box<report::ReportArgs>),
     /// What the running agent watches, live; or a recording, played
     Top(top::TopArgs),
     /// Ask a Prometheus which containers leak, without installing anything
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => audit::audit(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Explain(args) => explain::explain_command(&args),
+        Command::Report(args) => report::report(&args),
         Command::Status(args) => status::status(&args),
         Command::Ps(args) => ps::ps(&args),
         Command::Top(args) => top::top(&args),

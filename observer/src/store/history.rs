@@ -164,6 +164,26 @@ pub fn read(directory: &Path, workload: Option<&str>, limit: usize) -> Result<Ve
     guarded(|| newest(&database, workload, limit, &HistoryCounts::default())).map_err(|error| failed(error.to_string()))
 }
 
+/// What the engine of an agent that is not running knew when it was put away last; `None` where none was.
+pub fn engine(directory: &Path) -> Result<Option<Engine>, StoreError> {
+    let path = directory.join("history.redb");
+    let failed = |reason: String| StoreError::Open {
+        path: path.clone(),
+        reason,
+    };
+    let read = || -> Result<Option<Vec<u8>>, redb::Error> {
+        let database = open(&path)?;
+        state::last(&database.begin_read()?.open_table(STATES)?)
+    };
+    let Some(sealed) = guarded(read).map_err(|error| failed(error.to_string()))? else {
+        return Ok(None);
+    };
+    let bytes = unseal(&sealed).ok_or_else(|| failed("the checksum of its state does not fit".into()))?;
+    state::decode(bytes)
+        .map(Some)
+        .map_err(|error| failed(format!("its state cannot be used: {error}")))
+}
+
 struct Writer {
     path: PathBuf,
     /// `None` after a failure, until it could be opened again.

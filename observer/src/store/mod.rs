@@ -10,5 +10,5 @@ pub mod state;
 mod tests;
 
 pub use error::StoreError;
-pub use history::{History, HistoryThread, read};
+pub use history::{History, HistoryThread, engine, read};
 pub use record::{HistoryCounts, Record};

@@ -1,10 +1,12 @@
 //! Views for people: read what was recorded, produce text and pictures for a terminal.
 
 pub mod case;
+pub(crate) mod document;
 pub mod explain;
 pub mod history;
-mod question;
+pub mod report;
 pub mod sawtooth;
 pub mod timeline;
 pub mod top;
+mod wording;
 pub mod workloads;

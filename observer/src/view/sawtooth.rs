@@ -70,6 +70,18 @@ impl Sawtooth {
         })
     }
 
+    /// Levels that belong together, in seconds after the first. A stroke that spans an end of a run, or a long silence,
+    /// would tell of levels that nobody saw.
+    pub(super) fn pieces(&self) -> Vec<Vec<(f64, f64)>> {
+        let Some(scale) = self.scale() else { return Vec::new() };
+        let silence = scale.span / 8.0;
+        let ended = |from: f64, to: f64| self.ends.iter().any(|end| from <= end.at && end.at < to);
+        let together = |from: &(f64, f64), to: &(f64, f64)| to.0 - from.0 <= silence && !ended(from.0, to.0);
+        let pieces = self.levels.chunk_by(together);
+        let shifted = |piece: &[(f64, f64)]| piece.iter().map(|(at, level)| (at - scale.first, *level)).collect();
+        pieces.map(shifted).collect()
+    }
+
     /// As lines; empty where there is nothing to draw.
     pub fn text(&self, look: Look) -> Text<'static> {
         if self.levels.is_empty() {
@@ -104,9 +116,6 @@ impl Sawtooth {
     }
 
     fn plot(&self, scale: &Scale, plot: Rect, buffer: &mut Buffer, plain: bool) {
-        // A stroke that spans an end of a run, or a long silence, would tell of levels that nobody saw.
-        let silence = scale.span / 8.0;
-        let ended = |from: f64, to: f64| self.ends.iter().any(|end| from < end.at && end.at <= to);
         Canvas::default()
             .marker(if plain { Marker::Custom('*') } else { Marker::Braille })
             .x_bounds([0.0, scale.span])
@@ -123,20 +132,12 @@ impl Sawtooth {
                 }
                 context.layer();
                 context.marker(if plain { Marker::Custom('*') } else { Marker::Braille });
-                for pair in self.levels.windows(2) {
-                    let &[(from, before), (to, after)] = pair else { continue };
-                    let (x, y) = (from - scale.first, to - scale.first);
-                    let color = LEVEL.fg.unwrap_or_default();
-                    if to - from > silence || ended(from, to) {
-                        context.draw(&Stroke::new(x, before, x, before, color));
-                        context.draw(&Stroke::new(y, after, y, after, color));
-                    } else {
+                let color = LEVEL.fg.unwrap_or_default();
+                for piece in self.pieces() {
+                    let starts = piece.iter().take(1).map(|start| (start, start));
+                    for (&(x, before), &(y, after)) in starts.chain(piece.iter().zip(piece.iter().skip(1))) {
                         context.draw(&Stroke::new(x, before, y, after, color));
                     }
-                }
-                if let [(at, level)] = self.levels[..] {
-                    let x = at - scale.first;
-                    context.draw(&Stroke::new(x, level, x, level, LEVEL.fg.unwrap_or_default()));
                 }
             })
             .render(plot, buffer);

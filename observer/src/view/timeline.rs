@@ -11,7 +11,10 @@ use observer_core::{
     finding::{Event, RunSummary},
     identity::{Subject, Version},
     semconv,
-    telemetry::units::{self, seconds as duration},
+    telemetry::{
+        self, Severity,
+        units::{self, seconds as duration},
+    },
     time::{Anchor, WallTime},
 };
 
@@ -98,20 +101,35 @@ fn releases(releases: &[ReleaseView]) -> String {
     text
 }
 
-fn version(version: Option<&Version>) -> String {
+pub(super) fn version(version: Option<&Version>) -> String {
     version.map_or_else(|| "no version".to_owned(), |version| version.0.clone())
 }
 
-/// One record; a restart tells what the record of the ended run tells as well.
 fn happened(record: &Record) -> Option<(WallTime, String)> {
+    told(record).map(|(at, _, what)| (at, what))
+}
+
+/// One record: when, how bad, and what. A restart tells what the record of the ended run tells as well.
+pub(super) fn told(record: &Record) -> Option<(WallTime, Severity, String)> {
     match record {
         Record::Finding(finding) if matches!(finding.event, Event::Restart(_)) => None,
-        Record::Finding(finding) => Some((finding.wall, line::sentence(finding))),
-        Record::Run(ended) => Some((ended.ended, end(&ended.run, Some(&ended.subject)))),
+        Record::Finding(finding) => {
+            let severity = telemetry::event(finding).severity;
+            Some((finding.wall, severity, line::sentence(finding)))
+        }
+        Record::Run(ended) => {
+            let severity = if ended.run.cause().at_ceiling() {
+                Severity::Error
+            } else {
+                Severity::Info
+            };
+            Some((ended.ended, severity, end(&ended.run, Some(&ended.subject))))
+        }
     }
 }
 
-fn end(run: &RunSummary, subject: Option<&Subject>) -> String {
+/// How a run ended, in a sentence.
+pub(super) fn end(run: &RunSummary, subject: Option<&Subject>) -> String {
     let pod = subject.and_then(|subject| subject.resource.get(semconv::K8S_POD_NAME));
     let mut text = format!(
         "{} run {}{} ended by {} after {}",
@@ -143,7 +161,7 @@ fn remembered(workloads: &[WorkloadView], clock: Anchor) -> Vec<(WallTime, Strin
 }
 
 /// `2026-05-01 09:12:05`, UTC.
-fn time(at: WallTime) -> String {
+pub(super) fn time(at: WallTime) -> String {
     let text = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(at.0)).to_string();
     text.trim_end_matches('Z').replace('T', " ")
 }

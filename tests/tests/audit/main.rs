@@ -218,6 +218,33 @@ fn a_prometheus_is_judged_as_replay_judges_its_answers() {
 }
 
 #[test]
+fn containers_of_a_prometheus_are_reported() {
+    need!(DebianPrometheus);
+    let (backend, _) = prometheus();
+    let since = format!("{}h", HOURS + 1);
+    let report = |arguments: &[&str]| {
+        let url = format!("http://{}", backend.query);
+        let from = ["--from", &url, "--since", &since, "--md"];
+        agent::command(&["report"]).args(arguments).args(from).output().unwrap()
+    };
+    let one = report(&["shop/cart-0"]);
+    let page = String::from_utf8(one.stdout.clone()).unwrap();
+    for part in ["## shop/cart-0/cart", "**a leak is ", "### Runs", "kernel\\_oom", "┤"] {
+        assert!(page.contains(part), "{part:?} is missing in\n{page}\n{}", errors(&one));
+    }
+    let all = report(&["--all"]);
+    let page = String::from_utf8(all.stdout.clone()).unwrap();
+    assert!(
+        page.contains("# Memory of 10 containers"),
+        "{page:.3000}\n{}",
+        errors(&all)
+    );
+    let unknown = report(&["shop/crat-0"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(errors(&unknown).contains("shop/cart-0/cart"), "{}", errors(&unknown));
+}
+
+#[test]
 fn a_victoria_metrics_is_judged_alike() {
     need!(DebianVictoriaMetrics);
     let end = now();

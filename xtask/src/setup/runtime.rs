@@ -78,6 +78,12 @@ pub(super) fn matrix() -> Vec<Need> {
         || need::missing(Check::GrafanaBuilder).is_none(),
         || pip(&GRAFANA),
     ));
+    needs.push(Need::new(
+        "Chromium",
+        "reports are opened in a browser",
+        || need::missing(Check::Chromium).is_none(),
+        || packages::apt(&["chromium"]),
+    ));
     needs.extend([
         of_debian("prometheus", "promtool", "recording rules and alerts, tried on fleets"),
         of_debian("prometheus-alertmanager", "amtool", "the example for Alertmanager"),

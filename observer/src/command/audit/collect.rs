@@ -3,9 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use anyhow::bail;
 use observer_core::telemetry::units;
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -22,6 +23,8 @@ use crate::{
     terminal::say,
 };
 
+/// Longest time looked at, seconds.
+const LONGEST_SPAN: u64 = 400 * 86_400;
 /// Containers asked for together.
 const TOGETHER: usize = 20;
 /// Times that a question is asked before it counts as unanswered.
@@ -44,6 +47,26 @@ pub(super) struct Span {
 }
 
 impl Span {
+    /// Whole steps, so that pieces fit together whatever their size.
+    pub(super) fn of(since: Duration, until: Option<SystemTime>, step: Duration) -> anyhow::Result<Self> {
+        let seconds = step.as_secs() as i64;
+        if seconds < 1 || step.subsec_nanos() > 0 {
+            bail!("--step must be whole seconds, at least 1 s");
+        }
+        if since.as_secs() > LONGEST_SPAN || since < step {
+            bail!("--since must be between --step and 400d");
+        }
+        let until = until.unwrap_or_else(SystemTime::now);
+        let until = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
+        let end = until - until.rem_euclid(seconds);
+        let since = since.as_secs() as i64;
+        Ok(Self {
+            start: (end - since + since.rem_euclid(seconds)).max(0),
+            end,
+            step: seconds,
+        })
+    }
+
     /// Points of a series.
     pub(super) const fn points(&self) -> u64 {
         ((self.end - self.start) / self.step + 1) as u64

@@ -3,6 +3,7 @@
 
 mod budget;
 mod collect;
+mod histories;
 mod html;
 mod journal;
 mod outcome;
@@ -14,21 +15,21 @@ mod table;
 use std::{
     fs,
     path::PathBuf,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::ValueEnum as _;
 
 use super::Exit;
 use crate::terminal::{self, say};
+pub(super) use histories::{Wanted, histories};
+pub(super) use server::Asker;
+
 use collect::{Span, Talk};
 use journal::{Asked, Journal};
 use outcome::{Judged, Outcome};
-use server::{Server, ServerArgs};
-
-/// Longest time looked at, seconds.
-const LONGEST: u64 = 400 * 86_400;
+use server::Server;
 
 pub(super) const EXAMPLE: &str = "\
 Example:
@@ -38,8 +39,10 @@ Example:
 /// Arguments of `observer audit`.
 #[derive(Debug, clap::Args)]
 pub(super) struct AuditArgs {
+    /// The server's address, with the path before /api/v1 where it has one (Mimir: /prometheus)
+    url: String,
     #[command(flatten)]
-    server: ServerArgs,
+    asker: Asker,
     /// Only containers of this namespace; may be repeated
     #[arg(long, short, value_name = "NAME")]
     namespace: Vec<String>,
@@ -92,13 +95,13 @@ fn fail_on(text: &str) -> Result<FailOn, String> {
 }
 
 pub(super) fn audit(args: &AuditArgs) -> anyhow::Result<Exit> {
-    let server = Server::new(&args.server)?;
+    let server = Server::new(&args.url, &args.asker)?;
     let mut asked = Asked {
         server: server.name(),
         selector: question::matchers(&args.selector),
         namespaces: args.namespace.clone(),
         since_s: args.since.as_secs() as i64,
-        span: span(args)?,
+        span: Span::of(args.since, args.until, args.step)?,
     };
     let (mut journal, mut judged) = (None, Vec::new());
     if let Some(file) = &args.resume {
@@ -146,24 +149,4 @@ struct Whole<'a> {
     #[serde(flatten)]
     span: Span,
     containers: &'a [Judged],
-}
-
-/// Whole steps, so that pieces fit together whatever their size.
-fn span(args: &AuditArgs) -> anyhow::Result<Span> {
-    let step = args.step.as_secs() as i64;
-    if step < 1 || args.step.subsec_nanos() > 0 {
-        bail!("--step must be whole seconds, at least 1 s");
-    }
-    if args.since.as_secs() > LONGEST || args.since < args.step {
-        bail!("--since must be between --step and 400d");
-    }
-    let until = args.until.unwrap_or_else(SystemTime::now);
-    let until = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-    let end = until - until.rem_euclid(step);
-    let since = args.since.as_secs() as i64;
-    Ok(Span {
-        start: (end - since + since.rem_euclid(step)).max(0),
-        end,
-        step,
-    })
 }

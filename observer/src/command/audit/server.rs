@@ -22,11 +22,9 @@ const LONGEST_ERROR: usize = 64 << 10;
 /// Longest sentence of a server that is repeated, characters.
 const LONGEST_SENTENCE: usize = 300;
 
-/// Where the server is and who asks.
+/// Who asks, and how.
 #[derive(clap::Args)]
-pub(super) struct ServerArgs {
-    /// The server's address, with the path before /api/v1 where it has one (Mimir: /prometheus)
-    url: String,
+pub(crate) struct Asker {
     /// Bearer token; better in the environment or in a file, since arguments can be read by others
     #[arg(
         long,
@@ -62,9 +60,9 @@ pub(super) struct ServerArgs {
     timeout: Duration,
 }
 
-impl fmt::Debug for ServerArgs {
+impl fmt::Debug for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ServerArgs(..)")
+        f.write_str("Asker(..)")
     }
 }
 
@@ -97,9 +95,9 @@ impl Trouble {
 
 impl Server {
     /// Reads files and checks everything that can be checked without asking.
-    pub(super) fn new(args: &ServerArgs) -> anyhow::Result<Self> {
+    pub(super) fn new(url: &str, args: &Asker) -> anyhow::Result<Self> {
         install_cryptography();
-        let mut base = address(&args.url)?;
+        let mut base = address(url)?;
         let mut headers = HeaderMap::new();
         let mut basic = None;
         let user = args.user.clone().or_else(|| {
@@ -322,7 +320,7 @@ fn address(text: &str) -> anyhow::Result<reqwest::Url> {
     Ok(url)
 }
 
-fn client(args: &ServerArgs, base: &reqwest::Url, headers: HeaderMap) -> anyhow::Result<reqwest::Client> {
+fn client(args: &Asker, base: &reqwest::Url, headers: HeaderMap) -> anyhow::Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("observer/", env!("CARGO_PKG_VERSION")))
         .timeout(args.timeout)

@@ -2,10 +2,32 @@
 
 use observer_core::{detect::Gate, telemetry::units::seconds as duration};
 
-const MIB: f64 = 1_048_576.0;
+use crate::view::wording::size;
+
+/// A question, what was measured, and what it was measured against.
+pub(in crate::view) struct Answer {
+    /// Whether it was answered yes.
+    pub(in crate::view) held: bool,
+    /// What was asked.
+    pub(in crate::view) asked: String,
+    /// What was measured.
+    pub(in crate::view) measured: String,
+    /// The least that would have done, where there is one.
+    pub(in crate::view) needed: Option<String>,
+}
+
+/// A gate as a question with its answer, in a line.
+pub(in crate::view) fn question(gate: &Gate) -> String {
+    let answer = answer(gate);
+    let needed = answer
+        .needed
+        .map_or_else(String::new, |needed| format!(" (at least {needed})"));
+    let held = if answer.held { "yes" } else { "no " };
+    format!("{held} {}: {}{needed}", answer.asked, answer.measured)
+}
 
 /// A gate as a question with its answer.
-pub(super) fn question(gate: &Gate) -> String {
+pub(in crate::view) fn answer(gate: &Gate) -> Answer {
     let bytes = |value: f64| size(value);
     let rate = |value: f64| format!("{} an hour", size(value));
     let number = |value: f64| {
@@ -44,24 +66,10 @@ pub(super) fn question(gate: &Gate) -> String {
         "alike" => ("runs that climbed alike", &number),
         other => (other, &number),
     };
-    let needed = if gate.threshold > 1e-300 {
-        format!(" (at least {})", unit(gate.threshold))
-    } else {
-        String::new()
-    };
-    format!(
-        "{} {asked}: {}{needed}",
-        if gate.held { "yes" } else { "no " },
-        unit(gate.value)
-    )
-}
-
-/// Bytes as people write them.
-pub(super) fn size(bytes: f64) -> String {
-    let megabytes = bytes / MIB;
-    match megabytes.abs() {
-        size if size >= 10_240.0 => format!("{:.1} GiB", megabytes / 1_024.0),
-        size if size >= 10.0 => format!("{megabytes:.0} MiB"),
-        _ => format!("{megabytes:.1} MiB"),
+    Answer {
+        held: gate.held,
+        asked: asked.to_owned(),
+        measured: unit(gate.value),
+        needed: (gate.threshold > 1e-300).then(|| unit(gate.threshold)),
     }
 }

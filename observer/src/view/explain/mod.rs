@@ -1,53 +1,30 @@
 //! A verdict explained: reads it with its evidence, produces sentences and a chart of the runs it stands on.
 
+pub(super) mod question;
+
 use std::fmt::Write;
 
 use observer_core::{
-    detect::{Gate, State, Verdict},
-    finding::{CeilingKind, Confidence, RunSummary},
-    telemetry::units::seconds as duration,
+    detect::{Comparison, Gate, State, Verdict},
+    finding::{Confidence, RunSummary},
+    telemetry::{grew, units::seconds as duration},
 };
 use ratatui::text::Text;
 
+use question::question;
+
 use super::{
-    question::{question, size},
-    sawtooth::{Mark, Sawtooth},
+    case::Case,
+    sawtooth::Sawtooth,
+    wording::{NOTHING, headline, size, whose},
 };
 use crate::terminal::{Look, clean, text as words};
 
 const MIB: f64 = 1_048_576.0;
 
-/// What is known of one container's memory, and what was said of it.
-#[derive(Clone, Debug, Default)]
-pub struct Case {
-    /// Its name.
-    pub whose: String,
-    /// What was said last, or what was asked for; `None` where nothing was said.
-    pub verdict: Option<Verdict>,
-    /// Everything that was said: seconds after the first level, and the state.
-    pub said: Vec<(f64, State)>,
-    /// (seconds, bytes), in order of time.
-    pub levels: Vec<(f64, f64)>,
-    /// Ends of runs.
-    pub ends: Vec<Mark>,
-    /// The ceiling last known, bytes.
-    pub ceiling: Option<f64>,
-    /// That it is killed again and again, in a sentence, where it is.
-    pub recurring: Option<String>,
-    /// What was asked of its growth when that came nearest to being said, where nothing was.
-    pub asked: Vec<Gate>,
-    /// What grew in its heap, a sentence each, where it was read.
-    pub diagnosis: Vec<String>,
-}
-
 /// The case in sentences, with a chart.
 pub fn explain(case: &Case, look: Look) -> Text<'static> {
-    let said = case.verdict.as_ref();
-    let mut page = Text::from(format!(
-        "{}: {}\n\n",
-        clean::name(&case.whose),
-        said.map_or(NOTHING, headline)
-    ));
+    let mut page = Text::from(format!("{}: {}\n\n", clean::name(&case.whose), in_one_sentence(case)));
     page.extend(sawtooth(case).text(look));
     page.extend(Text::from(in_words(case, look.width)));
     page
@@ -56,25 +33,23 @@ pub fn explain(case: &Case, look: Look) -> Text<'static> {
 fn in_words(case: &Case, width: usize) -> String {
     let said = case.verdict.as_ref();
     let mut text = String::from("\n");
-    let mut sentences = said.map_or_else(|| quiet(case), sentences);
-    sentences.extend(case.recurring.as_ref().map(|recurring| format!("{recurring}.")));
-    if case.said.len() > 1 {
-        let states = case
-            .said
-            .iter()
-            .map(|(t, state)| format!("{} after {}", state.name(), duration(*t)));
-        sentences.push(format!("Said so far: {}.", states.collect::<Vec<_>>().join(", ")));
+    let mut sentences = known(case);
+    if let Some(verdict) = said {
+        sentences.extend(verdict.runs.iter().map(run_in_words));
+        sentences.extend(verdict.comparison.iter().flat_map(compared));
     }
+    sentences.extend(so_far(case));
     for sentence in sentences {
         wrapped(&mut text, &sentence, "", width);
     }
-    if !case.diagnosis.is_empty() {
+    let grew = case.diagnosis.as_ref().map(grew).unwrap_or_default();
+    if !grew.is_empty() {
         let _ = writeln!(text, "\nWhat grew in the heap:");
-        for sentence in &case.diagnosis {
+        for sentence in &grew {
             wrapped(&mut text, sentence, "  ", width);
         }
     }
-    let gates = said.map_or(&case.asked[..], |verdict| &verdict.gates);
+    let gates = gates(case);
     if !gates.is_empty() {
         let nearest = if said.is_none() { " when it came nearest" } else { "" };
         let _ = writeln!(text, "\nWhat was asked, and what was measured{nearest}:");
@@ -85,7 +60,30 @@ fn in_words(case: &Case, width: usize) -> String {
     text
 }
 
-const NOTHING: &str = "nothing is said of it";
+/// What is known of its memory, a sentence each; its runs and versions aside.
+pub(in crate::view) fn known(case: &Case) -> Vec<String> {
+    let mut known = case.verdict.as_ref().map_or_else(|| quiet(case), sentences);
+    known.extend(case.recurring.as_ref().map(|recurring| format!("{recurring}.")));
+    known
+}
+
+/// What was said so far, where that is more than one thing.
+fn so_far(case: &Case) -> Option<String> {
+    let states = case.said.iter();
+    let states = states.map(|(t, state)| format!("{} after {}", state.name(), duration(*t)));
+    let states: Vec<String> = states.collect();
+    (states.len() > 1).then(|| format!("Said so far: {}.", states.join(", ")))
+}
+
+/// What was asked: of the verdict, or of the growth that came nearest to one.
+fn gates(case: &Case) -> &[Gate] {
+    case.verdict.as_ref().map_or(&case.asked[..], |verdict| &verdict.gates)
+}
+
+/// The verdict in one sentence.
+pub(in crate::view) fn in_one_sentence(case: &Case) -> &'static str {
+    case.verdict.as_ref().map_or(NOTHING, headline)
+}
 
 /// A sentence in lines of at most `width` columns, each begun with `indent`.
 fn wrapped(text: &mut String, sentence: &str, indent: &str, width: usize) {
@@ -121,17 +119,6 @@ fn quiet(case: &Case) -> Vec<String> {
     said
 }
 
-fn headline(verdict: &Verdict) -> &'static str {
-    match verdict.state {
-        State::Quiet => NOTHING,
-        State::Suspected => "a leak is suspected: its memory grows, and the growth is no noise",
-        State::Likely => "a leak is likely: its growth leads to the ceiling",
-        State::Confirmed => "a leak is confirmed: run after run climbs alike",
-        State::Retracted => "what was said of a leak is retracted",
-        State::Resolved => "the leak is gone with this version",
-    }
-}
-
 /// What is known, a sentence each.
 fn sentences(verdict: &Verdict) -> Vec<String> {
     let mut said = vec![format!("Because {}.", verdict.because)];
@@ -148,13 +135,7 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
         ));
     }
     if let Some(ceiling) = verdict.ceiling {
-        let what = match ceiling.kind {
-            CeilingKind::Cgroup => "the container's memory limit",
-            CeilingKind::CgroupAncestor => "the memory limit of a group above the container",
-            CeilingKind::V8Heap => "V8's heap limit and what lies outside the heap",
-            CeilingKind::Learned => "the level at which earlier runs died",
-            CeilingKind::Host => "the host's memory",
-        };
+        let what = whose(ceiling.kind);
         said.push(if confirmed {
             format!("The ceiling is {}: {what}.", size(ceiling.bytes as f64))
         } else {
@@ -214,12 +195,15 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
             said.push(format!("The last version without it was {}.", version.0));
         }
     }
-    for run in &verdict.runs {
-        said.push(run_in_words(run));
-    }
-    if let Some(both) = &verdict.comparison {
-        for (when, side) in [("before", &both.before), ("after", &both.after)] {
-            said.push(format!(
+    said
+}
+
+fn compared(both: &Comparison) -> Vec<String> {
+    let sides = [("before", &both.before), ("after", &both.after)];
+    sides
+        .into_iter()
+        .map(|(when, side)| {
+            format!(
                 "{when}: {}, from {} to {}, {:+.1} MiB an hour, lived {}.",
                 side.version
                     .as_ref()
@@ -228,10 +212,9 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
                 size(side.peak as f64),
                 side.slope_bytes_per_hour / MIB,
                 duration(side.lifetime_s)
-            ));
-        }
-    }
-    said
+            )
+        })
+        .collect()
 }
 
 fn run_in_words(run: &RunSummary) -> String {
@@ -245,7 +228,7 @@ fn run_in_words(run: &RunSummary) -> String {
 }
 
 /// The levels as they were seen, with the ends of runs.
-fn sawtooth(case: &Case) -> Sawtooth {
+pub(in crate::view) fn sawtooth(case: &Case) -> Sawtooth {
     let ceiling = case.verdict.as_ref().and_then(|verdict| verdict.ceiling);
     Sawtooth {
         levels: case.levels.clone(),
@@ -259,13 +242,17 @@ mod tests {
     use observer_core::{
         detect::{DetectConfig, Point, RunEnd, SlotDetector},
         exit::Cause,
-        finding::Ceiling,
+        finding::{Ceiling, CeilingKind},
+        heap::{Compared, Diagnosis, Grower},
         identity::Version,
         time::{BootTime, SECOND},
     };
 
     use super::*;
-    use crate::terminal::{hostile, rendered};
+    use crate::{
+        terminal::{hostile, rendered},
+        view::sawtooth::Mark,
+    };
 
     #[test]
     fn a_confirmed_leak_is_told_with_its_runs_and_drawn() {
@@ -330,7 +317,23 @@ mod tests {
                 verdict.first_version = Some(Version(name.clone()));
                 verdict.because.clone_from(&name);
             }
-            case.diagnosis = vec![name];
+            case.diagnosis = Some(Diagnosis {
+                compared: Compared::Times(60.0),
+                growers: vec![Grower {
+                    what: name.clone(),
+                    place: Some(name.clone()),
+                    count: (1, 2),
+                    bytes: 1 << 20,
+                    held_by: vec![name],
+                    culprit: true,
+                    retained: None,
+                    share: None,
+                }],
+                grown: 1 << 20,
+                explained: 1.0,
+                exact: true,
+                container: None,
+            });
             hostile::harmless(&page(&case, false));
         }
     }

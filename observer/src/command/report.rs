@@ -1,0 +1,173 @@
+//! `observer report`: reads a recording, a history, a store, a Prometheus or the running agent's answer; writes one file
+//! about a container, or about all.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, bail};
+use observer_core::time::WallTime;
+
+use super::{Exit, ask, audit, explain::unknown, format::Format};
+use crate::{
+    config::key,
+    history,
+    question::{HistoryView, Question},
+    snapshot::Snapshot,
+    store,
+    terminal::{self, say},
+    view::{
+        case::{self, Case},
+        report::{self, About},
+    },
+};
+
+/// Records asked for: the newest.
+const RECORDS: usize = 10_000;
+
+/// Arguments of `observer report`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  observer report shop/checkout --html checkout.html
+  observer report --all --from recording.jsonl.gz --html host.html
+  observer report shop/checkout --from http://localhost:9090 --since 3d --html checkout.html
+  observer report checkout --store /var/lib/observer --md")]
+pub(super) struct ReportArgs {
+    /// A service, a workload, a slot, a series of a history, or the id of a finding of a recording
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "WORKLOAD")]
+    name: Option<String>,
+    /// A table of all, and a chapter about each that something is said of
+    #[arg(long)]
+    all: bool,
+    /// Read this file, or ask the Prometheus at this address, instead of asking the running agent
+    #[arg(long, value_name = "FILE|URL", conflicts_with = "store")]
+    from: Option<String>,
+    /// What the file is
+    #[arg(long, value_enum, default_value_t, requires = "from")]
+    format: Format,
+    /// Factor on every duration of detection, for a history [default: by the distance between samples]
+    #[arg(long, requires = "from")]
+    time_scale: Option<f64>,
+    /// How far to look back, at a Prometheus
+    #[arg(long, value_name = "DURATION", default_value = "14d", value_parser = humantime::parse_duration)]
+    since: Duration,
+    /// Time between two values, at a Prometheus
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    step: Duration,
+    #[command(flatten)]
+    asker: audit::Asker,
+    /// Read the store of an agent that is not running
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// The running agent's socket
+    #[arg(long, value_name = "FILE", env = "OBSERVER_STATUS_SOCKET", default_value = key::STATUS_SOCKET)]
+    status_socket: PathBuf,
+    /// Write one file for browsers, mail and paper, which needs nothing else
+    #[arg(long, value_name = "FILE", required_unless_present = "md")]
+    html: Option<PathBuf>,
+    /// Print it as Markdown
+    #[arg(long)]
+    md: bool,
+}
+
+pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
+    let name = args.name.as_deref();
+    let (source, found) = match (&args.from, &args.store) {
+        (Some(url), _) if url.contains("://") => (url.clone(), of_server(args, url, name)?),
+        (Some(file), _) => (file.clone(), of_file(args, Path::new(file), name)?),
+        (None, Some(directory)) => (directory.display().to_string(), of_store(directory, name)?),
+        (None, None) => of_agent(&args.status_socket, name)?,
+    };
+    let cases = match found {
+        Ok(cases) if cases.is_empty() => bail!("nothing is known there: no container was watched"),
+        Ok(cases) => cases,
+        Err(others) => bail!("{}", unknown(name.unwrap_or_default(), &others)),
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let about = About {
+        source: format!("from {source}"),
+        made: WallTime(now.as_nanos() as u64),
+    };
+    let page = report::page(&cases, &about, args.all);
+    if let Some(file) = &args.html {
+        fs::write(file, report::html(&page)).with_context(|| format!("cannot write {}", file.display()))?;
+        say(format_args!("wrote {}", file.display()));
+    }
+    if args.md {
+        terminal::print(report::markdown(&page))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Cases, or the names there are.
+type Found = Result<Vec<Case>, Vec<String>>;
+
+fn of_file(args: &ReportArgs, file: &Path, name: Option<&str>) -> anyhow::Result<Found> {
+    let read = match args.format {
+        Format::Csv => history::csv::read,
+        Format::Prometheus => history::prometheus::read,
+        Format::Recording => {
+            return Ok(match name {
+                Some(name) => case::of_recording(file, name)?.map(|case| vec![case]),
+                None => Ok(case::all_of_recording(file)?),
+            });
+        }
+    };
+    Ok(case::of_history(read, file, args.time_scale, name)?)
+}
+
+fn of_server(args: &ReportArgs, url: &str, name: Option<&str>) -> anyhow::Result<Found> {
+    audit::histories(&audit::Wanted {
+        url,
+        asker: &args.asker,
+        name,
+        since: args.since,
+        step: args.step,
+    })
+}
+
+fn of_store(directory: &Path, name: Option<&str>) -> anyhow::Result<Found> {
+    let records = store::read(directory, name, RECORDS)?;
+    let Some(engine) = store::engine(directory)? else {
+        bail!(
+            "the store in {} has no state of an agent yet: `observer history --store` tells what it has",
+            directory.display()
+        );
+    };
+    let workloads = engine.explained(name.unwrap_or_default());
+    let cases = case::of_engine(&workloads, &records, name);
+    if cases.is_empty() {
+        return Ok(Err(workloads.into_iter().map(|workload| workload.service).collect()));
+    }
+    Ok(Ok(cases))
+}
+
+fn of_agent(socket: &Path, name: Option<&str>) -> anyhow::Result<(String, Found)> {
+    let question = match name {
+        Some(name) => Question::Explain { name: name.to_owned() },
+        None => Question::Status,
+    };
+    let snapshot: Snapshot = ask::read_as_it_is(&ask::ask(socket, &question)?)?;
+    let question = Question::History {
+        workload: name.map(str::to_owned),
+        limit: Some(RECORDS),
+    };
+    let history: HistoryView = ask::read_as_it_is(&ask::ask(socket, &question)?)?;
+    let source = format!(
+        "the agent on {}, which runs observer {}",
+        snapshot.agent.host, snapshot.agent.version
+    );
+    let cases = case::of_engine(&snapshot.workloads, &history.records, name);
+    let found = match (cases.is_empty(), name) {
+        (true, Some(_)) => Err(snapshot
+            .workloads
+            .into_iter()
+            .map(|workload| workload.service)
+            .collect()),
+        _ => Ok(cases),
+    };
+    Ok((source, found))
+}
