@@ -28,7 +28,7 @@ pub mod event {
         NEAR_CEILING = "observer.memory.near_ceiling";
         /// Growth within one run is significant. No convention.
         LEAK_SUSPECTED = "observer.memory.leak_suspected";
-        /// And it leads to a ceiling within days. No convention.
+        /// Significant growth that leads to a ceiling within days. No convention.
         LEAK_LIKELY = "observer.memory.leak_likely";
         /// The sawtooth: runs that climb alike and end at a ceiling. No convention.
         LEAK_CONFIRMED = "observer.memory.leak_confirmed";

@@ -2,8 +2,9 @@
 //! can be awaited, stopped on drop.
 
 use std::{
-    fs::File,
-    io::{BufRead as _, BufReader, Seek as _},
+    env,
+    fs::{self, File, OpenOptions},
+    io::{BufRead as _, BufReader, Seek as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
@@ -23,6 +24,9 @@ use crate::{app, lines::Lines, places, stage::Scratch};
 
 /// Longest time for anything the agent is waited for: some seconds when idle, more when tests share two CPUs.
 pub const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Names a directory in which the findings of every agent of a test run are kept, for `cargo xtask events --from`.
+const KEEP_RECORDS: &str = "OBSERVER_KEEP_RECORDS";
 
 /// A running agent.
 #[derive(Debug)]
@@ -158,10 +162,11 @@ impl Agent {
         let take = |lines: &mut Lines| std::mem::replace(lines, Lines::of(std::io::empty())).to_the_end();
         let findings = take(&mut self.findings);
         let messages = take(&mut self.messages);
+        keep_records(&findings);
         let directory = Scratch::new("stopped")?;
         let recording = directory.file("recording.jsonl");
         if self.recording().exists() {
-            std::fs::rename(self.recording(), &recording)?;
+            fs::rename(self.recording(), &recording)?;
         }
         Ok(Stopped {
             code: app::shell_code(status),
@@ -178,6 +183,22 @@ impl Drop for Agent {
         // It may have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        keep_records(self.findings.so_far());
+    }
+}
+
+/// Appends findings to this process's file in the directory that [`KEEP_RECORDS`] names. What cannot be written only lacks
+/// in the documentation made from it.
+fn keep_records(findings: &[String]) {
+    let Some(directory) = env::var_os(KEEP_RECORDS).map(PathBuf::from) else {
+        return;
+    };
+    if findings.is_empty() || fs::create_dir_all(&directory).is_err() {
+        return;
+    }
+    let path = directory.join(format!("{}.jsonl", std::process::id()));
+    if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) {
+        let _ = file.write_all((findings.join("\n") + "\n").as_bytes());
     }
 }
 
@@ -198,7 +219,7 @@ pub struct Stopped {
 /// The agent's command line, in an environment that holds none of its settings.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(places::agent());
-    for (name, _) in std::env::vars_os() {
+    for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("OTEL_") || name.starts_with("OBSERVER_") {
             command.env_remove(name.as_ref());

@@ -8,6 +8,7 @@ mod cluster;
 mod compatibility;
 mod counterpart;
 mod demo;
+mod events;
 mod image;
 mod kernels;
 mod recordings;
@@ -42,6 +43,8 @@ enum Command {
     Image(image::Options),
     /// Watch the main job done: a real leak, real kills, the verdict, in about two minutes
     Demo(demo::Options),
+    /// Write docs/events: one page for each event, with a record that a real agent sent
+    Events(events::Options),
     /// Record the programs of tests/recordings anew: real Node.js in limited containers, leaking and not
     Recordings(recordings::Options),
     /// Boot the kernels of Debian's releases under emulation and run the end-to-end tests there, on cgroup v2 and v1
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Cluster(options) => cluster::command(&options),
         Command::Image(options) => image::command(&options),
         Command::Demo(options) => demo::command(&options),
+        Command::Events(options) => events::command(&options),
         Command::Recordings(options) => recordings::command(&options),
         Command::Kernels(options) => kernels::command(&options),
         Command::Ci(options) => ci::command(&options),

@@ -17,6 +17,8 @@ Events are OTLP log records with an `EventName`. The record's time is that of th
 people, and its Resource the observed workload's own, never the agent's, so that a backend shows it on the
 application's service page. Only `observer.gap`, which is the agent's own, goes out under the agent's Resource.
 
+[events/](events/README.md) has one page for each event, with a record that a real agent sent.
+
 A record may arrive twice (delivery is at least once): `observer.finding.id` is then the same. What is not known is
 absent, never 0.
 
