@@ -1,0 +1,127 @@
+//! Schemas of what has no type of its own: reads the tables of settings and of names, produces schemas.
+
+use observer::config::key::{KEYS, Key};
+use observer_core::telemetry;
+use serde_json::{Map, Value, json};
+
+use super::form::{DIALECT, closed};
+
+/// One finding, as `observer run` and `observer replay` print it.
+pub(crate) fn event() -> Value {
+    let (events, attributes) = telemetry::reference();
+    let names: Vec<&str> = events.iter().map(|(name, _)| *name).collect();
+    let attributes: Map<String, Value> = attributes
+        .iter()
+        .map(|(name, meaning)| {
+            let value = json!({ "$ref": "#/$defs/value", "description": meaning.trim() });
+            ((*name).to_owned(), value)
+        })
+        .collect();
+    let mut schema = closed([
+        ("time", json!({ "type": "string", "format": "date-time" })),
+        ("event", json!({ "enum": names })),
+        ("severity", json!({ "enum": ["INFO", "WARN", "ERROR"] })),
+        (
+            "body",
+            json!({ "type": "string", "description": "A sentence for people." }),
+        ),
+        (
+            "attributes",
+            json!({ "type": "object", "properties": attributes, "additionalProperties": false }),
+        ),
+        (
+            "resource",
+            json!({
+                "type": ["object", "null"],
+                "additionalProperties": { "type": "string" },
+                "description": "The observed workload's own attributes; null for what the agent says of itself.",
+            }),
+        ),
+    ]);
+    schema["$defs"] = json!({ "value": {
+        "type": ["string", "number", "boolean", "array"],
+        "items": { "type": ["string", "number", "boolean"] },
+    } });
+    head(
+        &mut schema,
+        "A finding",
+        "One line of `observer run --output json` and of `observer replay --output json`.",
+    );
+    schema
+}
+
+/// The file that `--config` names.
+pub(crate) fn settings() -> Value {
+    let properties: Map<String, Value> = KEYS.iter().map(|key| (key.name.to_owned(), setting(key))).collect();
+    let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    head(
+        &mut schema,
+        "observer.toml",
+        "The configuration file of `observer run`: every setting of docs/configuration.md.",
+    );
+    schema
+}
+
+fn setting(key: &Key) -> Value {
+    let words: Vec<&str> = key.value.split('|').collect();
+    let mut form = match key.value {
+        "DURATION" => json!({ "type": "string", "pattern": r"^\s*[0-9.]+\s*(ms|s|m|min|h)\s*$" }),
+        "BYTES" => json!({ "type": "string", "pattern": r"^\s*[0-9]+\s*(KiB|MiB|GiB)\s*$" }),
+        "COUNT" => json!({ "type": "integer", "minimum": 1 }),
+        "RATIO" | "FACTOR" => json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 }),
+        "true|false" => json!({ "type": "boolean" }),
+        _ if words.len() > 1 && words.iter().all(|word| word.chars().any(char::is_lowercase)) => {
+            json!({ "enum": words })
+        }
+        _ => json!({ "type": "string" }),
+    };
+    form["description"] = json!(key.help);
+    form
+}
+
+/// `observer doctor --json`.
+pub(crate) fn doctor() -> Value {
+    let text = || json!({ "type": "string" });
+    let maybe = |kind: &str| json!({ "type": [kind, "null"] });
+    let rung = || json!({ "enum": ["tp_btf", "tracepoint", "files only"] });
+    let hook = closed([
+        ("hook", text()),
+        ("rung", rung()),
+        ("lost", text()),
+        (
+            "failed",
+            json!({ "type": "array", "items": closed([("rung", rung()), ("reason", text())]) }),
+        ),
+    ]);
+    let mut schema = closed([
+        ("kernel", closed([("release", text()), ("machine", text())])),
+        ("btf_types", maybe("integer")),
+        ("btf_error", maybe("string")),
+        ("lockdown", maybe("string")),
+        ("lockdown_error", maybe("string")),
+        ("tracefs", maybe("string")),
+        ("cgroup_version", maybe("integer")),
+        ("cgroup_mount", maybe("string")),
+        ("cgroup_error", maybe("string")),
+        ("host_pid_namespace", json!({ "type": "boolean" })),
+        ("uid", json!({ "type": "integer", "minimum": 0 })),
+        (
+            "capabilities",
+            json!({ "type": "object", "additionalProperties": { "type": "boolean" } }),
+        ),
+        ("unavailable", maybe("string")),
+        ("hooks", json!({ "type": "array", "items": hook })),
+    ]);
+    head(
+        &mut schema,
+        "What of a host can be observed",
+        "The answer of `observer doctor --json`. What is not known is null beside an error that says why.",
+    );
+    schema
+}
+
+fn head(schema: &mut Value, title: &str, description: &str) {
+    schema["$schema"] = json!(DIALECT);
+    schema["title"] = json!(title);
+    schema["description"] = json!(description);
+}
