@@ -31,7 +31,7 @@ pub enum RecordError {
         error: io::Error,
     },
     /// The file could not be opened.
-    #[error("cannot open the recording {path}: {error}")]
+    #[error("cannot open the recording {path}: {error}{}", if error.kind() == io::ErrorKind::NotFound { "; `observer run --record FILE` writes one" } else { "" })]
     Open {
         /// The file.
         path: PathBuf,

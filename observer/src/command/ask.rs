@@ -1,13 +1,13 @@
 //! Asks the running agent: reads a question, produces its answer over the status socket.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::de::DeserializeOwned;
 
 use crate::{question::Question, terminal::clean};
@@ -18,8 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The agent's answer, as it gave it.
 pub(super) fn ask(socket: &Path, question: &Question) -> anyhow::Result<String> {
     let path = socket.display();
-    let mut stream = UnixStream::connect(socket).with_context(|| {
-        format!("no observer answers at {path}; is `observer run` running, with this --status-socket?")
+    let mut stream = UnixStream::connect(socket).map_err(|error| {
+        let next = match error.kind() {
+            ErrorKind::PermissionDenied => "it answers to root: try `sudo`",
+            _ => "is `observer run` running, with this --status-socket?",
+        };
+        anyhow!("no observer answers at {path} ({error}); {next}")
     })?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

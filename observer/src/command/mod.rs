@@ -11,8 +11,10 @@ use crate::{
 
 mod ask;
 mod audit;
+mod completions;
 mod doctor;
 mod doctor_json;
+mod examples;
 mod exit;
 mod explain;
 mod format;
@@ -48,35 +50,45 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Observe this host and say what is found
-    #[command(after_help = PLACES)]
+    #[command(after_help = examples::RUN)]
     Run(ConfigArgs),
     /// What of this host can be observed, by which hook, and what is lost where one is missing
+    #[command(after_help = examples::DOCTOR)]
     Doctor(doctor::DoctorArgs),
     /// What a Node.js process holds, by name and place in its source; read from outside, without touching it
+    #[command(after_help = examples::HEAP)]
     Heap(heap::HeapArgs),
     /// What the running agent watches: services, versions, ceilings, and what is said of them
+    #[command(after_help = examples::PS)]
     Ps(ps::PsArgs),
     /// A workload's versions, ended runs and findings, in the order they happened
+    #[command(after_help = examples::HISTORY)]
     History(history::HistoryArgs),
     /// Ask the running agent how it is: hooks, losses, deliveries
+    #[command(after_help = examples::STATUS)]
     Status(status::StatusArgs),
     /// Why something was said of a service: the evidence in sentences, and a chart
+    #[command(after_help = examples::EXPLAIN)]
     Explain(explain::ExplainArgs),
     /// One file about a container, or about all: the verdict, its evidence, a chart; for browsers, mail and paper
+    #[command(after_help = examples::REPORT)]
     Report(Box<report::ReportArgs>),
     /// What the running agent watches, live; or a recording, played
+    #[command(after_help = examples::TOP)]
     Top(top::TopArgs),
     /// Ask a Prometheus which containers leak, without installing anything
-    #[command(after_help = audit::EXAMPLE)]
+    #[command(after_help = examples::AUDIT)]
     Audit(Box<audit::AuditArgs>),
     /// Judge a recording again: the same findings as the run that made it
+    #[command(after_help = examples::REPLAY)]
     Replay(replay::ReplayArgs),
+    /// What a shell completes this command line with, on standard output
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages, one for each command
+    #[command(after_help = examples::MAN)]
+    Man(completions::ManArgs),
 }
-
-const PLACES: &str = "\
-Every setting may stand in the configuration file under the flag's name (sample-interval = \"1s\") and in the
-environment (OBSERVER_SAMPLE_INTERVAL). Flags win over the environment, the environment over the file.
-OTEL_EXPORTER_OTLP_* variables are read as OpenTelemetry specifies, generic and per signal.";
 
 /// Runs the command that this process's arguments name.
 pub fn main() -> ExitCode {
@@ -105,6 +117,8 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::status(&args),
         Command::Ps(args) => ps::ps(&args),
         Command::Top(args) => top::top(&args),
+        Command::Completions(args) => completions::completions(&args, definition()),
+        Command::Man(args) => completions::man(&args, definition()),
         Command::History(args) => history::history(&args),
     };
     match ended {

@@ -29,12 +29,6 @@ const RECORDS: usize = 10_000;
 
 /// Arguments of `observer report`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  observer report shop/checkout --html checkout.html
-  observer report --all --from recording.jsonl.gz --html host.html
-  observer report shop/checkout --from http://localhost:9090 --since 3d --html checkout.html
-  observer report checkout --store /var/lib/observer --md")]
 pub(super) struct ReportArgs {
     /// A service, a workload, a slot, a series of a history, or the id of a finding of a recording
     #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "WORKLOAD")]

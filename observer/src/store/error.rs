@@ -21,6 +21,20 @@ pub enum StoreError {
         /// Why: another agent has it, or it is damaged and cannot be put aside.
         reason: String,
     },
+    /// There is none to be read.
+    #[error("there is no store in {path}: `observer run --store DIR` makes one")]
+    Absent {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It is there and cannot be read.
+    #[error("cannot read the store {path}: {reason}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why: an agent has it, or it is damaged.
+        reason: String,
+    },
     /// No thread.
     #[error("cannot start the store's thread: {0}")]
     Thread(#[from] io::Error),

@@ -36,6 +36,9 @@ const WAITING: usize = 1_024;
 /// Records kept in memory while they cannot be written, at most.
 const UNWRITTEN: usize = 4_096;
 
+/// Its name in the store.
+const FILE: &str = "history.redb";
+
 /// Records by number, each sealed JSON.
 const RECORDS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("records");
 
@@ -79,7 +82,7 @@ impl History {
         sync: Duration,
     ) -> Result<(Self, HistoryThread, Option<Engine>), StoreError> {
         make_directory(directory)?;
-        let path = directory.join("history.redb");
+        let path = directory.join(FILE);
         let counts = Arc::new(HistoryCounts::default());
         let (database, next, state) = open_or_put_aside(&path, &counts.damaged, || survey(&path, &counts))?;
         let engine = state.and_then(|bytes| state::take_over(&database, &bytes, &counts));
@@ -152,36 +155,42 @@ impl HistoryThread {
 
 /// Reads the history of an agent that is not running. See [`History::read`].
 pub fn read(directory: &Path, workload: Option<&str>, limit: usize) -> Result<Vec<Record>, StoreError> {
-    let path = directory.join("history.redb");
-    let failed = |reason: String| StoreError::Open {
-        path: path.clone(),
-        reason,
-    };
-    if !path.is_file() {
-        return Err(failed("there is none".into()));
-    }
-    let database = open(&path).map_err(|error| failed(error.to_string()))?;
-    guarded(|| newest(&database, workload, limit, &HistoryCounts::default())).map_err(|error| failed(error.to_string()))
+    reading(directory, |database| {
+        newest(database, workload, limit, &HistoryCounts::default())
+    })
 }
 
 /// What the engine of an agent that is not running knew when it was put away last; `None` where none was.
 pub fn engine(directory: &Path) -> Result<Option<Engine>, StoreError> {
-    let path = directory.join("history.redb");
-    let failed = |reason: String| StoreError::Open {
-        path: path.clone(),
-        reason,
-    };
-    let read = || -> Result<Option<Vec<u8>>, redb::Error> {
-        let database = open(&path)?;
-        state::last(&database.begin_read()?.open_table(STATES)?)
-    };
-    let Some(sealed) = guarded(read).map_err(|error| failed(error.to_string()))? else {
+    let last = |database: &Database| state::last(&database.begin_read()?.open_table(STATES)?);
+    let Some(sealed) = reading(directory, last)? else {
         return Ok(None);
+    };
+    let failed = |reason: String| StoreError::Read {
+        path: directory.join(FILE),
+        reason,
     };
     let bytes = unseal(&sealed).ok_or_else(|| failed("the checksum of its state does not fit".into()))?;
     state::decode(bytes)
         .map(Some)
         .map_err(|error| failed(format!("its state cannot be used: {error}")))
+}
+
+/// Reads something of a history that no agent uses.
+fn reading<T>(directory: &Path, attempt: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+    let path = directory.join(FILE);
+    if !path.is_file() {
+        return Err(StoreError::Absent {
+            path: directory.to_owned(),
+        });
+    }
+    guarded(|| attempt(&open(&path)?)).map_err(|error| StoreError::Read {
+        path,
+        reason: match error {
+            redb::Error::DatabaseAlreadyOpen => "an agent uses it; ask that one, without --store".into(),
+            error => error.to_string(),
+        },
+    })
 }
 
 struct Writer {

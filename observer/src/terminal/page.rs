@@ -70,6 +70,13 @@ pub fn json_value(value: &Value) -> Printed {
     Printed(text::visible_json(&value.to_string()).into_owned() + "\n")
 }
 
+/// Writes a program's text as it is, for a file or another program: nothing that comes from elsewhere may stand in it.
+pub fn script(text: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text)?;
+    out.flush()
+}
+
 /// Prints a page.
 pub fn print<'a>(page: impl Into<Text<'a>>) -> io::Result<()> {
     rendered(page, look::is_terminal() && look::colour()).print()

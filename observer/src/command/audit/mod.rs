@@ -31,11 +31,6 @@ use journal::{Asked, Journal};
 use outcome::{Judged, Outcome};
 use server::Server;
 
-pub(super) const EXAMPLE: &str = "\
-Example:
-  kubectl --namespace monitoring port-forward svc/prometheus 9090 &
-  observer audit http://localhost:9090 --namespace shop --since 7d";
-
 /// Arguments of `observer audit`.
 #[derive(Debug, clap::Args)]
 pub(super) struct AuditArgs {

@@ -18,10 +18,6 @@ use source::Source;
 
 /// Arguments of `observer top`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  observer top
-  observer top --from recording.jsonl.gz --speed 600")]
 pub(super) struct TopArgs {
     /// Socket of the running agent
     #[arg(long, value_name = "FILE", env = "OBSERVER_STATUS_SOCKET", default_value = key::STATUS_SOCKET)]

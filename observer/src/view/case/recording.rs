@@ -12,7 +12,11 @@ use super::{
 use crate::{
     export::line,
     record::{Damage, RecordError, Recording},
+    terminal,
 };
+
+/// Inputs between two lines about how far it is.
+const TOLD_EVERY: u64 = 20_000;
 
 /// A slot and which of several alike.
 type Key = (String, u32);
@@ -65,7 +69,12 @@ pub fn all_of_recording(file: &Path) -> Result<Vec<Case>, RecordError> {
 fn hear(file: &Path, name: Option<&str>) -> Result<Heard, RecordError> {
     let mut heard = Heard::default();
     let mut recording = Recording::open(file)?;
+    let mut count = 0u64;
     for input in recording.by_ref() {
+        count += 1;
+        if count.is_multiple_of(TOLD_EVERY) {
+            terminal::progress(format_args!("{count} inputs of the recording judged"));
+        }
         let findings = heard.engine.step(&input).findings;
         if let What::Sample(sample) = &input.what
             && let Some(subject) = heard.engine.subject(sample.process)
@@ -86,6 +95,9 @@ fn hear(file: &Path, name: Option<&str>) -> Result<Heard, RecordError> {
         for finding in findings {
             heard.take(&finding, name);
         }
+    }
+    if count >= TOLD_EVERY {
+        terminal::progress_done();
     }
     heard.unseen.extend(unread(recording.damage()));
     Ok(heard)

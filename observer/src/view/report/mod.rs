@@ -45,7 +45,7 @@ pub fn page(cases: &[Case], about: &About, all: bool) -> Page {
     }
 }
 
-/// All of them in a table, the accused first.
+/// All of them in a table, those reported first.
 fn index(cases: &[&Case], chapters: usize) -> Table {
     let head = vec![
         long("Service"),
