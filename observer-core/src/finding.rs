@@ -1,5 +1,6 @@
 //! Findings: what the agent states, with its evidence.
 
+mod advice;
 mod end;
 mod growth;
 mod recurring;
@@ -16,12 +17,13 @@ use crate::{
     time::{BootTime, WallTime},
 };
 
+pub use advice::{Forecast, LargerLimit};
 pub use end::{Cause, Confidence, End, OomKiller, Sender};
 pub(crate) use growth::MOST;
 pub use growth::{Attribution, HeapEvidence, Shares};
 pub use recurring::{Explanation, GrowthPattern, RecurringOom};
 pub use run::{Ceiling, CeilingKind, EndedRun, RunSummary};
-pub use verdict::{Blame, Comparison, Forecast, Gate, Side, State, Verdict};
+pub use verdict::{Blame, Comparison, Gate, Side, State, Verdict};
 
 /// Something the agent states.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -307,6 +307,15 @@ names! {
     /// How long it has lived, s. No convention.
     AFTER_LIFETIME = "observer.leak.after.lifetime";
 
+    /// Twice the limit of the container, By. `observer.advice.reprieve` says what it buys. No convention.
+    LARGER_LIMIT = "observer.advice.larger_limit";
+    /// By how long that limit puts the end off at the pace of the growth, s. It does not prevent it. No convention.
+    REPRIEVE = "observer.advice.reprieve";
+    /// Its lower end, s: nine in ten or more are longer. No convention.
+    REPRIEVE_P10 = "observer.advice.reprieve.p10";
+    /// Its upper end, s: nine in ten or more are shorter. No convention.
+    REPRIEVE_P90 = "observer.advice.reprieve.p90";
+
     /// Kills so far, of this version. No convention.
     RECURRING_KILLS = "observer.recurring_oom.kills";
     /// From the first of them to the last, s. No convention.

@@ -53,7 +53,7 @@ impl Severity {
 }
 
 pub use self::{
-    sentence::{grew, recurring_oom},
+    sentence::{grew, recurring_oom, reprieve},
     value::Value,
     words::ceiling_kind,
 };

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    advice::{Forecast, LargerLimit},
     growth::{Attribution, HeapEvidence},
     run::{Ceiling, RunSummary},
 };
@@ -86,6 +87,9 @@ pub struct Verdict {
     /// What grew in the heap by name, where it was read; the engine adds it.
     #[serde(default)]
     pub diagnosis: Option<Box<Diagnosis>>,
+    /// What a larger limit buys, where the growth leads to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub larger_limit: Option<LargerLimit>,
     /// Which gates decided, in the order they were evaluated.
     pub gates: Vec<Gate>,
     /// The reason in words.
@@ -127,17 +131,6 @@ pub struct Side {
     pub slope_bytes_per_hour: f64,
     /// Seconds from a start to its end (before), or lived so far (after).
     pub lifetime_s: f64,
-}
-
-/// A forecast with its interval, seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Forecast {
-    /// Ten in a hundred are sooner.
-    pub p10: f64,
-    /// The middle.
-    pub p50: f64,
-    /// Ten in a hundred are later.
-    pub p90: f64,
 }
 
 /// One gate's outcome.

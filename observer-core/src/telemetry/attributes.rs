@@ -240,6 +240,12 @@ impl List {
             name::LEAK_FIRST_VERSION,
             verdict.first_version.as_ref().map(|v| v.0.as_str()),
         );
+        if let Some(larger) = verdict.larger_limit {
+            self.bytes(name::LARGER_LIMIT, Some(larger.limit));
+            self.float(name::REPRIEVE, larger.reprieve.p50);
+            self.float(name::REPRIEVE_P10, larger.reprieve.p10);
+            self.float(name::REPRIEVE_P90, larger.reprieve.p90);
+        }
         self.runs(verdict);
         if let Some(attribution) = &verdict.attribution {
             let shares = &attribution.shares;

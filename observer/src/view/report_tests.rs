@@ -76,6 +76,7 @@ fn case(name: &str) -> Case {
         }),
         heap: None,
         diagnosis: None,
+        larger_limit: None,
         gates: vec![Gate {
             name: name.to_owned(),
             held: true,

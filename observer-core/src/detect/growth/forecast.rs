@@ -12,9 +12,9 @@ use crate::{
 };
 
 /// z of p10 and p90.
-const Z80: f64 = 1.282;
+pub(super) const Z80: f64 = 1.282;
 /// Relative standard deviation no forecast goes below: the ceiling and the floor are themselves estimates.
-const LEAST_ERROR: f64 = 0.1;
+pub(super) const LEAST_ERROR: f64 = 0.1;
 /// What is added where the load varies and the leak follows it, as a share of the load's own variation.
 const LOAD_ERROR: f64 = 1.8;
 

@@ -9,6 +9,7 @@ pub mod load;
 pub(in crate::detect) mod measure;
 pub mod misfit;
 pub mod pace;
+pub(in crate::detect) mod reprieve;
 pub(in crate::detect) mod saturation;
 pub mod shape;
 pub(in crate::detect) mod troughs;

@@ -17,6 +17,7 @@ use crate::{
     finding::{Cause, CeilingKind, Explanation, HeapEvidence, RecurringOom},
     identity::Version,
     time::BootTime,
+    units::bytes,
 };
 
 /// Kills in a row, as far as they have been told.
@@ -100,8 +101,12 @@ impl Kills {
 /// What to set, where the two limits contradict each other.
 fn advice(explanation: Explanation, last: &Record) -> Option<String> {
     let limit = last.ceiling.filter(|ceiling| ceiling.kind != CeilingKind::V8Heap)?;
-    if explanation != Explanation::Misfit {
-        return None;
+    match explanation {
+        Explanation::Misfit => misfit(u64::from(last.heap_limit) * UNIT, limit.bytes).map(|misfit| misfit.advice),
+        Explanation::Undersized => Some(format!(
+            "raise the limit by a quarter, to {}, and look again: how much more it needs was not seen, since each kill cut it off",
+            bytes(limit.bytes.saturating_add(limit.bytes / 4))
+        )),
+        Explanation::Either => None,
     }
-    misfit(u64::from(last.heap_limit) * UNIT, limit.bytes).map(|misfit| misfit.advice)
 }

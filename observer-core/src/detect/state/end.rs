@@ -36,7 +36,7 @@ impl SlotDetector {
             return None;
         }
         let confirmed = confirmation(self.ended(), &self.config)?;
-        Some(self.enter_confirmed(run.number, end.at, &confirmed))
+        Some(self.enter_confirmed(run.number, end.at, &confirmed, &run.now))
     }
 
     /// Keeps a record, oldest out first.

@@ -3,8 +3,11 @@
 use super::slot::SlotDetector;
 use crate::{
     detect::{
-        growth::gates::{Evaluation, Outcome},
-        history::run::Run,
+        growth::{
+            gates::{Evaluation, Outcome},
+            reprieve::larger_limit,
+        },
+        history::{point::Point, run::Run},
         sawtooth::{alike::Confirmation, record::Record},
         statistics::round,
     },
@@ -43,6 +46,14 @@ impl SlotDetector {
             time_to_ceiling: time_to_ceiling.map(rounded),
             first_version: self.first_version.clone(),
             attribution: self.attribution(),
+            larger_limit: self.run.as_ref().filter(|_| state == State::Likely).and_then(|run| {
+                larger_limit(
+                    evaluation.slope.median,
+                    evaluation.slope.interval99,
+                    &run.now,
+                    self.ceiling(),
+                )
+            }),
             gates: evaluation.gates.iter().map(Outcome::gate).collect(),
             runs: self.deaths(),
             ..self.plain(state, previous, age, because)
@@ -74,8 +85,14 @@ impl SlotDetector {
         deaths.map(|record| record.summary(self.version.as_ref())).collect()
     }
 
-    /// `confirmed`, by the runs that confirm it; the last of them, number `run`, ended at `at`.
-    pub(super) fn enter_confirmed(&mut self, run: u64, at: BootTime, confirmation: &Confirmation) -> Verdict {
+    /// `confirmed`, by the runs that confirm it; the last of them, number `run`, ended at `at` with this point.
+    pub(super) fn enter_confirmed(
+        &mut self,
+        run: u64,
+        at: BootTime,
+        confirmation: &Confirmation,
+        last: &Point,
+    ) -> Verdict {
         let previous = self.state;
         let runs = &confirmation.runs;
         self.state = State::Confirmed;
@@ -100,6 +117,7 @@ impl SlotDetector {
             time_to_ceiling: confirmation.next_death(),
             first_version: self.first_version.clone(),
             gates: vec![alike.gate()],
+            larger_limit: larger_limit(slope, (low, high), last, runs.last().and_then(|run| run.ceiling)),
             runs: runs.iter().map(|run| run.summary(self.version.as_ref())).collect(),
             ..self.plain(
                 State::Confirmed,
@@ -131,6 +149,7 @@ impl SlotDetector {
             blame: None,
             heap: self.heap,
             diagnosis: None,
+            larger_limit: None,
             gates: Vec::new(),
             because: because.to_owned(),
         }

@@ -1,0 +1,115 @@
+//! What a larger limit buys: reads a slope with its interval and the limits in force, produces the time by which twice the
+//! limit puts the end off.
+
+use super::{
+    ceiling::{sane, v8_ceiling},
+    forecast::{LEAST_ERROR, Z80},
+};
+use crate::{
+    detect::{history::point::Point, statistics::round, thresholds::AT_CEILING},
+    finding::{Ceiling, CeilingKind, Forecast, LargerLimit},
+};
+
+/// `slope` is in bytes per hour, `interval` its 99 % interval, `ceiling` what the growth leads to. `None` where nothing grows,
+/// or something else than the container's limit ends it.
+pub(in crate::detect) fn larger_limit(
+    slope: f64,
+    interval: (f64, f64),
+    point: &Point,
+    ceiling: Option<Ceiling>,
+) -> Option<LargerLimit> {
+    let limit = point
+        .ceilings
+        .cgroup
+        .map(|limit| limit.bytes)
+        .filter(|limit| sane(*limit))?;
+    let ceiling = ceiling?;
+    let ends_at_limit = match ceiling.kind {
+        CeilingKind::Cgroup | CeilingKind::CgroupAncestor => true,
+        CeilingKind::Learned => ceiling.bytes as f64 >= AT_CEILING * limit as f64,
+        CeilingKind::V8Heap | CeilingKind::Host => false,
+    };
+    if !ends_at_limit {
+        return None;
+    }
+    if slope <= 0.0 || !slope.is_finite() {
+        return None;
+    }
+    let seconds = |slope: f64| limit as f64 / slope * 3_600.0;
+    let middle = seconds(slope);
+    // A slope that may as well be nothing bounds the time from below only: twice the middle stands for that.
+    let slowest = interval.0.max(slope / 2.0);
+    let error = Z80 * LEAST_ERROR;
+    Some(LargerLimit {
+        limit: limit.saturating_mul(2),
+        reprieve: Forecast {
+            p10: round(seconds(interval.1.max(slope)).min(middle * (1.0 - error))),
+            p50: round(middle),
+            p90: round(seconds(slowest.min(slope)).max(middle * (1.0 + error))),
+        },
+        heap_limit: point
+            .heap_limit
+            .filter(|heap| sane(*heap) && v8_ceiling(*heap) < limit.saturating_mul(2)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::history::point::Ceilings;
+
+    const MB: u64 = 1 << 20;
+
+    fn limited(limit: u64, heap_limit: Option<u64>) -> Point {
+        Point {
+            ceilings: Ceilings {
+                cgroup: Some(Ceiling {
+                    bytes: limit,
+                    kind: CeilingKind::Cgroup,
+                }),
+                v8: None,
+            },
+            heap_limit,
+            ..Point::default()
+        }
+    }
+
+    const fn of(kind: CeilingKind, bytes: u64) -> Ceiling {
+        Ceiling { bytes, kind }
+    }
+
+    const AT_LIMIT: Option<Ceiling> = Some(of(CeilingKind::Cgroup, 512 * MB));
+
+    #[test]
+    fn twice_the_limit_lasts_as_long_again_as_growing_to_it_from_nothing() {
+        let mb = MB as f64;
+        let found = larger_limit(75.0 * mb, (70.0 * mb, 80.0 * mb), &limited(512 * MB, None), AT_LIMIT).unwrap();
+        assert_eq!((found.limit, found.heap_limit), (1_024 * MB, None));
+        assert!(
+            (found.reprieve.p50 / (512.0 / 75.0 * 3_600.0) - 1.0).abs() < 1e-5,
+            "{found:?}"
+        );
+        assert!(found.reprieve.p10 < found.reprieve.p50 && found.reprieve.p50 < found.reprieve.p90);
+        // V8's own limit comes first.
+        let found = larger_limit(
+            75.0 * mb,
+            (0.0, 80.0 * mb),
+            &limited(512 * MB, Some(259 * MB)),
+            AT_LIMIT,
+        )
+        .unwrap();
+        assert_eq!(found.heap_limit, Some(259 * MB));
+        assert!(found.reprieve.p90 <= 2.0 * found.reprieve.p50 + 1.0, "{found:?}");
+    }
+
+    #[test]
+    fn where_the_container_s_limit_ends_nothing_there_is_no_advice() {
+        let at = |ceiling| larger_limit(1e6, (9e5, 2e6), &limited(512 * MB, Some(259 * MB)), Some(ceiling));
+        assert_eq!(at(of(CeilingKind::V8Heap, 299 * MB)), None);
+        assert_eq!(at(of(CeilingKind::Learned, 300 * MB)), None);
+        assert!(at(of(CeilingKind::Learned, 505 * MB)).is_some());
+        assert_eq!(larger_limit(1e6, (9e5, 2e6), &limited(1 << 63, None), AT_LIMIT), None);
+        assert_eq!(larger_limit(1e6, (9e5, 2e6), &Point::default(), AT_LIMIT), None);
+        assert_eq!(larger_limit(0.0, (0.0, 0.0), &limited(512 * MB, None), AT_LIMIT), None);
+    }
+}
