@@ -1,5 +1,5 @@
 //! `cargo xtask bench detection`: reads the catalogue and its seeds, produces the table of docs/detection.md and
-//! pictures of what was missed and of what was accused falsely.
+//! pictures of what was missed and of what was reported falsely.
 
 mod catalogue;
 mod judge;
@@ -47,7 +47,7 @@ pub(crate) struct Options {
     /// Write the table into docs/detection.md (with the others' rules)
     #[arg(long)]
     write: bool,
-    /// Draw what was missed and what was accused falsely into this directory, as SVG
+    /// Draw what was missed and what was reported falsely into this directory, as SVG
     #[arg(long, value_name = "DIR")]
     pictures: Option<PathBuf>,
 }
@@ -117,7 +117,7 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
                 ..score::score(&series, &said)
             };
             if let Some(directory) = &options.pictures
-                && outcome.leaks != outcome.accused
+                && outcome.leaks != outcome.reported
             {
                 let file = directory.join(format!("{kind}-{seed}.svg"));
                 fs::write(&file, picture::svg(&series, &outcome))
@@ -153,11 +153,11 @@ fn print(outcomes: &[Outcome]) {
     println!("kind   n  acc conf  1st  2nd  3rd  lead  err   cov  find/s  retract_min  recurring");
     for (kind, of) in by_kind(outcomes) {
         let f = figures(&of);
-        let accused = of.iter().filter(|outcome| outcome.accused).count();
+        let reported = of.iter().filter(|outcome| outcome.reported).count();
         let confirmed = of.iter().filter(|outcome| outcome.confirmed).count();
         let volume = of.iter().map(|outcome| outcome.findings).sum::<usize>() as f64 / of.len() as f64;
         println!(
-            "{kind:4} {:3} {accused:4} {confirmed:4} {:4.2} {:4.2} {:4.2} {:5.2} {:5.2} {:5.2} {volume:6.2} {:8.0} {:5.2}  {}",
+            "{kind:4} {:3} {reported:4} {confirmed:4} {:4.2} {:4.2} {:4.2} {:5.2} {:5.2} {:5.2} {volume:6.2} {:8.0} {:5.2}  {}",
             of.len(),
             f.before_death.1,
             f.confirmed_by.0,

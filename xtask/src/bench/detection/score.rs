@@ -16,7 +16,7 @@ pub(crate) struct Outcome {
     pub(crate) leaks: bool,
     pub(crate) steady: bool,
     /// Accused (`likely` or `confirmed`) at all; confirmed at all.
-    pub(crate) accused: bool,
+    pub(crate) reported: bool,
     pub(crate) confirmed: bool,
     /// Times it said `likely` or more; times it said anything; versions that ran.
     pub(crate) alarms: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Outcome {
     pub(crate) before_death: bool,
     /// Number of the death by which it was confirmed.
     pub(crate) confirmed_by: Option<usize>,
-    /// Share of the first cycle that was left when it was accused, and seconds.
+    /// Share of the first cycle that was left when it was reported, and seconds.
     pub(crate) lead: Option<(f64, f64)>,
     /// Relative error of the first forecast, and whether its interval held the truth.
     pub(crate) forecast: Option<(f64, bool)>,
@@ -77,7 +77,7 @@ pub(crate) fn score(series: &Series, said: &[Statement]) -> Outcome {
         seed: spec.seed,
         leaks: spec.leaks(),
         steady: spec.steady(),
-        accused: first.is_some(),
+        reported: first.is_some(),
         confirmed: confirmed.is_some(),
         alarms: said.iter().filter(strong).count(),
         findings: said.len(),
@@ -133,7 +133,7 @@ pub(crate) fn median(of: impl Iterator<Item = f64>) -> f64 {
     all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Kinds that cannot be foretold well: few bursts, and few tall teeth. When they are accused, and how well their ends are
+/// Kinds that cannot be foretold well: few bursts, and few tall teeth. When they are reported, and how well their ends are
 /// foretold, stands in their own lines.
 const HARD: [&str; 2] = ["L19", "L20"];
 
@@ -142,10 +142,10 @@ pub(crate) fn figures(outcomes: &[&Outcome]) -> Figures {
     let leaks = || outcomes.iter().filter(|outcome| outcome.leaks);
     let clean = || outcomes.iter().filter(|outcome| !outcome.leaks);
     let judged = || clean().filter(|outcome| outcome.kind != "N4");
-    let true_positives = leaks().filter(|outcome| outcome.accused).count() as f64;
-    let false_positives = judged().filter(|outcome| outcome.accused).count() as f64;
+    let true_positives = leaks().filter(|outcome| outcome.reported).count() as f64;
+    let false_positives = judged().filter(|outcome| outcome.reported).count() as f64;
     let precision = true_positives / (true_positives + false_positives);
-    let recall = share(leaks().map(|outcome| outcome.accused));
+    let recall = share(leaks().map(|outcome| outcome.reported));
     // Alone in their line they are what it is about.
     let alone = outcomes.iter().all(|outcome| HARD.contains(&outcome.kind));
     let foretold = || leaks().filter(move |outcome| alone || !HARD.contains(&outcome.kind));

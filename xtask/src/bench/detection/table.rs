@@ -23,7 +23,7 @@ fn number(value: f64, digits: usize) -> String {
 /// All rules side by side, then ours kind by kind.
 pub(crate) fn markdown(title: &str, ours: &[Outcome], peers: &[(&str, Vec<Outcome>)]) -> String {
     let mut text = format!("{title}\n\n");
-    text += "| rule | P | R | F1 | alarms per container-month | false ones per clean month | accused before the first death | median lead |\n|---|---|---|---|---|---|---|---|\n";
+    text += "| rule | P | R | F1 | alarms per container-month | false ones per clean month | reported before the first death | median lead |\n|---|---|---|---|---|---|---|---|\n";
     let one = |name: &str, outcomes: &[Outcome]| {
         let all: Vec<&Outcome> = outcomes.iter().collect();
         let f = figures(&all);
@@ -60,7 +60,7 @@ pub(crate) fn markdown(title: &str, ours: &[Outcome], peers: &[(&str, Vec<Outcom
         number(f.volume.0, 2),
         number(f.volume.1, 2)
     );
-    text += "\n| kind | what | series | accused | confirmed | before 1st death | by 2nd | by 3rd | lead | forecast error | within p10-p90 | findings | `recurring_oom` | to retract, min |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+    text += "\n| kind | what | series | reported | confirmed | before 1st death | by 2nd | by 3rd | lead | forecast error | within p10-p90 | findings | `recurring_oom` | to retract, min |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     for (kind, of) in by_kind(ours) {
         let f = figures(&of);
         let _ = writeln!(
@@ -68,7 +68,7 @@ pub(crate) fn markdown(title: &str, ours: &[Outcome], peers: &[(&str, Vec<Outcom
             "| {kind} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             describe(kind),
             of.len(),
-            of.iter().filter(|outcome| outcome.accused).count(),
+            of.iter().filter(|outcome| outcome.reported).count(),
             of.iter().filter(|outcome| outcome.confirmed).count(),
             number(f.before_death.1, 2),
             number(f.confirmed_by.0, 2),
