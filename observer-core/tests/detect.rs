@@ -124,13 +124,13 @@ fn what_completes_each_time_is_not_likely() {
             Some(Cause::Completed),
         );
     }
-    let accused = slot
+    let reported = slot
         .states()
         .iter()
         .filter(|state| matches!(state, State::Likely | State::Confirmed))
         .count();
     // The first of them may be a service's first hour.
-    assert!(accused <= 1, "{:?}", slot.states());
+    assert!(reported <= 1, "{:?}", slot.states());
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_leak_that_kills_in_half_a_minute_is_confirmed_by_its_third_death() {
 }
 
 #[test]
-fn beside_it_a_healthy_server_and_a_filling_cache_are_not_accused() {
+fn beside_it_a_healthy_server_and_a_filling_cache_are_not_reported() {
     let mut healthy = Slot::new(each_second());
     healthy.run("1", 1.0, 300.0, 128.0, |t| 50.0 + 8.0 * (t % 7.0) / 7.0, None);
     assert_eq!(healthy.states(), []);

@@ -46,7 +46,7 @@ fn read(share: f64) -> impl Fn(f64, &mut SlotDetector) -> Option<Verdict> {
     }
 }
 
-fn accused(slot: &Slot) -> bool {
+fn reported(slot: &Slot) -> bool {
     slot.states()
         .iter()
         .any(|state| matches!(state, State::Likely | State::Confirmed))
@@ -79,9 +79,9 @@ fn what_was_read_decides_in_both_directions() {
         .and_then(|verdict| verdict.heap)
         .expect("it stands on a reading");
     assert!(!said.is_garbage() && said.held > bytes(60.0), "{said:?}");
-    // A limit under which growth alone is accused, and all of it garbage.
+    // A limit under which growth alone is reported, and all of it garbage.
     let garbage = killed(259.0, 256.0, 3, |slot| slot.each = |t, detector| read(0.9)(t, detector));
-    assert!(!accused(&garbage), "{:?}", garbage.states());
+    assert!(!reported(&garbage), "{:?}", garbage.states());
 }
 
 #[test]

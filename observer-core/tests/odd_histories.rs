@@ -1,4 +1,4 @@
-//! Histories as broken as they come: nothing panics, nothing is accused for being broken, everything refused is counted.
+//! Histories as broken as they come: nothing panics, nothing is reported for being broken, everything refused is counted.
 
 use observer_core::{
     detect::{
@@ -55,7 +55,7 @@ fn states(rows: &[Row<'_>]) -> (Vec<State>, u64) {
     (said, refused.duplicates + refused.backwards)
 }
 
-fn accused(said: &[State]) -> bool {
+fn reported(said: &[State]) -> bool {
     said.iter()
         .any(|state| matches!(state, State::Likely | State::Confirmed))
 }
@@ -120,7 +120,7 @@ proptest! {
 
     /// Duplicates, swapped and repeated stretches of a flat service: refused, counted, and no accusation.
     #[test]
-    fn a_flat_service_stays_unaccused_however_its_rows_are_mangled(
+    fn a_flat_service_stays_unreported_however_its_rows_are_mangled(
         mangled in proptest::collection::vec((0u32..3_000, 0u8..5, odd()), 1..60),
     ) {
         let mut rows: Vec<Row<'_>> = (0..3_000).map(flat).collect();
@@ -136,7 +136,7 @@ proptest! {
             }
         }
         let (said, refused) = states(&rows);
-        prop_assert!(!accused(&said), "{said:?}");
+        prop_assert!(!reported(&said), "{said:?}");
         prop_assert!(doubled == 0 || refused > 0 || rows.len() < 400);
     }
 
@@ -149,7 +149,7 @@ proptest! {
         };
         let rows: Vec<Row<'_>> = (0..before).map(flat).chain((before + gap..before + gap + 2_000).map(after)).collect();
         let (said, _) = states(&rows);
-        prop_assert!(!accused(&said), "{said:?}");
+        prop_assert!(!reported(&said), "{said:?}");
     }
 }
 
@@ -183,7 +183,7 @@ fn limits_of_nothing_and_of_everything_are_none_and_a_death_still_teaches_the_ce
 #[test]
 fn a_counter_that_shrinks_and_a_series_that_starts_in_its_middle_change_nothing() {
     let (said, _) = states(&incident(|i, row| row.cpu = Some(if i % 7 == 0 { -5.0 } else { 0.3 })));
-    assert!(accused(&said), "{said:?}");
+    assert!(reported(&said), "{said:?}");
     let late: Vec<Row<'_>> = incident(|_, _| {}).split_off(100);
     let (said, _) = states(&late);
     assert_eq!(said.last(), Some(&State::Confirmed), "{said:?}");
@@ -197,7 +197,7 @@ fn ends_that_nobody_named_are_told_by_the_run_alone() {
         row.t += if i % 360 > 355 { 1e-3 } else { 0.0 };
     }));
     // The file's last run has not ended as far as it says.
-    assert!(accused(&said), "{said:?}");
+    assert!(reported(&said), "{said:?}");
 }
 
 #[test]

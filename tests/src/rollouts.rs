@@ -125,13 +125,13 @@ pub fn faults(findings: &[Value], service: &str, resource: &[(&str, &str)]) -> V
         }
     }
 
-    for accusation in of("observer.memory.leak_likely")
+    for finding in of("observer.memory.leak_likely")
         .into_iter()
         .chain(of("observer.memory.leak_confirmed"))
     {
         check(
-            accusation["resource"]["service.version"] == LEAKING,
-            format!("who is accused by {accusation}"),
+            finding["resource"]["service.version"] == LEAKING,
+            format!("who is reported by {finding}"),
         );
     }
     let confirmed = of("observer.memory.leak_confirmed");

@@ -108,7 +108,7 @@ fn the_running_agent_explains_what_it_said() {
     let spec = Spec::fixture("explained", Some(160 << 20), "leak.js", &fixture).with("OTEL_SERVICE_NAME", "explained");
     let _container = Container::start(spec, Restart::After(Duration::from_millis(300))).unwrap();
     let id = agent
-        .wait_finding("an accusation", |finding| {
+        .wait_finding("a report of a leak", |finding| {
             let event = finding["event"].as_str()?;
             let told = event.ends_with("leak_likely") || event.ends_with("leak_confirmed");
             (told && finding["resource"]["service.name"] == "explained")

@@ -49,7 +49,7 @@ fn killed(agent: &mut Agent, service: &str, nth: u64) {
         .unwrap();
 }
 
-fn accusations(agent: Agent, service: &str) -> Vec<String> {
+fn reports(agent: Agent, service: &str) -> Vec<String> {
     let stopped = agent.stop().unwrap();
     let findings = stopped.findings.iter().map(|line| serde_json::from_str(line).unwrap());
     let states = findings.filter_map(|finding: Value| leak(&finding, service));
@@ -71,7 +71,7 @@ fn garbage_that_fills_the_container_before_v8_collects_is_a_misfit_and_no_leak()
         })
         .unwrap();
     killed_by_misfit(&mut agent, "late", 2);
-    assert_eq!(accusations(agent, "late"), [""; 0]);
+    assert_eq!(reports(agent, "late"), [""; 0]);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_reading_of_the_heap_decides_between_garbage_and_a_leak_under_the_same_limit
             (basis == "heap" && (state == "likely" || state == "confirmed")).then_some(())
         })
         .unwrap();
-    // Whether the other is read as well depends on its pace: only growth that would be accused otherwise is.
+    // Whether the other is read as well depends on its pace: only growth that would be reported otherwise is.
     killed_by_misfit(&mut agent, "late-read", 2);
-    assert_eq!(accusations(agent, "late-read"), [""; 0]);
+    assert_eq!(reports(agent, "late-read"), [""; 0]);
 }

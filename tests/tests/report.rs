@@ -200,7 +200,7 @@ fn the_running_agent_and_its_store_are_reported() {
     let spec = Spec::fixture("reported", Some(160 << 20), "leak.js", &fixture).with("OTEL_SERVICE_NAME", "reported");
     let container = Container::start(spec, Restart::After(Duration::from_millis(300))).unwrap();
     agent
-        .wait_finding("an accusation", |finding| {
+        .wait_finding("a report of a leak", |finding| {
             let event = finding["event"].as_str()?;
             let told = event.ends_with("leak_likely") || event.ends_with("leak_confirmed");
             (told && finding["resource"]["service.name"] == "reported").then_some(())

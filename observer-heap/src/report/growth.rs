@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn no_wave_is_met_at_one_phase() {
         // Sines of all phases, from a twentieth to half of the time in all.
-        let mut accused = 0;
+        let mut reported = 0;
         for step in 0..200 {
             for phase in 0..100 {
                 let period = 0.05 + 0.45 * f64::from(step) / 200.0;
@@ -356,9 +356,9 @@ mod tests {
                     let turn = moment / period + f64::from(phase) / 100.0;
                     (2000.0 + 1500.0 * (turn * std::f64::consts::TAU).sin()) as i64
                 });
-                accused += u32::from(rises(&levels));
+                reported += u32::from(rises(&levels));
             }
         }
-        assert!(accused <= 60, "{accused} of 20000 waves rise like a leak");
+        assert!(reported <= 60, "{reported} of 20000 waves rise like a leak");
     }
 }

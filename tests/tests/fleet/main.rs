@@ -127,7 +127,7 @@ fn fifty_weak_replicas_are_found_together() {
     assert!(pooled[1]["1.42"] > 5.0, "{pooled:?}");
 }
 
-/// Five of twenty: too few for the version to be accused by the pool, but their agents say it, and the pool says that
+/// Five of twenty: too few for the version to be reported by the pool, but their agents say it, and the pool says that
 /// replicas differ. One alert for the version, not five.
 #[test]
 fn only_some_replicas() {

@@ -1,4 +1,4 @@
-//! Recordings of real programs, judged again: those that leak are accused and their growth is put where it was, those
+//! Recordings of real programs, judged again: those that leak are reported and their growth is put where it was, those
 //! that do not are left alone. `cargo xtask recordings` makes them anew.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -48,15 +48,15 @@ fn verdicts(program: &Program) -> Vec<Verdict> {
 }
 
 #[test]
-fn leaks_are_accused_in_the_right_place_and_the_healthy_are_not() {
+fn leaks_are_reported_in_the_right_place_and_the_healthy_are_not() {
     let mut wrong = Vec::new();
     for program in programs() {
         let verdicts = verdicts(&program);
         let states: Vec<State> = verdicts.iter().map(|verdict| verdict.state).collect();
-        let accused = states
+        let reported = states
             .iter()
             .any(|state| matches!(state, State::Likely | State::Confirmed));
-        if accused != program.leaks {
+        if reported != program.leaks {
             wrong.push(format!("{}: {states:?}", program.name));
         }
         let observed = verdicts

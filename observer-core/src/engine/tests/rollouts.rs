@@ -217,7 +217,7 @@ fn a_leak_that_one_version_brings_and_the_next_one_ends() {
     }
 }
 
-/// Two versions alive: the leak is the canary's, and the stable side, which goes on beside it, is not accused.
+/// Two versions alive: the leak is the canary's, and the stable side, which goes on beside it, is not reported.
 #[test]
 fn a_leaking_canary_is_blamed_and_its_rollback_is_a_rollout_back() {
     for late in [false, true] {
