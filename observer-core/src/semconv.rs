@@ -315,7 +315,6 @@ names! {
     REPRIEVE_P10 = "observer.advice.reprieve.p10";
     /// Its upper end, s: nine in ten or more are shorter. No convention.
     REPRIEVE_P90 = "observer.advice.reprieve.p90";
-
     /// Kills so far, of this version. No convention.
     RECURRING_KILLS = "observer.recurring_oom.kills";
     /// From the first of them to the last, s. No convention.
