@@ -17,6 +17,14 @@ use crate::shell;
 
 /// Version of bpf-linker.
 const LINKER: &str = "0.13.0";
+/// How it is compiled: what takes time in it is LLVM's library, which is compiled already. Its own profile takes three times as
+/// long (66 s of processor time instead of 25 s) and saves 0.2 s at each link.
+const LINKER_PROFILE: [(&str, &str); 4] = [
+    ("OPT_LEVEL", "0"),
+    ("LTO", "off"),
+    ("CODEGEN_UNITS", "16"),
+    ("DEBUG", "0"),
+];
 /// Name under which Debian's compiler is linked.
 const LINKED: &str = "observer-bpf";
 
@@ -147,5 +155,8 @@ fn install_linker() -> Result<()> {
     command
         .args(["--no-default-features", "--features", &feature])
         .env("LLVM_PREFIX", format!("/usr/lib/llvm-{major}"));
+    for (name, value) in LINKER_PROFILE {
+        command.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
+    }
     install(command)
 }
