@@ -53,7 +53,7 @@ impl Severity {
 }
 
 pub use self::{
-    sentence::{grew, recurring_oom, reprieve},
+    sentence::{grew, recurring_oom, recurring_pattern, reprieve},
     value::Value,
     words::ceiling_kind,
 };

@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub use diagnosis::grew;
-pub use recurring::recurring_oom;
+pub use recurring::{recurring_oom, recurring_pattern};
 
 pub(super) fn of(finding: &Finding) -> String {
     let who = finding.subject.as_ref().map_or("observer", |subject| subject.service());

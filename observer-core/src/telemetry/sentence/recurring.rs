@@ -27,13 +27,19 @@ pub fn recurring_oom(who: &str, version: &str, recurring: &RecurringOom) -> Stri
     if let Some(ceiling) = recurring.ceiling {
         let _ = write!(text, " of {}", ceiling_words(ceiling));
     }
-    text.push_str(match recurring.pattern {
-        GrowthPattern::Steady => "; it climbs steadily",
-        GrowthPattern::Bursts => "; it climbs in a few bursts and gives nothing back",
-        GrowthPattern::Spike => "; it stays level until a single burst ends it",
-        GrowthPattern::Flat => "; it stays level, close to its ceiling",
-        GrowthPattern::Garbage => "; what fills it may be garbage that V8 has not collected",
-        GrowthPattern::Mixed => "; its runs have no shape in common",
+    let _ = write!(text, "; {}", recurring_pattern(recurring));
+    text
+}
+
+/// What its runs look like, what may explain that, and what to set.
+pub fn recurring_pattern(recurring: &RecurringOom) -> String {
+    let mut text = String::from(match recurring.pattern {
+        GrowthPattern::Steady => "it climbs steadily",
+        GrowthPattern::Bursts => "it climbs in a few bursts and gives nothing back",
+        GrowthPattern::Spike => "it stays level until a single burst ends it",
+        GrowthPattern::Flat => "it stays level, close to its ceiling",
+        GrowthPattern::Garbage => "what fills it may be garbage that V8 has not collected",
+        GrowthPattern::Mixed => "its runs have no shape in common",
     });
     text.push_str(match recurring.explanation {
         Explanation::Undersized => ": its limit is too low for what it needs at times",

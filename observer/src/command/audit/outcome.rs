@@ -6,7 +6,8 @@ use observer_core::{
         replay::{Replay, Row, Said},
     },
     exit::Cause,
-    telemetry::units,
+    finding::RecurringOom,
+    telemetry::{recurring_pattern, units},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -24,8 +25,6 @@ const SHORTEST: f64 = 3_600.0;
 const FINDINGS: usize = 16;
 /// Kills at the limit from which they are told where no leak is.
 const KILLS: u32 = 2;
-/// Share of the limit that a level keeps to which is close to it.
-const CLOSE: f64 = 0.7;
 
 /// What is said of a container, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
@@ -111,10 +110,8 @@ struct Heard {
     run_started: f64,
     longest: f64,
     kills: u32,
-    /// Sum and number of a run's levels, as shares of the limit.
-    share: (f64, u64),
-    /// Killed while its level had kept close to the limit.
-    close: u32,
+    /// What was last said of kills that recur.
+    recurring: Option<RecurringOom>,
     verdict: Option<Verdict>,
     /// An earlier version leaked.
     earlier: bool,
@@ -130,32 +127,24 @@ impl HistorySink for Heard {
             self.run = row.run;
             self.runs += 1;
             self.run_started = row.t;
-            self.share = (0.0, 0);
         }
         self.longest = self.longest.max(row.t - self.run_started);
         (self.last, self.level) = (row.t, row.anon);
         self.limit = row.limit.filter(|limit| *limit > 0.0 && *limit < 1e15);
-        if let Some(limit) = self.limit {
-            self.share.0 += row.anon / limit;
-            self.share.1 += 1;
-        }
         if row.version != self.version.as_deref() {
             self.version = row.version.map(str::to_owned);
             // What an earlier version did says nothing of this one.
-            (self.kills, self.close) = (0, 0);
+            (self.kills, self.recurring) = (0, None);
             self.earlier |= self.verdict.take().is_some_and(|verdict| reports_leak(verdict.state));
         }
-        if row.end == Some(Cause::KernelOom) {
-            self.kills += 1;
-            self.close += u32::from(self.share.0 / self.share.1.max(1) as f64 >= CLOSE);
-        }
+        self.kills += u32::from(row.end == Some(Cause::KernelOom));
     }
 
     fn said(&mut self, series: &str, said: Said<'_>) {
-        if let Said::Verdict(verdict) = said {
-            self.verdict = Some(verdict.clone());
-        } else if let Said::Misfit(_, misfit) = said {
-            self.misfit = Some(misfit.advice.clone());
+        match said {
+            Said::Verdict(verdict) => self.verdict = Some(verdict.clone()),
+            Said::Misfit(_, misfit) => self.misfit = Some(misfit.advice.clone()),
+            Said::Recurring(_, recurring) => self.recurring = Some(recurring.clone()),
         }
         if self.findings.len() == FINDINGS {
             self.findings.remove(0);
@@ -281,14 +270,11 @@ fn say(heard: &Heard, kind: Option<&str>, step: f64) -> (Outcome, String) {
         let limit = heard
             .limit
             .map_or_else(String::new, |limit| format!(" of {}", units::bytes(limit as u64)));
-        let explained = if 2 * heard.close > heard.kills {
-            "its level is flat and close to the limit, which is too low"
-        } else {
-            "no leak was found: it grows at times, or in bursts, or the limit is too low"
-        };
+        let pattern = heard.recurring.as_ref().map(recurring_pattern);
+        let pattern = pattern.as_deref().unwrap_or("no leak was found");
         return (
             Outcome::Undersized,
-            format!("killed {} times at its limit{limit}; {explained}", heard.kills),
+            format!("killed {} times at its limit{limit}; {pattern}", heard.kills),
         );
     }
     if matches!(kind, Some("Job" | "CronJob")) {
