@@ -42,7 +42,7 @@ pub const KEYS: &[Key] = &[
     key(
         "growth-tracing",
         "auto|always|off",
-        "Count where memory is asked for, with syscall tracepoints: while a process grows, always, or never [default: auto]",
+        "Attribute growth to V8's heap, malloc, large buffers and files by syscall tracepoints: while a process grows, always, or never [default: auto]",
     ),
     key(
         "hooks",
@@ -52,7 +52,7 @@ pub const KEYS: &[Key] = &[
     key(
         "kernel-log",
         "off|info|debug",
-        "What the kernel programs say of themselves, on standard error: nothing, each edge, or also what they pass over [default: off]",
+        "Log of the kernel programs on standard error: nothing, each event, or also each event they skip [default: off]",
     ),
     key(
         "max-processes",
@@ -62,7 +62,7 @@ pub const KEYS: &[Key] = &[
     key(
         "near-ceiling",
         "RATIO",
-        "Share of a ceiling at which observer.memory.near_ceiling is said: 0.1 to 0.99 [default: 0.8]",
+        "Share of a ceiling at which observer.memory.near_ceiling is reported: 0.1 to 0.99 [default: 0.8]",
     ),
     key(
         "time-scale",
@@ -117,24 +117,23 @@ pub const KEYS: &[Key] = &[
     key(
         "store",
         "DIR",
-        "Keep there what waits for delivery, what was found and what is known of every run, so that an agent that is \
-         restarted goes on where it was [default: in memory only]",
+        "Directory of the store: what waits for delivery, findings, and the state of every run, so that a restarted agent \
+         goes on where it was [default: in memory only]",
     ),
     key(
         "state-interval",
         "DURATION",
-        "Time between two savings of what is known of every run: what a killed agent's successor may have to see anew \
-         [default: 30s]",
+        "Time between two saves of the state of every run: what an agent that is killed may lose [default: 30s]",
     ),
     key(
         "history-max",
         "BYTES",
-        "Findings and ended runs kept in the store; beyond it the oldest go, counted [default: 16MiB]",
+        "Bytes of findings and ended runs kept in the store; beyond it the oldest are dropped and counted [default: 16MiB]",
     ),
     key(
         "spool-max",
         "BYTES",
-        "What may wait for delivery, per signal, such as 16MiB; beyond it the oldest goes, counted [default: 16MiB]",
+        "Bytes that may wait for delivery, per signal, such as 16MiB; beyond it the oldest are dropped and counted [default: 16MiB]",
     ),
     key("procfs", "DIR", "Where the host's /proc is mounted [default: /proc]"),
     key(
@@ -205,7 +204,7 @@ pub const KEYS: &[Key] = &[
     key(
         "otlp-temporality-preference",
         "cumulative|delta|lowmemory",
-        "What counts among the metrics say: what was counted since the start, or since the points before; also OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE [default: cumulative]",
+        "Temporality of counters: since the start, or since the previous export; also OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE [default: cumulative]",
     ),
     key(
         "otlp-retry-initial-interval",

@@ -163,7 +163,7 @@ impl Hook {
         match (self, rung) {
             (Self::Exec, Rung::Tracepoint) if !btf => "start times: a reused pid may be taken for the old process",
             (Self::Exit, Rung::Tracepoint) if !btf => {
-                "exit codes and signals; a process whose main thread leaves first is told too early"
+                "exit codes and signals; a process whose main thread leaves first is reported too early"
             }
             (Self::OomVictim, Rung::Tracepoint) => {
                 "the victim's start time and cgroup; its process if a thread is named"

@@ -157,7 +157,7 @@ impl Kernel {
             .unwrap_or_default()
     }
 
-    /// What the programs say of themselves, once; `None` where they were not told to.
+    /// What the programs say of themselves, once; `None` where the log is off.
     pub fn take_log(&mut self) -> Option<log::Log> {
         self.loaded.as_mut()?.log.take()
     }

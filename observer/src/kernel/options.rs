@@ -1,9 +1,9 @@
-//! What the loader may be told: reads the configuration, produces its options.
+//! Options of the loader: reads the configuration, produces its options.
 
 use super::hook::Rung;
 use crate::config::{Config, GrowthTracing, Hooks, KernelLog};
 
-/// What the loader may be told.
+/// Options of the loader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Rung to begin with: a lower one than the best is for tests, and for kernels whose best rung misbehaves.

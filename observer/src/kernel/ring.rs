@@ -54,7 +54,7 @@ impl Rings {
         let mut ready = [deaths.as_fd(), events.as_fd()].map(|ring| PollFd::from_borrowed_fd(ring, PollFlags::IN));
         let timeout = Timespec::try_from(timeout).ok();
         match poll(&mut ready, timeout.as_ref()) {
-            // A signal to the agent: the caller looks whether it was told to stop.
+            // A signal to the agent: the caller looks whether it was asked to stop.
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(self.drain()),
             Err(error) => Err(error.into()),
         }

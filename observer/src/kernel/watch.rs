@@ -115,7 +115,7 @@ impl Drops {
             .into_iter()
             .filter_map(|kind| {
                 let slot = kind as u32;
-                // An array's slots cannot be missing; were one unreadable, its loss is told with the next reading.
+                // An array's slots cannot be missing; were one unreadable, its loss is counted at the next reading.
                 let total: u64 = self.map.get(&slot, 0).ok()?.iter().sum();
                 let seen = self.seen.get_mut(slot as usize)?;
                 let count = total.saturating_sub(std::mem::replace(seen, total));

@@ -56,7 +56,7 @@ pub struct Sampler {
 
 #[derive(Debug)]
 struct Watched {
-    /// `None` where no more descriptors may be kept: it is opened, and the process told from a successor, each time.
+    /// `None` where no more descriptors may be kept: it is opened, and checked to be the same process, each time.
     statm: Option<Budgeted<File>>,
     cgroup: String,
     gone: bool,

@@ -126,14 +126,14 @@ mod tests {
 
     #[test]
     fn a_thread_that_sleeps_has_an_unused_part_that_ends_below_its_frames() {
-        let (address, told) = std::sync::mpsc::channel();
+        let (address, receiver) = std::sync::mpsc::channel();
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
         let thread = thread::spawn(move || {
             let local = 0_u64;
             address.send(std::ptr::addr_of!(local) as u64).unwrap();
             let _ = stopped.recv();
         });
-        let local = told.recv().unwrap();
+        let local = receiver.recv().unwrap();
         let covered = |part: &Region| part.end <= local && local - part.end < 1 << 20;
         let found = (0..100).any(|_| {
             thread::sleep(APART);

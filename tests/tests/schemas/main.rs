@@ -29,6 +29,9 @@ use observer_tests::{
 };
 use serde_json::Value;
 
+/// The service whose container is looked at: other tests, and other services, run on the same host.
+const SERVICE: &str = "of-the-schemas";
+
 /// Every schema by the name of its file.
 fn all() -> BTreeMap<&'static str, Value> {
     let workloads = form::schema::<Vec<WorkloadView>>("Workloads", "The answer of `observer ps --json`.");
@@ -123,12 +126,17 @@ fn what_a_running_agent_answers_is_valid() {
     let (socket, store): (String, String) = (path("status.sock"), path("store"));
     let mut agent = Agent::start(&["--status-socket", &socket, "--store", &store]).unwrap();
     let restart = Restart::After(Duration::from_millis(300));
-    let container = Container::ready(Spec::fixture("valid", Some(512 << 20), "end.js", &[]), restart).unwrap();
+    let container = Container::ready(
+        Spec::fixture("valid", Some(512 << 20), "end.js", &[]).with("OTEL_SERVICE_NAME", SERVICE),
+        restart,
+    )
+    .unwrap();
     let first = agent.sampled(&container.cgroup(), 0).unwrap();
     container.tell("exit 3").unwrap();
     agent
         .wait_finding("the restart", |finding| {
-            (finding["event"] == "observer.container.restart").then_some(())
+            let ours = finding["resource"]["service.name"] == SERVICE;
+            (ours && finding["event"] == "observer.container.restart").then_some(())
         })
         .unwrap();
     agent.sampled(&container.cgroup(), first).unwrap();
@@ -137,8 +145,7 @@ fn what_a_running_agent_answers_is_valid() {
         serde_json::from_str(&observer(&arguments)).unwrap()
     };
     let (status, workloads) = (ask(&["status"]), ask(&["ps"]));
-    let service = workloads[0]["service"].as_str().unwrap().to_owned();
-    let history = ask(&["history", &service]);
+    let history = ask(&["history", SERVICE]);
     assert!(!history["records"].as_array().unwrap().is_empty(), "{history:#}");
     assert_valid("status", &status);
     assert_valid("ps", &workloads);

@@ -55,17 +55,21 @@ pub(super) fn counts(workload: &WorkloadView, now: WallTime) -> Vec<Point> {
         }
     }
     for (version, (first_seen, ends)) in versions {
-        let mut told = vec![(attribute::WORKLOAD, name.as_str())];
-        told.extend((!version.is_empty()).then_some((semconv::SERVICE_VERSION, version)));
+        let mut attributes = vec![(attribute::WORKLOAD, name.as_str())];
+        attributes.extend((!version.is_empty()).then_some((semconv::SERVICE_VERSION, version)));
         points.push(point(
             gauge(metric::VERSION_FIRST_SEEN, "s"),
-            &told,
+            &attributes,
             first_seen as f64 / 1e9,
         ));
         for (cause, count) in ends {
-            let mut told = told.clone();
-            told.push((semconv::EXIT_CAUSE, cause.name()));
-            points.push(point(counter(metric::CONTAINER_EXITS, "{run}"), &told, count as f64));
+            let mut attributes = attributes.clone();
+            attributes.push((semconv::EXIT_CAUSE, cause.name()));
+            points.push(point(
+                counter(metric::CONTAINER_EXITS, "{run}"),
+                &attributes,
+                count as f64,
+            ));
         }
     }
     points

@@ -47,17 +47,21 @@ pub fn own(agent: &AgentView) -> Vec<Point> {
         point(counter(metric::PROCESS_CPU_TIME, "s"), &[], agent.cpu_s),
     ];
     for lost in &agent.lost {
-        let told = [
+        let attributes = [
             (attribute::STAGE, lost.stage.as_str()),
             (attribute::KIND, lost.kind.as_str()),
         ];
-        points.push(point(counter(metric::AGENT_LOST, "{record}"), &told, lost.count as f64));
-    }
-    if agent.not_printed > 0 {
-        let told = [(attribute::STAGE, "stdout"), (attribute::KIND, "finding")];
         points.push(point(
             counter(metric::AGENT_LOST, "{record}"),
-            &told,
+            &attributes,
+            lost.count as f64,
+        ));
+    }
+    if agent.not_printed > 0 {
+        let attributes = [(attribute::STAGE, "stdout"), (attribute::KIND, "finding")];
+        points.push(point(
+            counter(metric::AGENT_LOST, "{record}"),
+            &attributes,
             agent.not_printed as f64,
         ));
     }

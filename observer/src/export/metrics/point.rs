@@ -2,7 +2,7 @@
 
 use observer_core::identity::Resource;
 
-/// How points of a metric add up: over time, and over the things they are told of.
+/// How points of a metric add up: over time, and over the things they describe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A level of which sums say nothing.

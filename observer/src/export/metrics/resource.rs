@@ -4,7 +4,7 @@ use observer_core::{engine::view::WorkloadView, identity::Resource, semconv};
 
 /// The agent's own Resource: what its environment says in `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` wins.
 pub fn agent_resource(host: &str) -> Resource {
-    let told = std::env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+    let variable = std::env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
     let name = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty());
     let own = [
         (semconv::SERVICE_NAME, "observer"),
@@ -14,14 +14,14 @@ pub fn agent_resource(host: &str) -> Resource {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
     own.into_iter()
-        .chain(told_attributes(&told))
+        .chain(parse_attributes(&variable))
         .chain(name.map(|name| (semconv::SERVICE_NAME.to_owned(), name)))
         .collect()
 }
 
 /// `key=value,...`, percent-encoded (OpenTelemetry specification, Resource SDK): all of them, or none where one cannot be
 /// read, as the specification asks.
-pub(super) fn told_attributes(text: &str) -> Vec<(String, String)> {
+pub(super) fn parse_attributes(text: &str) -> Vec<(String, String)> {
     let decode = |part: &str| {
         let part = percent_encoding::percent_decode_str(part.trim());
         part.decode_utf8().ok().map(std::borrow::Cow::into_owned)

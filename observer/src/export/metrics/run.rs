@@ -80,15 +80,15 @@ fn by_convention(slot: &SlotView, run: &RunView, points: &mut Vec<Point>) {
 /// What replicas are pooled by. Each point says itself of which workload and version it is: a query joins nothing, and
 /// a replica whose version changes in place is never two things at once.
 fn to_be_pooled(slot: &SlotView, run: &RunView, workload: &str, now: WallTime, points: &mut Vec<Point>) {
-    let mut told = vec![(attribute::WORKLOAD, workload)];
-    told.extend(
+    let mut attributes = vec![(attribute::WORKLOAD, workload)];
+    attributes.extend(
         run.version
             .as_ref()
             .map(|version| (semconv::SERVICE_VERSION, version.0.as_str())),
     );
     let mut add = |metric: Metric, also: Option<(&'static str, &str)>, value: Option<f64>| {
-        let told: Vec<_> = told.iter().copied().chain(also).collect();
-        points.extend(value.map(|value| point(metric, &told, value)));
+        let attributes: Vec<_> = attributes.iter().copied().chain(also).collect();
+        points.extend(value.map(|value| point(metric, &attributes, value)));
     };
     add(gauge(metric::MEMORY_LEVEL, "By"), None, bytes(run.level));
     // Until detection has had a point, what the run itself knows.

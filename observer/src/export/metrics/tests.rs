@@ -13,7 +13,7 @@ use observer_core::{
     time::{Anchor, BootTime, SECOND, USER_HZ, WallTime},
 };
 
-use super::{counts::LINGER, resource::told_attributes, *};
+use super::{counts::LINGER, resource::parse_attributes, *};
 use crate::{export::prometheus, snapshot::AgentView};
 
 const ALIVE: u64 = 100;
@@ -141,11 +141,11 @@ fn born_and_dead(cgroup: impl Fn(u64) -> String, mut look: impl FnMut(&Engine)) 
 fn resource_attributes_of_the_environment_are_percent_decoded_and_all_or_none() {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(
-        told_attributes("a=b%2Cc, deployment.environment.name=test ,"),
+        parse_attributes("a=b%2Cc, deployment.environment.name=test ,"),
         [pair("a", "b,c"), pair("deployment.environment.name", "test")]
     );
     for wrong in ["", "a", "a=b,c", "=b", "a=%ff"] {
-        assert_eq!(told_attributes(wrong), [], "{wrong}");
+        assert_eq!(parse_attributes(wrong), [], "{wrong}");
     }
 }
 

@@ -69,7 +69,7 @@ impl Counts {
     }
 }
 
-/// Delivers until told to stop, and then until the queue is empty or the deadline has passed.
+/// Delivers until asked to stop, and then until the queue is empty or the deadline has passed.
 pub(super) struct Delivery {
     /// Where records wait.
     pub queue: Arc<Queue>,

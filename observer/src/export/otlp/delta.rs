@@ -132,8 +132,8 @@ mod tests {
         assert_eq!(values(&delta.of(&second)), [5.0, 8.0]);
         delta.delivered(second.iter(), 200);
         let third = [group(100, &[("oom", 6.0), ("crash", 1.0)], 9.0)];
-        let told = delta.of(&third);
-        assert_eq!((values(&told), told[0].since), (vec![1.0, 1.0, 9.0], 200));
+        let differences = delta.of(&third);
+        assert_eq!((values(&differences), differences[0].since), (vec![1.0, 1.0, 9.0], 200));
         delta.delivered(third.iter(), 300);
         // The service was forgotten and began anew.
         assert_eq!(values(&delta.of(&[group(350, &[("oom", 1.0)], 9.0)])), [1.0, 9.0]);
@@ -142,8 +142,8 @@ mod tests {
     #[test]
     fn what_an_earlier_agent_counted_is_not_delivered_again() {
         let mut delta = Delta::new(100);
-        let told = delta.of(&[group(50, &[("oom", 40.0)], 7.0)]);
-        assert_eq!((values(&told), told[0].since), (vec![0.0, 7.0], 100));
+        let differences = delta.of(&[group(50, &[("oom", 40.0)], 7.0)]);
+        assert_eq!((values(&differences), differences[0].since), (vec![0.0, 7.0], 100));
         assert_eq!(values(&delta.of(&[group(50, &[("oom", 41.0)], 7.0)])), [1.0, 7.0]);
     }
 }

@@ -75,8 +75,8 @@ impl Sender {
         } else {
             AggregationTemporality::Cumulative
         };
-        let told = differences.as_deref().unwrap_or(groups);
-        for (range, request) in requests(told, Taken { at, counts }, BATCH_BYTES) {
+        let sent = differences.as_deref().unwrap_or(groups);
+        for (range, request) in requests(sent, Taken { at, counts }, BATCH_BYTES) {
             let failed = match self.transport.send(request).await {
                 Outcome::Delivered { rejected, message } => {
                     self.counts.delivered.fetch_add(1, Relaxed);

@@ -74,13 +74,13 @@ fn metrics(points: &[Point], start: u64, taken: Taken) -> Vec<Metric> {
     let mut by_name: BTreeMap<&str, (Point, Vec<NumberDataPoint>)> = BTreeMap::new();
     for point in points {
         let start = if point.metric.kind == Kind::Gauge { 0 } else { start };
-        let told = point
+        let pairs = point
             .attributes
             .iter()
             .map(|(name, value)| (*name, Value::Text(value.clone())))
             .collect();
         let data = NumberDataPoint {
-            attributes: attributes(told),
+            attributes: attributes(pairs),
             start_time_unix_nano: start,
             time_unix_nano: taken.at,
             value: Some(number_data_point::Value::AsDouble(point.value)),

@@ -106,7 +106,7 @@ impl SelfMetrics {
     /// Sends the last points, until the deadline.
     pub(super) async fn finish(self, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
-        // It blocks its thread while the runtime sends. What fails is told by the counts.
+        // It blocks its thread while the runtime sends. Failures are counted.
         let ended = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(left));
         let _ = tokio::time::timeout_at(deadline, ended).await;
     }
@@ -126,8 +126,9 @@ fn instruments(provider: &SdkMeterProvider, newest: &Newest) {
         let observe = move |instrument: &dyn AsyncInstrument<f64>| {
             let points = newest.lock().unwrap_or_else(PoisonError::into_inner);
             for point in points.iter().filter(|point| point.metric.name == metric.name) {
-                let told = point.attributes.iter();
-                let attributes: Vec<KeyValue> = told.map(|(name, value)| KeyValue::new(*name, value.clone())).collect();
+                let pairs = point.attributes.iter();
+                let attributes: Vec<KeyValue> =
+                    pairs.map(|(name, value)| KeyValue::new(*name, value.clone())).collect();
                 instrument.observe(point.value, &attributes);
             }
         };
@@ -239,7 +240,7 @@ impl HttpClient for OnRuntime {
     }
 }
 
-/// The SDK's exporter, with its successes and failures counted and told.
+/// The SDK's exporter, with its successes and failures counted and reported.
 struct Counted {
     exporter: MetricExporter,
     counts: Arc<Counts>,

@@ -37,10 +37,10 @@ pub(super) fn entry(ended: &EndedRun, made: u64) -> Entry {
         status: Some(status(&ended.run)),
         ..Default::default()
     };
-    let told = subject.resource.iter();
+    let pairs = subject.resource.iter();
     Entry {
         id: ended.id.clone(),
-        resource: resource(told.map(|(name, value)| (name.as_str(), value.as_str())))
+        resource: resource(pairs.map(|(name, value)| (name.as_str(), value.as_str())))
             .encode_to_vec()
             .into(),
         record: span.encode_to_vec().into(),

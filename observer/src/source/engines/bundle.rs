@@ -9,7 +9,7 @@ use observer_core::{
 };
 use serde::Deserialize;
 
-use super::state_file::{EngineError, read, told};
+use super::state_file::{EngineError, non_empty, read};
 
 /// Bundles of running tasks, by namespace: `k8s.io`, `default`, `moby` (Docker's).
 const TASKS: [&str; 3] = [
@@ -65,7 +65,7 @@ pub(super) fn describe(root: &Path, id: &str) -> Result<Option<ContainerFacts>, 
 }
 
 pub(super) fn facts(spec: &OciSpec) -> ContainerFacts {
-    let annotation = |name: &str| told(spec.annotations.get(name).cloned());
+    let annotation = |name: &str| non_empty(spec.annotations.get(name).cloned());
     let pod = annotation("io.kubernetes.cri.sandbox-name").map(|name| PodFacts {
         name,
         namespace: annotation("io.kubernetes.cri.sandbox-namespace").unwrap_or_default(),

@@ -8,7 +8,7 @@ use std::{
 use observer_core::{container::ContainerRuntime, container_facts::ContainerFacts};
 use serde::Deserialize;
 
-use super::state_file::{EngineError, read, told};
+use super::state_file::{EngineError, non_empty, read};
 
 /// Data directories: the default, and the snap's.
 const DATA: [&str; 2] = ["var/lib/docker", "var/snap/docker/common/var-lib-docker"];
@@ -74,12 +74,12 @@ pub(super) fn facts(config: Config) -> ContainerFacts {
     let inner = config.config;
     let (image, labels) = inner.map_or((None, None), |inner| (inner.image, inner.labels));
     // podman may leave out what kind of digest it is, and of a container without an image the digest.
-    let digest = told(config.image)
+    let digest = non_empty(config.image)
         .filter(|id| !id.ends_with(':'))
         .map(|id| if id.contains(':') { id } else { format!("sha256:{id}") });
     ContainerFacts {
         name: config.name.unwrap_or_default().trim_start_matches('/').to_owned(),
-        image: told(image),
+        image: non_empty(image),
         image_digest: digest,
         labels: labels.unwrap_or_default(),
         restart_count: config.restart_count.and_then(|count| u32::try_from(count).ok()),

@@ -127,8 +127,8 @@ impl Engines {
             return Ok(Some(facts));
         }
         let Some(socket) = &self.socket else { return Ok(None) };
-        let told = socket::describe(socket, &container.id)?;
-        Ok(told.map(|facts| ContainerFacts {
+        let answered = socket::describe(socket, &container.id)?;
+        Ok(answered.map(|facts| ContainerFacts {
             runtime: container.runtime,
             ..facts
         }))

@@ -66,7 +66,7 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Engine
     })
 }
 
-/// A text that says something.
-pub(super) fn told(text: Option<String>) -> Option<String> {
+/// The text, where it is not empty.
+pub(super) fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }

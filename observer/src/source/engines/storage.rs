@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     bundle::OciSpec,
-    state_file::{EngineError, read, told},
+    state_file::{EngineError, non_empty, read},
 };
 
 /// Where root's containers are. (A user's own are below their home and need no more than another root.)
@@ -21,7 +21,7 @@ const CONFIGURATION: &str = "etc/containers/storage.conf";
 const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
 /// Lists: the second holds those that do not outlive a reboot.
 const LISTS: [&str; 2] = ["containers.json", "volatile-containers.json"];
-/// Prefix of the annotations in which CRI-O keeps what the kubelet told it.
+/// Prefix of the annotations in which CRI-O keeps what it has from the kubelet.
 const POD: &str = "io.kubernetes.pod.";
 
 #[derive(Deserialize)]
@@ -76,7 +76,7 @@ pub(super) fn describe(root: &Path, id: &str) -> Result<Option<ContainerFacts>, 
 fn moved(root: &Path) -> Option<String> {
     let text = std::fs::read_to_string(root.join(CONFIGURATION)).ok()?;
     let configuration: Configuration = toml::from_str(&text).ok()?;
-    told(configuration.storage.graphroot)
+    non_empty(configuration.storage.graphroot)
 }
 
 fn facts(entry: Entry, spec: Option<&OciSpec>) -> ContainerFacts {
@@ -84,7 +84,7 @@ fn facts(entry: Entry, spec: Option<&OciSpec>) -> ContainerFacts {
         .metadata
         .and_then(|text| serde_json::from_str(&text).ok())
         .unwrap_or_default();
-    let annotation = |name: &str| told(spec?.annotations.get(name).cloned());
+    let annotation = |name: &str| non_empty(spec?.annotations.get(name).cloned());
     let pod = annotation(&format!("{POD}name")).map(|name| PodFacts {
         name,
         namespace: annotation(&format!("{POD}namespace")).unwrap_or_default(),
@@ -97,13 +97,13 @@ fn facts(entry: Entry, spec: Option<&OciSpec>) -> ContainerFacts {
         ContainerRuntime::Podman
     };
     let name = annotation("io.kubernetes.container.name")
-        .or_else(|| told(metadata.name))
+        .or_else(|| non_empty(metadata.name))
         .or_else(|| entry.names.and_then(|names| names.into_iter().next()));
     ContainerFacts {
         name: name.unwrap_or_default(),
         runtime: Some(runtime),
-        image: annotation("io.kubernetes.cri-o.ImageName").or_else(|| told(metadata.image_name)),
-        image_digest: told(entry.image).map(|id| format!("sha256:{id}")),
+        image: annotation("io.kubernetes.cri-o.ImageName").or_else(|| non_empty(metadata.image_name)),
+        image_digest: non_empty(entry.image).map(|id| format!("sha256:{id}")),
         pod,
         labels: BTreeMap::new(), // podman keeps them in its database only
         memory_limit: spec.and_then(OciSpec::memory_limit),

@@ -1,4 +1,4 @@
-//! Reads procfs, produces [`ProcessFacts`]: who a process is, told before it dies.
+//! Reads procfs, produces [`ProcessFacts`]: who a process is, read before it dies.
 //!
 //! All reads of one process go through one descriptor of its `/proc/PID`, which a later process of the same pid can not
 //! take over, between two readings of its start time: a process that ends in between gives [`ProcError::Gone`].

@@ -178,13 +178,13 @@ mod tests {
         Mapping(bytes)
     }
 
-    fn told(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
+    fn read_back(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
         read(MAPS, &mapping(&resource(attributes).encode_to_vec())).unwrap_or_default()
     }
 
     #[test]
     fn the_published_attributes_are_read() {
-        let found = told(vec![
+        let found = read_back(vec![
             text("service.instance.id", "627cc493-f310-47de-96bd-71410b7dec09"),
             pair("shop.shard", Value::IntValue(7)),
             pair("shop.canary", Value::BoolValue(true)),
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_or_no_name_is_left_out_and_command_lines_are_not_kept() {
-        let found = told(vec![
+        let found = read_back(vec![
             text("process.command_args", "--token=secret"),
             text("host.name", "inside"),
             text("telemetry.sdk.name", "opentelemetry"),
@@ -220,7 +220,7 @@ mod tests {
         ]);
         assert_eq!(found, [("service.name".to_owned(), "shop".to_owned())].into());
         let many = (0..1_000).map(|n| text(&format!("key{n}"), "v")).collect();
-        assert_eq!(told(many).len(), MOST_ATTRIBUTES);
+        assert_eq!(read_back(many).len(), MOST_ATTRIBUTES);
     }
 
     #[test]
