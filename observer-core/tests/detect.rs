@@ -234,3 +234,20 @@ fn the_state_is_bounded_and_survives_the_store() {
     let restored: SlotDetector = serde_json::from_str(&stored).expect("comes back");
     assert_eq!(restored, slot.detector);
 }
+
+/// V8 collects hard near its limit: a leak hardly grows there any more, and is none the less one.
+#[test]
+fn growth_that_stops_at_the_ceiling_is_not_taken_back_and_growth_that_stops_below_is() {
+    let climbs_to = |top: f64| {
+        let mut slot = Slot::new(DetectConfig::default());
+        let level = |t: f64| (64.0 + 448.0 * t / (6.0 * 3_600.0)).min(top);
+        let arrives = (top - 64.0) / 448.0 * 6.0 * 3_600.0;
+        slot.run("1", 10.0, arrives + 2.6 * 3_600.0, 512.0, level, None);
+        slot.states()
+    };
+    let near = climbs_to(0.9 * 512.0);
+    assert_eq!(near.last(), Some(&State::Likely), "{near:?}");
+    let below = climbs_to(0.75 * 512.0);
+    assert!(below.contains(&State::Likely), "{below:?}");
+    assert_eq!(below.last(), Some(&State::Retracted), "{below:?}");
+}

@@ -6,6 +6,7 @@ use observer_core::{
     detect::{DetectConfig, Point, SlotDetector, State, Verdict},
     exit::Cause,
     heap::Contents,
+    time::SECOND,
 };
 
 use slot::{MB, Slot};
@@ -42,7 +43,7 @@ fn read(share: f64) -> impl Fn(f64, &mut SlotDetector) -> Option<Verdict> {
             dead: (share * grown) as u64,
         };
         let at = detector.levels().last()?.0;
-        due.then(|| detector.read_heap(at, &contents)).flatten()
+        due.then(|| detector.read_heap(at, SECOND, &contents)).flatten()
     }
 }
 
@@ -121,4 +122,40 @@ fn nightly_restarts_confirm_only_what_lay_beyond_the_first_collection() {
     };
     assert!(!nightly(540.0).contains(&State::Confirmed), "{:?}", nightly(540.0));
     assert!(nightly(800.0).contains(&State::Confirmed), "{:?}", nightly(800.0));
+}
+
+/// A reader that gets no processor: what the process promoted meanwhile was not marked, and looks dead.
+#[test]
+fn a_reading_that_the_growth_outran_decides_nothing() {
+    let slow = killed(4_144.0, 512.0, 1, |slot| {
+        slot.each = |t, detector| {
+            let due = (t - 4.0 * HOUR).abs() < 1.0;
+            let contents = Contents {
+                held: bytes(90.0),
+                dead: bytes(280.0),
+            };
+            let at = detector.levels().last()?.0;
+            due.then(|| detector.read_heap(at, 3 * 3_600 * SECOND, &contents))
+                .flatten()
+        };
+    });
+    // As without a reading: the limits alone say misfit, and no leak.
+    assert!(slow.states().is_empty(), "{:?}", slow.states());
+    let leak = killed(259.0, 512.0, 1, |slot| {
+        slot.each = |t, detector| {
+            let due = (t - 5.5 * HOUR).abs() < 1.0;
+            let contents = Contents {
+                held: bytes(90.0),
+                dead: bytes(400.0),
+            };
+            let at = detector.levels().last()?.0;
+            due.then(|| detector.read_heap(at, 3 * 3_600 * SECOND, &contents))
+                .flatten()
+        };
+    });
+    assert!(
+        reported(&leak) && !leak.states().contains(&State::Retracted),
+        "{:?}",
+        leak.states()
+    );
 }

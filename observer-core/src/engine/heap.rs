@@ -80,7 +80,7 @@ impl Engine {
         };
         let current = state.current == Some(id);
         let contents = answer.contents.filter(|_| current);
-        let verdict = contents.and_then(|contents| state.detector.read_heap(at, &contents));
+        let verdict = contents.and_then(|contents| state.detector.read_heap(at, answer.took_ns, &contents));
         let (not_read, diagnosis) = match &answer.outcome {
             Outcome::First { newcomers, .. } => (None, newcomers.clone()),
             Outcome::Compared(diagnosis) => (None, Some(diagnosis.clone())),

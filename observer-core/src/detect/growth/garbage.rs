@@ -31,6 +31,8 @@ const FACTORS: (f64, f64) = (1.3, 2.0);
 const FACTOR_LARGE: f64 = 4.0;
 /// Buckets of the finest ring over which the floor at a reading is the lowest.
 const RECENT: usize = 3;
+/// Most that a run may have grown while it was read, as a share of all its growth.
+const MEANWHILE: f64 = 0.2;
 
 /// How much of a run's growth may be garbage.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,13 +80,17 @@ pub(in crate::detect) fn uncollected(run: &Run) -> Uncollected {
     Uncollected::Below(threshold(heap_limit, live) as f64 + OUTSIDE_HEAP as f64 + run.now.other_processes as f64)
 }
 
-/// What a reading of the heap says of the growth of `run`; `None` where it has not grown by enough to decide anything.
-pub(in crate::detect) fn evidence(run: &Run, at: BootTime, contents: &Contents) -> Option<HeapEvidence> {
+/// What a reading of the heap that took `took_ns` says of the growth of `run`. `None` where it has not grown by enough to decide
+/// anything, or went on growing while it was read: what is promoted behind the marks looks dead.
+pub(in crate::detect) fn evidence(run: &Run, at: BootTime, took_ns: u64, contents: &Contents) -> Option<HeapEvidence> {
     let recent: Vec<f64> = run.rings[0].closed().map(|(_, bucket)| bucket.floor()).collect();
     let recent = recent.get(recent.len().saturating_sub(RECENT)..)?;
     let level = run.now.trend as f64;
     let floor = recent.iter().copied().fold(level, f64::min);
     let grown = (floor - run.base()).max(0.0);
+    if run.rise_during_last(took_ns) > MEANWHILE * grown {
+        return None;
+    }
     // What stands above the floor is garbage that collections do take back.
     let garbage = (contents.dead as f64 - (level - floor)).clamp(0.0, grown);
     (grown >= SIZE_BYTES).then_some(HeapEvidence {

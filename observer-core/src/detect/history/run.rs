@@ -189,6 +189,19 @@ impl Run {
         (predicted > 0.0).then(|| (now - then) / predicted)
     }
 
+    /// Bytes by which the level rose over the last `back` nanoseconds, at the pace since the last bucket that had closed by then.
+    pub(in crate::detect) fn rise_during_last(&self, back: u64) -> f64 {
+        let ring = &self.rings[0];
+        let (age, width) = (self.age(), ring.width_ns());
+        let before = ring
+            .closed()
+            .take_while(|(number, _)| (number + 1).saturating_mul(width) <= age.saturating_sub(back))
+            .last();
+        let (then, floor) = before.map_or((0, self.base()), |(number, bucket)| (number * width, bucket.floor()));
+        let pace = (self.now.trend as f64 - floor).max(0.0) / age.saturating_sub(then).max(1) as f64;
+        pace * back.min(age) as f64
+    }
+
     /// The floor `back` nanoseconds ago and now, each over a sixth of that, bytes.
     fn floors(&self, age: u64, back: u64) -> Option<(f64, f64)> {
         let remembers = |ring: &&Ring| back / ring.width_ns() + 2 <= BUCKETS as u64;

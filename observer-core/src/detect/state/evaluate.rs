@@ -122,11 +122,11 @@ impl SlotDetector {
             .unwrap_or_default()
     }
 
-    /// Takes a reading of the current run's heap; gives back a verdict where it retracts one.
-    pub fn read_heap(&mut self, at: BootTime, contents: &Contents) -> Option<Verdict> {
+    /// Takes a reading of the current run's heap that took `took_ns`; gives back a verdict where it retracts one.
+    pub fn read_heap(&mut self, at: BootTime, took_ns: u64, contents: &Contents) -> Option<Verdict> {
         let run = self.run.as_ref()?;
         let age = run.age();
-        let evidence = garbage::evidence(run, at, contents)?;
+        let evidence = garbage::evidence(run, at, took_ns, contents)?;
         self.heap = Some(evidence);
         let reported = matches!(self.state, State::Suspected | State::Likely | State::Confirmed);
         (evidence.is_garbage() && reported)

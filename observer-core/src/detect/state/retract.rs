@@ -6,6 +6,7 @@ use crate::{
         growth::troughs,
         history::run::Run,
         statistics::{line, round},
+        thresholds::AT_CEILING,
     },
     finding::{Comparison, Side, State, Verdict},
 };
@@ -37,7 +38,14 @@ impl SlotDetector {
         let ended = self.ended();
         // Once a run died of it, a pause is less likely to be the end of it: a night is none.
         let died = ended.died();
-        let span = (growth.hours * if died { 0.5 } else { 0.2 } * 3.6e12) as u64;
+        // Close to its ceiling a heap is collected hard and hardly grows any more: it must have stopped for longer.
+        let close = run.now.trend as f64 >= AT_CEILING * self.ceiling_bytes();
+        let share = match (died, close) {
+            (_, true) => 0.8,
+            (true, false) => 0.5,
+            (false, false) => 0.2,
+        };
+        let span = (growth.hours * share * 3.6e12) as u64;
         let pause = ended.longest_life().unwrap_or(0).min(self.config.hours(24.0));
         // Two whole teeth, so that the same phase of each is compared.
         let tooth = troughs::period_ns(&run.span, self.config.minutes(10.0), self.ceiling_bytes());
