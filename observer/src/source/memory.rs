@@ -168,8 +168,10 @@ impl LiveMemory {
         let maps =
             File::open(format!("/proc/{}/maps", self.pid)).map_err(|e| refused(self.pid, "/proc/PID/maps", e))?;
         let mut regions: Vec<Region> = Vec::new();
+        let mut any = false;
         for line in BufReader::new(maps).lines() {
             let line = line.map_err(|e| refused(self.pid, "/proc/PID/maps", e))?;
+            any = true;
             let Some(region) = choose(&line) else { continue };
             match regions.last_mut() {
                 // A guard page or a change of permission splits what V8 reserved as one.
@@ -177,7 +179,12 @@ impl LiveMemory {
                 _ => regions.push(region),
             }
         }
-        Ok(regions)
+        // Nothing at all is mapped in a process whose memory the kernel has freed.
+        if any {
+            Ok(regions)
+        } else {
+            Err(MemoryError::Gone(self.pid))
+        }
     }
 }
 
@@ -323,6 +330,19 @@ mod tests {
         });
         assert_eq!(idle.join().unwrap(), Some(true));
         assert_eq!(of(policy("thread-self")), Some(false));
+    }
+
+    #[test]
+    fn a_process_that_waits_to_be_reaped_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        while !state().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        let regions = LiveMemory::open(pid).and_then(|memory| memory.regions());
+        child.wait().unwrap();
+        assert!(matches!(regions, Err(MemoryError::Gone(p)) if p == pid), "{regions:?}");
     }
 
     #[test]
