@@ -6,8 +6,10 @@
 //! of a module, a global, Node's own tables, or where nothing in the heap points at an object (a handle or the stack
 //! holds it). Weak references own nothing.
 
+use crate::graph::chains;
 use crate::graph::live::Live;
 use crate::graph::owners::{Edge, Owners};
+use crate::graph::ways::Node;
 use crate::layout::refusal::Refusal;
 use crate::memory::by_address::ByAddress;
 use crate::memory::peek::{STRONG, TAG_MASK};
@@ -16,6 +18,9 @@ use crate::walk::walker::{Object, Visit};
 
 /// Passes over the heap.
 const MOST_PASSES: usize = 8;
+/// Passes after which chains are climbed where there are any, and how often: their heads change meanwhile.
+const CLIMBED: usize = 3;
+const MOST_CLIMBS: usize = 3;
 /// Pages visited more than once in a pass, because owners stand beside what they own: links of a list.
 const MOST_AGAIN: usize = 1 << 11;
 /// Owners kept of one object, and objects and owners in all. A server's requests all refer to its store: what holds the store
@@ -25,14 +30,6 @@ const MOST_NODES: usize = 1 << 14;
 const MOST_EDGES: usize = 1 << 16;
 /// Bits of the filter that rejects most words by one load.
 const FILTER_BITS: usize = 1 << 16;
-
-/// What was found of one object.
-#[derive(Debug, Default)]
-pub(crate) struct Node {
-    pub(crate) owners: Vec<Edge>,
-    /// The search ends here.
-    pub(crate) root: bool,
-}
 
 /// Objects, and what owns them, up to roots.
 #[derive(Debug, Default)]
@@ -55,14 +52,31 @@ impl Ancestors {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Self, Refusal> {
         let mut ancestors = Self::default();
-        let mut frontier: Vec<u64> = objects.collect();
+        let searched: Vec<u64> = objects.collect();
+        let mut frontier = searched.clone();
         for &address in &frontier {
             ancestors.nodes.entry(address).or_default();
         }
         let mut again = ByAddress::<()>::default();
+        let mut climbs = MOST_CLIMBS;
         for pass in 0..MOST_PASSES {
             progress(pass);
-            if frontier.is_empty() || ancestors.nodes.len() >= MOST_NODES || enough(&ancestors) {
+            let full = ancestors.nodes.len() >= MOST_NODES;
+            if enough(&ancestors) {
+                break;
+            }
+            if climbs > 0 && (pass >= CLIMBED || full || frontier.is_empty()) {
+                climbs -= 1;
+                let maps = chains::maps(searched.iter().copied(), &ancestors.nodes);
+                if !maps.is_empty() {
+                    heap.maps.refresh()?;
+                    frontier.extend(chains::climb(heap, live, &maps, &mut ancestors.nodes)?);
+                    if enough(&ancestors) {
+                        break;
+                    }
+                }
+            }
+            if frontier.is_empty() || full {
                 break;
             }
             // The process goes on: pages come and go.
@@ -72,7 +86,7 @@ impl Ancestors {
             } else {
                 Order::Descending
             };
-            let mut found = ancestors.pass(heap, live, &frontier, order)?;
+            let mut found = ancestors.pass(heap, live, (&frontier, &again), order)?;
             // What held them may have been moving during the pass, as an array that grows is: they are looked for once more.
             found.extend(
                 frontier
@@ -86,12 +100,12 @@ impl Ancestors {
     }
 
     /// One pass over everything: finds the owners of the frontier and most of theirs; returns those that were not searched
-    /// for from the pass's beginning.
+    /// for from the pass's beginning. What is in `again` may be owned by what came to be since the reading.
     fn pass(
         &mut self,
         heap: &Heap<'_>,
         live: Option<&Live>,
-        frontier: &[u64],
+        (frontier, again): (&[u64], &ByAddress<()>),
         order: Order,
     ) -> Result<Vec<u64>, Refusal> {
         let mut pass = Pass {
@@ -105,6 +119,7 @@ impl Ancestors {
             seen: 0,
             edges: MOST_EDGES,
             again: MOST_AGAIN,
+            orphans: again,
         };
         for &address in frontier {
             pass.want(address);
@@ -132,6 +147,8 @@ struct Pass<'p, 'm> {
     seen: usize,
     /// Pages that may still be visited again.
     again: usize,
+    /// Objects of which no owner was found that was held at the reading: it may have come to be since.
+    orphans: &'p ByAddress<()>,
 }
 
 impl Pass<'_, '_> {
@@ -168,7 +185,9 @@ impl Pass<'_, '_> {
         if self.edges == 0
             || node.owners.len() >= MOST_OWNERS
             || node.owners.iter().any(|edge| edge.owner == object.address)
-            || self.live.is_some_and(|live| live.is_dead(object.address))
+            || self
+                .live
+                .is_some_and(|live| live.is_dead(object.address) && !self.orphans.contains_key(&target))
         {
             return Ok(());
         }

@@ -40,6 +40,8 @@ struct Tree {
     /// Weight, and number of sampled objects, at and below each.
     weight: Vec<u64>,
     below: Vec<u32>,
+    /// Whether each is the head of a chain.
+    chain: Vec<bool>,
 }
 
 /// The points of these sampled objects, given with their weights, heaviest first.
@@ -100,7 +102,11 @@ impl Tree {
             children: vec![Vec::new(); parent.len()],
             weight: vec![0; parent.len()],
             below: vec![0; parent.len()],
+            chain: vec![false; parent.len()],
         };
+        for (at, address) in tree.addresses.iter().enumerate().skip(1) {
+            tree.chain[at] = ancestors.nodes.get(address).is_some_and(|node| node.chain);
+        }
         for &(address, weight) in samples {
             if let Some(&at) = number.get(&address) {
                 tree.weight[at] += weight;
@@ -219,6 +225,10 @@ impl Search<'_> {
         let mut way = vec![from];
         let mut at = from;
         loop {
+            // The head changes with every link that is added: what holds the chain is what holds its head.
+            if self.tree.chain[at] && way.len() > 1 {
+                return self.point(way[way.len() - 2], self.tree.weight[at]);
+            }
             let heavy = self.tree.heaviest(at).filter(|&child| {
                 self.tree.weight[child] * 100 >= self.tree.weight[at] * MOST_OF_IT
                     && self.tree.below[child] >= FEWEST_BELOW
@@ -284,8 +294,8 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::ancestors::Node;
     use crate::graph::owners::Edge;
+    use crate::graph::ways::Node;
     use crate::layout::maps::MapInfo;
 
     /// `(object, owners)`; owner 0 makes it a root.
@@ -294,6 +304,7 @@ mod tests {
         for &(address, owners) in graph {
             let node = Node {
                 root: owners.contains(&0),
+                chain: false,
                 owners: owners
                     .iter()
                     .filter(|&&owner| owner != 0)

@@ -2,6 +2,7 @@
 
 pub(crate) mod ancestors;
 pub(crate) mod before;
+pub(crate) mod chains;
 pub(crate) mod dominators;
 pub(crate) mod follow;
 pub(crate) mod held;
@@ -11,3 +12,4 @@ pub(crate) mod retained;
 pub(crate) mod retainers;
 pub(crate) mod roots;
 pub(crate) mod sample;
+pub(crate) mod ways;

@@ -4,7 +4,7 @@
 use crate::layout::maps::MapInfo;
 use crate::layout::refusal::Refusal;
 use crate::memory::peek::{smi, strong};
-use crate::names::kind::Kind;
+use crate::names::kind::{Kind, Origin};
 use crate::walk::heap::Heap;
 
 /// Dictionaries with more entries are used as collections: their keys may be data and are not read out.
@@ -132,6 +132,47 @@ impl Owners<'_, '_> {
         Ok(steps)
     }
 
+    /// Whether an edge is a variable with a name, in a file that is not Node's own.
+    pub(crate) fn is_telling(&self, edge: &Edge) -> Result<bool, Refusal> {
+        if !self.0.maps.layout.types.is_context(edge.map.instance_type) {
+            return Ok(false);
+        }
+        let Some((scope, Some(_))) = self.local(edge)? else {
+            return Ok(false);
+        };
+        let (file, _) = self.0.scopes.describe(&self.0.maps, scope)?;
+        Ok(file.is_some_and(|file| Origin::of(Some(&file)) <= Origin::Dependency))
+    }
+
+    /// A context's scope, and the name of the variable in this slot.
+    fn local(&self, edge: &Edge) -> Result<Option<(u64, Option<String>)>, Refusal> {
+        let layout = &self.0.maps.layout;
+        let slot = (edge.offset - u64::from(layout.array_data)) / 8;
+        let Some(scope) = strong(self.0.maps.peek.word(edge.owner + u64::from(layout.array_data))?) else {
+            return Ok(None);
+        };
+        if self
+            .0
+            .maps
+            .of(scope)?
+            .is_none_or(|map| map.instance_type != layout.types.scope_info)
+        {
+            return Ok(None);
+        }
+        // A scope may have one slot more before its variables (for `eval` and sloppy `with`).
+        let name = match slot.checked_sub(u64::from(layout.context_min_slots)) {
+            Some(index) => self
+                .0
+                .maps
+                .scope_local(scope, index)?
+                .map(|name| self.0.maps.property(name))
+                .transpose()?
+                .flatten(),
+            None => None,
+        };
+        Ok(Some((scope, name)))
+    }
+
     fn step(&self, edge: &Edge, map: MapInfo, pending: Pending, steps: &mut Vec<String>) -> Result<Pending, Refusal> {
         let layout = &self.0.maps.layout;
         let types = &layout.types;
@@ -187,30 +228,8 @@ impl Owners<'_, '_> {
 
     /// `name in file`, for a variable of a scope.
     fn variable(&self, edge: &Edge) -> Result<String, Refusal> {
-        let layout = &self.0.maps.layout;
-        let slot = (edge.offset - u64::from(layout.array_data)) / 8;
-        let Some(scope) = strong(self.0.maps.peek.word(edge.owner + u64::from(layout.array_data))?) else {
+        let Some((scope, name)) = self.local(edge)? else {
             return Ok("(closure scope)".to_owned());
-        };
-        if self
-            .0
-            .maps
-            .of(scope)?
-            .is_none_or(|map| map.instance_type != layout.types.scope_info)
-        {
-            return Ok("(closure scope)".to_owned());
-        }
-        let slots = u64::from(layout.context_min_slots);
-        // A scope may have one slot more before its variables (for `eval` and sloppy `with`).
-        let name = match slot.checked_sub(slots) {
-            Some(index) => self
-                .0
-                .maps
-                .scope_local(scope, index)?
-                .map(|name| self.0.maps.property(name))
-                .transpose()?
-                .flatten(),
-            None => None,
         };
         let (file, function) = self.0.scopes.describe(&self.0.maps, scope)?;
         if name.is_none() && (file.is_none() || self.0.maps.scope_locals(scope)?.is_none_or(|n| n == 0)) {

@@ -75,6 +75,11 @@ pub(crate) fn retained(
     for isolate in heap.maps.pages.heaps() {
         let pages = heap.maps.pages.pages.iter().filter(|page| page.heap == isolate);
         let young = young.entry(isolate).or_insert_with(|| Young::new(pages));
+        for barrier in barriers {
+            if let Barrier::Objects(addresses) = barrier {
+                addresses.iter().for_each(|&address| young.bar(address));
+            }
+        }
         rest.push(count(heap, isolate, &mut live, young, before)?);
     }
     let mut by = Vec::new();
@@ -85,7 +90,10 @@ pub(crate) fn retained(
             continue;
         };
         match barrier {
-            Barrier::Objects(addresses) => addresses.iter().for_each(|&address| live.unbar(address)),
+            Barrier::Objects(addresses) => addresses.iter().for_each(|&address| {
+                live.unbar(address);
+                young.unbar(address);
+            }),
             Barrier::Map(map, _) => live.unbar_map(*map),
         }
         by.push(count(heap, isolate, &mut live, young, before)?);

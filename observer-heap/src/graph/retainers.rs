@@ -1,10 +1,11 @@
 //! Reads the graph of owners of sampled objects, produces the paths by which they are held, in words.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use crate::graph::ancestors::{Ancestors, Node};
+use crate::graph::ancestors::Ancestors;
 use crate::graph::live::Live;
-use crate::graph::owners::{Edge, Owners};
+use crate::graph::owners::Owners;
+use crate::graph::ways::{Node, route};
 use crate::layout::refusal::Refusal;
 use crate::memory::by_address::ByAddress;
 use crate::walk::heap::Heap;
@@ -75,34 +76,4 @@ fn paths(heap: &Heap<'_>, group: &[(u64, u64)], nodes: &ByAddress<Node>) -> Resu
         sampled: group.len(),
         paths,
     })
-}
-
-/// The shortest way from an object to a root, by its edges from the object upwards; or, when no root was reached, the
-/// longest, because it says most.
-pub(crate) fn route(from: u64, nodes: &ByAddress<Node>) -> (Vec<Edge>, bool) {
-    let mut came = ByAddress::<(u64, Edge)>::default();
-    let mut queue = VecDeque::from([from]);
-    let mut last = from;
-    while let Some(address) = queue.pop_front() {
-        let Some(node) = nodes.get(&address) else { continue };
-        last = address;
-        if node.root {
-            break;
-        }
-        for &edge in &node.owners {
-            if edge.owner != from && !came.contains_key(&edge.owner) {
-                came.insert(edge.owner, (address, edge));
-                queue.push_back(edge.owner);
-            }
-        }
-    }
-    let rooted = nodes.get(&last).is_some_and(|node| node.root);
-    let mut edges = Vec::new();
-    let mut at = last;
-    while let Some(&(below, edge)) = came.get(&at) {
-        edges.push(edge);
-        at = below;
-    }
-    edges.reverse();
-    (edges, rooted)
 }

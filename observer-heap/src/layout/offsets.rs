@@ -49,6 +49,7 @@ pub(crate) struct MapLayout {
     pub(crate) own_descriptors_shift: u32,
     pub(crate) dictionary_shift: u32,
     pub(crate) constructor: Option<u32>,
+    pub(crate) prototype: Option<u32>,
     pub(crate) descriptors: u32,
 }
 
@@ -73,6 +74,7 @@ pub(crate) struct StringLayout {
 pub(crate) struct FunctionLayout {
     pub(crate) shared: u32,
     pub(crate) context: u32,
+    pub(crate) prototype_or_initial_map: Option<u32>,
     pub(crate) name_or_scope_info: Option<u32>,
     pub(crate) script: Option<u32>,
     /// FeedbackMetadata of a compiled function, the outer ScopeInfo of one that is not.
@@ -131,12 +133,14 @@ impl Layout {
                 own_descriptors_shift: m.shift("bit_field3_number_of_own_descriptors_shift")?,
                 dictionary_shift: m.shift("bit_field3_is_dictionary_map_shift")?,
                 constructor: metadata.field("Map", "constructor_or_back_pointer"),
+                prototype: metadata.field("Map", "prototype"),
                 descriptors: m.field("Map", "instance_descriptors", "Map.instance_descriptors")?,
             },
             string: StringLayout::published(&m)?,
             function: FunctionLayout {
                 shared: m.field("JSFunction", "shared", "JSFunction.shared")?,
                 context: m.field("JSFunction", "context", "JSFunction.context")?,
+                prototype_or_initial_map: metadata.field("JSFunction", "prototype_or_initial_map"),
                 name_or_scope_info: metadata.field("SharedFunctionInfo", "name_or_scope_info"),
                 script: metadata
                     .field("SharedFunctionInfo", "script_or_debug_info")

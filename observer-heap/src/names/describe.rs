@@ -29,7 +29,7 @@ impl Maps<'_> {
             .type_names
             .get(&instance_type)
             .map_or("object", |name| name.strip_prefix("JS").unwrap_or(name));
-        let constructor = match self.constructor(info.address)? {
+        let constructor = match self.class(info.address)? {
             Some(shared) => self.function(shared)?.unwrap_or_default(),
             None => Function::default(),
         };

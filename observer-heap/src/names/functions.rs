@@ -9,8 +9,6 @@ use crate::memory::peek::{TAG_MASK, smi, strong};
 const LONGEST: usize = 160;
 /// Indirections followed from one string to the characters.
 const MOST_HOPS: u32 = 16;
-/// Maps between an object's and the one that names its constructor: one per property added.
-const MOST_TRANSITIONS: u32 = 1 << 12;
 
 /// A function, by where it stands in the source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -177,27 +175,6 @@ impl Maps<'_> {
         Ok(None)
     }
 
-    /// The SharedFunctionInfo of the constructor of a map's objects.
-    pub(crate) fn constructor(&self, map: u64) -> Result<Option<u64>, Refusal> {
-        let Some(at) = self.layout.map.constructor else {
-            return Ok(None);
-        };
-        let mut map = map;
-        for _ in 0..MOST_TRANSITIONS {
-            let Some(next) = strong(self.peek.word(map + u64::from(at))?) else {
-                return Ok(None);
-            };
-            match self.of(next)? {
-                Some(info) if info.instance_type == self.layout.types.map => map = next,
-                Some(info) if self.layout.types.is_function(info.instance_type) => {
-                    return Ok(strong(self.peek.word(next + u64::from(self.layout.function.shared))?));
-                }
-                _ => return Ok(None),
-            }
-        }
-        Ok(None)
-    }
-
     /// The names of the first properties of a map's objects, in order, at most `most`.
     pub(crate) fn shape(&self, map: u64, most: u32) -> Result<Vec<String>, Refusal> {
         let mut names = Vec::new();
@@ -232,17 +209,26 @@ impl Maps<'_> {
             return Ok(None);
         };
         for index in 0..self.own_descriptors(map)? {
-            let entry = array + u64::from(layout.descriptors_header) + 24 * u64::from(index);
-            let Some(details) = smi(self.peek.word(entry + 8)?) else {
-                continue;
-            };
-            let details = details.cast_unsigned();
-            let stored = details & layout.details.location_mask == layout.details.location_field;
-            if stored && u64::from((details & layout.details.index_mask) >> layout.details.index_shift) == field {
-                return self.property(self.peek.word(entry)?);
+            if self.field_index(map, index)? == Some(field) {
+                return self.property(
+                    self.peek
+                        .word(array + u64::from(layout.descriptors_header) + 24 * u64::from(index))?,
+                );
             }
         }
         Ok(None)
+    }
+
+    /// The field in which one own property of a map's objects is stored (in-object ones first), if it is in one.
+    pub(crate) fn field_index(&self, map: u64, index: u32) -> Result<Option<u64>, Refusal> {
+        let layout = &self.layout;
+        let Some(array) = strong(self.peek.word(map + u64::from(layout.map.descriptors))?) else {
+            return Ok(None);
+        };
+        let entry = array + u64::from(layout.descriptors_header) + 24 * u64::from(index);
+        let details = smi(self.peek.word(entry + 8)?).map(i32::cast_unsigned);
+        let stored = details.filter(|details| details & layout.details.location_mask == layout.details.location_field);
+        Ok(stored.map(|details| u64::from((details & layout.details.index_mask) >> layout.details.index_shift)))
     }
 
     /// The name of one own property of a map's objects, if it is an identifier.

@@ -1,5 +1,6 @@
 //! What code calls things: functions, scopes, lines.
 
+pub(crate) mod classes;
 pub(crate) mod describe;
 pub(crate) mod functions;
 pub(crate) mod kind;

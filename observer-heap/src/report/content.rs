@@ -4,7 +4,7 @@ use crate::graph::dominators::Point;
 use crate::layout::maps::MapInfo;
 use crate::layout::refusal::Refusal;
 use crate::memory::peek::strong;
-use crate::names::kind::{ANONYMOUS, Kind};
+use crate::names::kind::{ANONYMOUS, Kind, Origin};
 use crate::report::growth::{Grown, Growth, key};
 use crate::report::reading::Row;
 use crate::walk::heap::Heap;
@@ -26,8 +26,25 @@ pub(crate) struct Part<'g> {
     pub(crate) new: u64,
 }
 
-impl Part<'_> {
-    fn row(&self) -> &Row {
+impl<'g> Part<'g> {
+    /// All of a row's growth.
+    pub(crate) fn whole(grown: &'g Grown) -> Self {
+        Self {
+            grown,
+            bytes: grown.bytes,
+            new: grown.count.max(0).cast_unsigned(),
+        }
+    }
+
+    /// A reader can act on what it is called.
+    pub(crate) fn is_telling(&self) -> bool {
+        let row = self.row();
+        // Classes of Node's own say what is to be closed or removed.
+        let class = row.kind == Kind::Object && row.origin == Origin::Node;
+        class || row.is_named() || matches!(row.kind, Kind::Shape | Kind::Buffer | Kind::String)
+    }
+
+    const fn row(&self) -> &'g Row {
         &self.grown.row
     }
 }
@@ -52,11 +69,13 @@ pub(crate) fn item<'g>(heap: &Heap<'_>, point: &Point, growth: &'g Growth) -> Re
         )
     };
     let found = growth.grown.iter().find(is_of);
-    Ok(found.map(|grown| Part {
-        grown,
-        bytes: grown.bytes,
-        new: grown.count.max(0).cast_unsigned(),
-    }))
+    // The memory is the buffer's, not its view's.
+    let buffers = growth.grown.iter().filter(|grown| grown.row.kind == Kind::Buffer);
+    let found = match found {
+        Some(grown) if grown.row.kind == Kind::Buffer => buffers.max_by_key(|grown| grown.bytes),
+        other => other,
+    };
+    Ok(found.map(Part::whole))
 }
 
 /// What to call what accumulates: the items of the collection where these have a name a reader can act on, else the
@@ -104,28 +123,16 @@ fn chosen<'g>(item: Option<Part<'g>>, parts: &[Part<'g>]) -> Option<Part<'g>> {
         matches!(part.row().kind, Kind::Shape | Kind::Object) && part.bytes as f64 >= bytes as f64 * SAYS_MORE
     })
     .filter(|_| is(Kind::String));
-    // The memory is the buffer's, not its view's.
-    let item = if is(Kind::Buffer) {
-        most(&|part| part.row().kind == Kind::Buffer)
-    } else {
-        item
-    };
-    let telling = |part: &Part<'_>| {
-        named(part.row())
-            || part.row().is_named()
-            || matches!(part.row().kind, Kind::Shape | Kind::Buffer | Kind::String)
-    };
     suspended
         .or(own)
         .or(shape)
-        .or(item.filter(telling))
+        .or(item.filter(Part::is_telling))
         .or_else(|| most(&|part| part.row().kind != Kind::Internal))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::kind::Origin;
     use crate::walk::counts::Tally;
 
     fn grown(kind: Kind, what: &str, origin: Origin, count: i64, bytes: u64) -> Grown {

@@ -141,8 +141,11 @@ impl Growth {
             let before = earlier.first().map(tally).unwrap_or_default();
             let bytes = row.tally.bytes.saturating_sub(before.bytes);
             if bytes > 0 {
-                let counts = earlier.iter().map(tally).chain([row.tally]);
-                let counts: Vec<i64> = counts.map(|tally| tally.count as i64).collect();
+                let levels = earlier.iter().map(tally).chain([row.tally]);
+                // Strings and buffers come in all sizes, and many small ones come and go.
+                let by_bytes = matches!(row.kind, Kind::String | Kind::Buffer);
+                let level = |tally: Tally| if by_bytes { tally.bytes } else { tally.count } as i64;
+                let levels: Vec<i64> = levels.map(level).collect();
                 growth.bytes += bytes;
                 growth.named_bytes += if row.origin <= Origin::Dependency { bytes } else { 0 };
                 growth.grown.push(Grown {
@@ -150,7 +153,7 @@ impl Growth {
                     before,
                     bytes,
                     count: row.tally.count as i64 - before.count as i64,
-                    steady: readings.len() == 2 || rises(&counts),
+                    steady: readings.len() == 2 || rises(&levels),
                     significant: false,
                     alive: None,
                 });

@@ -96,7 +96,7 @@ impl<'m> Reader<'m> {
         Ok(reading)
     }
 
-    /// Looks up in which line each row's function or class starts. Rows whose source is not in the heap keep none.
+    /// Looks up in which line each row's function or class starts, and in which column of a line that alone says little. Rows whose source is not in the heap keep none.
     pub fn lines<'r>(&self, rows: impl IntoIterator<Item = &'r mut Row>) -> Result<(), Refusal> {
         let mut by_script = BTreeMap::<u64, Vec<(u32, &mut Row)>>::new();
         for row in rows {
@@ -107,8 +107,9 @@ impl<'m> Reader<'m> {
         for (script, mut rows) in by_script {
             rows.sort_by_key(|(position, _)| *position);
             let positions: Vec<u32> = rows.iter().map(|(position, _)| *position).collect();
-            for ((_, row), line) in rows.into_iter().zip(self.heap.maps.line_numbers(script, &positions)?) {
-                row.line = Some(line);
+            for ((_, row), spot) in rows.into_iter().zip(self.heap.maps.spots(script, &positions)?) {
+                row.line = Some(spot.line);
+                row.column = spot.long.then_some(spot.column);
             }
         }
         Ok(())

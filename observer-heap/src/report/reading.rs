@@ -22,6 +22,8 @@ pub struct Row {
     pub position: Option<u32>,
     /// Where that is, counted from 1; looked up by [`Reader::lines`].
     pub line: Option<u32>,
+    /// The column, counted from 1, where the line is so long that it alone says little.
+    pub column: Option<u32>,
     /// How many and how much.
     pub tally: Tally,
     /// The Script's address.
@@ -40,6 +42,7 @@ impl Row {
             file: None,
             position: None,
             line: None,
+            column: None,
             tally: Tally::default(),
             script: None,
             members: Members::default(),
@@ -106,4 +109,14 @@ pub struct Reading {
     pub(crate) order: Vec<u64>,
     /// Where old objects were held, when they were told apart.
     pub(crate) held: Option<Held>,
+}
+
+impl Reading {
+    /// Bytes of V8's pages in which nothing is held: garbage that waits for a collection, and free memory.
+    pub fn unheld_bytes(&self) -> u64 {
+        self.isolates
+            .iter()
+            .map(|s| s.dead_bytes.unwrap_or(0) + s.free_bytes + s.young_page_bytes.saturating_sub(s.young_live_bytes))
+            .sum()
+    }
 }

@@ -13,8 +13,8 @@ use crate::graph::dominators::{Point, points};
 use crate::graph::live::Live;
 use crate::graph::owners::{Edge, Owners};
 use crate::graph::retained::{Barrier, Retained, Split, retained};
-use crate::graph::retainers::route;
 use crate::graph::sample::{Members, Sample};
+use crate::graph::ways::{nearest, route};
 use crate::layout::refusal::Refusal;
 use crate::report::content::{Part, content, item};
 use crate::report::count::count;
@@ -29,11 +29,15 @@ const SAMPLED: u64 = 400;
 const EACH: std::ops::RangeInclusive<u64> = 8..=128;
 /// Samples with a way to a root, percent of their weight, from which on the search ends.
 const ROOTED_PERCENT: u64 = 95;
+/// Share of what grew, 0 to 1, that must hang at a variable for the search to end there.
+const ENDS: f64 = 0.2;
 /// Times what grew is looked for, and the share of it, 0 to 1, that is enough to have been found.
 const ATTEMPTS: usize = 3;
 const ADDS_UP: f64 = 0.8;
 /// Points measured.
 const MOST: usize = 10;
+/// Share of what was followed, 0 to 1, that is most of it.
+const MOST_OF_IT: f64 = 0.5;
 /// Least share of the growth that makes a suspect.
 const LEAST: f64 = 0.02;
 /// Of what was followed to a point, the share that must be its alone, 0 to 1.
@@ -109,7 +113,7 @@ fn attempted(
             .filter(|(address, _)| route(*address, &ancestors.nodes).1);
         rooted.map(|(_, weight)| weight).sum::<u64>() * 100 >= all * ROOTED_PERCENT
     };
-    let ancestors = Ancestors::of(
+    let mut ancestors = Ancestors::of(
         heap,
         live.as_ref(),
         samples.iter().map(|&(address, _)| address),
@@ -118,6 +122,7 @@ fn attempted(
     )?;
     // Two sets of marks at once would cost twice the budget.
     drop(live);
+    end_at_variables(heap, &mut ancestors, &samples);
     let map_of = |address: u64| heap.maps.of(address).ok().flatten().map_or(0, |map| map.address);
     let points = points(&ancestors, &samples, &map_of);
     let (points, barriers): (Vec<Point>, Vec<Barrier>) = barred(heap, &ancestors, points)?.into_iter().unzip();
@@ -145,6 +150,31 @@ fn attempted(
     }
     suspects.sort_by(|a, b| b.grown.cmp(&a.grown).then_with(|| a.path.cmp(&b.path)));
     Ok((measured.found(growth), suspects))
+}
+
+/// Where no root was reached (a getter that an object's shape holds is not followed), the search ends at the nearest variable with
+/// a name, if a large part hangs there.
+fn end_at_variables(heap: &Heap<'_>, ancestors: &mut Ancestors, samples: &[(u64, u64)]) {
+    let all: u64 = samples.iter().map(|(_, weight)| weight).sum();
+    let variable = |edge: &Edge| Owners(heap).is_telling(edge).unwrap_or(false);
+    let mut weights = BTreeMap::<u64, u64>::new();
+    let (rooted, lost): (Vec<_>, Vec<_>) = samples
+        .iter()
+        .partition(|(address, _)| route(*address, &ancestors.nodes).1);
+    if rooted.iter().map(|(_, weight)| weight).sum::<u64>() as f64 >= all as f64 * ENDS {
+        return;
+    }
+    for (address, weight) in lost {
+        if let Some(edge) = nearest(address, &ancestors.nodes, variable).and_then(|way| way.last().copied()) {
+            *weights.entry(edge.owner).or_default() += weight;
+        }
+    }
+    for (scope, _) in weights
+        .into_iter()
+        .filter(|(_, weight)| *weight as f64 >= all as f64 * ENDS)
+    {
+        ancestors.nodes.entry(scope).or_default().root = true;
+    }
 }
 
 /// New objects of what grew, each weighing its part of the growth.
@@ -312,16 +342,24 @@ fn suspect(
     let chosen = if alone {
         content(heap, point, growth, &parts)?
     } else {
-        item(heap, point, growth)?
+        // What it retains alone says too little: of all that grew, where most of it was followed to here.
+        let all: Vec<Part<'_>> = growth.grown.iter().map(Part::whole).collect();
+        let parts = if followed >= MOST_OF_IT { &all } else { &parts };
+        match item(heap, point, growth)? {
+            Some(item) if item.is_telling() => Some(item),
+            _ => content(heap, point, growth, parts)?,
+        }
     };
     let Some(Part { grown, new, .. }) = chosen else {
         return Ok(None);
     };
     let mut row = grown.row.clone();
-    row.tally = behind
-        .all
-        .get(&key(&row))
-        .map_or_else(Default::default, |row| row.tally);
+    if alone {
+        row.tally = behind
+            .all
+            .get(&key(&row))
+            .map_or_else(Default::default, |row| row.tally);
+    }
     Ok(Some(Suspect {
         path: path(heap, ancestors, point)?,
         content: row,
@@ -339,7 +377,9 @@ fn path(heap: &Heap<'_>, ancestors: &Ancestors, point: &Point) -> Result<Vec<Str
     let Some(&object) = point.objects.first() else {
         return Ok(Vec::new());
     };
-    let above = route(object, &ancestors.nodes).0;
+    let owners = Owners(heap);
+    let variable = |edge: &Edge| owners.is_telling(edge).unwrap_or(false);
+    let above = nearest(object, &ancestors.nodes, variable).unwrap_or_else(|| route(object, &ancestors.nodes).0);
     let below = ancestors.nodes.get(&point.content);
     let edge = below.and_then(|node| node.owners.iter().find(|edge| edge.owner == object));
     let edges: Vec<Edge> = edge.into_iter().copied().chain(above).collect();
@@ -348,5 +388,5 @@ fn path(heap: &Heap<'_>, ancestors: &Ancestors, point: &Point) -> Result<Vec<Str
     {
         return Ok(vec![heap.maps.describe(heap.tables, map)?.1]);
     }
-    Owners(heap).steps(&edges)
+    owners.steps(&edges)
 }

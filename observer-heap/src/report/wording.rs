@@ -27,10 +27,11 @@ impl Row {
     pub fn place(&self) -> Option<String> {
         let file = self.file.as_deref()?;
         let file = file.strip_prefix("file://").unwrap_or(file);
-        Some(
-            self.line
-                .map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")),
-        )
+        Some(match (self.line, self.column) {
+            (Some(line), Some(column)) => format!("{file}:{line}:{column}"),
+            (Some(line), None) => format!("{file}:{line}"),
+            (None, _) => file.to_owned(),
+        })
     }
 
     /// Whether the application or one of its dependencies named it.

@@ -47,6 +47,10 @@ pub(crate) trait Visit {
     }
     /// All old objects have been visited; what follows is young.
     fn young_begins(&mut self) {}
+    /// Old slots that pointed at young objects, with what stood in them, when these were visited.
+    fn old_slots(&mut self, slots: &[(u64, u64)]) {
+        let _ = slots;
+    }
 }
 
 /// Chooses objects of one page, and is told about them.

@@ -19,7 +19,7 @@ const FILTER: usize = 1 << 12;
 const BITS: usize = (PAGE / 8 / 64) as usize;
 /// Passes over the young generation; a list that zigzags through all pages could ask for many.
 const MOST_PASSES: usize = 256;
-/// Old slots remembered, 8 bytes each; so many point at young objects only right after an allocation storm.
+/// Old slots remembered, 16 bytes each; so many point at young objects only right after an allocation storm.
 const MOST_SLOTS: usize = 1 << 20;
 /// Slots looked at again to see whether a collection moved what they point at.
 const CHECKED: usize = 256;
@@ -38,8 +38,8 @@ pub(crate) struct Young {
     filter: Vec<bool>,
     index: ByAddress<usize>,
     marks: Vec<Marks>,
-    /// Addresses of old slots that pointed at young pages.
-    slots: Vec<u64>,
+    /// Addresses of old slots that pointed at young pages, and what stood there when they were followed last.
+    slots: Vec<(u64, u64)>,
     /// Objects reached by slots that were noted before their page was known.
     reached: Vec<u64>,
     /// Objects whose map word was not one: moved while they were read.
@@ -50,6 +50,10 @@ impl Young {
     /// Bytes of young pages.
     pub(crate) fn bytes(&self) -> u64 {
         self.marks.iter().map(|marks| marks.page.area()).sum()
+    }
+
+    pub(crate) fn slots(&self) -> &[(u64, u64)] {
+        &self.slots
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -90,6 +94,29 @@ impl Young {
             self.add(page);
             self.reached.extend(reached);
         }
+    }
+
+    /// Stops at an object as if it were not there, if it is a young one.
+    pub(crate) fn bar(&mut self, address: u64) {
+        if let Some((marks, word, flag)) = self.bit(address) {
+            marks.visited[word] |= flag;
+        }
+    }
+
+    /// Goes on from an object that was stopped at.
+    pub(crate) fn unbar(&mut self, address: u64) {
+        if let Some((marks, word, flag)) = self.bit(address) {
+            marks.visited[word] &= !flag;
+            marks.reached[word] |= flag;
+            marks.pending = true;
+        }
+    }
+
+    fn bit(&mut self, address: u64) -> Option<(&mut Marks, usize, u64)> {
+        let &index = self.index.get(&(address / PAGE))?;
+        let marks = self.marks.get_mut(index)?;
+        let bit = (address.checked_sub(marks.page.base)? / 8) as usize;
+        (bit / 64 < BITS).then_some((marks, bit / 64, 1 << (bit % 64)))
     }
 
     /// Notes the young objects that these words point at.
@@ -133,7 +160,7 @@ impl Young {
                 && self.index.contains_key(&number)
                 && self.slots.len() < MOST_SLOTS
             {
-                self.slots.push(address + index as u64 * 8);
+                self.slots.push((address + index as u64 * 8, word));
             }
         }
     }
@@ -152,13 +179,15 @@ impl Young {
         maps.peek.forget();
         let every = self.slots.len() / CHECKED + 1;
         let mut checked = Vec::new();
-        for (index, &slot) in self.slots.clone().iter().enumerate() {
-            let word = maps.peek.word(slot)?;
+        let mut slots = std::mem::take(&mut self.slots);
+        for (index, (slot, word)) in slots.iter_mut().enumerate() {
+            *word = maps.peek.word(*slot)?;
             self.reach(&[word.to_le_bytes()]);
             if index % every == 0 {
-                checked.push((slot, word));
+                checked.push((*slot, *word));
             }
         }
+        self.slots = slots;
         let mut walker = Walker::new(maps, sizes);
         for _ in 0..MOST_PASSES {
             let mut any = false;
@@ -197,7 +226,7 @@ impl Young {
         for address in std::mem::take(&mut self.reached) {
             self.mark(address, address / PAGE);
         }
-        for slot in std::mem::take(&mut self.slots) {
+        for (slot, _) in std::mem::take(&mut self.slots) {
             let word = maps.peek.word(slot)?;
             self.reach(&[word.to_le_bytes()]);
         }

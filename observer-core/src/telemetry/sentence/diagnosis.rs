@@ -61,10 +61,13 @@ fn unexplained(who: &str, version: &str, diagnosis: &Diagnosis, container: Conta
     let garbage = u64::try_from(container.garbage).unwrap_or(0);
     let _ = write!(
         text,
-        ", the heap holds {} more; garbage and free memory in V8's pages grew by {}; the other {} is outside V8's heap",
+        ", the heap holds {} more; garbage and free memory in V8's pages grew by {}",
         units::bytes(held),
         units::bytes(garbage.min(container.level)),
-        units::bytes(container.level.saturating_sub(held).saturating_sub(garbage))
     );
+    let outside = container.level.saturating_sub(held).saturating_sub(garbage);
+    if outside > 0 {
+        let _ = write!(text, "; the other {} is outside V8's heap", units::bytes(outside));
+    }
     text
 }

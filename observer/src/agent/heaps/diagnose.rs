@@ -28,7 +28,7 @@ pub(super) fn in_time(
     let container = ContainerGrowth {
         level,
         held: growth.net,
-        garbage: garbage(after).cast_signed() - garbage(before).cast_signed(),
+        garbage: after.unheld_bytes().cast_signed() - before.unheld_bytes().cast_signed(),
     };
     let compared = Compared::Times(since.elapsed().as_secs_f64());
     let mut diagnosis = diagnosis(reader, growth, compared, (before, after))?;
@@ -37,15 +37,6 @@ pub(super) fn in_time(
         diagnosis.growers.iter_mut().for_each(|grower| grower.culprit = false);
     }
     Ok(diagnosis)
-}
-
-/// Bytes of V8's pages in which nothing is held.
-fn garbage(reading: &Reading) -> u64 {
-    reading
-        .isolates
-        .iter()
-        .map(|s| s.dead_bytes.unwrap_or(0) + s.free_bytes + s.young_page_bytes.saturating_sub(s.young_live_bytes))
-        .sum()
 }
 
 /// What a version holds that an earlier one did not; `None` where there is nothing of that kind.
@@ -91,7 +82,7 @@ fn diagnosis(
     growth.confirm(&held);
     let blamed: Vec<&Suspect> = suspects.iter().filter(|s| growth.blames(s.share, s.steady)).collect();
     let mut growers: Vec<Grower> = blamed.iter().map(|suspect| suspected(suspect)).collect();
-    growers.extend(others(&growth, &suspects, &held));
+    growers.extend(others(&growth, &suspects, &held, marked));
     growers.truncate(NAMED);
     Ok(Diagnosis {
         compared,
@@ -118,11 +109,11 @@ fn suspected(suspect: &Suspect) -> Grower {
     }
 }
 
-/// What else grew. It is blamed only where no place was found for anything.
-fn others(growth: &Growth, suspects: &[Suspect], held: &[Holders]) -> Vec<Grower> {
+/// What else grew. It is blamed only where the heap is too large to look for places.
+fn others(growth: &Growth, suspects: &[Suspect], held: &[Holders], marked: bool) -> Vec<Grower> {
     let culprits: Vec<&str> = growth
         .culprits(HELD)
-        .filter(|_| suspects.is_empty())
+        .filter(|_| !marked)
         .map(|grown| grown.row.what.as_str())
         .collect();
     let known = |row: &Row| {

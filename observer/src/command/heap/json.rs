@@ -50,7 +50,10 @@ pub(super) fn growth(out: &mut impl Write, pid: u32, difference: &Difference<'_>
         growth,
         suspects,
         held,
+        marked,
+        process,
     } = difference;
+    let outside = difference.outside();
     let suspects: Vec<Value> = suspects
         .iter()
         .map(|suspect| {
@@ -63,11 +66,13 @@ pub(super) fn growth(out: &mut impl Write, pid: u32, difference: &Difference<'_>
                 "alone": suspect.alone,
                 "share": suspect.share,
                 "steady": suspect.steady,
-                "culprit": growth.blames(suspect.share, suspect.steady),
+                "culprit": outside.is_none() && growth.blames(suspect.share, suspect.steady),
             })
         })
         .collect();
-    let culprits: Vec<&Grown> = growth.culprits(usize::MAX).collect();
+    let culprits: Vec<&Grown> = growth
+        .culprits(if marked || outside.is_some() { 0 } else { usize::MAX })
+        .collect();
     let grown: Vec<Value> = growth
         .grown
         .iter()
@@ -91,6 +96,9 @@ pub(super) fn growth(out: &mut impl Write, pid: u32, difference: &Difference<'_>
             "pid": pid,
             "apart_seconds": apart.as_secs_f64(),
             "leaking": growth.leaking,
+            "bytes_anonymous_grown": process.anonymous,
+            "bytes_unheld_grown": process.unheld,
+            "bytes_outside_unexplained": outside,
             "bytes_net": growth.net,
             "bytes_grown": growth.bytes,
             "bytes_grown_named_by_application": growth.named_bytes,
@@ -121,6 +129,7 @@ fn row(row: &Row) -> Value {
         "origin": origin(row.origin),
         "file": row.file,
         "line": row.line,
+        "column": row.column,
         "count": row.tally.count,
         "bytes": row.tally.bytes,
     })

@@ -1,12 +1,13 @@
 //! `observer heap`: reads the heap of a live Node.js process from outside, prints what it holds or what grew.
 
+use std::fs;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use observer_heap::{Growth, Learned, MOMENTS, Metadata, Reader, Reading, Row};
 
-use difference::Difference;
+use difference::{Difference, Process as Grew};
 
 use super::Exit;
 use crate::{
@@ -126,6 +127,7 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
     ));
     let began = Instant::now();
     let mut readings = Vec::new();
+    let mut anonymous = Vec::new();
     let mut reader = process.open(None)?;
     for (index, moment) in MOMENTS.into_iter().enumerate() {
         if index > 0 {
@@ -133,6 +135,7 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
             let known = reader.learned();
             reader = process.open(Some(&known))?;
         }
+        anonymous.push(anonymous_bytes(process.pid)?);
         readings.push(read(&mut reader)?);
     }
     let mut growth = Growth::over(&readings.iter().collect::<Vec<_>>());
@@ -156,6 +159,14 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
         growth: &growth,
         suspects: &suspects,
         held: &held,
+        marked,
+        process: Grew {
+            anonymous: more(anonymous.first(), anonymous.last()),
+            unheld: more(
+                readings.first().map(Reading::unheld_bytes).as_ref(),
+                readings.last().map(Reading::unheld_bytes).as_ref(),
+            ),
+        },
     };
     if args.json {
         json::growth(out, process.pid, &difference)?;
@@ -163,6 +174,20 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
         table::growth(out, &difference)?;
     }
     Ok(Exit::Success)
+}
+
+fn more(before: Option<&u64>, after: Option<&u64>) -> i64 {
+    let bytes = |level: Option<&u64>| level.copied().unwrap_or(0).cast_signed();
+    bytes(after) - bytes(before)
+}
+
+/// Bytes of a process's anonymous memory (`RssAnon` of /proc/PID/status).
+fn anonymous_bytes(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    Ok(kib.with_context(|| format!("{path} has no RssAnon"))? << 10)
 }
 
 /// How far the search for holders is; on a terminal only.

@@ -136,7 +136,8 @@ pub(super) fn growth(out: &mut impl Write, difference: &Difference<'_>) -> io::R
         apart,
         growth,
         suspects,
-        held,
+        marked,
+        ..
     } = difference;
     let sign = if growth.net < 0 { "-" } else { "+" };
     writeln!(
@@ -148,7 +149,10 @@ pub(super) fn growth(out: &mut impl Write, difference: &Difference<'_>) -> io::R
     let blamed = suspects
         .iter()
         .find(|suspect| growth.blames(suspect.share, suspect.steady));
-    let unplaced = growth.culprits(1).next().filter(|_| suspects.is_empty());
+    let unplaced = growth.culprits(1).next().filter(|_| !marked);
+    if let Some(outside) = difference.outside() {
+        return unexplained(out, difference, outside);
+    }
     match (blamed.map(|suspect| &suspect.content), unplaced.map(|grown| &grown.row)) {
         (Some(row), _) | (None, Some(row)) => writeln!(out, "likely culprit: {}", clean::name(&row.title()))?,
         _ if !growth.leaking => writeln!(
@@ -160,6 +164,28 @@ pub(super) fn growth(out: &mut impl Write, difference: &Difference<'_>) -> io::R
             "no culprit: no place was found where a large part of the growth accumulates"
         )?,
     }
+    places(out, difference)?;
+    table_of_growth(out, difference)
+}
+
+/// What the heap does not explain, and what little of it grew.
+fn unexplained(out: &mut impl Write, difference: &Difference<'_>, outside: i64) -> io::Result<()> {
+    let process = difference.process;
+    let bytes = |bytes: i64| size(bytes.max(0).cast_unsigned());
+    writeln!(
+        out,
+        "the heap does not explain the growth: the process's anonymous memory grew by {}, garbage and free memory in V8's pages by {}; \
+         the other {} is outside V8's heap (native memory: queued messages, compression, TLS, addons)",
+        bytes(process.anonymous),
+        bytes(process.unheld),
+        bytes(outside)
+    )?;
+    places(out, difference)?;
+    table_of_growth(out, difference)
+}
+
+fn places(out: &mut impl Write, difference: &Difference<'_>) -> io::Result<()> {
+    let &Difference { growth, suspects, .. } = difference;
     for (index, suspect) in suspects.iter().enumerate() {
         suspected(out, index + 1, suspect)?;
     }
@@ -167,6 +193,11 @@ pub(super) fn growth(out: &mut impl Write, difference: &Difference<'_>) -> io::R
     if !suspects.is_empty() && growth.net > 0 {
         writeln!(out, "{:>4.0} %  elsewhere", (1.0 - explained).max(0.0) * 100.0)?;
     }
+    Ok(())
+}
+
+fn table_of_growth(out: &mut impl Write, difference: &Difference<'_>) -> io::Result<()> {
+    let &Difference { growth, held, .. } = difference;
     writeln!(
         out,
         "\n{:>10} {:>12} {:>21}  {:<38} WHERE",
