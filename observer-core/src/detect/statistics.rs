@@ -40,7 +40,7 @@ pub fn line(x: &[f64], y: &[f64]) -> Option<Line> {
     }
     let slope = sxy / sxx;
     let intercept = my - slope * mx;
-    let (rss, rho) = adjusted_floors(n, |i| y[i] - intercept - slope * x[i]);
+    let (rss, rho) = residuals(n, |i| y[i] - intercept - slope * x[i]);
     Some(Line {
         intercept,
         slope,
@@ -50,7 +50,7 @@ pub fn line(x: &[f64], y: &[f64]) -> Option<Line> {
 }
 
 /// Sum of squares of `n` residuals, and their lag-1 autocorrelation, 0 to 0.99.
-fn adjusted_floors(n: usize, residual: impl Fn(usize) -> f64) -> (f64, f64) {
+fn residuals(n: usize, residual: impl Fn(usize) -> f64) -> (f64, f64) {
     let (mut rss, mut lagged, mut before) = (0.0, 0.0, 0.0);
     for i in 0..n {
         let r = residual(i);
@@ -182,7 +182,7 @@ pub fn plane(x: &[f64], z: &[f64], y: &[f64]) -> Option<Plane> {
     }
     let slope = (sxy * szz - szy * sxz) / determinant;
     let load = (szy * sxx - sxy * sxz) / determinant;
-    let (rss, rho) = adjusted_floors(n, |i| y[i] - my - slope * (x[i] - mx) - load * (z[i] - mz));
+    let (rss, rho) = residuals(n, |i| y[i] - my - slope * (x[i] - mx) - load * (z[i] - mz));
     let variance = rss / (n as f64 - 3.0) * szz / determinant * inflation(rho);
     let t = if variance > 0.0 {
         slope / variance.sqrt()

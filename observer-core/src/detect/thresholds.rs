@@ -1,4 +1,5 @@
-//! Every threshold that decides what is said, in one table. The tables of docs/detection.md are written from it.
+//! The thresholds that decide what is said, in one table: the tables of docs/detection.md are written from it. Constants of a method (grids,
+//! intervals, V8's own factors, what makes a pattern) stand with it.
 //!
 //! Shares are 0 to 1. Durations are those at time scale 1 ([`DetectConfig`](super::DetectConfig)).
 

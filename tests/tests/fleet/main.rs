@@ -51,18 +51,30 @@ fn alertmanager_takes_its_example() {
 #[test]
 fn every_alert_has_a_runbook_entry() {
     let alerts = fs::read_to_string(shipped("observer.alerts.yaml")).unwrap();
-    let docs = fs::read_to_string(observer_tests::places::workspace().join("docs/fleet.md")).unwrap();
+    let docs = fs::read_to_string(observer_tests::places::workspace().join("docs/runbook.md")).unwrap();
     let named: Vec<&str> = alerts
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "))
         .collect();
     assert!(named.len() > 5);
     for alert in &named {
-        let anchor = format!("docs/fleet.md#{}", alert.to_lowercase());
+        let anchor = format!("docs/runbook.md#{}", alert.to_lowercase());
         assert!(alerts.contains(&anchor), "{alert} has no runbook_url");
         assert!(
             docs.contains(&format!("\n### {alert}\n")),
-            "docs/fleet.md has no section {alert}"
+            "docs/runbook.md has no section {alert}"
+        );
+    }
+}
+
+/// So does each event.
+#[test]
+fn every_event_has_a_runbook_entry() {
+    let runbook = fs::read_to_string(observer_tests::places::workspace().join("docs/runbook.md")).unwrap();
+    for (event, _) in observer_core::semconv::event::ALL {
+        assert!(
+            runbook.contains(&format!("\n### {event}\n")),
+            "docs/runbook.md has no section {event}"
         );
     }
 }
