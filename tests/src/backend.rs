@@ -92,12 +92,12 @@ impl Backend {
     /// a file says so (`--web.config.file`).
     pub fn with_history(program: &Path, text: &str, web: Option<&Path>) -> Result<Self> {
         let directory = Scratch::new("prometheus")?;
-        let told = directory.file("history");
-        fs::write(&told, text)?;
+        let history = directory.file("history");
+        fs::write(&history, text)?;
         let data = directory.file("data");
         let blocks = Command::new(program.with_file_name("promtool"))
             .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
-            .args([&told, &data])
+            .args([&history, &data])
             .output()
             .context("cannot start promtool")?;
         anyhow::ensure!(
@@ -105,7 +105,7 @@ impl Backend {
             "promtool: {}",
             String::from_utf8_lossy(&blocks.stderr)
         );
-        fs::remove_file(&told)?;
+        fs::remove_file(&history)?;
         let [port] = free_ports()?;
         let query = format!("127.0.0.1:{port}");
         fs::write(directory.file("prometheus.yml"), "global: {}\n")?;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 /// Seconds between two values.
 pub const STEP: i64 = 60;
-/// Hours told.
+/// Hours of history.
 pub const HOURS: i64 = 48;
 /// Values of a series.
 pub const VALUES: i64 = HOURS * 3_600 / STEP;
@@ -45,7 +45,7 @@ pub struct Monitored {
 }
 
 impl Monitored {
-    /// One of which everything is told.
+    /// One that is fully monitored.
     pub const fn of(place: [&'static str; 3], life: Life) -> Self {
         Self {
             place,
@@ -85,12 +85,12 @@ fn at(life: Life, i: i64) -> Option<(f64, i64)> {
     // Deterministic, and no two containers' or instants' alike enough to matter.
     let noise = (i.wrapping_mul(7_919) % 997) as f64 / 997.0 * 3.0;
     let tooth = |i: i64| ((64 + noise as i64) as f64 + (i % 360) as f64 * 445.0 / 360.0, i / 360);
-    let told = match life {
+    let reported = match life {
         Life::Gone => i < VALUES - 24 * 60,
         Life::New => i >= VALUES - 20,
         _ => true,
     };
-    if !told {
+    if !reported {
         return None;
     }
     let (level, run) = match life {
@@ -111,8 +111,8 @@ const fn time(end: i64, i: i64) -> i64 {
 /// All of it, up to `end`; times in units of a second divided by `unit` (1 for OpenMetrics, 1,000 for the older format).
 pub fn text(cluster: &[Monitored], end: i64, unit: i64) -> String {
     let mut text = String::new();
-    for told in cluster {
-        each(told, end, &mut |name, labels, i, value| {
+    for monitored in cluster {
+        each(monitored, end, &mut |name, labels, i, value| {
             // Writing to a string does not fail.
             let _ = writeln!(text, "{name}{{{labels}}} {value} {}", time(end, i) * unit);
         });
@@ -120,13 +120,17 @@ pub fn text(cluster: &[Monitored], end: i64, unit: i64) -> String {
     text + "# EOF\n"
 }
 
-fn each(told: &Monitored, end: i64, give: &mut dyn FnMut(&str, &str, i64, f64)) {
-    let [namespace, pod, container] = told.place.map(|name| name.replace('\\', "\\\\").replace('"', "\\\""));
+fn each(monitored: &Monitored, end: i64, give: &mut dyn FnMut(&str, &str, i64, f64)) {
+    let [namespace, pod, container] = monitored
+        .place
+        .map(|name| name.replace('\\', "\\\\").replace('"', "\\\""));
     let of_pod = format!("namespace=\"{namespace}\",pod=\"{pod}\"");
     let place = format!("{of_pod},container=\"{container}\"");
     for i in 0..VALUES {
-        let Some((level, run)) = at(told.life, i) else { continue };
-        let image = if told.life == Life::Fixed && i >= VALUES / 2 {
+        let Some((level, run)) = at(monitored.life, i) else {
+            continue;
+        };
+        let image = if monitored.life == Life::Fixed && i >= VALUES / 2 {
             "shop/app:2"
         } else {
             "shop/app:1"
@@ -136,24 +140,24 @@ fn each(told: &Monitored, end: i64, give: &mut dyn FnMut(&str, &str, i64, f64)) 
         let began = if run == 0 {
             0
         } else {
-            run * if told.life == Life::Tight { 480 } else { 360 }
+            run * if monitored.life == Life::Tight { 480 } else { 360 }
         };
         give("container_start_time_seconds", &own, i, time(end, began) as f64);
         give("container_spec_memory_limit_bytes", &own, i, LIMIT);
-        if told.little {
+        if monitored.little {
             continue;
         }
         give("container_memory_rss", &own, i, level);
         give("container_memory_cache", &own, i, 20.0 * MB);
         give("container_memory_swap", &own, i, 0.0);
         give("container_cpu_usage_seconds_total", &own, i, (i - began) as f64 * 12.0);
-        if told.life == Life::Flat {
+        if monitored.life == Life::Flat {
             give("container_memory_rss", &format!("{of_pod},container=\"POD\""), i, MB);
             give("container_memory_rss", &of_pod, i, level + MB);
         }
         give(
             "kube_pod_info",
-            &format!("{of_pod},created_by_kind=\"{}\"", told.owner),
+            &format!("{of_pod},created_by_kind=\"{}\"", monitored.owner),
             i,
             1.0,
         );

@@ -20,7 +20,7 @@ pub const CLEAN_FOR: Duration = Duration::from_secs(20);
 /// How much detection's spans are shrunk: the leaking version lives for seconds.
 pub const TIME_SCALE: &str = "0.001";
 
-/// What `checkout.js` is told in this version.
+/// Arguments of `checkout.js` in this version.
 pub fn argument(version: &str) -> &'static str {
     if version == LEAKING { "leaks" } else { "holds" }
 }
@@ -46,8 +46,8 @@ pub fn faults(findings: &[Value], service: &str, resource: &[(&str, &str)]) -> V
     };
     for finding in &ours {
         for (name, value) in resource {
-            let told = &finding["resource"][*name];
-            check(told == value, format!("{name} is {told}, not {value}, in {finding}"));
+            let found = &finding["resource"][*name];
+            check(found == value, format!("{name} is {found}, not {value}, in {finding}"));
         }
         let version = finding["resource"]["service.version"].as_str().unwrap_or_default();
         check(
@@ -170,10 +170,10 @@ pub fn faults(findings: &[Value], service: &str, resource: &[(&str, &str)]) -> V
             check(fell, format!("{of} before {before} and after {after} in {verdict}"));
         }
         for of in ["baseline", "lifetime"] {
-            let told = ["before", "after"]
+            let found = ["before", "after"]
                 .iter()
                 .all(|when| side(when, of).as_f64() > Some(0.0));
-            check(told, format!("{of} in {verdict}"));
+            check(found, format!("{of} in {verdict}"));
         }
     }
     faults

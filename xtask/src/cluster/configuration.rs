@@ -1,4 +1,4 @@
-//! What each part is told: reads the place and the paths of programs, produces arguments and configuration files.
+//! Configuration of each part: reads the place and the paths of programs, produces arguments and configuration files.
 
 use std::path::Path;
 

@@ -28,7 +28,7 @@ const SETTINGS: [&str; 7] = [
 /// The kubelet's cgroup, in each hierarchy.
 const PODS: &str = "kubepods";
 
-/// Directories that parts make although told to use others, inner ones first.
+/// Directories that parts make although configured to use others, inner ones first.
 const EMPTY_DIRECTORIES: [&str; 10] = [
     "/var/lib/kubelet/device-plugins",
     "/var/lib/kubelet",

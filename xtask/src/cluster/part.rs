@@ -111,7 +111,7 @@ fn mark_of(pid: i32, place: &Place) -> Option<String> {
     Some(String::from_utf8_lossy(name).into_owned())
 }
 
-/// Ends the parts that `which` names: told to, and killed when they do not within `patience`. What one of them started
+/// Ends the parts that `which` names: asked to, and killed when they do not within `patience`. What one of them started
 /// while it was listed is found by the next look.
 pub(super) fn end(place: &Place, patience: Duration, which: impl Fn(&str) -> bool) -> Result<()> {
     loop {

@@ -39,7 +39,7 @@ use crate::{setup, shell};
 const PATIENCE: Duration = Duration::from_mins(4);
 /// Between two looks at what has come.
 const FRAME: Duration = Duration::from_millis(250);
-/// Kills after which the sawtooth can be told from an accident.
+/// Kills after which the sawtooth can be distinguished from an accident.
 const KILLS: u32 = 3;
 
 /// How to show it.
@@ -70,7 +70,9 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     if let Some(reason) = needs.into_iter().find_map(need::missing) {
         bail!("the demo runs containers and loads kernel programs, which is not possible here: {reason}");
     }
-    println!("demo: building the agent with its kernel programs; the first time this takes some minutes on two cores");
+    println!(
+        "demo: building the agent with its kernel programs; the first time this takes some 150 s of processor time: a minute and a half on two idle cores"
+    );
     let mut build = shell::cargo(["build", "--package", "observer", "--no-default-features"]);
     build.env("OBSERVER_REQUIRE_EBPF", "1");
     shell::run(build)?;

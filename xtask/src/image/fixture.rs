@@ -18,7 +18,7 @@ pub(crate) fn node(name: &str) -> Result<Image> {
 pub(super) fn with_libraries(name: &str, program: &Path, path: &str, command: &[&str]) -> Result<Image> {
     let mut entries = vec![Entry::program(program, path)];
     let listed = shell::quiet(shell::command("ldd", [program]))
-        .with_context(|| format!("cannot tell which libraries {} loads", program.display()))?;
+        .with_context(|| format!("cannot find which libraries {} loads", program.display()))?;
     entries.extend(libraries(&listed).map(|library| Entry::program(Path::new(library), library)));
     Ok(Image {
         name: name.into(),

@@ -97,12 +97,12 @@ fn guest_line(line: &str, outcome: &mut Outcome, skips: &mut String) {
     if let Some(skip) = line.strip_prefix("skipped ") {
         skips.push_str(skip);
         skips.push('\n');
-    } else if let Some((asked, told)) = line.strip_prefix("doctor ").and_then(|rest| rest.split_once(' ')) {
-        match serde_json::from_str(told) {
-            Ok(told) => outcome.fallen.extend(fallen(asked, &told)),
+    } else if let Some((asked, answer)) = line.strip_prefix("doctor ").and_then(|rest| rest.split_once(' ')) {
+        match serde_json::from_str(answer) {
+            Ok(answer) => outcome.fallen.extend(fallen(asked, &answer)),
             Err(error) => outcome
                 .tally
-                .fail(&format!("doctor's answer cannot be read ({error}): {told}")),
+                .fail(&format!("doctor's answer cannot be read ({error}): {answer}")),
         }
     } else if line == "finished" {
         outcome.finished = true;
@@ -114,12 +114,12 @@ fn guest_line(line: &str, outcome: &mut Outcome, skips: &mut String) {
 }
 
 /// Hooks that stand lower than was asked for.
-fn fallen(asked: &str, told: &Value) -> Vec<String> {
+fn fallen(asked: &str, answer: &Value) -> Vec<String> {
     let wanted = if asked == "auto" { "tp_btf" } else { "tracepoint" };
-    if let Some(reason) = told["unavailable"].as_str() {
+    if let Some(reason) = answer["unavailable"].as_str() {
         return vec![format!("everything: {reason}")];
     }
-    let hooks = told["hooks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let hooks = answer["hooks"].as_array().map(Vec::as_slice).unwrap_or_default();
     hooks
         .iter()
         // Growth has one rung only.

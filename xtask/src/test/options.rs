@@ -1,4 +1,4 @@
-//! What `cargo xtask test` may be told.
+//! Arguments of `cargo xtask test`.
 
 use clap::Args;
 

@@ -1,5 +1,5 @@
 //! Test programs: asks cargo to build them, reads from its messages where they are, and runs each, so that they run in
-//! an order of our own and each is told by its name.
+//! an order of our own and each is reported by its name.
 
 use std::{
     env, fs,

@@ -99,7 +99,7 @@ fn load(port: u16) -> Result<[f64; 3]> {
     Ok([times.len() as f64 / seconds, at(0.5), at(0.99)])
 }
 
-/// Asks over one connection until told to stop; response times, seconds.
+/// Asks over one connection until asked to stop; response times, seconds.
 fn ask(port: u16, client: usize, stop: &AtomicBool) -> Result<Vec<f64>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).context("the server does not listen")?;
     stream.set_nodelay(true)?;

@@ -35,7 +35,7 @@ pub(crate) struct Options {
     /// Only these kinds (L1, N22, ..)
     #[arg(long, value_delimiter = ',')]
     kind: Vec<String>,
-    /// The catalogue as another author may have drawn it: other sizes, sampling, noise, and less that is told
+    /// The catalogue as another author may have drawn it: other sizes, sampling, noise, and with less reported
     #[arg(long)]
     varied: bool,
     /// Say every verdict

@@ -1,6 +1,6 @@
 //! What others do, re-implemented from their published rules: reads a series, produces the alarms each would raise.
 //!
-//! An alarm is told when its condition begins to hold, not for as long as it does: the way an alert manager counts.
+//! An alarm is counted when its condition begins to hold, not for as long as it does: the way an alert manager counts.
 
 use observer_core::detect::State;
 

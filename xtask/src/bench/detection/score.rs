@@ -137,7 +137,7 @@ pub(crate) fn median(of: impl Iterator<Item = f64>) -> f64 {
 /// foretold, stands in their own lines.
 const HARD: [&str; 2] = ["L19", "L20"];
 
-/// Sums outcomes up. N4, which cannot be told from a leak before it levels off, counts in its own line and in the volume only.
+/// Sums outcomes up. N4, which cannot be distinguished from a leak before it levels off, counts in its own line and in the volume only.
 pub(crate) fn figures(outcomes: &[&Outcome]) -> Figures {
     let leaks = || outcomes.iter().filter(|outcome| outcome.leaks);
     let clean = || outcomes.iter().filter(|outcome| !outcome.leaks);

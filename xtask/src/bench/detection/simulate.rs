@@ -132,10 +132,10 @@ pub(crate) fn play(spec: &Spec) -> Series {
         };
         let unseen = spec.gaps.iter().any(|(from, to)| t >= *from && t < *to)
             || (cause.is_none() && spec.missing > 0.0 && r.chance(spec.missing));
-        let told = cause.filter(|_| spec.withheld.ends == 0.0 || !r.chance(spec.withheld.ends));
+        let reported = cause.filter(|_| spec.withheld.ends == 0.0 || !r.chance(spec.withheld.ends));
         let topped = cause.is_some() && spec.withheld.top;
         if topped && let Some(last) = series.rows.last_mut().filter(|row| row.run == run) {
-            last.end = told;
+            last.end = reported;
         } else if !unseen && t >= spec.withheld.beginning {
             let cpu = (load * cores * (1.0 + spec.traffic.noise * r.normal())).max(0.0);
             series.rows.push(Row {
@@ -149,7 +149,7 @@ pub(crate) fn play(spec: &Spec) -> Series {
                 limit,
                 cpu: spec.traffic.reported.then_some(cpu),
                 run,
-                end: told,
+                end: reported,
                 version,
             });
         }

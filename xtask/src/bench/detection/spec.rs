@@ -89,7 +89,7 @@ pub(crate) struct Ends {
     pub(crate) recycled: Option<(f64, f64)>,
 }
 
-/// What of a series is not told, or told otherwise.
+/// What of a series is withheld, or changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Withheld {
     /// Share of ends that carry no cause.
@@ -144,7 +144,7 @@ pub(crate) struct Spec {
     pub(crate) owner: &'static str,
     /// Versions are reported.
     pub(crate) versions: bool,
-    /// What is not told.
+    /// What is withheld.
     pub(crate) withheld: Withheld,
 }
 

@@ -1,5 +1,5 @@
 //! The catalogue as somebody else may have drawn it: reads a container's spec, produces one with other sizes, sampling,
-//! noise and gaps in what is told. Verdicts that hold only for our own choices show here.
+//! noise and gaps in what is reported. Verdicts that hold only for our own choices show here.
 
 use super::{
     rng::Rng,
