@@ -23,6 +23,7 @@ use observer::{
 use observer_core::engine::view::WorkloadView;
 use observer_tests::{
     agent::Agent,
+    app::App,
     bundle::Spec,
     container::{Container, Restart},
     need, places,
@@ -40,6 +41,7 @@ fn all() -> BTreeMap<&'static str, Value> {
     BTreeMap::from([
         ("doctor", written::doctor()),
         ("event", written::event()),
+        ("heap", written::heap()),
         ("history", history),
         ("observer.toml", written::settings()),
         ("ps", workloads),
@@ -150,6 +152,19 @@ fn what_a_running_agent_answers_is_valid() {
     assert_valid("status", &status);
     assert_valid("ps", &workloads);
     assert_valid("history", &history);
+}
+
+/// A reading, a difference and holders of a program that leaks.
+#[test]
+fn heaps_are_valid() {
+    need!(Root, Node);
+    let mut app = App::fixture("leak.js", &["--mb", "20", "--wait", "no"]).unwrap();
+    app.ready().unwrap();
+    let pid = app.pid().to_string();
+    for more in [["--top", "5"].as_slice(), &["--diff", "2s"], &["--retainers", "Array"]] {
+        let arguments = [["heap", &pid, "--json"].as_slice(), more].concat();
+        assert_valid("heap", &serde_json::from_str(&observer(&arguments)).unwrap());
+    }
 }
 
 /// A file that the schema allows is read, and what the schema refuses is refused.

@@ -120,6 +120,108 @@ pub(crate) fn doctor() -> Value {
     schema
 }
 
+/// `observer heap PID --json`: a reading, what grew between two (`--diff`), or what holds something (`--retainers`).
+pub(crate) fn heap() -> Value {
+    let text = || json!({ "type": "string" });
+    let whole = || json!({ "type": "integer", "minimum": 0 });
+    let signed = || json!({ "type": "integer" });
+    let number = || json!({ "type": "number" });
+    let yes = || json!({ "type": "boolean" });
+    let maybe = |kind: &str| json!({ "type": [kind, "null"] });
+    let list = |items: Value| json!({ "type": "array", "items": items });
+    let to = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
+    let row = || {
+        vec![
+            ("isolate", whole()),
+            (
+                "kind",
+                json!({ "enum": ["closure", "suspended", "object", "shape", "collection", "promise", "buffer", "string", "internal"] }),
+            ),
+            ("what", text()),
+            (
+                "origin",
+                json!({ "enum": ["application", "dependency", "node", "engine"] }),
+            ),
+            ("file", maybe("string")),
+            ("line", maybe("integer")),
+            ("count", whole()),
+            ("bytes", whole()),
+        ]
+    };
+    let held = |mut fields: Vec<(&'static str, Value)>| {
+        fields.push(("held_by", json!({ "anyOf": [to("holders"), { "type": "null" }] })));
+        closed(fields)
+    };
+    let counts = [
+        "heap_bytes",
+        "array_buffer_bytes",
+        "map_entries",
+        "set_entries",
+        "pending_promises",
+        "free_bytes",
+        "dead_bytes",
+        "code_bytes",
+        "young_page_bytes",
+        "young_live_bytes",
+        "unexplained_bytes",
+        "moving_objects",
+    ];
+    let collection = vec![
+        ("isolate", whole()),
+        ("what", text()),
+        ("elements", whole()),
+        ("bytes", whole()),
+    ];
+    let reading = closed([
+        ("pid", whole()),
+        ("disturbed", yes()),
+        ("isolates", list(closed(counts.map(|name| (name, whole()))))),
+        ("rows", list(to("row"))),
+        ("largest_collections", list(held(collection))),
+    ]);
+    let retainers = closed([("pid", whole()), ("rows", list(held(row())))]);
+    let mut grown = row();
+    grown.extend([
+        ("count_before", whole()),
+        ("bytes_before", whole()),
+        ("count_grown", signed()),
+        ("bytes_grown", signed()),
+        ("steady", yes()),
+        ("alive", maybe("boolean")),
+        ("culprit", yes()),
+    ]);
+    let suspect = closed([
+        ("path", list(text())),
+        ("content", to("row")),
+        ("new", whole()),
+        ("bytes_retained", whole()),
+        ("bytes_grown", signed()),
+        ("alone", yes()),
+        ("share", number()),
+        ("steady", yes()),
+        ("culprit", yes()),
+    ]);
+    let growth = closed([
+        ("pid", whole()),
+        ("apart_seconds", number()),
+        ("leaking", yes()),
+        ("bytes_net", signed()),
+        ("bytes_grown", signed()),
+        ("bytes_grown_named_by_application", signed()),
+        ("suspects", list(suspect)),
+        ("grown", list(held(grown))),
+    ]);
+    let mut schema = json!({ "anyOf": [reading, growth, retainers] });
+    head(
+        &mut schema,
+        "A heap read from outside",
+        "The answer of `observer heap PID --json`: a reading; with --diff what grew; with --retainers what holds something.",
+    );
+    let holder = closed([("path", list(text())), ("share", number()), ("rooted", yes())]);
+    schema["$defs"] = json!({ "row": closed(row()), "holders": list(holder) });
+    schema
+}
+
 fn head(schema: &mut Value, title: &str, description: &str) {
     schema["$schema"] = json!(DIALECT);
     schema["title"] = json!(title);
