@@ -93,7 +93,7 @@ impl Engine {
             What::Vanished(key) => self.vanished(input.at, *key, &mut out),
             What::Sample(sample) => self.sample(input.at, sample, &mut out),
             What::Heap(answer) => self.heap(input.at, answer, &mut out),
-            What::OomKills { cgroup, count } => self.oom_kills(cgroup, *count),
+            What::OomKills { cgroup, count } => self.oom_kills(input.at, cgroup, *count),
             What::Lost(lost) => self.lost(input.at, lost, &mut out),
             What::Gap { from, reason } => self.gap(input.at, *from, reason, &mut out),
             What::Tick => self.release_due(&mut out),

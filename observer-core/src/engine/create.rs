@@ -84,6 +84,7 @@ impl Engine {
             gone: false,
             last_exit: started,
             oom_kills: BTreeMap::new(),
+            oom_kills_read: crate::time::BootTime::default(),
             run,
         });
         if let Some(process) = self.registry.processes.get_mut(&key) {

@@ -255,7 +255,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn oom_kills(&mut self, cgroup: &str, count: u64) {
+    pub(super) fn oom_kills(&mut self, at: BootTime, cgroup: &str, count: u64) {
         for container in self.registry.containers.iter_mut() {
             let inside = container.cgroup == cgroup
                 || cgroup == "/"
@@ -264,7 +264,7 @@ impl Engine {
                     .strip_prefix(cgroup)
                     .is_some_and(|rest| rest.starts_with('/'));
             if inside {
-                container.count_oom_kills(cgroup, count);
+                container.count_oom_kills(at, cgroup, count);
             }
         }
     }

@@ -57,7 +57,7 @@ impl Engine {
         };
         if let Some(kills) = sample.cgroup.as_ref().and_then(|c| c.oom_kills) {
             let cgroup = container.cgroup.clone();
-            container.count_oom_kills(&cgroup, kills);
+            container.count_oom_kills(at, &cgroup, kills);
         }
         // One point per round of samples: the main process's, or the first one's while there is none.
         let speaker = if container.main_dead {

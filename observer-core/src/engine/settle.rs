@@ -178,7 +178,8 @@ impl Engine {
         };
         let mark = victim.mark.clone();
         let run = &container.run;
-        let (own, ancestor) = container.oom_kills_rose();
+        let rose = container.oom_kills_rose();
+        let read = victim.death.is_some_and(|death| container.oom_kills_read >= death.at);
         let tree = matches!(container.home, Home::Tree(_));
         let used = run.cgroup_usage.map(|usage| {
             let held = mark.as_ref().and_then(Mark::held).unwrap_or(0);
@@ -189,7 +190,7 @@ impl Engine {
                 usage.max(held)
             }
         });
-        let scope = match scope(run.limit.as_ref(), &container.cgroup, used, own, ancestor) {
+        let scope = match scope(run.limit.as_ref(), &container.cgroup, used, rose, read) {
             // A bare process has no cgroup of its own.
             OomScope::Container if tree => OomScope::Pod,
             scope => scope,
@@ -248,13 +249,14 @@ impl Engine {
     }
 }
 
-/// Whose limit a kill enforced: the one that sets the lowest limit, where the usage stood near it.
+/// Whose limit a kill enforced: the one that sets the lowest limit, where the usage stood near it. `rose` tells of the kill counters of its
+/// own cgroup and of those above, `read` whether one was read since the death.
 fn scope(
     limit: Option<&crate::sample::Limit>,
     cgroup: &str,
     usage: Option<u64>,
-    own: Option<bool>,
-    ancestor: Option<bool>,
+    (own, ancestor): (Option<bool>, Option<bool>),
+    read: bool,
 ) -> OomScope {
     let Some(limit) = limit else {
         return OomScope::Host;
@@ -264,6 +266,8 @@ fn scope(
         (true, true) => OomScope::Container,
         (true, false) => OomScope::Pod,
         (false, _) if own == Some(true) || ancestor == Some(true) => OomScope::Unknown,
-        (false, _) => OomScope::Host,
+        // Its counters were read since, and none rose: it was chosen for the host's need.
+        (false, _) if read => OomScope::Host,
+        (false, _) => OomScope::Unknown,
     }
 }

@@ -46,6 +46,9 @@ pub(crate) struct Container {
     /// Kill counters, by cgroup path: as first read, and as last read.
     #[serde(with = "pairs")]
     pub(crate) oom_kills: BTreeMap<String, (u64, u64)>,
+    /// When one of them was last read.
+    #[serde(default)]
+    pub(crate) oom_kills_read: BootTime,
     pub(crate) run: Run,
 }
 
@@ -70,7 +73,8 @@ impl Container {
     }
 
     /// Takes a reading of a kill counter. A counter that shrank belongs to a cgroup made anew.
-    pub(crate) fn count_oom_kills(&mut self, cgroup: &str, count: u64) {
+    pub(crate) fn count_oom_kills(&mut self, at: BootTime, cgroup: &str, count: u64) {
+        self.oom_kills_read = self.oom_kills_read.max(at);
         if let Some((first, last)) = self.oom_kills.get_mut(cgroup) {
             if count < *last {
                 *first = count;

@@ -5,6 +5,7 @@ use crate::{
     Request,
     engine::MarkCounts,
     finding::{Event, OomScope},
+    kernel::{KernelEvent, OomVictim},
     process::{ProcessFacts, ProcessKey},
 };
 
@@ -206,6 +207,47 @@ fn a_helper_s_helper_killed_before_it_could_be_inspected_is_told() {
     });
     world.at(142).mark(moved).exit(moved, KILLED).at(150);
     assert_eq!(world.edges(), [""; 0]);
+}
+
+/// An older kernel's mark has no sizes, and the last sample is from long before: only the counters say whose limit it was, and only
+/// a reading since the death says that none rose.
+#[test]
+fn whose_limit_it_was_is_not_concluded_from_counters_that_were_not_read_since() {
+    for (read_since, scope) in [
+        (None, OomScope::Unknown),
+        (Some(0), OomScope::Host),
+        (Some(1), OomScope::Unknown),
+    ] {
+        let mut world = World::new();
+        let main = key(10, 100);
+        let counted = |count| crate::What::OomKills {
+            cgroup: "/jobs/shop".into(),
+            count,
+        };
+        world.start(by_hand(main, "/jobs/shop"));
+        world.feed(counted(0));
+        world.at(139).sample(main, "/jobs/shop", 40, 512).at(142);
+        world.feed(crate::What::Kernel(KernelEvent::OomVictim(OomVictim {
+            process: main,
+            tid: main.pid,
+            comm: "node".into(),
+            anon: None,
+            file: None,
+            shmem: None,
+            pgtables: None,
+            oom_score_adj: None,
+        })));
+        world.exit(main, KILLED);
+        read_since.into_iter().for_each(|count| world.feed(counted(count)));
+        world.at(150);
+        let kill = world.findings.iter().find_map(|finding| match &finding.event {
+            Event::OomKill(kill) => Some(kill),
+            _ => None,
+        });
+        let kill = kill.unwrap();
+        let limit = (scope == OomScope::Unknown).then_some(512 * super::MB);
+        assert_eq!((kill.scope, kill.limit), (scope, limit), "{read_since:?}");
+    }
 }
 
 /// Its level is the cgroup's, whichever of its cgroups the process is in.
