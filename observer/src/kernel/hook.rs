@@ -178,7 +178,7 @@ impl Hook {
             (Self::Exec, Rung::Files) => "processes that live for less than a scan of /proc",
             (Self::Exit, Rung::Files) => "exit codes, signals and exact times of death",
             (Self::OomVictim, Rung::Files) => {
-                "which process was killed for memory; cgroup counters still tell that one was"
+                "which process was killed for memory; cgroup counters still show that one was"
             }
             (Self::Signal, Rung::Files) => "who sent a fatal signal",
             (Self::Fork, Rung::Files) => "forks without exec, until the next scan of /proc",

@@ -55,7 +55,7 @@ impl Report {
     pub fn shortfall(&self) -> Option<String> {
         if let Some(reason) = &self.unavailable {
             return Some(format!(
-                "no kernel programs, observing through files only: {reason}; `observer doctor` tells what is lost"
+                "no kernel programs, observing through files only: {reason}; `observer doctor` lists what is lost"
             ));
         }
         let fallen = |rung: Rung| {
@@ -83,7 +83,7 @@ impl Report {
             [first, rest @ ..] => format!("{first}; and {} more", rest.len()),
         };
         Some(format!(
-            "hooks below their best rung: {} ({because}); `observer doctor` tells what is lost",
+            "hooks below their best rung: {} ({because}); `observer doctor` lists what is lost",
             fallen.join("; ")
         ))
     }
@@ -129,19 +129,19 @@ mod tests {
                 (Rung::Files, &["no BTF", "no tracefs"]),
             ]),
             expect_test::expect![
-                "hooks below their best rung: exec by tracepoint; oom_victim by files only (no BTF; and 1 more); `observer doctor` tells what is lost"
+                "hooks below their best rung: exec by tracepoint; oom_victim by files only (no BTF; and 1 more); `observer doctor` lists what is lost"
             ],
         );
         check(
             &report(&[(Rung::Tracepoint, &[])]),
             expect_test::expect![
-                "hooks below their best rung: exec by tracepoint (as configured); `observer doctor` tells what is lost"
+                "hooks below their best rung: exec by tracepoint (as configured); `observer doctor` lists what is lost"
             ],
         );
         check(
             &Report::unavailable("not root".into()),
             expect_test::expect![
-                "no kernel programs, observing through files only: not root; `observer doctor` tells what is lost"
+                "no kernel programs, observing through files only: not root; `observer doctor` lists what is lost"
             ],
         );
     }

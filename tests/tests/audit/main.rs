@@ -21,7 +21,7 @@ use observer_tests::{
     agent,
     backend::{Backend, debian_prometheus, debian_victoria_metrics},
     histories::{HOURS, STEP, cluster, text},
-    need,
+    need, places,
     stage::Scratch,
 };
 use serde_json::Value;
@@ -76,6 +76,10 @@ fn errors(output: &Output) -> String {
 fn containers(output: &Output) -> BTreeMap<String, Value> {
     assert!(!output.stdout.is_empty(), "{}", errors(output));
     let whole: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let schema = fs::read(places::workspace().join("docs/schemas/audit.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
+    let invalid: Vec<String> = schema.iter_errors(&whole).map(|error| error.to_string()).collect();
+    assert!(invalid.is_empty(), "{}", invalid.join("\n"));
     let name = |one: &Value| ["namespace", "pod", "container"].map(|part| one[part].as_str().unwrap().to_owned());
     let list = whole["containers"].as_array().unwrap();
     list.iter().map(|one| (name(one).join("/"), one.clone())).collect()

@@ -39,6 +39,7 @@ fn all() -> BTreeMap<&'static str, Value> {
     let history = form::schema::<HistoryView>("History", "The answer of `observer history --json`.");
     let status = form::schema::<Snapshot>("Status", "The answer of `observer status --json`.");
     BTreeMap::from([
+        ("audit", written::audit()),
         ("doctor", written::doctor()),
         ("event", written::event()),
         ("heap", written::heap()),

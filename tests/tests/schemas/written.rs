@@ -222,6 +222,78 @@ pub(crate) fn heap() -> Value {
     schema
 }
 
+/// `observer audit URL --json`.
+pub(crate) fn audit() -> Value {
+    let text = || json!({ "type": "string" });
+    let whole = || json!({ "type": "integer", "minimum": 0 });
+    let maybe = |kind: &str| json!({ "type": [kind, "null"] });
+    let number = || json!({ "type": "number" });
+    let state = || json!({ "enum": ["quiet", "suspected", "likely", "confirmed", "retracted", "resolved"] });
+    let forecast = || {
+        let quantiles = closed([("p10", number()), ("p50", number()), ("p90", number())]);
+        json!({ "anyOf": [quantiles, { "type": "null" }] })
+    };
+    let ceiling = closed([("bytes", whole()), ("kind", text())]);
+    let finding = closed([
+        ("series", text()),
+        ("t", number()),
+        (
+            "event",
+            json!({ "type": "string", "description": "Without the leading `observer.`." }),
+        ),
+        ("state", state()),
+        ("slope_bytes_per_hour", number()),
+        ("time_to_ceiling_s", forecast()),
+        ("ceiling", json!({ "anyOf": [ceiling, { "type": "null" }] })),
+        (
+            "evidence",
+            json!({
+                "type": "object",
+                "properties": { "because": text() },
+                "required": ["because"],
+                "description": "The rest of it depends on the event.",
+            }),
+        ),
+    ]);
+    let container = closed([
+        ("namespace", text()),
+        ("pod", text()),
+        ("container", text()),
+        (
+            "outcome",
+            json!({ "enum": ["leaking", "undersized", "misfit", "growing", "healthy", "not_judged"] }),
+        ),
+        ("why", text()),
+        ("gone", json!({ "type": "boolean" })),
+        ("state", state()),
+        ("version", maybe("string")),
+        ("owner_kind", maybe("string")),
+        ("first_s", maybe("number")),
+        ("last_s", maybe("number")),
+        ("samples", whole()),
+        ("runs", whole()),
+        ("oom_kills", whole()),
+        ("level_bytes", maybe("integer")),
+        ("limit_bytes", maybe("integer")),
+        ("slope_bytes_per_hour", maybe("number")),
+        ("time_to_ceiling_s", forecast()),
+        ("findings", json!({ "type": "array", "items": finding })),
+    ]);
+    let mut schema = closed([
+        ("server", text()),
+        ("start", json!({ "type": "integer" })),
+        ("end", json!({ "type": "integer" })),
+        ("step", json!({ "type": "integer", "minimum": 1 })),
+        ("containers", json!({ "type": "array", "items": container })),
+    ]);
+    head(
+        &mut schema,
+        "What leaks, by a Prometheus",
+        "The answer of `observer audit URL --json`. Times are seconds since 1970. tests/tests/audit validates real answers.",
+    );
+    schema
+}
+
 fn head(schema: &mut Value, title: &str, description: &str) {
     schema["$schema"] = json!(DIALECT);
     schema["title"] = json!(title);
