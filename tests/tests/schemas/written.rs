@@ -144,6 +144,7 @@ pub(crate) fn heap() -> Value {
             ),
             ("file", maybe("string")),
             ("line", maybe("integer")),
+            ("column", maybe("integer")),
             ("count", whole()),
             ("bytes", whole()),
         ]
@@ -205,6 +206,9 @@ pub(crate) fn heap() -> Value {
         ("pid", whole()),
         ("apart_seconds", number()),
         ("leaking", yes()),
+        ("bytes_anonymous_grown", signed()),
+        ("bytes_unheld_grown", signed()),
+        ("bytes_outside_unexplained", maybe("integer")),
         ("bytes_net", signed()),
         ("bytes_grown", signed()),
         ("bytes_grown_named_by_application", signed()),
