@@ -84,7 +84,11 @@ impl<'m> Maps<'m> {
     /// Finds the pages anew and forgets what was read of them: the process goes on meanwhile.
     pub(crate) fn refresh(&mut self) -> Result<(), Refusal> {
         self.peek.forget();
-        self.pages = pages(&self.peek)?;
+        let regions = self.peek.memory.regions()?;
+        self.pages = self.pages.again(&self.peek, &regions)?;
+        if self.pages.pages.is_empty() {
+            return Err(Refusal::NoPages(regions.len()));
+        }
         Ok(())
     }
 

@@ -154,8 +154,9 @@ impl Header {
 }
 
 fn words(peek: &Peek<'_>, address: u64) -> Result<[u64; HEADER_WORDS], MemoryError> {
+    // Not by the cache, which reads more: headers are many, and each stands far from the next.
     let mut bytes = [0; HEADER_WORDS * 8];
-    peek.bytes(address, &mut bytes)?;
+    peek.memory.read(address, &mut bytes)?;
     let mut words = [0; HEADER_WORDS];
     for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
         *word = u64::from_le_bytes(*bytes);
@@ -197,6 +198,22 @@ impl Pages {
     pub(crate) fn is_new(&self, peek: &Peek<'_>, region: Region) -> Result<bool, MemoryError> {
         let number = BTreeSet::from([region.start / PAGE]);
         Ok(region.start.is_multiple_of(PAGE) && !self.appeared(peek, &number)?.is_empty())
+    }
+
+    /// Finds the pages anew, by the arrangement that is known.
+    pub(crate) fn again(&self, peek: &Peek<'_>, regions: &[Region]) -> Result<Self, MemoryError> {
+        let Some(header) = self.header else {
+            return Self::find(peek, regions);
+        };
+        let mut found = Self {
+            header: Some(header),
+            ..Self::default()
+        };
+        for &region in regions {
+            found.scan(peek, header, region)?;
+        }
+        found.keep_consistent();
+        Ok(found)
     }
 
     /// Pages with these numbers that were not there when the others were found, of the same heaps.

@@ -5,6 +5,7 @@
 //! tables of its own account, pages brought back from swap), so `/proc/PID/pagemap` is asked first and absent pages are
 //! left zero.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::FileExt;
@@ -27,13 +28,23 @@ const APART: Duration = Duration::from_millis(250);
 pub struct LiveMemory {
     pid: u32,
     pagemap: File,
+    copied: Cell<u64>,
 }
 
 impl LiveMemory {
     /// Opens the process's pagemap. Needs CAP_SYS_PTRACE for processes of others.
     pub fn open(pid: u32) -> Result<Self, MemoryError> {
         let pagemap = File::open(format!("/proc/{pid}/pagemap")).map_err(|e| refused(pid, "/proc/PID/pagemap", e))?;
-        Ok(Self { pid, pagemap })
+        Ok(Self {
+            pid,
+            pagemap,
+            copied: Cell::new(0),
+        })
+    }
+
+    /// Bytes of the process's memory that were copied so far, those copied again among them.
+    pub const fn copied(&self) -> u64 {
+        self.copied.get()
     }
 
     /// Which of the pages from `first` on are present.
@@ -158,6 +169,7 @@ impl Memory for LiveMemory {
             total += self.read_runs(at, &mut buffer[done..done + batch], &flags[..pages])?;
             done += batch;
         }
+        self.copied.set(self.copied.get() + total as u64);
         Ok(total)
     }
 }

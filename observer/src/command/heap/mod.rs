@@ -53,11 +53,17 @@ pub(super) fn heap(args: &HeapArgs) -> anyhow::Result<Exit> {
         live: LiveMemory::open(pid)?,
     };
     let out = &mut terminal::stdout();
-    match (&args.diff, &args.retainers) {
+    let exit = match (&args.diff, &args.retainers) {
         (Some(apart), _) => diff(out, args, &process, *apart),
         (None, Some(what)) => retainers(out, args, &process, what),
         (None, None) => table(out, args, &process),
-    }
+    }?;
+    say(format_args!(
+        "copied {} MiB of process {}'s memory in all",
+        process.live.copied() >> 20,
+        process.pid
+    ));
+    Ok(exit)
 }
 
 /// A process whose heap is read.
