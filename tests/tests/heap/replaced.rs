@@ -106,7 +106,6 @@ fn a_reading_misses_nothing_of_a_map_that_is_given_another_table() {
             memory.when.set(when);
             let reading = reader.read(&mut |_, _| {}).unwrap();
             let orders = counted(&reading, "Order");
-            // The class's prototype is one of them.
             assert!(
                 (u64::from(MOST)..=u64::from(BEYOND) + 9).contains(&orders),
                 "Node {major}, {when:?}: {orders} orders, disturbed: {}",
