@@ -43,7 +43,9 @@ pub(crate) fn run(options: &Options) -> Result<Tally> {
     if !with_kernel_programs {
         println!("test: the kernel programs cannot be built here: everything that needs them is skipped");
     }
-    println!("test: building the agent and the test programs (from a clean checkout some ten minutes on two cores)");
+    println!(
+        "test: building the agent and the test programs (from a clean checkout some seven minutes of processor time)"
+    );
     build_agent(with_kernel_programs)?;
     let programs = programs::build(options, with_kernel_programs)?;
     println!(
