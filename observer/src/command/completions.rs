@@ -27,7 +27,7 @@ pub(super) fn completions(args: &CompletionsArgs, mut definition: clap::Command)
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut definition, "observer", &mut script);
     // Nothing in it comes from elsewhere.
-    terminal::script(&script)?;
+    terminal::pass_on(&script, false)?;
     Ok(Exit::Success)
 }
 

@@ -65,6 +65,14 @@ Examples:
   observer replay recording.jsonl.gz --chart checkout
   observer replay history.csv --format csv";
 
+pub(super) const WATCH: &str = "\
+Examples:
+  observer watch --rounds 20 -- node --test leak.test.js
+  observer watch --for 2m --format github -- npm start
+  observer watch --rounds 10 --every 10s --pid 4711
+
+Exit codes: 0 no leak, 1 the command failed, 3 it leaks, 4 could not be judged.";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   observer completions bash | sudo tee /usr/share/bash-completion/completions/observer

@@ -12,8 +12,10 @@ pub enum Exit {
     Failure = 1,
     /// The command line or the configuration cannot be used.
     Usage = 2,
-    /// `doctor`: something the agent wants is not possible on this host. `audit`: something leaks.
+    /// `doctor`: something the agent wants is not possible on this host. `audit`, `watch`: something leaks.
     Limited = 3,
+    /// `watch`: it could not be judged.
+    NotJudged = 4,
 }
 
 impl From<Exit> for ExitCode {

@@ -28,6 +28,7 @@ mod run;
 mod settings;
 mod status;
 mod top;
+mod watch;
 
 pub use exit::Exit;
 use settings::ConfigArgs;
@@ -35,9 +36,10 @@ use settings::ConfigArgs;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  it did what it was asked; `run` was stopped by SIGTERM or SIGINT
-  1  it failed while running
+  1  it failed while running; `watch`: the command failed
   2  the command line or the configuration cannot be used
-  3  `doctor`: something the agent wants is not possible on this host; `audit`: something leaks";
+  3  `doctor`: something the agent wants is not possible on this host; `audit`, `watch`: something leaks
+  4  `watch`: it could not be judged";
 
 /// Finds memory leaks of Node.js services from the outside.
 #[derive(Debug, Parser)]
@@ -82,6 +84,9 @@ enum Command {
     /// Judge a recording again: the same findings as the run that made it
     #[command(after_help = examples::REPLAY)]
     Replay(replay::ReplayArgs),
+    /// Run a command and tell by the exit code whether it leaks: a gate for CI
+    #[command(after_help = examples::WATCH)]
+    Watch(Box<watch::WatchArgs>),
     /// What a shell completes this command line with, on standard output
     #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::CompletionsArgs),
@@ -117,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::status(&args),
         Command::Ps(args) => ps::ps(&args),
         Command::Top(args) => top::top(&args),
+        Command::Watch(args) => watch::watch(&args),
         Command::Completions(args) => completions::completions(&args, definition()),
         Command::Man(args) => completions::man(&args, definition()),
         Command::History(args) => history::history(&args),

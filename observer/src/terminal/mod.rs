@@ -12,4 +12,4 @@ mod page;
 pub mod text;
 
 pub use look::{Look, is_terminal};
-pub use page::{Printed, complain, json, json_value, print, progress, progress_done, rendered, say, script, stdout};
+pub use page::{Printed, complain, json, json_value, pass_on, print, progress, progress_done, rendered, say, stdout};

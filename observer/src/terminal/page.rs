@@ -70,8 +70,12 @@ pub fn json_value(value: &Value) -> Printed {
     Printed(text::visible_json(&value.to_string()).into_owned() + "\n")
 }
 
-/// Writes a program's text as it is, for a file or another program: nothing that comes from elsewhere may stand in it.
-pub fn script(text: &[u8]) -> io::Result<()> {
+/// Writes text as it is, for a file or another program: what this program made itself, or what a command that it was told
+/// to run prints, as that would have printed it without us.
+pub fn pass_on(text: &[u8], to_stderr: bool) -> io::Result<()> {
+    if to_stderr {
+        return io::stderr().lock().write_all(text);
+    }
     let mut out = io::stdout().lock();
     out.write_all(text)?;
     out.flush()

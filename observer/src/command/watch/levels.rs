@@ -1,0 +1,98 @@
+//! Levels of a process whose heap cannot be read: its anonymous memory over time, judged by the agent's own detector.
+
+use observer_core::{
+    detect::{DetectConfig, Gate, Point, SlotDetector},
+    time::{BootTime, SECOND},
+};
+
+use super::schedule::Over;
+
+/// V8's limit that is assumed where no flag tells it: growth up to what it may have left uncollected tells nothing.
+const HEAP_LIMIT: u64 = 2 << 30;
+/// The flag that tells it, in MiB.
+const FLAG: &str = "--max-old-space-size=";
+/// Seconds of the detector's shortest run at its own scale.
+const SHORTEST: f64 = 7_200.0;
+/// Questions about a ceiling, which a command has none of.
+const CEILING: [&str; 2] = ["near_in_time", "level"];
+/// Growth over the last half below which a level is flat: bytes, and as a share of it.
+const FLAT: f64 = 4_194_304.0;
+const FLAT_SHARE: f64 = 0.05;
+
+pub(super) struct Levels {
+    detector: SlotDetector,
+    seen: Vec<(f64, f64)>,
+    asked: f64,
+    heap_limit: u64,
+}
+
+/// What levels alone tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Grows,
+    Flat,
+    Nothing,
+}
+
+impl Levels {
+    /// Of a process that was started with these arguments.
+    pub(super) fn new(over: Over, arguments: &[String]) -> Self {
+        let flags = arguments.iter().filter_map(|argument| argument.strip_prefix(FLAG));
+        let told = flags.filter_map(|megabytes| megabytes.parse::<u64>().ok()).next_back();
+        let asked = match over {
+            Over::Time(seconds) => seconds,
+            // Rounds have no duration of their own.
+            Over::Rounds(_) => 60.0,
+        };
+        let mut detector = SlotDetector::new(DetectConfig::default());
+        detector.set_time_scale((asked / SHORTEST).clamp(0.001, 1.0));
+        detector.begin_run(1, BootTime(0), None);
+        Self {
+            detector,
+            seen: Vec::new(),
+            asked,
+            heap_limit: told.map_or(HEAP_LIMIT, |megabytes| megabytes.saturating_mul(1 << 20)),
+        }
+    }
+
+    pub(super) fn take(&mut self, at: f64, bytes: u64) {
+        self.seen.push((at, bytes as f64));
+        self.detector.observe(&Point {
+            at: BootTime((at * SECOND as f64) as u64),
+            trend: bytes,
+            heap_limit: Some(self.heap_limit),
+            ..Point::default()
+        });
+    }
+
+    pub(super) fn ends(&self) -> Option<(f64, f64)> {
+        Some((self.seen.first()?.1, self.seen.last()?.1))
+    }
+
+    pub(super) fn told(&self) -> Told {
+        let end = self.seen.last().map_or(0.0, |last| last.0);
+        if end * 2.0 < self.asked {
+            return Told::Nothing;
+        }
+        // Gates are asked in order, up to the first that does not hold: those about a ceiling come last.
+        let gates = self.detector.gates();
+        let of_ceiling = |gate: &Gate| CEILING.contains(&gate.name.as_str());
+        if gates.iter().any(of_ceiling) && gates.iter().all(|gate| gate.held || of_ceiling(gate)) {
+            return Told::Grows;
+        }
+        let mean = |from: f64, to: f64| {
+            let levels = self
+                .seen
+                .iter()
+                .filter(|(at, _)| (from..=to).contains(&(at / end.max(1e-9))));
+            let (sum, count) = levels.fold((0.0, 0u32), |(sum, count), level| (sum + level.1, count + 1));
+            sum / f64::from(count.max(1))
+        };
+        let (before, after) = (mean(0.5, 0.75), mean(0.75, 1.0));
+        if after - before < FLAT.max(FLAT_SHARE * before) {
+            Told::Flat
+        } else {
+            Told::Nothing
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! One Node.js process under watch: reads its heap now and then, produces what grew in it and where that accumulates.
+
+use std::{path::PathBuf, time::Instant};
+
+use observer_heap::{Growth, Learned, Metadata, Reader, Reading, Refusal, Row, Suspect};
+
+use super::{
+    levels::{self, Levels},
+    outcome::{Culprit, Judged, Verdict},
+    schedule::{MOST, Over, Taken},
+    tree::{Key, anonymous, arguments, program},
+};
+use crate::source::memory::{self, LiveMemory};
+
+/// Growth of what is held, bytes, below which nothing is said.
+const LEAST: i64 = 128 << 10;
+/// A test runner keeps the results of its tests: what hangs there is no leak of what is tested.
+const RUNNER: &str = "node:internal/test_runner";
+
+pub(super) struct Watched {
+    pub(super) key: Key,
+    name: String,
+    program: Option<PathBuf>,
+    since: Instant,
+    metadata: Option<Metadata>,
+    known: Option<Learned>,
+    taken: Vec<Taken>,
+    readings: Vec<Reading>,
+    /// One in so many readings is kept.
+    every: u32,
+    passed: u32,
+    levels: Levels,
+    compared: Option<Compared>,
+    refused: Option<String>,
+    lived: f64,
+}
+
+/// Readings compared.
+struct Compared {
+    first: Taken,
+    last: Taken,
+    readings: usize,
+    held: (u64, u64),
+    culprits: Vec<Culprit>,
+    /// What rose steadily although no place was found where it accumulates.
+    unplaced: Option<String>,
+}
+
+impl Watched {
+    /// A process, where it runs Node.js; `heap` where its heap may be read.
+    pub(super) fn of(key: Key, over: Over, heap: bool) -> Option<Self> {
+        let metadata = memory::metadata(key.pid);
+        // Of another user's process not even the executable can be read: then its name has to do.
+        let name = arguments(key.pid);
+        let named = name
+            .first()
+            .is_some_and(|program| program.rsplit('/').next() == Some("node"));
+        let refused = match &metadata {
+            _ if !heap => Some("its heap was not to be read (--no-heap)".to_owned()),
+            Ok(_) => None,
+            Err(refusal) => Some(refusal.to_string()),
+        };
+        if metadata.is_err() && !named {
+            return None;
+        }
+        Some(Self {
+            key,
+            name: shown(&name),
+            program: program(key.pid),
+            since: Instant::now(),
+            metadata: metadata.ok().filter(|_| heap),
+            known: None,
+            taken: Vec::new(),
+            readings: Vec::new(),
+            every: 1,
+            passed: 0,
+            levels: Levels::new(over, &name),
+            compared: None,
+            refused,
+            lived: 0.0,
+        })
+    }
+
+    /// Whether it still runs what it ran: a process begins as a copy of its parent. One that is ending runs nothing any more.
+    pub(super) fn is_same(&self) -> bool {
+        program(self.key.pid).is_none_or(|now| Some(now) == self.program)
+    }
+
+    /// Reads its level; `None` where it has ended.
+    pub(super) fn level(&mut self) -> Option<()> {
+        let bytes = anonymous(self.key.pid)?;
+        self.lived = self.since.elapsed().as_secs_f64();
+        self.levels.take(self.lived, bytes);
+        Some(())
+    }
+
+    /// Reads its heap, and compares.
+    pub(super) fn read(&mut self, over: Over, round: u64) {
+        if self.metadata.is_none() {
+            return;
+        }
+        self.refused = self.try_read(over, round).err().map(|refusal| refusal.to_string());
+    }
+
+    fn try_read(&mut self, over: Over, round: u64) -> Result<(), Refusal> {
+        let Some(metadata) = &self.metadata else { return Ok(()) };
+        let live = LiveMemory::open(self.key.pid)?;
+        let mut reader = memory::open(&live, metadata, self.known.as_ref())?;
+        let reading = reader.read(&mut |_, _| {})?;
+        self.known = Some(reader.learned());
+        if reading.disturbed {
+            return Ok(());
+        }
+        let taken = Taken {
+            at: self.since.elapsed().as_secs_f64(),
+            round,
+        };
+        self.taken.push(taken);
+        if over.compares(&taken, self.compared.as_ref().map(|compared| &compared.last)) {
+            self.compare(over, &mut reader, &reading)?;
+        }
+        // What is compared later is the newest then; of the others one in `every` stays.
+        self.passed += 1;
+        if self.passed >= self.every {
+            self.passed = 0;
+            self.readings.push(reading.kept());
+        } else {
+            self.taken.pop();
+        }
+        if self.readings.len() >= MOST {
+            let mut nth = 0;
+            self.readings.retain(|_| {
+                nth += 1;
+                nth % 2 == 1
+            });
+            let mut nth = 0;
+            self.taken.retain(|_| {
+                nth += 1;
+                nth % 2 == 1
+            });
+            self.every *= 2;
+        }
+        Ok(())
+    }
+
+    /// Compares the newest reading with those before.
+    fn compare(&mut self, over: Over, reader: &mut Reader<'_>, newest: &Reading) -> Result<(), Refusal> {
+        let chosen = over.chosen(&self.taken);
+        let (Some(&first), Some(&last)) = (chosen.first(), chosen.last()) else {
+            return Ok(());
+        };
+        let all: Vec<&Reading> = self.readings.iter().chain([newest]).collect();
+        let readings: Vec<&Reading> = chosen.iter().filter_map(|nth| all.get(*nth).copied()).collect();
+        let (Some(&before), Some(&taken_first), Some(&taken_last)) =
+            (readings.first(), self.taken.get(first), self.taken.get(last))
+        else {
+            return Ok(());
+        };
+        let mut growth = Growth::over(&readings);
+        let rounds = taken_last.round - taken_first.round;
+        let mut culprits = Vec::new();
+        let mut unplaced = None;
+        if growth.grows && growth.net >= LEAST {
+            if reader.is_marked() {
+                let mut suspects = reader.suspects(&growth, (before, newest), &mut |_| {})?;
+                suspects.retain(|suspect| growth.blames(suspect.share, suspect.steady));
+                let blamed = !suspects.is_empty();
+                suspects.retain(|suspect| !suspect.path.iter().any(|step| step.contains(RUNNER)));
+                reader.lines(suspects.iter_mut().map(|suspect| &mut suspect.content))?;
+                culprits.extend(suspects.iter().map(|suspect| placed(suspect, &growth, rounds)));
+                unplaced = growth.culprits(3).find(|grown| !blamed && grown.row.is_named());
+            } else {
+                // Too large for places of accumulation to be told.
+                reader.lines(growth.grown.iter_mut().map(|grown| &mut grown.row))?;
+                culprits.extend(growth.culprits(3).map(|grown| Culprit::unplaced(grown, rounds)));
+            }
+        }
+        let unplaced = unplaced.map(|grown| grown.row.title());
+        let held = |reading: &Reading| reading.rows.iter().map(|row| row.tally.bytes).sum();
+        self.compared = Some(Compared {
+            first: taken_first,
+            last: taken_last,
+            readings: readings.len(),
+            held: (held(before), held(newest)),
+            culprits,
+            unplaced,
+        });
+        Ok(())
+    }
+
+    /// What is said of it in the end.
+    pub(super) fn judged(&self) -> Judged {
+        let mut judged = Judged {
+            pid: self.key.pid,
+            name: self.name.clone(),
+            verdict: Verdict::NotJudged,
+            lived_s: self.lived,
+            readings: self.taken.len(),
+            rounds: 0,
+            over_s: 0.0,
+            held_bytes: None,
+            culprits: Vec::new(),
+            why: String::new(),
+        };
+        if let Some(compared) = &self.compared {
+            judged.verdict = match &compared.unplaced {
+                _ if !compared.culprits.is_empty() => Verdict::Leaks,
+                Some(what) => {
+                    judged.why = format!("{what} became more, and no place was found where they accumulate");
+                    Verdict::NotJudged
+                }
+                None => Verdict::Clean,
+            };
+            judged.readings = compared.readings;
+            judged.rounds = compared.last.round - compared.first.round;
+            judged.over_s = compared.last.at - compared.first.at;
+            judged.held_bytes = Some(compared.held);
+            judged.culprits.clone_from(&compared.culprits);
+            return judged;
+        }
+        let refused = match &self.refused {
+            Some(refused) if self.taken.is_empty() => refused,
+            _ => {
+                judged.why = format!(
+                    "{} readings are too few, or come from too short a time",
+                    self.taken.len()
+                );
+                return judged;
+            }
+        };
+        let (verdict, why) = match self.levels.told() {
+            levels::Told::Grows => (Verdict::Leaks, "its memory grows"),
+            levels::Told::Flat => (Verdict::Clean, "its memory stays level"),
+            levels::Told::Nothing => (Verdict::NotJudged, "its memory alone does not tell"),
+        };
+        judged.verdict = verdict;
+        judged.why = format!("{why}; {refused}");
+        judged.over_s = self.lived;
+        judged.held_bytes = self.levels.ends().map(|(first, last)| (first as u64, last as u64));
+        judged
+    }
+}
+
+/// A suspect, with how many more of it there are: what was moved meanwhile is not new.
+fn placed(suspect: &Suspect, growth: &Growth, rounds: u64) -> Culprit {
+    let content = &suspect.content;
+    let same = |row: &Row| {
+        (row.isolate, &row.what, &row.file, row.position)
+            == (content.isolate, &content.what, &content.file, content.position)
+    };
+    let more = growth
+        .grown
+        .iter()
+        .find(|grown| same(&grown.row))
+        .map(|grown| grown.count);
+    let more = more.and_then(|more| u64::try_from(more).ok()).unwrap_or(suspect.new);
+    Culprit::new(
+        content,
+        suspect.path.clone(),
+        suspect.new.min(more),
+        suspect.grown,
+        suspect.share,
+        rounds,
+    )
+}
+
+/// The program and its first argument that is no flag, without their directories.
+fn shown(arguments: &[String]) -> String {
+    let base = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let program = arguments.first().map(base);
+    let script = arguments
+        .iter()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'))
+        .map(base);
+    let words: Vec<String> = program.into_iter().chain(script).collect();
+    words.join(" ")
+}
