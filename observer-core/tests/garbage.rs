@@ -159,3 +159,25 @@ fn a_reading_that_the_growth_outran_decides_nothing() {
         leak.states()
     );
 }
+
+/// The head of a chain that moves while it is read leaves the whole chain unmarked.
+#[test]
+fn one_reading_that_misses_what_is_held_retracts_nothing() {
+    let missed = killed(259.0, 512.0, 1, |slot| {
+        slot.each = |t, detector| {
+            let hour = (t / HOUR).round();
+            // Every second one misses it.
+            let share = if (hour as u64).is_multiple_of(2) { 0.05 } else { 0.95 };
+            let due = hour >= 2.0 && (t - hour * HOUR).abs() < 1.0;
+            let grown = detector.levels().last()?.1.saturating_sub(bytes(90.0)) as f64;
+            let contents = Contents {
+                held: bytes(60.0) + ((1.0 - share) * grown) as u64,
+                dead: (share * grown) as u64,
+            };
+            let at = detector.levels().last()?.0;
+            due.then(|| detector.read_heap(at, SECOND, &contents)).flatten()
+        };
+    });
+    assert!(reported(&missed), "{:?}", missed.states());
+    assert!(!missed.states().contains(&State::Retracted), "{:?}", missed.states());
+}

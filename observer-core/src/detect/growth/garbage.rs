@@ -104,7 +104,8 @@ pub(in crate::detect) fn evidence(run: &Run, at: BootTime, took_ns: u64, content
 /// The gate `collected`; `None` where the growth cannot be garbage. After a death of what was held (`died`) the next
 /// climb is no garbage either, unless a reading says so.
 pub(in crate::detect) fn collected(heap: Option<HeapEvidence>, run: &Run, floor: f64, died: bool) -> Option<Outcome> {
-    let (held, value, threshold) = match (heap, uncollected(run)) {
+    // One that is not confirmed yet retracts nothing, and nothing new is said meanwhile.
+    let (held, value, threshold) = match (run.unconfirmed.or(heap), uncollected(run)) {
         (Some(read), _) => {
             let held = read.grown.saturating_sub(read.garbage);
             (!read.is_garbage(), held as f64, MOST * read.grown as f64)

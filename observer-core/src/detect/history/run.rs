@@ -13,6 +13,7 @@ use crate::{
         config::{DetectConfig, RING_WIDTHS_MIN},
         statistics::quantile,
     },
+    finding::HeapEvidence,
     time::BootTime,
 };
 
@@ -56,6 +57,9 @@ pub(in crate::detect) struct Run {
     /// A verdict is due, were it not for garbage that V8 may not have collected.
     #[serde(default)]
     pub withheld: bool,
+    /// A reading by which most of its growth is garbage, until another confirms it.
+    #[serde(default)]
+    pub unconfirmed: Option<HeapEvidence>,
 }
 
 impl Run {
@@ -77,6 +81,7 @@ impl Run {
             tooth: (u32::MAX, 0),
             before: 0,
             withheld: false,
+            unconfirmed: None,
         }
     }
 

@@ -124,9 +124,18 @@ impl SlotDetector {
 
     /// Takes a reading of the current run's heap that took `took_ns`; gives back a verdict where it retracts one.
     pub fn read_heap(&mut self, at: BootTime, took_ns: u64, contents: &Contents) -> Option<Verdict> {
-        let run = self.run.as_ref()?;
+        let run = self.run.as_mut()?;
         let age = run.age();
         let evidence = garbage::evidence(run, at, took_ns, contents)?;
+        // A reading may miss what is held, and hardly finds more than that: garbage is believed when it is found again.
+        let known = self
+            .heap
+            .is_some_and(|heap| heap.is_garbage() && heap.at >= run.started);
+        if evidence.is_garbage() && !known && run.unconfirmed.is_none() {
+            run.unconfirmed = Some(evidence);
+            return None;
+        }
+        run.unconfirmed = None;
         self.heap = Some(evidence);
         let reported = matches!(self.state, State::Suspected | State::Likely | State::Confirmed);
         (evidence.is_garbage() && reported)

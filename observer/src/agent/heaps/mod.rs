@@ -35,6 +35,8 @@ use crate::{
     terminal::say,
 };
 
+/// Readings at most where more seems dead than held.
+const READINGS: u32 = 3;
 /// Requests waiting at most; what comes then is put off.
 const WAITING: usize = 16;
 /// First readings kept for comparison, oldest out first: some hundred kB each.
@@ -138,8 +140,21 @@ impl Readings {
             Err(refusal) if refusal.may_pass() => return Ok(Outcome::Postponed(refusal.to_string())),
             opened => opened?.with_marking(MARKING),
         };
-        let reading = reader.read(&mut |_, _| {})?;
+        let mut reading = reader.read(&mut |_, _| {})?;
         *contents = contents_of(&reading);
+        // The head of a chain that moves while it is read leaves all of the chain unmarked: a reading may find too little held,
+        // and hardly too much.
+        for _ in 1..READINGS {
+            if !contents.is_some_and(mostly_dead) {
+                break;
+            }
+            reading = reader.read(&mut |_, _| {})?;
+            let again = contents_of(&reading);
+            *contents = [*contents, again]
+                .into_iter()
+                .flatten()
+                .max_by_key(|contents| contents.held);
+        }
         let outcome = if let Some(first) = self
             .first
             .iter_mut()
@@ -195,6 +210,11 @@ impl Readings {
 fn held(reading: &Reading) -> u64 {
     let of = |isolate: &Summary| isolate.heap_bytes + isolate.array_buffer_bytes;
     reading.isolates.iter().map(of).sum()
+}
+
+/// More is dead than held: seldom true, and looked at again.
+const fn mostly_dead(contents: Contents) -> bool {
+    contents.dead > contents.held
 }
 
 /// What is held and what is dead; `None` where a collection came between, or the heap was too large to tell them apart.
