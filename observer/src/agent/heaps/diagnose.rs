@@ -1,6 +1,6 @@
 //! Reads two readings of a heap, produces the diagnosis the engine states: what grew, by name, and where it accumulates.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use observer_core::{
     heap::{Compared, ContainerGrowth, Diagnosis, Grower},
@@ -16,24 +16,24 @@ const FOLLOWED: usize = 48;
 /// Fewer objects that an earlier version did not hold are nothing to name.
 const FEWEST: i64 = 20;
 
-/// What one process holds more than at an earlier reading, while its container grew by `level` bytes.
+/// What one process holds more than at a reading `apart` before, while its container grew by `level` bytes, where that can be compared.
 pub(super) fn in_time(
     reader: &mut Reader<'_>,
-    since: Instant,
-    level: u64,
+    apart: Duration,
+    level: Option<u64>,
     before: &Reading,
     after: &Reading,
 ) -> Result<Diagnosis, Refusal> {
     let growth = Growth::over(&[before, after]);
-    let container = ContainerGrowth {
+    let container = level.map(|level| ContainerGrowth {
         level,
         held: growth.net,
         garbage: after.unheld_bytes().cast_signed() - before.unheld_bytes().cast_signed(),
-    };
-    let compared = Compared::Times(since.elapsed().as_secs_f64());
+    });
+    let compared = Compared::Times(apart.as_secs_f64());
     let mut diagnosis = diagnosis(reader, growth, compared, (before, after))?;
-    diagnosis.container = Some(container);
-    if !container.explains() {
+    diagnosis.container = container;
+    if container.is_some_and(|container| !container.explains()) {
         diagnosis.growers.iter_mut().for_each(|grower| grower.culprit = false);
     }
     Ok(diagnosis)

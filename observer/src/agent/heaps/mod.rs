@@ -14,7 +14,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use observer_core::{
@@ -35,6 +35,8 @@ use crate::{
     terminal::say,
 };
 
+/// So many times as long as a reading takes, two must be apart for their growth to be the container's of that time.
+const LONG_BESIDE: u32 = 4;
 /// Readings at most where more seems dead than held.
 const READINGS: u32 = 3;
 /// Requests waiting at most; what comes then is put off.
@@ -86,7 +88,9 @@ impl Heaps {
 /// A first reading, to compare with.
 struct First {
     process: ProcessKey,
-    at: Instant,
+    /// When it began, and how long it took.
+    began: Instant,
+    took: Duration,
     reading: Reading,
     learned: Learned,
 }
@@ -124,6 +128,7 @@ impl Readings {
         bytes: &mut u64,
         contents: &mut Option<Contents>,
     ) -> anyhow::Result<Outcome> {
+        let began = Instant::now();
         let pid = request.process.pid;
         let metadata = memory::metadata(pid)?;
         let live = LiveMemory::open(pid)?;
@@ -155,26 +160,38 @@ impl Readings {
                 .flatten()
                 .max_by_key(|contents| contents.held);
         }
+        let took = began.elapsed();
         let outcome = if let Some(first) = self
             .first
             .iter_mut()
             .find(|f| f.process == request.process && request.compare)
         {
-            let diagnosis = diagnose::in_time(&mut reader, first.at, request.grown, &first.reading, &reading)?;
+            let apart = began.saturating_duration_since(first.began);
+            // The container's growth is counted from request to request: while a reading takes long beside that, the heap's is another
+            // one's.
+            let comparable = apart >= LONG_BESIDE * took.max(first.took);
+            let grown = comparable.then_some(request.grown);
+            let diagnosis = diagnose::in_time(&mut reader, apart, grown, &first.reading, &reading)?;
             if diagnosis.culprit().is_none() {
                 // The next reading is compared with this one.
-                (first.at, first.reading) = (Instant::now(), reading.kept());
+                (first.began, first.took, first.reading) = (began, took, reading.kept());
             }
             Outcome::Compared(Box::new(diagnosis))
         } else {
-            self.first_of(request, &mut reader, reading)?
+            self.first_of(request, (began, took), &mut reader, reading)?
         };
         *bytes = paced.bytes();
         Ok(outcome)
     }
 
     /// The first reading of a process is kept, and compared with that of another version.
-    fn first_of(&mut self, request: &ReadHeap, reader: &mut Reader<'_>, reading: Reading) -> anyhow::Result<Outcome> {
+    fn first_of(
+        &mut self,
+        request: &ReadHeap,
+        (began, took): (Instant, Duration),
+        reader: &mut Reader<'_>,
+        reading: Reading,
+    ) -> anyhow::Result<Outcome> {
         let held = held(&reading);
         let newcomers = match self.versions.get(&request.workload) {
             Some((version, before)) if *version != request.version => {
@@ -195,7 +212,8 @@ impl Readings {
         }
         self.first.push_back(First {
             process: request.process,
-            at: Instant::now(),
+            began,
+            took,
             reading: kept,
             learned: reader.learned(),
         });
