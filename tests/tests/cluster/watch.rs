@@ -134,7 +134,7 @@ fn an_agent_without_rights_says_which_it_lacks_and_goes_on_when_it_gets_them() {
     // At first nothing tells where the API server is.
     let kubeconfig = scratch.file("kubeconfig");
     let mut agent = agent_with(&kubeconfig, NODE);
-    says(&mut agent, "cannot tell how to reach the Kubernetes API");
+    says(&mut agent, "cannot find the Kubernetes API");
     cluster.kubeconfig_of(&who, proxy.port, &kubeconfig).unwrap();
     says(&mut agent, "allow the agent's service account to list and watch pods");
     allow(&cluster, "refused");
