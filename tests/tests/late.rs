@@ -71,6 +71,16 @@ fn garbage_that_fills_the_container_before_v8_collects_is_a_misfit_and_no_leak()
         })
         .unwrap();
     killed_by_misfit(&mut agent, "late", 2);
+    let recurring = agent
+        .wait_finding("kills that recur", |finding| {
+            let of =
+                finding["event"] == "observer.memory.recurring_oom" && finding["resource"]["service.name"] == "late";
+            of.then(|| finding["attributes"].clone())
+        })
+        .unwrap();
+    assert_eq!(recurring["observer.recurring_oom.kills"], 3, "{recurring}");
+    assert_eq!(recurring["observer.recurring_oom.pattern"], "garbage", "{recurring}");
+    assert_eq!(recurring["observer.recurring_oom.explanation"], "misfit", "{recurring}");
     assert_eq!(reports(agent, "late"), [""; 0]);
 }
 
