@@ -240,6 +240,18 @@ pub fn round(value: f64) -> f64 {
     (value * scale).round() / scale
 }
 
+/// How few of `steps`, which are sorted, the largest first, hold this share of their sum; 0 where there are none.
+pub fn fewest_that_hold(steps: &mut [f64], share: f64) -> usize {
+    let wanted = share * steps.iter().sum::<f64>();
+    steps.sort_unstable_by(|a, b| b.total_cmp(a));
+    let mut held = 0.0;
+    let enough = steps.iter().position(|step| {
+        held += step;
+        held >= wanted
+    });
+    enough.map_or(0, |at| at + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,8 +28,10 @@ impl Engine {
             process.asked = true;
             out.requests.push(Request::Inspect(key));
         }
-        if let Some(parent) = parent {
-            self.inherit(key, parent);
+        if let Some(parent) = parent
+            && let Some(id) = self.container_of_children(parent)
+        {
+            self.inherit(key, parent, id);
         }
     }
 
@@ -38,22 +40,21 @@ impl Engine {
         let Some(parent) = self.registry.processes.resolve(ProcessKey { pid: ppid, start: 0 }) else {
             return;
         };
-        if !self.registry.processes.buried(&key) && self.container_of_children(parent).is_some() {
+        if let Some(id) = self.container_of_children(parent)
+            && !self.registry.processes.buried(&key)
+        {
             let process = self
                 .registry
                 .processes
                 .enter(key, &mut self.registry.evictions.processes);
             process.mark = process.mark.take().or_else(|| self.oom_marks.take(key));
-            self.inherit(key, parent);
+            self.inherit(key, parent, id);
         }
     }
 
-    /// Makes a child a member of its parent's container until its own facts say otherwise: it may be gone before they are
+    /// Makes a child a member of the container that its parent's children begin in, until its own facts say otherwise: it may be gone before they are
     /// read, as a helper that needs more memory than there is.
-    fn inherit(&mut self, key: ProcessKey, parent: ProcessKey) {
-        let Some(id) = self.container_of_children(parent) else {
-            return;
-        };
+    fn inherit(&mut self, key: ProcessKey, parent: ProcessKey, id: ContainerId) {
         let processes = &mut self.registry.processes;
         let (Some(above), Some(container)) = (processes.get(&parent), self.registry.containers.get_mut(id)) else {
             return;

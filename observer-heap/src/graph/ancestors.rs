@@ -7,6 +7,7 @@
 //! holds it). Weak references own nothing.
 
 use crate::graph::chains;
+use crate::graph::filter::Filter;
 use crate::graph::live::Live;
 use crate::graph::owners::{Edge, Owners};
 use crate::graph::ways::Node;
@@ -28,18 +29,13 @@ const MOST_AGAIN: usize = 1 << 11;
 const MOST_OWNERS: usize = 32;
 const MOST_NODES: usize = 1 << 14;
 const MOST_EDGES: usize = 1 << 16;
-/// Bits of the filter that rejects most words by one load.
-const FILTER_BITS: usize = 1 << 16;
+/// Of the filter that rejects most words: 2 to this power.
+const FILTER_BITS: u32 = 16;
 
 /// Objects, and what owns them, up to roots.
 #[derive(Debug, Default)]
 pub(crate) struct Ancestors {
     pub(crate) nodes: ByAddress<Node>,
-}
-
-fn filter_bit(address: u64) -> (usize, u64) {
-    let bit = (address >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
-    ((bit / 64) as usize, 1 << (bit % 64))
 }
 
 impl Ancestors {
@@ -112,7 +108,7 @@ impl Ancestors {
             heap,
             live,
             owners: Owners(heap),
-            filter: vec![0; FILTER_BITS / 64],
+            filter: Filter::new(),
             nodes: &mut self.nodes,
             wanted: ByAddress::default(),
             found: Vec::new(),
@@ -135,7 +131,7 @@ struct Pass<'p, 'm> {
     heap: &'p Heap<'m>,
     live: Option<&'p Live>,
     owners: Owners<'p, 'm>,
-    filter: Vec<u64>,
+    filter: Filter<FILTER_BITS>,
     nodes: &'p mut ByAddress<Node>,
     /// Objects whose owners are looked for.
     wanted: ByAddress<()>,
@@ -153,8 +149,7 @@ struct Pass<'p, 'm> {
 
 impl Pass<'_, '_> {
     fn want(&mut self, address: u64) {
-        let (word, bit) = filter_bit(address);
-        self.filter[word] |= bit;
+        self.filter.insert(address);
         self.wanted.insert(address, ());
     }
 
@@ -166,9 +161,8 @@ impl Pass<'_, '_> {
             if word & TAG_MASK != STRONG {
                 continue;
             }
-            let (at, bit) = filter_bit(word - STRONG);
             // A weak table's entries are pairs behind five words; the first of a pair is the weak key.
-            if self.filter[at] & bit != 0 && !(weak_keys && (first + index) % 2 == 1) {
+            if self.filter.may_hold(word - STRONG) && !(weak_keys && (first + index) % 2 == 1) {
                 self.owned(object, (first + index) as u64 * 8, word - STRONG)?;
             }
         }

@@ -5,6 +5,7 @@
 //! a chain takes as many passes over the heap as it has links. Here the links and their pointers at one another are collected
 //! in two passes, and climbed without the heap.
 
+use crate::graph::filter::Filter;
 use crate::graph::live::Live;
 use crate::graph::owners::{Edge, Owners};
 use crate::graph::ways::{Node, route};
@@ -22,16 +23,11 @@ const MOST_MAPS: usize = 4;
 /// Links, 8 bytes each, and pointers from one at another, 24 bytes each; chains of more are not climbed.
 const MOST_LINKS: usize = 1 << 18;
 const MOST_POINTERS: usize = 1 << 18;
-/// Pointers at links from elsewhere, 56 bytes each, and bits of the filter that rejects most words by one load.
+/// Pointers at links from elsewhere, 56 bytes each, and the filter that rejects most words: 2 to this power bits.
 const MOST_HOLDERS: usize = 1 << 16;
-const FILTER_BITS: u64 = 1 << 18;
+const FILTER_BITS: u32 = 18;
 /// Heads kept of one link.
 const MOST_HEADS: usize = 4;
-
-fn filter_bit(address: u64) -> (usize, u64) {
-    let bit = (address >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 & (FILTER_BITS - 1);
-    ((bit / 64) as usize, 1 << (bit % 64))
-}
 
 /// A pointer from one link at another.
 #[derive(Clone, Copy)]
@@ -72,7 +68,7 @@ pub(crate) fn climb(
         maps,
         links: Vec::new(),
         slots: Vec::new(),
-        filter: vec![0; (FILTER_BITS / 64) as usize],
+        filter: Filter::new(),
         pointers: None,
         holders: Vec::new(),
     };
@@ -80,8 +76,7 @@ pub(crate) fn climb(
         found.links.sort_unstable();
         let links = &found.links;
         for &link in links {
-            let (word, bit) = filter_bit(link);
-            found.filter[word] |= bit;
+            found.filter.insert(link);
         }
         found.slots.retain(|(_, target)| links.binary_search(target).is_ok());
         found.slots.sort_unstable();
@@ -156,7 +151,7 @@ struct Links<'l, 'm> {
     links: Vec<u64>,
     /// Slots, and what they point at.
     slots: Vec<(u64, u64)>,
-    filter: Vec<u64>,
+    filter: Filter<FILTER_BITS>,
     pointers: Option<Vec<Pointer>>,
     holders: Vec<(u64, Edge)>,
 }
@@ -167,8 +162,7 @@ impl Links<'_, '_> {
     }
 
     fn is_link(&self, address: u64) -> bool {
-        let (word, bit) = filter_bit(address);
-        self.filter[word] & bit != 0 && self.links.binary_search(&address).is_ok()
+        self.filter.may_hold(address) && self.links.binary_search(&address).is_ok()
     }
 
     fn hold(&mut self, object: &Object<'_>) {

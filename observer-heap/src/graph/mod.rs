@@ -4,6 +4,7 @@ pub(crate) mod ancestors;
 pub(crate) mod before;
 pub(crate) mod chains;
 pub(crate) mod dominators;
+pub(crate) mod filter;
 pub(crate) mod follow;
 pub(crate) mod held;
 pub(crate) mod live;

@@ -236,16 +236,7 @@ impl Young {
             for index in 0..self.marks.len() {
                 if std::mem::take(&mut self.marks[index].pending) {
                     any = true;
-                    let page = self.marks[index].page;
-                    walker.chosen(
-                        &page,
-                        &mut Step {
-                            young: self,
-                            index,
-                            word: 0,
-                            visit,
-                        },
-                    )?;
+                    self.step(&mut walker, index, visit)?;
                 }
             }
             if !any {
@@ -265,18 +256,21 @@ impl Young {
         let mut walker = Walker::new(maps, sizes);
         for index in 0..self.marks.len() {
             self.marks[index].visited.fill(0);
-            let page = self.marks[index].page;
-            walker.chosen(
-                &page,
-                &mut Step {
-                    young: self,
-                    index,
-                    word: 0,
-                    visit,
-                },
-            )?;
+            self.step(&mut walker, index, visit)?;
         }
         Ok(())
+    }
+
+    /// Visits the objects of one page that were reached and not visited yet.
+    fn step(&mut self, walker: &mut Walker<'_, '_>, index: usize, visit: &mut impl Visit) -> Result<(), Refusal> {
+        let page = self.marks[index].page;
+        let mut step = Step {
+            young: self,
+            index,
+            word: 0,
+            visit,
+        };
+        walker.chosen(&page, &mut step)
     }
 }
 

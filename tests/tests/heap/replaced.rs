@@ -28,7 +28,16 @@ struct Meddled<'m> {
 /// Bytes of a page of V8's.
 const PAGE: u64 = 1 << 18;
 
-impl Meddled<'_> {
+impl<'m> Meddled<'m> {
+    fn of(live: &'m LiveMemory, app: &'m mut App) -> Self {
+        Self {
+            live,
+            app: RefCell::new(app),
+            when: Cell::new(When::Never),
+            rooted: Cell::new(false),
+        }
+    }
+
     fn go_on(&self) {
         self.when.set(When::Never);
         grow(&mut self.app.borrow_mut(), "", BEYOND);
@@ -96,12 +105,7 @@ fn a_reading_misses_nothing_of_a_map_that_is_given_another_table() {
             grow(&mut app, "collect ", MOST);
             let metadata = memory::metadata(app.pid()).unwrap();
             let live = LiveMemory::open(app.pid()).unwrap();
-            let memory = Meddled {
-                live: &live,
-                app: RefCell::new(&mut app),
-                when: Cell::new(When::Never),
-                rooted: Cell::new(false),
-            };
+            let memory = Meddled::of(&live, &mut app);
             let mut reader = memory::open(&memory, &metadata, None).unwrap();
             memory.when.set(when);
             let reading = reader.read(&mut |_, _| {}).unwrap();
@@ -123,12 +127,7 @@ fn suspects(node: &Path, when: When, at_pass: bool) -> (Growth, Vec<Suspect>) {
     let live = LiveMemory::open(app.pid()).unwrap();
     let (_, first) = read_with(&live, &metadata);
     grow(&mut app, "collect ", MOST);
-    let memory = Meddled {
-        live: &live,
-        app: RefCell::new(&mut app),
-        when: Cell::new(When::Never),
-        rooted: Cell::new(false),
-    };
+    let memory = Meddled::of(&live, &mut app);
     let mut reader = memory::open(&memory, &metadata, None).unwrap();
     let last = reader.read(&mut |_, _| {}).unwrap();
     memory.rooted.set(false);

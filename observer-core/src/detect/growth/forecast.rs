@@ -24,7 +24,7 @@ const BURSTS: f64 = 6.0;
 
 /// What a forecast takes into account beside the evaluation of a window.
 #[derive(Clone, Debug, Default)]
-pub struct Circumstances {
+pub struct Circumstances<'a> {
     /// Bytes by which the floor has to rise.
     pub rise: f64,
     /// Hours since the floor was where it is said to be: it is the lowest level of buckets that have closed.
@@ -38,7 +38,7 @@ pub struct Circumstances {
     /// The curve of the whole run on time, with its last x, where it quickens.
     pub whole: Option<(Curve, f64)>,
     /// Lifetimes of earlier runs of this version that died at a ceiling, seconds.
-    pub lifetimes: Vec<f64>,
+    pub lifetimes: &'a [f64],
 }
 
 /// Forecasts the time until the floor has risen to the ceiling.
@@ -46,7 +46,7 @@ pub struct Circumstances {
 /// The straight line is the forecast unless a quickening curve is preferred, or a slowing one that still reaches the
 /// ceiling; one that quickens and is as good as the line is averaged with it by its odds. A leak per request is carried on at the whole run's mean load. Earlier lifetimes are pooled with the forecast
 /// by inverse variance.
-pub fn forecast(evaluation: &Evaluation, circumstances: &Circumstances) -> Option<Forecast> {
+pub fn forecast(evaluation: &Evaluation, circumstances: &Circumstances<'_>) -> Option<Forecast> {
     let Circumstances {
         rise, age_s, lifetimes, ..
     } = circumstances;
@@ -168,11 +168,11 @@ mod tests {
         }
     }
 
-    fn at(rise: f64, lifetimes: &[f64]) -> Circumstances {
+    fn at(rise: f64, lifetimes: &[f64]) -> Circumstances<'_> {
         Circumstances {
             rise,
             age_s: 4.0 * 3_600.0,
-            lifetimes: lifetimes.to_vec(),
+            lifetimes,
             ..Circumstances::default()
         }
     }

@@ -85,7 +85,7 @@ pub(in crate::detect) fn measure(
             age_s: age as f64 / 1e9,
             work_per_hour: run.work / (age as f64 / 3.6e12),
             whole,
-            lifetimes: bounds.lifetimes.clone(),
+            lifetimes: &bounds.lifetimes,
         };
         forecast(&evaluation, &circumstances)
     } else {

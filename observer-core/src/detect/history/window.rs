@@ -4,6 +4,7 @@ use super::{
     ring::{Bucket, Ring},
     span::Span,
 };
+use crate::detect::statistics::{fewest_that_hold, mean};
 
 /// Fewest points that say anything.
 pub const MIN_POINTS: usize = 12;
@@ -85,7 +86,7 @@ impl Window {
     /// Mean floor of the last few points: the floor now.
     pub fn floor_now(&self) -> f64 {
         let tail = self.floor.len().saturating_sub(2);
-        crate::detect::statistics::mean(self.floor.get(tail..).unwrap_or_default())
+        mean(self.floor.get(tail..).unwrap_or_default())
     }
 
     /// When, in hours since the run's start, the floor was where [`Window::floor_now`] says: a rising bucket is lowest where
@@ -135,14 +136,7 @@ impl Window {
             }
             kept = kept.min(*floor);
         }
-        let wanted = share * steps.iter().sum::<f64>();
-        steps.sort_unstable_by(|a, b| b.total_cmp(a));
-        let mut held = 0.0;
-        let enough = steps.iter().position(|step| {
-            held += step;
-            held >= wanted
-        });
-        enough.map_or(0, |at| at + 1)
+        fewest_that_hold(&mut steps, share)
     }
 
     /// Mean load (CPU seconds a second) around each point; empty where it is not known.

@@ -2,7 +2,7 @@
 
 use super::record::Record;
 use crate::{
-    detect::history::ring::UNIT,
+    detect::{history::ring::UNIT, statistics::fewest_that_hold},
     finding::{Explanation, GrowthPattern},
 };
 
@@ -47,9 +47,7 @@ fn pattern(record: &Record) -> GrowthPattern {
     let Some(climb) = &record.climb else {
         return GrowthPattern::Mixed;
     };
-    let ceiling = record
-        .ceiling
-        .map_or(f64::from(record.peak), |ceiling| ceiling.bytes as f64 / UNIT as f64);
+    let ceiling = ceiling_of(record);
     let growth = f64::from(climb.growth);
     let rest = f64::from(record.peak) - f64::from(record.base) - growth.max(0.0);
     if growth < 0.1 * ceiling {
@@ -71,14 +69,19 @@ fn pattern(record: &Record) -> GrowthPattern {
     GrowthPattern::Mixed
 }
 
+/// The ceiling of a run, KiB; its peak where none was known.
+fn ceiling_of(record: &Record) -> f64 {
+    record
+        .ceiling
+        .map_or(f64::from(record.peak), |ceiling| ceiling.bytes as f64 / UNIT as f64)
+}
+
 /// It rose in a few steps, kept what it had, and was not killed by a single one.
 pub(super) fn climbed_in_bursts(record: &Record) -> bool {
     let Some(climb) = record.climb.as_ref().filter(|_| !record.garbage) else {
         return false;
     };
-    let ceiling = record
-        .ceiling
-        .map_or(f64::from(record.peak), |ceiling| ceiling.bytes as f64 / UNIT as f64);
+    let ceiling = ceiling_of(record);
     let heights: Vec<f64> = climb.profile.iter().map(|height| f64::from(*height)).collect();
     let (Some(first), Some(last)) = (heights.first(), heights.last()) else {
         return false;
@@ -105,14 +108,5 @@ fn few_steps(profile: &[u16]) -> usize {
         .map(|pair| f64::from(pair[1]) - f64::from(pair[0]))
         .filter(|step| *step > 0.0)
         .collect();
-    steps.sort_unstable_by(|a, b| b.total_cmp(a));
-    let wanted = MOST * steps.iter().sum::<f64>();
-    let mut held = 0.0;
-    steps
-        .iter()
-        .position(|step| {
-            held += step;
-            held >= wanted
-        })
-        .map_or(0, |at| at + 1)
+    fewest_that_hold(&mut steps, MOST)
 }

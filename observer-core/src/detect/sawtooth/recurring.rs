@@ -66,14 +66,18 @@ impl Kills {
         std::mem::replace(&mut self.news, false)
     }
 
+    /// They are reported, as many as there are.
+    pub(in crate::detect) const fn reported(&mut self) {
+        self.said = self.count;
+    }
+
     /// What is to be said of kills that recur; `None` where no killed run is on record.
     pub(in crate::detect) fn recurring(
-        &mut self,
+        &self,
         ended: Ended<'_>,
         version: Option<&Version>,
         heap: Option<HeapEvidence>,
     ) -> Option<RecurringOom> {
-        self.said = self.count;
         let killed: Vec<&Record> = ended.of_version().filter(|record| record.cause.at_ceiling()).collect();
         let last = killed.last()?;
         let range = |of: &dyn Fn(&Record) -> u64| {

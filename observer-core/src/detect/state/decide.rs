@@ -87,8 +87,9 @@ pub(super) fn decide(case: &Case<'_>, growing: &Growing, age: u64) -> Decision {
         .and_then(|hold| hold.since_ns)
         .unwrap_or(age);
     let span = (evaluation.hours * 3.6e12) as u64;
-    let growth = floor - run.base();
-    let rise = Rise::of(run, run.base(), age);
+    let base = run.base();
+    let growth = floor - base;
+    let rise = Rise::of(run, base, age);
     let sudden = !died && rise.is_sudden(age, config);
     let left = growing
         .time_to_ceiling

@@ -55,9 +55,8 @@ impl SlotDetector {
         if !self.kills.take_news() || self.state == State::Confirmed {
             return None;
         }
-        let mut kills = self.kills;
-        let recurring = kills.recurring(self.ended(), self.version.as_ref(), self.heap);
-        self.kills = kills;
+        let recurring = self.kills.recurring(self.ended(), self.version.as_ref(), self.heap);
+        self.kills.reported();
         recurring
     }
 

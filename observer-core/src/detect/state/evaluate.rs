@@ -27,7 +27,7 @@ impl SlotDetector {
         let mut verdict = None;
         for scale in (0..SCALES).filter(|scale| due[*scale]) {
             let growing = self.look(scale, age, &bounds);
-            verdict = verdict.or_else(|| self.escalate(growing?, age));
+            verdict = verdict.or_else(|| self.escalate(growing?, age, bounds.ceiling));
         }
         verdict.or_else(|| self.reconsider(age))
     }
@@ -73,11 +73,11 @@ impl SlotDetector {
     }
 
     /// Raises the state where what was seen is enough.
-    fn escalate(&mut self, mut growing: Growing, age: u64) -> Option<Verdict> {
+    fn escalate(&mut self, mut growing: Growing, age: u64, ceiling: f64) -> Option<Verdict> {
         if matches!(self.state, State::Likely | State::Confirmed) {
             return None;
         }
-        let decision = decide(&self.case(self.run.as_ref()?), &growing, age);
+        let decision = decide(&self.case(self.run.as_ref()?, ceiling), &growing, age);
         if decision.state.is_some() || decision.withheld {
             self.run.as_mut()?.withheld = decision.withheld;
         }
@@ -86,13 +86,13 @@ impl SlotDetector {
         Some(self.enter(state, age, &growing.evaluation, decision.forecast))
     }
 
-    fn case<'a>(&'a self, run: &'a Run) -> Case<'a> {
+    fn case<'a>(&'a self, run: &'a Run, ceiling: f64) -> Case<'a> {
         Case {
             config: &self.config,
             state: self.state,
             run,
             ended: self.ended(),
-            ceiling: self.ceiling_bytes(),
+            ceiling,
             refuted: self.refuted,
             heap: self.heap,
         }
@@ -105,7 +105,7 @@ impl SlotDetector {
         let evaluated = (0..SCALES).filter_map(|scale| {
             let mut growing = measure(run, scale, age, &bounds, &self.config)?;
             if growing.evaluation.passed {
-                let decision = decide(&self.case(run), &growing, age);
+                let decision = decide(&self.case(run, bounds.ceiling), &growing, age);
                 growing.evaluation.gates.extend(decision.outcomes);
             }
             Some(

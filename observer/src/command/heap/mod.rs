@@ -12,6 +12,7 @@ use difference::{Difference, Process as Grew};
 use super::Exit;
 use crate::{
     source::memory::{self, LiveMemory},
+    source::proc::stat::rss_anon,
     terminal::{self, say},
 };
 
@@ -190,10 +191,8 @@ fn more(before: Option<&u64>, after: Option<&u64>) -> i64 {
 /// Bytes of a process's anonymous memory (`RssAnon` of /proc/PID/status).
 fn anonymous_bytes(pid: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/status");
-    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    Ok(kib.with_context(|| format!("{path} has no RssAnon"))? << 10)
+    let status = fs::read(&path).with_context(|| format!("cannot read {path}"))?;
+    rss_anon(&status).with_context(|| format!("{path} has no RssAnon"))
 }
 
 /// How far the search for holders is; on a terminal only.

@@ -19,6 +19,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use observer_core::process::ProcessKey;
 
 use super::Exit;
 use crate::terminal;
@@ -26,7 +27,6 @@ use child::{Heard, Watchee};
 use outcome::{Ended, Outcome};
 use process::Watched;
 use schedule::{MOST, Over};
-use tree::Key;
 
 /// How often the loop looks around.
 const TICK: Duration = Duration::from_millis(50);
@@ -130,7 +130,7 @@ struct Watch<'a> {
     heard: Heard,
     began: Instant,
     watched: Duration,
-    processes: BTreeMap<Key, Watched>,
+    processes: BTreeMap<ProcessKey, Watched>,
 }
 
 impl<'a> Watch<'a> {

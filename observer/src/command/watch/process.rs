@@ -2,13 +2,14 @@
 
 use std::{path::PathBuf, time::Instant};
 
+use observer_core::process::ProcessKey;
 use observer_heap::{Growth, Learned, Metadata, Reader, Reading, Refusal, Row, Suspect};
 
 use super::{
     levels::{self, Levels},
     outcome::{Culprit, Judged, Verdict},
     schedule::{MOST, Over, Taken},
-    tree::{Key, anonymous, arguments, program},
+    tree::{anonymous, arguments, program},
 };
 use crate::source::memory::{self, LiveMemory};
 
@@ -18,7 +19,7 @@ const LEAST: i64 = 128 << 10;
 const RUNNER: &str = "node:internal/test_runner";
 
 pub(super) struct Watched {
-    pub(super) key: Key,
+    pub(super) key: ProcessKey,
     name: String,
     program: Option<PathBuf>,
     since: Instant,
@@ -48,7 +49,7 @@ struct Compared {
 
 impl Watched {
     /// A process, where it runs Node.js; `heap` where its heap may be read.
-    pub(super) fn of(key: Key, over: Over, heap: bool) -> Option<Self> {
+    pub(super) fn of(key: ProcessKey, over: Over, heap: bool) -> Option<Self> {
         let metadata = memory::metadata(key.pid);
         // Of another user's process not even the executable can be read: then its name has to do.
         let name = arguments(key.pid);
@@ -128,16 +129,8 @@ impl Watched {
             self.taken.pop();
         }
         if self.readings.len() >= MOST {
-            let mut nth = 0;
-            self.readings.retain(|_| {
-                nth += 1;
-                nth % 2 == 1
-            });
-            let mut nth = 0;
-            self.taken.retain(|_| {
-                nth += 1;
-                nth % 2 == 1
-            });
+            thin_out(&mut self.readings);
+            thin_out(&mut self.taken);
             self.every *= 2;
         }
         Ok(())
@@ -262,6 +255,15 @@ fn placed(suspect: &Suspect, growth: &Growth, rounds: u64) -> Culprit {
         suspect.share,
         rounds,
     )
+}
+
+/// Leaves out every second one; the first stays.
+fn thin_out<T>(all: &mut Vec<T>) {
+    let mut keep = false;
+    all.retain(|_| {
+        keep = !keep;
+        keep
+    });
 }
 
 /// The program and its first argument that is no flag, without their directories.

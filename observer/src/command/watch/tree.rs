@@ -6,26 +6,20 @@ use std::{
     path::PathBuf,
 };
 
-use crate::source::proc::stat::{Stat, stat};
+use observer_core::process::ProcessKey;
 
-/// Which process: a pid is used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
-    pub(super) pid: u32,
-    /// Start, in ticks since boot.
-    pub(super) start: u64,
-}
+use crate::source::proc::stat::{Stat, rss_anon, stat};
 
 /// A process and everything it started that is alive.
-pub(super) fn below(root: u32) -> BTreeSet<Key> {
-    let mut children: BTreeMap<u32, Vec<Key>> = BTreeMap::new();
+pub(super) fn below(root: u32) -> BTreeSet<ProcessKey> {
+    let mut children: BTreeMap<u32, Vec<ProcessKey>> = BTreeMap::new();
     let mut found = BTreeSet::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
         let Some(stat) = status(pid) else { continue };
-        let key = Key { pid, start: stat.start };
+        let key = ProcessKey { pid, start: stat.start };
         children.entry(stat.ppid).or_default().push(key);
         if pid == root {
             found.insert(key);
@@ -54,7 +48,7 @@ pub(super) fn exists(pid: u32) -> bool {
 }
 
 /// Whether it is still that process.
-pub(super) fn lives(key: Key) -> bool {
+pub(super) fn lives(key: ProcessKey) -> bool {
     status(key.pid).is_some_and(|stat| stat.start == key.start)
 }
 
@@ -74,8 +68,5 @@ pub(super) fn arguments(pid: u32) -> Vec<String> {
 
 /// Anonymous memory that is resident, bytes.
 pub(super) fn anonymous(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes << 10)
+    rss_anon(&fs::read(format!("/proc/{pid}/status")).ok()?)
 }

@@ -68,6 +68,15 @@ pub(crate) fn ns_pids(status: &[u8]) -> Vec<u32> {
         .collect()
 }
 
+/// Anonymous memory that is resident, bytes: `RssAnon` of `/proc/PID/status`.
+pub(crate) fn rss_anon(status: &[u8]) -> Option<u64> {
+    let line = status
+        .split(|&b| b == b'\n')
+        .find_map(|line| line.strip_prefix(b"RssAnon:"))?;
+    let kib = std::str::from_utf8(line).ok()?.trim().strip_suffix("kB")?;
+    Some(kib.trim().parse::<u64>().ok()? << 10)
+}
+
 /// What `/proc/PID/statm` tells, in pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Statm {

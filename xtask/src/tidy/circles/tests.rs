@@ -1,6 +1,6 @@
 //! Circles found, and what is none.
 
-use super::{super::source::Source, all, check, imports, known::KNOWN};
+use super::{super::source::Source, check};
 
 fn breaches(files: &[(&str, &str)]) -> Vec<String> {
     let source = |(path, text): &(&str, &str)| Source {
@@ -88,21 +88,8 @@ fn tests_may_know_everything() {
     assert!(breaches(&files).is_empty());
 }
 
-/// What has been mended goes off the list, so that it cannot come back.
 #[test]
-fn the_list_of_known_circles_only_shrinks() {
-    let sources = super::super::sources().unwrap();
-    let circles: Vec<String> = imports(&sources)
-        .iter()
-        .flat_map(|(root, edges)| all(root, edges))
-        .flat_map(|(_, circle)| circle)
-        .collect();
-    let mended: Vec<&&str> = KNOWN
-        .iter()
-        .filter(|known| !circles.iter().any(|name| name == **known))
-        .collect();
-    assert!(
-        mended.is_empty(),
-        "in no circle any more, take them off KNOWN: {mended:#?}"
-    );
+fn the_project_has_none() {
+    let breaches = check(&super::super::sources().unwrap());
+    assert!(breaches.is_empty(), "{breaches:#?}");
 }
