@@ -100,7 +100,7 @@ pub struct PodFacts {
     /// Labels of identity: `app.kubernetes.io/*`, `app`, `version` and the like; never all of them.
     pub labels: BTreeMap<String, String>,
     /// Annotations of identity and origin (`resource.opentelemetry.io/*`, `traceparent`) and of consent
-    /// ([`crate::heap::ANNOTATION`]).
+    /// ([`crate::heap::ANNOTATION`], [`crate::selection::ANNOTATION`]).
     pub annotations: BTreeMap<String, String>,
     /// `pod-template-hash`, or for StatefulSets and DaemonSets `controller-revision-hash`: changes with the template.
     pub template_hash: Option<String>,

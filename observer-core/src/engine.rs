@@ -27,6 +27,7 @@ mod naming;
 mod published;
 mod release;
 mod restore;
+mod selected;
 mod settle;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -58,8 +59,10 @@ pub const GRACE: u64 = 2 * SECOND;
 pub struct Counts {
     /// Processes known.
     pub processes: usize,
-    /// Containers alive or being settled.
+    /// Containers alive or being settled, of pods that are observed or of none.
     pub containers: usize,
+    /// Containers of pods that are left out.
+    pub left_out: usize,
     /// Slots known, idle ones included.
     pub slots: usize,
     /// Findings made.
@@ -135,7 +138,8 @@ impl Engine {
     pub fn counts(&self) -> Counts {
         Counts {
             processes: self.registry.processes.len(),
-            containers: self.registry.containers.iter().count(),
+            containers: self.registry.containers.iter().filter(|c| !c.left_out).count(),
+            left_out: self.registry.containers.iter().filter(|c| c.left_out).count(),
             slots: self.registry.slots.len(),
             findings: self.findings,
             evictions: self.registry.evictions,

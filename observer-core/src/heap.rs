@@ -3,14 +3,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{identity::Version, process::ProcessKey};
+use crate::{
+    identity::{Version, Workload},
+    process::ProcessKey,
+};
 
 /// The annotation by which a pod opts in: `"true"`.
 pub const ANNOTATION: &str = "observer.dev/read-heap";
 /// Which heaps are read, and how often.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeapSettings {
-    /// Names of workloads, as `observer ps` shows them; `*` is all. Pods opt in by [`ANNOTATION`] as well.
+    /// Names of workloads or services, alone or with their namespace (`shop/checkout`); `shop/*` is all of a namespace, `*`
+    /// all. Pods opt in by [`ANNOTATION`] as well.
     pub workloads: Vec<String>,
     /// The least time between two readings of one container, seconds.
     pub interval_s: f64,
@@ -26,9 +30,12 @@ impl Default for HeapSettings {
 }
 
 impl HeapSettings {
-    /// Whether the operator named this service.
-    pub(crate) fn names(&self, service: &str) -> bool {
-        self.workloads.iter().any(|name| name == "*" || name == service)
+    /// Whether the operator named this workload, its service or its namespace.
+    pub(crate) fn names(&self, workload: &Workload, service: &str) -> bool {
+        let whole = |name: &str| workload.namespace.as_deref() == name.strip_suffix("/*");
+        self.workloads
+            .iter()
+            .any(|name| name == "*" || (name.ends_with("/*") && whole(name)) || workload.is_called(service, name))
     }
 }
 

@@ -20,6 +20,7 @@ pub mod process;
 pub mod recording;
 mod registry;
 pub mod sample;
+pub mod selection;
 pub mod semconv;
 mod settings;
 mod state;

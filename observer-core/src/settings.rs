@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{heap::HeapSettings, time::Anchor};
+use crate::{heap::HeapSettings, selection::PodSelection, time::Anchor};
 
 /// The agent's circumstances: all that shapes findings and is not an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct Settings {
     /// Readings of heaps.
     #[serde(default)]
     pub heap: HeapSettings,
+    /// Which pods are observed.
+    #[serde(default)]
+    pub pods: PodSelection,
 }
 
 impl Default for Settings {
@@ -49,6 +52,7 @@ impl Default for Settings {
             time_scale: 1.0,
             service_labels: false,
             heap: HeapSettings::default(),
+            pods: PodSelection::default(),
         }
     }
 }

@@ -33,8 +33,11 @@ pub struct AgentView {
     pub hooks: Vec<(String, String)>,
     /// Processes known.
     pub processes: usize,
-    /// Containers known.
+    /// Containers known, those of pods that are left out not counted.
     pub containers: usize,
+    /// Containers of pods that namespace or annotation leaves out.
+    #[serde(default)]
+    pub left_out: usize,
     /// Inputs stepped.
     pub inputs: u64,
     /// Inputs that came too late for their place in the order of time.

@@ -68,6 +68,8 @@ fn a_value_that_is_wrong_is_refused_by_name() {
         ("metrics.port=0", "/metrics/port"),
         ("store.hostPath=relative", "/store/hostPath"),
         ("seccompProfile.type=Localhost", "/seccompProfile/localhostProfile"),
+        ("pods.select=some", "/pods/select"),
+        ("pods.includeNamespaces={Shop}", "/pods/includeNamespaces"),
         ("endpoint=http://x", "endpoint"),
     ] {
         let refused = rendered("observer", &["--set", wrong]);
@@ -123,9 +125,11 @@ fn every_value_is_documented() {
 /// A setting of the agent is a value of `settings`, or one that the chart sets itself.
 #[test]
 fn every_setting_can_be_set() {
-    const BY_THE_CHART: [&str; 15] = [
+    const BY_THE_CHART: [&str; 18] = [
         "cgroupfs",
+        "exclude-namespaces",
         "heap-workloads",
+        "include-namespaces",
         "listen",
         "node-name",
         "otlp-certificate",
@@ -136,6 +140,7 @@ fn every_setting_can_be_set() {
         "otlp-headers",
         "otlp-protocol",
         "output",
+        "pods",
         "procfs",
         "status-socket",
         "store",

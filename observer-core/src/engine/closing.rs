@@ -22,6 +22,9 @@ impl Engine {
         let Some(container) = self.registry.containers.get(id) else {
             return;
         };
+        if container.left_out {
+            return;
+        }
         let pod = container.named.as_ref().and_then(|named| named.pod.as_ref());
         let traceparent = pod.and_then(|pod| pod.annotations.get("traceparent")).cloned();
         let template = pod.and_then(|pod| {

@@ -85,8 +85,10 @@ impl Engine {
             last_exit: started,
             oom_kills: BTreeMap::new(),
             oom_kills_read: crate::time::BootTime::default(),
+            left_out: false,
             run,
         });
+        self.select(id, out);
         if let Some(process) = self.registry.processes.get_mut(&key) {
             process.container = Some(id);
         }
@@ -205,7 +207,7 @@ impl Engine {
         let Some(container) = process.container.and_then(|id| self.registry.containers.get(id)) else {
             return;
         };
-        if process.alive() && !process.watched {
+        if process.alive() && !process.watched && !container.left_out {
             process.watched = true;
             out.requests.push(Request::Watch {
                 process: key,

@@ -25,6 +25,9 @@ impl Engine {
         let Some(container) = self.registry.containers.get(id) else {
             return;
         };
+        if container.left_out {
+            return;
+        }
         let Some(state) = self.registry.slots.get_mut(&container.slot) else {
             return;
         };

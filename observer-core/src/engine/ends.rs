@@ -214,7 +214,8 @@ impl Engine {
     }
 
     fn count_restart(&mut self, id: ContainerId) {
-        let workload = self.registry.containers.get(id).map(|c| &c.run.subject.workload);
+        let container = self.registry.containers.get(id).filter(|c| !c.left_out);
+        let workload = container.map(|c| &c.run.subject.workload);
         if let Some(state) = workload.and_then(|workload| self.registry.workloads.get_mut(workload)) {
             state.restarts += 1;
         }
@@ -240,6 +241,9 @@ impl Engine {
     /// States a change of what detection says, with all that is known of the runs it compared.
     pub(super) fn verdict(&mut self, id: ContainerId, verdict: Option<Verdict>, out: &mut Output) {
         let Some(mut verdict) = verdict else { return };
+        if self.registry.containers.get(id).is_some_and(|c| c.left_out) {
+            return;
+        }
         if !self.note_verdict(id, &mut verdict) {
             return;
         }

@@ -29,7 +29,7 @@ impl Engine {
         let subject = &container.run.subject;
         let pod = container.named.as_ref().and_then(|named| named.pod.as_ref());
         let annotated = pod.is_some_and(|pod| pod.annotations.get(ANNOTATION).is_some_and(|value| value == "true"));
-        if !annotated && !self.settings.heap.names(subject.service()) {
+        if !annotated && !self.settings.heap.names(&subject.workload, subject.service()) {
             return;
         }
         let (process, version) = (container.main, subject.version.clone());

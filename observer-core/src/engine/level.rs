@@ -48,6 +48,9 @@ impl Engine {
         process.rss_anon = sample.rss_anon.or(process.rss_anon);
         process.sampled = at;
         let Some(id) = process.container else { return };
+        if self.registry.containers.get(id).is_some_and(|c| c.left_out) {
+            return;
+        }
         self.level(at, id, sample, out);
     }
 

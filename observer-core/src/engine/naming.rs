@@ -51,6 +51,11 @@ impl Engine {
         if container.main != key {
             return;
         }
+        // Before anything is said under what is known now.
+        self.select(id, out);
+        let Some(container) = self.registry.containers.get(id) else {
+            return;
+        };
         let (named, slot_id) = (container.named.clone(), container.slot.clone());
         let slot = match &named {
             Some(named) => identity::slot(&facts, Some(named)),
@@ -118,6 +123,7 @@ impl Engine {
                 }
             }
         }
+        self.select(id, out);
         self.enter_release(id, out);
         self.name_service(id);
     }

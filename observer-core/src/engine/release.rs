@@ -19,7 +19,7 @@ impl Engine {
         let Some(container) = self.registry.containers.get_mut(id) else {
             return;
         };
-        if container.run.entered {
+        if container.run.entered || container.left_out {
             return;
         }
         container.run.entered = true;

@@ -35,6 +35,7 @@ impl Engine {
         self.away(at.since(away_from));
         self.gap(away_from, at, "the agent was not running", out);
         self.watch_again(out);
+        self.select_all(out);
     }
 
     /// Nobody looked for so many nanoseconds.

@@ -218,7 +218,9 @@ impl Engine {
             .map(|m| m.at)
             .or(victim.death.map(|d| d.at))
             .unwrap_or(self.time.now);
-        if let Some(workload) = self.registry.workloads.get_mut(&run.subject.workload) {
+        if let Some(workload) = self.registry.workloads.get_mut(&run.subject.workload)
+            && !container.left_out
+        {
             workload.oom_kills += victims.len() as u64;
         }
         let contradicted_by = "an exit by another signal or by a code; none was seen";

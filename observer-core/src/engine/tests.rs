@@ -10,6 +10,7 @@ mod order;
 mod random;
 mod resume;
 mod rollouts;
+mod selected;
 
 use std::collections::BTreeMap;
 

@@ -161,6 +161,7 @@ impl Engine {
     pub fn workloads(&self) -> Vec<WorkloadView> {
         let workloads = self.registry.workloads.iter();
         workloads
+            .filter(|(workload, _)| !self.is_all_left_out(workload))
             .map(|(workload, state)| self.workload_view(workload, state))
             .collect()
     }
@@ -189,12 +190,19 @@ impl Engine {
         workloads
     }
 
+    /// Whether nothing of a workload is to be shown: its pods were observed once, and are no longer.
+    fn is_all_left_out(&self, workload: &Workload) -> bool {
+        let slots = self.registry.slots.iter().map(|(_, slot)| slot);
+        let mut own = slots.filter(|slot| slot.workload == *workload).peekable();
+        own.peek().is_some() && own.all(|slot| slot.left_out)
+    }
+
     fn workload_view(&self, workload: &Workload, state: &WorkloadState) -> WorkloadView {
         let slots = self
             .registry
             .slots
             .iter()
-            .filter(|(_, slot)| slot.workload == *workload);
+            .filter(|(_, slot)| slot.workload == *workload && !slot.left_out);
         let slots: Vec<(&SlotId, &SlotState)> = slots.collect();
         let (service, service_namespace) = state
             .service

@@ -49,6 +49,9 @@ pub(crate) struct Container {
     /// When one of them was last read.
     #[serde(default)]
     pub(crate) oom_kills_read: BootTime,
+    /// Its pod is not to be observed: nothing is said of it.
+    #[serde(default)]
+    pub(crate) left_out: bool,
     pub(crate) run: Run,
 }
 

@@ -55,6 +55,9 @@ pub(crate) struct SlotState {
     #[serde(default)]
     pub(crate) heap: HeapWatch,
     pub(crate) last_active: BootTime,
+    /// Its pod is not to be observed: nothing is shown of it.
+    #[serde(default)]
+    pub(crate) left_out: bool,
 }
 
 impl SlotState {
@@ -75,6 +78,7 @@ impl SlotState {
             said: None,
             heap: HeapWatch::default(),
             last_active: at,
+            left_out: false,
         }
     }
 

@@ -193,6 +193,7 @@ impl Observation {
             hooks: self.hooks.clone(),
             processes: counts.processes,
             containers: counts.containers,
+            left_out: counts.left_out,
             inputs: self.inputs,
             late: self.order.late(),
             findings: counts.findings,

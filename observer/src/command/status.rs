@@ -39,6 +39,7 @@ fn page(snapshot: &Snapshot) -> String {
         hooks,
         processes,
         containers,
+        left_out,
         inputs,
         late,
         findings,
@@ -65,6 +66,11 @@ fn page(snapshot: &Snapshot) -> String {
         ),
         format!("engine    {inputs} inputs ({late} late), {findings} findings ({not_printed} not printed)"),
     ];
+    if *left_out > 0 {
+        lines.push(format!(
+            "left out  {left_out} containers, by their pods' namespaces or annotations"
+        ));
+    }
     lines.extend(hooks.iter().map(|(hook, rung)| format!("hook      {hook} by {rung}")));
     lines.extend(
         lost.iter()

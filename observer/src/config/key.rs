@@ -72,7 +72,7 @@ pub const KEYS: &[Key] = &[
     key(
         "heap-workloads",
         "NAME,...",
-        "Services whose heap may be read from outside when they grow (names and counts only); * is all [default: none]",
+        "Services whose heap may be read from outside when they grow (names and counts only): shop, namespace/shop, namespace/* or *, which is all [default: none]",
     ),
     key(
         "heap-interval",
@@ -155,6 +155,21 @@ pub const KEYS: &[Key] = &[
         "service-labels",
         "true|false",
         "Let a pod's labels app.kubernetes.io/instance and /name name its service, before its owner does [default: false]",
+    ),
+    key(
+        "include-namespaces",
+        "NAME,...",
+        "Observe pods of these namespaces only; a * at the end stands for any ending [default: of all]",
+    ),
+    key(
+        "exclude-namespaces",
+        "NAME,...",
+        "Observe no pod of these namespaces, whatever else says so; a * at the end stands for any ending [default: none]",
+    ),
+    key(
+        "pods",
+        "all|annotated",
+        "Observe every pod but those annotated observer.dev/observe: \"false\", or only those annotated \"true\" [default: all]",
     ),
     key(
         "engine-socket",

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use observer_core::{heap::HeapSettings, input::Settings};
+use observer_core::{heap::HeapSettings, input::Settings, selection::PodSelection};
 
 pub mod key;
 mod layer;
@@ -224,6 +224,13 @@ fn validate(
                         value::duration(text, seconds(1)..=seconds(7 * 86_400))
                     })
                     .as_secs_f64(),
+            },
+            pods: PodSelection {
+                include_namespaces: reader.read("include-namespaces", Vec::new(), value::namespaces),
+                exclude_namespaces: reader.read("exclude-namespaces", Vec::new(), value::namespaces),
+                annotated_only: reader.read("pods", false, |text| {
+                    value::choice(text, &[("all", false), ("annotated", true)])
+                }),
             },
         },
         heap_bandwidth: reader.read("heap-bandwidth", 256 << 20, |text| {

@@ -108,17 +108,43 @@ pub(super) fn bytes(text: &str, range: RangeInclusive<usize>) -> Result<usize, V
         .ok_or_else(|| ValueError::new(format!("`{text}` is out of range"), remedy()))
 }
 
+fn is_dns_character(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+}
+
+/// A label as DNS has it (RFC 1123): what Kubernetes allows for a namespace.
+fn is_dns_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label.bytes().all(is_dns_character)
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+/// Names of namespaces, each with its end left open by a `*` or not. A name that none can have is a mistake: it would let
+/// in, or leave out, nothing.
+pub(super) fn namespaces(text: &str) -> Result<Vec<String>, ValueError> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let name = |name: &str| {
+        let good = match name.strip_suffix('*') {
+            Some(beginning) => {
+                beginning.len() < 63 && beginning.bytes().all(is_dns_character) && !beginning.starts_with('-')
+            }
+            None => is_dns_label(name),
+        };
+        let wrong = || {
+            ValueError::new(
+                format!("`{name}` is no name of a namespace"),
+                "lower-case letters, digits and dashes, as `kubectl get namespaces` shows it; a * at the end stands for any ending",
+            )
+        };
+        good.then(|| name.to_owned()).ok_or_else(wrong)
+    };
+    names.map(name).collect()
+}
+
 /// A name as DNS has it (RFC 1123): what Kubernetes allows for a node. It becomes part of a selector.
 pub(super) fn dns_name(text: &str) -> Result<String, ValueError> {
-    let label = |label: &str| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if text.len() <= 253 && text.split('.').all(label) {
+    if text.len() <= 253 && text.split('.').all(is_dns_label) {
         Ok(text.to_owned())
     } else {
         Err(ValueError::new(
@@ -186,6 +212,24 @@ mod tests {
             "-1MiB",
         ] {
             assert!(bytes(bad, range.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_namespaces() {
+        let names = |text| namespaces(text).map(|names| names.join(" "));
+        assert_eq!(names("shop, kube-* ,*,"), Ok("shop kube-* *".to_owned()));
+        for bad in [
+            "Shop",
+            "shop_1",
+            "-shop",
+            "shop-",
+            "*-system",
+            "a*b",
+            "shop/api",
+            &"a".repeat(64),
+        ] {
+            assert!(namespaces(bad).is_err(), "{bad}");
         }
     }
 

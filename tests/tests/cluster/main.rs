@@ -6,6 +6,7 @@
 mod bookmarks;
 mod chart;
 mod rollouts;
+mod selected;
 mod watch;
 
 use std::path::Path;

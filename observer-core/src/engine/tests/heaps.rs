@@ -41,6 +41,46 @@ fn diagnosis() -> Diagnosis {
     }
 }
 
+#[test]
+fn heaps_are_opted_in_by_name_by_namespace_or_all() {
+    let workload = |namespace: &str, name: &str| crate::identity::Workload {
+        namespace: Some(namespace.to_owned()),
+        kind: "Deployment".into(),
+        name: name.into(),
+        container: None,
+    };
+    for (opted_in, namespace, name, service, read) in [
+        ("checkout", "shop", "checkout", "checkout", true),
+        ("till", "shop", "checkout", "till", true),
+        ("shop/checkout", "shop", "checkout", "till", true),
+        ("shop/checkout", "bank", "checkout", "checkout", false),
+        ("shop/*", "shop", "checkout", "checkout", true),
+        ("shop/*", "shopping", "checkout", "checkout", false),
+        ("*", "bank", "any", "any", true),
+        ("shop", "shop", "checkout", "checkout", false),
+    ] {
+        let settings = crate::heap::HeapSettings {
+            workloads: vec![opted_in.into()],
+            ..Default::default()
+        };
+        assert_eq!(
+            settings.names(&workload(namespace, name), service),
+            read,
+            "{opted_in} {namespace}/{name}"
+        );
+    }
+    // Who belongs to no namespace is not in one.
+    let bare = crate::identity::Workload {
+        namespace: None,
+        ..workload("", "checkout")
+    };
+    let settings = crate::heap::HeapSettings {
+        workloads: vec!["shop/*".into()],
+        ..Default::default()
+    };
+    assert!(!settings.names(&bare, "checkout"));
+}
+
 /// A service that leaks until it is killed, three times; its heap is answered as it is asked for.
 fn story(opted_in: bool) -> World {
     let mut world = World::new();

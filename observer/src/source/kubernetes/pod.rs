@@ -10,6 +10,7 @@ use k8s_openapi::{
 use observer_core::{
     container::ContainerRuntime,
     container_facts::{ContainerFacts, Origin, OwnerRef, PodFacts, Termination},
+    heap, selection,
     time::WallTime,
 };
 
@@ -27,7 +28,9 @@ const LABELS: [&str; 9] = [
     "k8s-app",
     "version",
 ];
-/// Annotations kept, beside every `resource.opentelemetry.io/`: where a delivery pipeline left its trace.
+/// Annotations by which a pod's author consents or refuses.
+const CONSENT: [&str; 2] = [heap::ANNOTATION, selection::ANNOTATION];
+/// Annotations kept, beside those and every `resource.opentelemetry.io/`: where a delivery pipeline left its trace.
 const TRACEPARENT: &str = "traceparent";
 const RESOURCE: &str = "resource.opentelemetry.io/";
 /// A static pod's cgroup carries its configuration's hash, and the mirror pod in the API a uid of its own.
@@ -76,7 +79,7 @@ fn pod_facts(pod: &Pod) -> Option<PodFacts> {
         owners: owners(pod, all.get("pod-template-hash")),
         labels: kept(all, |name| LABELS.contains(&name)),
         annotations: kept(meta.annotations.clone().unwrap_or_default(), |name| {
-            name == TRACEPARENT || name == observer_core::heap::ANNOTATION || name.starts_with(RESOURCE)
+            name == TRACEPARENT || CONSENT.contains(&name) || name.starts_with(RESOURCE)
         }),
         template_hash,
         started: pod.status.as_ref().and_then(|status| wall(status.start_time.as_ref())),
