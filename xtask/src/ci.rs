@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use observer_tests::places;
 
-use crate::{kernels, setup, shell, test, tidy};
+use crate::{guest, kernels, setup, shell, test, tidy};
 
 /// How much to check.
 #[derive(Args, Clone, Debug, Default)]
@@ -196,7 +196,7 @@ fn documentation() -> Result<Outcome> {
 }
 
 fn kernel_matrix() -> Result<Outcome> {
-    if let Some(reason) = kernels::impossible() {
+    if let Some(reason) = guest::impossible() {
         return Ok(Outcome::Skipped(reason));
     }
     if kernels::run(&kernels::Options::default())? {

@@ -9,6 +9,7 @@ mod compatibility;
 mod counterpart;
 mod demo;
 mod events;
+mod guest;
 mod image;
 mod kernels;
 mod recordings;

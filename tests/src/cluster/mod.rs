@@ -91,20 +91,29 @@ impl Cluster {
         Ok(ExclusiveCluster { _turn: turn, cluster })
     }
 
+    /// One whose node has this cgroup version, with nobody beside: a virtual machine where this host has another.
+    pub fn with_cgroup(version: u8) -> Result<ExclusiveCluster> {
+        let turn = TURN.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let cluster = Arc::new(Self::up(&["--cgroup", &version.to_string()])?);
+        *shared = Arc::downgrade(&cluster);
+        Ok(ExclusiveCluster { _turn: turn, cluster })
+    }
+
     fn in_use() -> Result<Arc<Self>> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cluster) = shared.upgrade() {
             return Ok(cluster);
         }
-        let cluster = Arc::new(Self::up()?);
+        let cluster = Arc::new(Self::up(&[])?);
         *shared = Arc::downgrade(&cluster);
         Ok(cluster)
     }
 
     /// A fresh one: `cargo xtask cluster`, as people start it.
-    fn up() -> Result<Self> {
+    fn up(options: &[&str]) -> Result<Self> {
         printed(&mut xtask(&["cluster", "down"]))?;
-        let printed = printed(&mut xtask(&["cluster", "up"]))?;
+        let printed = printed(&mut xtask(&[&["cluster", "up"], options].concat()))?;
         let kubeconfig = printed
             .lines()
             .find_map(|line| line.strip_prefix("export KUBECONFIG="))

@@ -7,7 +7,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 
-use super::place::{API_ADDRESS, API_PORT, NODE, NODE_ADDRESS, Place};
+use super::place::{API_ADDRESS, API_PORT, MACHINE_ADDRESS, NODE, NODE_ADDRESS, Place};
 
 /// Who somebody is to the API server, and where it serves.
 struct Identity {
@@ -42,7 +42,7 @@ fn identities() -> Vec<Identity> {
             "kubelet",
             &format!("system:node:{NODE}"),
             Some("system:nodes"),
-            &[NODE_ADDRESS, NODE],
+            &[NODE_ADDRESS, MACHINE_ADDRESS, NODE],
         ),
         new("controller-manager", "system:kube-controller-manager", None, &[]),
         new("scheduler", "system:kube-scheduler", None, &[]),

@@ -108,7 +108,7 @@ pub(super) fn kubelet(place: &Place) -> Vec<String> {
         ("root-dir", place.text("kubelet")),
         ("cert-dir", place.text("kubelet/pki")),
         ("hostname-override", NODE.into()),
-        ("node-ip", NODE_ADDRESS.into()),
+        ("node-ip", place.node_address().into()),
     ])
 }
 
@@ -119,7 +119,7 @@ pub(super) fn kubelet_file(place: &Place) -> String {
     format!(
         "apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-address: {NODE_ADDRESS}
+address: {address}
 port: {KUBELET_PORT}
 healthzPort: 0
 tlsCertFile: {certificate}
@@ -143,6 +143,7 @@ featureGates: {{KubeletCrashLoopBackOffMax: true}}
 syncFrequency: 5s
 nodeStatusUpdateFrequency: 5s
 ",
+        address = place.node_address(),
         authority = place.text("pki/ca.crt"),
         socket = place.socket().display(),
         resolv = place.text("resolv.conf"),
@@ -189,7 +190,8 @@ Root = '{runc}'
     )
 }
 
-/// The pods' network: the bridge, addresses from a file below the cluster's directory.
+/// The pods' network: the bridge, addresses from a file below the cluster's directory. A machine's bridge is joined to this
+/// host's, which leads everywhere.
 pub(super) fn network(place: &Place) -> String {
     serde_json::json!({
         "cniVersion": "0.4.0",
@@ -197,11 +199,12 @@ pub(super) fn network(place: &Place) -> String {
         "plugins": [{
             "type": "bridge",
             "bridge": BRIDGE,
-            "isDefaultGateway": true,
+            "isDefaultGateway": !place.machine,
             "ipam": {
                 "type": "host-local",
                 "dataDir": place.text("cni/addresses"),
                 "ranges": [[{"subnet": POD_SUBNET, "rangeStart": "10.213.77.10", "gateway": NODE_ADDRESS}]],
+                "routes": if place.machine { serde_json::json!([{"dst": "0.0.0.0/0"}]) } else { serde_json::json!([]) },
             },
         }],
     })

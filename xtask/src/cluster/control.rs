@@ -11,19 +11,20 @@ use observer_tests::counterpart::KUBERNETES;
 
 use super::{
     part,
-    place::{NODE, Place},
+    place::{MACHINE, NODE, Place},
 };
 use crate::shell;
 
-/// The parts that `up` starts, in that order.
-pub(super) const PARTS: [&str; 6] = [
-    "etcd",
-    "kube-apiserver",
-    "containerd",
-    "kube-controller-manager",
-    "kube-scheduler",
-    "kubelet",
-];
+/// The parts that `up` starts.
+pub(super) fn parts(place: &Place) -> Vec<&'static str> {
+    let control = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+    let node: &[&str] = if place.machine {
+        &[MACHINE]
+    } else {
+        &["containerd", "kubelet"]
+    };
+    control.iter().chain(node).copied().collect()
+}
 
 /// `kubectl` as the cluster's administrator.
 pub(super) fn kubectl(place: &Place, arguments: &[&str]) -> Result<Command> {
@@ -45,7 +46,9 @@ pub(super) fn kubectl(place: &Place, arguments: &[&str]) -> Result<Command> {
 /// Whether everything runs and the node is ready.
 pub(super) fn healthy(place: &Place) -> bool {
     let running = part::running(place).unwrap_or_default();
-    let all = PARTS.iter().all(|name| running.iter().any(|part| part.name == *name));
+    let all = parts(place)
+        .iter()
+        .all(|name| running.iter().any(|part| part.name == *name));
     let jsonpath = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
     all && kubectl(place, &["get", "node", NODE, "-o", jsonpath])
         .and_then(shell::quiet)
@@ -77,7 +80,8 @@ pub(super) fn until(place: &Place, part: &str, what: &str, deadline: Duration, r
 }
 
 fn last_lines(place: &Place, part: &str) -> String {
-    let path = place.log(part);
+    // What runs in a machine writes to its serial line.
+    let path = place.log(if part == MACHINE { "node" } else { part });
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let tail = lines[lines.len().saturating_sub(12)..].join("\n  ");
@@ -88,7 +92,7 @@ fn last_lines(place: &Place, part: &str) -> String {
 pub(super) fn status(place: &Place) -> Result<ExitCode> {
     let running = part::running(place)?;
     let mut complete = true;
-    for name in PARTS {
+    for name in parts(place) {
         let pids: Vec<String> = running
             .iter()
             .filter(|part| part.name == name)

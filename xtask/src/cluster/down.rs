@@ -10,6 +10,15 @@ use super::{host, part, place::Place};
 /// How long the parts may take to end by themselves: nothing of theirs is kept.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A machine's pods end with it. On this host they are the cluster's: `up` refuses one whose pods are somebody else's.
+fn remove_pods(place: &Place) -> Result<()> {
+    if place.machine {
+        Ok(())
+    } else {
+        host::remove_pod_cgroups()
+    }
+}
+
 /// Ends and removes everything; fails only where something stays.
 pub(super) fn down(place: &Place) -> Result<()> {
     if !geteuid().is_root() {
@@ -19,11 +28,10 @@ pub(super) fn down(place: &Place) -> Result<()> {
     // The kubelet first, or it starts anew what is ended; containerd's shims after their containers.
     part::end(place, PATIENCE, |name| name != "containerd")?;
     if was_there {
-        // Only `up` makes the directory, and it refuses a host whose pods are somebody else's.
         let sockets = host::shim_sockets(place);
-        host::remove_pod_cgroups()?;
+        remove_pods(place)?;
         part::end(place, PATIENCE, |_| true)?;
-        host::remove_pod_cgroups()?;
+        remove_pods(place)?;
         host::unmount(place)?;
         for socket in sockets {
             // A shim that ended by itself has removed it.

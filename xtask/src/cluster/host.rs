@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::place::{API_ADDRESS, BRIDGE, NODE_ADDRESS, Place};
+use super::place::{API_ADDRESS, BRIDGE, MACHINE_DEVICE, NODE_ADDRESS, Place};
 use crate::shell;
 
 /// Kernel settings that a kubelet and a CNI bridge change; set back by `down`.
@@ -50,9 +50,18 @@ pub(super) fn make_bridge() -> Result<()> {
     ip(&["link", "set", BRIDGE, "up"])
 }
 
+/// The machine's device, on the bridge.
+pub(super) fn make_machine_device() -> Result<()> {
+    ip(&["tuntap", "add", "dev", MACHINE_DEVICE, "mode", "tap"])?;
+    ip(&["link", "set", MACHINE_DEVICE, "master", BRIDGE, "up"])
+}
+
+/// The bridge and the machine's device, where they are there.
 pub(super) fn remove_bridge() -> Result<()> {
-    if Path::new("/sys/class/net").join(BRIDGE).exists() {
-        ip(&["link", "delete", BRIDGE])?;
+    for device in [MACHINE_DEVICE, BRIDGE] {
+        if Path::new("/sys/class/net").join(device).exists() {
+            ip(&["link", "delete", device])?;
+        }
     }
     Ok(())
 }

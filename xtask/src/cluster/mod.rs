@@ -4,6 +4,8 @@
 //! pulled. Everything it writes is below [`place::DIRECTORY`]; every process of it carries a mark in its environment,
 //! so that `down` finds all of them, whatever was killed before ([`part`]).
 //!
+//! The node is this host, or a virtual machine with a kernel and a cgroup version of its own ([`machine`]).
+//!
 //! There is no kube-proxy. The API server listens on the address of its own Service, which stands on the bridge: a pod
 //! reaches it as in any cluster.
 
@@ -12,6 +14,7 @@ mod configuration;
 mod control;
 mod down;
 mod host;
+mod machine;
 mod part;
 mod place;
 mod runtime;
@@ -35,7 +38,11 @@ pub(crate) struct Options {
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
     /// Start it, or say that it runs; builds its programs the first time
-    Up,
+    Up {
+        /// The node's cgroup version: this host's, or 2 in a virtual machine under emulation, which takes minutes to start
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
+        cgroup: Option<u8>,
+    },
     /// End it and remove all that it left: pods, mounts, cgroups, network, files
     Down,
     /// Which parts run, and what the API server says
@@ -49,9 +56,10 @@ enum Action {
 
 /// `cargo xtask cluster`
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {
-    let place = Place::default();
+    let place = Place::found();
     match &options.action {
-        Action::Up => {
+        Action::Up { cgroup } => {
+            let place = Place::with(machine::wanted(*cgroup)?);
             up::up(&place)?;
             println!("export KUBECONFIG={}", place.kubeconfig("admin").display());
             if let Some(built) = KUBERNETES
@@ -64,7 +72,7 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
         }
         Action::Down => down::down(&place)?,
         Action::Status => return control::status(&place),
-        Action::Load { archive } => runtime::load(&place, archive)?,
+        Action::Load { archive } => up::load(&place, archive)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 pub(super) const DIRECTORY: &str = "/var/lib/observer-cluster";
 /// The bridge that pods hang on.
 pub(super) const BRIDGE: &str = "observer0";
-/// The node's address: the bridge's.
+/// This host's address: the bridge's.
 pub(super) const NODE_ADDRESS: &str = "10.213.77.1";
 /// Pods.
 pub(super) const POD_SUBNET: &str = "10.213.77.0/24";
@@ -27,19 +27,43 @@ pub(super) const PAUSE_IMAGE: &str = "docker.io/local/pause:1";
 /// Image with this host's Node.js.
 pub(super) const NODE_IMAGE: &str = "docker.io/local/node:host";
 
+/// The part that is a virtual machine, and the file that says that there is one.
+pub(super) const MACHINE: &str = "machine";
+/// The address of a node that is a virtual machine, on the same bridge.
+pub(super) const MACHINE_ADDRESS: &str = "10.213.77.2";
+/// The machine's network device on this host.
+pub(super) const MACHINE_DEVICE: &str = "observer1";
+/// Where the machine takes images in.
+pub(super) const LOAD_PORT: u16 = 16251;
+
 /// The cluster's directory.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     root: PathBuf,
-}
-
-impl Default for Place {
-    fn default() -> Self {
-        Self { root: DIRECTORY.into() }
-    }
+    /// The node is a virtual machine.
+    pub(super) machine: bool,
 }
 
 impl Place {
+    /// Of the cluster that is there, or of none.
+    pub(super) fn found() -> Self {
+        let machine = Path::new(DIRECTORY).join(MACHINE).exists();
+        Self::with(machine)
+    }
+
+    /// Of one whose node is this host or a virtual machine.
+    pub(super) fn with(machine: bool) -> Self {
+        Self {
+            root: DIRECTORY.into(),
+            machine,
+        }
+    }
+
+    /// The node's address.
+    pub(super) const fn node_address(&self) -> &'static str {
+        if self.machine { MACHINE_ADDRESS } else { NODE_ADDRESS }
+    }
+
     /// The directory itself.
     pub(super) fn root(&self) -> &Path {
         &self.root

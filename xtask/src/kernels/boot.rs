@@ -5,8 +5,11 @@ use std::{path::Path, process::Command, time::Instant};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::{fetch::Image, outcome::Outcome, root::Disk};
-use crate::shell;
+use super::{outcome::Outcome, root::Disk};
+use crate::{
+    guest::{self, Image},
+    shell,
+};
 
 /// Longest a guest may take, in seconds: emulation is some twenty times slower than the processor.
 const PATIENCE: &str = "2400";
@@ -39,32 +42,18 @@ pub(super) fn boot(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool) -> Result
 
 fn emulator(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool, console: &Path) -> Command {
     let mut command = shell::command("timeout", ["--kill-after=10", PATIENCE, "qemu-system-x86_64"]);
-    command.args(if kvm {
-        ["-accel", "kvm", "-cpu", "host"]
-    } else {
-        // QEMU 7.2 emulates cmpxchg16b wrongly on two processors: the guest's slab allocator panics.
-        ["-accel", "tcg,thread=multi", "-cpu", "max,-cx16"]
-    });
-    // `no_timer_check`: on a busy host an emulated timer may be too late for the kernel's own test of it, which panics.
-    let append = format!("console=ttyS0 loglevel=4 panic=-1 no_timer_check cgroup={cgroup}");
+    guest::emulator(
+        &mut command,
+        kernel,
+        &disk.file(),
+        MEMORY,
+        &format!("cgroup={cgroup}"),
+        kvm,
+    );
     command
-        .args([
-            "-smp",
-            "2",
-            "-m",
-            MEMORY,
-            "-display",
-            "none",
-            "-no-reboot",
-            "-nodefaults",
-        ])
-        .arg("-kernel")
-        .arg(&kernel.file)
-        .arg("-initrd")
-        .arg(disk.file())
         .arg("-serial")
         .arg(format!("file:{}", console.display()))
-        .args(["-serial", "stdio", "-append", &append]);
+        .args(["-serial", "stdio"]);
     command
 }
 

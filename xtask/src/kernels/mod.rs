@@ -5,9 +5,7 @@
 //! version names differently, shows only there. Everything fetched is kept in the cache, outside the repository.
 
 mod boot;
-mod fetch;
 mod outcome;
-mod release;
 mod root;
 
 use std::process::ExitCode;
@@ -15,10 +13,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-pub(crate) use fetch::impossible;
-
-use crate::compatibility;
-use release::{RELEASES, Release};
+use crate::{
+    compatibility,
+    guest::{self, RELEASES, Release, impossible},
+};
 
 /// Which kernels to boot, and what to run there.
 #[derive(Args, Clone, Debug, Default)]
@@ -67,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut rows = Vec::new();
     let mut passed = true;
     for release in releases {
-        let image = fetch::kernel(release)?;
+        let image = guest::kernel(release)?;
         for version in [2, 1] {
             if options.cgroup.is_some_and(|only| only != version) || (version == 1 && !release.cgroup_v1) {
                 continue;

@@ -23,17 +23,46 @@ const STEPS: usize = 4;
 
 /// A kernel that can be booted.
 #[derive(Clone, Debug)]
-pub(super) struct Image {
+pub(crate) struct Image {
     /// `uname -r`
-    pub(super) release: String,
+    pub(crate) release: String,
     /// Compressed image.
-    pub(super) file: PathBuf,
+    pub(crate) file: PathBuf,
+}
+
+impl Image {
+    /// The compressed kernel module of this name.
+    pub(crate) fn module(&self, name: &str) -> Result<PathBuf> {
+        let above = self.file.ancestors();
+        let modules = above
+            .flat_map(|directory| ["usr/lib/modules", "lib/modules"].map(|below| directory.join(below)))
+            .map(|directory| directory.join(&self.release).join("kernel"))
+            .find(|directory| directory.is_dir())
+            .with_context(|| format!("no modules of {} beside {}", self.release, self.file.display()))?;
+        find(&modules, &format!("{name}.ko.xz"))?
+            .with_context(|| format!("no module {name} below {}", modules.display()))
+    }
+}
+
+/// The first file of this name below a directory.
+fn find(directory: &Path, name: &str) -> Result<Option<PathBuf>> {
+    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            if let Some(found) = find(&path, name)? {
+                return Ok(Some(found));
+            }
+        } else if path.file_name().is_some_and(|file| file == name) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 /// Why no kernel can be booted here, with what to do; `None` where it can.
 pub(crate) fn impossible() -> Option<String> {
     if std::env::consts::ARCH != "x86_64" {
-        return Some("the matrix boots x86-64 kernels only".into());
+        return Some("only x86-64 kernels are booted".into());
     }
     let lacking = [
         ("qemu-system-x86_64", "qemu-system-x86"),
@@ -49,7 +78,7 @@ pub(crate) fn impossible() -> Option<String> {
 }
 
 /// The newest kernel of a release: the cached one, fetched where there is none.
-pub(super) fn kernel(release: &Release) -> Result<Image> {
+pub(crate) fn kernel(release: &Release) -> Result<Image> {
     let directory = places::cache().join("kernels").join(release.series);
     if let Some(image) = unpacked(&directory)? {
         return Ok(image);

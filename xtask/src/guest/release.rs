@@ -2,15 +2,15 @@
 
 /// A Debian release and the kernel series it carries.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Release {
-    pub(super) suite: &'static str,
-    pub(super) series: &'static str,
+pub(crate) struct Release {
+    pub(crate) suite: &'static str,
+    pub(crate) series: &'static str,
     /// Whether its configuration still has the memory controller of cgroup v1.
-    pub(super) cgroup_v1: bool,
+    pub(crate) cgroup_v1: bool,
 }
 
 /// Those that are booted.
-pub(super) const RELEASES: [Release; 4] = [
+pub(crate) const RELEASES: [Release; 4] = [
     Release {
         suite: "bullseye",
         series: "5.10",

@@ -1,0 +1,202 @@
+//! The chart on a real node with cgroup v2: a Deployment that leaks and one that does not, as the agent tells of them there.
+//!
+//! The node is a virtual machine under emulation (`cargo xtask cluster up --cgroup 2`), its kernel Debian's.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{collections::BTreeSet, fs};
+
+use observer_tests::{
+    cluster::{Cluster, ExclusiveCluster},
+    counterpart::{HELM, KUBERNETES},
+    need, places,
+    rollouts::TIME_SCALE,
+    stage::Scratch,
+};
+use serde_json::{Value, json};
+
+const VERSION: &str = "1.42.0";
+const NAMESPACE: &str = "shop";
+/// Limit of memory, bytes: some fifteen seconds of `checkout.js leaks`, so that a run has samples enough under emulation.
+const LIMIT: u64 = 192 << 20;
+/// How long an event may take under emulation.
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(10);
+
+#[test]
+fn a_leak_is_confirmed_on_cgroup_v2_and_a_healthy_service_is_not_reported() {
+    need!(
+        Full,
+        Root,
+        Runc,
+        Node,
+        Program("qemu-system-x86_64"),
+        Program("busybox"),
+        Program("xz"),
+        Counterpart(&KUBERNETES),
+        Counterpart(&HELM)
+    );
+    let cluster = Cluster::with_cgroup(2).unwrap();
+    let scratch = Scratch::new("cgroup-v2").unwrap();
+    cluster.load_agent(scratch.path()).unwrap();
+    installed(&cluster);
+    let mut agent = cluster.follow("observer", "daemonset/observer").unwrap();
+
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    cluster.apply(&namespace.to_string(), &[]).unwrap();
+    let script = fs::read_to_string(places::fixtures().join("checkout.js")).unwrap();
+    let files = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "checkout", "namespace": NAMESPACE},
+        "data": {"checkout.js": script},
+    });
+    cluster.apply(&files.to_string(), &[]).unwrap();
+    for (name, argument) in [("healthy", "holds"), ("leaky", "leaks")] {
+        cluster.apply(&deployment(name, argument).to_string(), &[]).unwrap();
+    }
+    let mut await_one_of = |events: &[&str]| {
+        let told = |line: &str| {
+            let finding: Value = serde_json::from_str(line).ok()?;
+            let event = finding["event"].as_str()?.strip_prefix("observer.")?;
+            (finding["resource"]["service.name"] == "leaky" && events.contains(&event)).then_some(())
+        };
+        agent.lines.wait(&events.join(" or "), PATIENCE, told).unwrap();
+    };
+    // A sampler that the emulator holds up may pass over the first of the two.
+    await_one_of(&["memory.leak_suspected", "memory.leak_likely"]);
+    await_one_of(&["process.oom_kill"]);
+    await_one_of(&["container.restart"]);
+    await_one_of(&["memory.leak_confirmed"]);
+    let findings: Vec<Value> = agent
+        .lines
+        .so_far()
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+
+    let of = |service: &str| -> Vec<&Value> {
+        let ours = findings.iter().filter(|f| f["resource"]["service.name"] == service);
+        ours.collect()
+    };
+    let reported: BTreeSet<&str> = of("healthy").into_iter().filter_map(|f| f["event"].as_str()).collect();
+    for event in &reported {
+        assert!(
+            !event.contains("leak_likely") && !event.contains("leak_confirmed"),
+            "{reported:?}"
+        );
+        assert!(!event.contains("oom_kill"), "{reported:?}");
+    }
+    let pod = the_pod(&cluster, "leaky");
+    for finding in of("leaky") {
+        of_the_pod(finding, &pod);
+    }
+    for kill in of("leaky")
+        .into_iter()
+        .filter(|f| f["event"] == "observer.process.oom_kill")
+    {
+        let attributes = &kill["attributes"];
+        assert_eq!(
+            (&attributes["observer.oom.scope"], &attributes["observer.memory.limit"]),
+            (&json!("container"), &json!(LIMIT)),
+            "{kill}"
+        );
+        assert_eq!(attributes["observer.oom.main_process"], true, "{kill}");
+    }
+    for restart in of("leaky")
+        .into_iter()
+        .filter(|f| f["event"] == "observer.container.restart")
+    {
+        assert_eq!(restart["attributes"]["observer.exit.cause"], "kernel_oom", "{restart}");
+    }
+    // The kubelet's own word.
+    let terminated = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
+    assert_eq!(
+        (&terminated["reason"], &terminated["exitCode"]),
+        (&json!("OOMKilled"), &json!(137)),
+        "{pod}"
+    );
+
+    let doctor = cluster
+        .ask(&[
+            "exec",
+            "--namespace",
+            "observer",
+            "daemonset/observer",
+            "--",
+            "/observer",
+            "doctor",
+        ])
+        .unwrap();
+    assert!(doctor.contains("cgroup v2"), "{doctor}");
+}
+
+/// The chart, with where the image is and how fast to judge.
+fn installed(cluster: &ExclusiveCluster) {
+    let chart = places::workspace().join("deploy/helm/observer").display().to_string();
+    let scale = format!("settings.time-scale={TIME_SCALE}");
+    let values = ["image.tag=dev", "settings.sample-interval=250ms", &scale];
+    let values: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
+    let install = [
+        "install",
+        "observer",
+        &chart,
+        "--namespace",
+        "observer",
+        "--create-namespace",
+    ];
+    cluster
+        .helm(&[&install[..], &values, &["--wait", "--timeout", "8m"]].concat())
+        .unwrap();
+}
+
+fn deployment(name: &str, argument: &str) -> Value {
+    let labels = json!({"app.kubernetes.io/name": name, "app.kubernetes.io/version": VERSION});
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "automountServiceAccountToken": false,
+                    "terminationGracePeriodSeconds": 20,
+                    "containers": [{
+                        "name": "api", "image": "docker.io/local/node:host", "imagePullPolicy": "Never",
+                        "args": ["/app/checkout.js", argument],
+                        "resources": {"limits": {"memory": LIMIT.to_string()}},
+                        "volumeMounts": [{"name": "app", "mountPath": "/app", "readOnly": true}],
+                    }],
+                    "volumes": [{"name": "app", "configMap": {"name": "checkout"}}],
+                },
+            },
+        },
+    })
+}
+
+/// The only pod of a Deployment, as the API server has it, once a kill of its container is in its status.
+fn the_pod(cluster: &ExclusiveCluster, name: &str) -> Value {
+    let selector = format!("app.kubernetes.io/name={name}");
+    let pods = ["pods", "--namespace", NAMESPACE, "--selector", &selector];
+    cluster
+        .wait("the pod with its container's end", &pods, |pod| {
+            let last = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
+            (!last.is_null()).then(|| pod.clone())
+        })
+        .unwrap()
+}
+
+/// Names, uid and version are the API server's.
+fn of_the_pod(finding: &Value, pod: &Value) {
+    let meta = &pod["metadata"];
+    let resource = &finding["resource"];
+    for (name, expected) in [
+        ("k8s.namespace.name", &json!(NAMESPACE)),
+        ("k8s.deployment.name", &json!("leaky")),
+        ("k8s.pod.name", &meta["name"]),
+        ("k8s.pod.uid", &meta["uid"]),
+        ("k8s.container.name", &json!("api")),
+        ("k8s.node.name", &pod["spec"]["nodeName"]),
+        ("service.version", &json!(VERSION)),
+    ] {
+        assert_eq!(&resource[name], expected, "{name} in {finding}");
+    }
+}

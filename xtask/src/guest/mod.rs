@@ -1,0 +1,12 @@
+//! Guests under emulation: reads Debian's kernels and this host's programs, produces a kernel image, a root to boot it
+//! with, and the emulator's command line.
+
+mod emulator;
+mod fetch;
+mod release;
+mod tree;
+
+pub(crate) use emulator::emulator;
+pub(crate) use fetch::{Image, impossible, kernel};
+pub(crate) use release::{RELEASES, Release};
+pub(crate) use tree::{Tree, executable, installed};
