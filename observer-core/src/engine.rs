@@ -121,6 +121,11 @@ impl Engine {
         self.time.counting_since
     }
 
+    /// An instant of boot time on the wall clock, as it was last read.
+    pub fn wall(&self, at: BootTime) -> WallTime {
+        self.time.wall(at)
+    }
+
     /// Whose run a process belongs to, while that run is remembered.
     pub fn subject(&self, process: ProcessKey) -> Option<&Subject> {
         let container = self.registry.processes.get(&process)?.container?;

@@ -99,7 +99,7 @@ pub struct StoreView {
 pub struct ExporterView {
     /// What goes where.
     pub name: String,
-    /// `logs`, `traces`, `metrics`, or `own_metrics`: the agent's own.
+    /// `logs`, `traces`, `metrics`, `own_metrics` (the agent's own), or `kubernetes_events`.
     pub signal: String,
     /// Seconds the oldest record has waited.
     pub oldest_s: f64,

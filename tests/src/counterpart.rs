@@ -103,8 +103,19 @@ pub static HELM: Counterpart = Counterpart {
     minutes: 3,
 };
 
+/// krew: installs the kubectl plugin.
+pub static KREW: Counterpart = Counterpart {
+    name: "krew",
+    why: "installs the kubectl plugin as people do",
+    module: "sigs.k8s.io/krew",
+    programs: &[("krew", "sigs.k8s.io/krew/cmd/krew")],
+    variables: &[],
+    from_path: false,
+    minutes: 1,
+};
+
 /// All that can be built.
-pub static ALL: [&Counterpart; 5] = [&COLLECTOR, &JAEGER, &PROMETHEUS, &KUBERNETES, &HELM];
+pub static ALL: [&Counterpart; 6] = [&COLLECTOR, &JAEGER, &PROMETHEUS, &KUBERNETES, &HELM, &KREW];
 
 impl Counterpart {
     /// Directory of its sources in this repository.

@@ -125,11 +125,12 @@ fn every_value_is_documented() {
 /// A setting of the agent is a value of `settings`, or one that the chart sets itself.
 #[test]
 fn every_setting_can_be_set() {
-    const BY_THE_CHART: [&str; 18] = [
+    const BY_THE_CHART: [&str; 19] = [
         "cgroupfs",
         "exclude-namespaces",
         "heap-workloads",
         "include-namespaces",
+        "kubernetes-events",
         "listen",
         "node-name",
         "otlp-certificate",

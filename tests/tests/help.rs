@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fmt::Write as _, process::Command};
+use std::{fmt::Write as _, os::unix::process::CommandExt as _, process::Command};
 
 use expect_test::expect_file;
 use observer_tests::{agent, places};
@@ -29,10 +29,14 @@ fn printed(arguments: &[&str]) -> String {
     let mut command: Command = agent::command(arguments);
     // No terminal: its own width, and no colours.
     command.current_dir(places::workspace()).env_remove("COLUMNS");
+    text(command)
+}
+
+fn text(mut command: Command) -> String {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),
-        "{arguments:?}: {}",
+        "{command:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     let text = String::from_utf8(output.stdout).unwrap();
@@ -69,6 +73,19 @@ fn the_page_is_what_the_program_prints() {
                 printed(example)
             );
         }
+    }
+    let called = |arguments: &[&str]| {
+        let mut plugin = Command::new(places::agent());
+        plugin.arg0("kubectl-observer").args(arguments).env_remove("COLUMNS");
+        text(plugin)
+    };
+    let top = called(&["--help"]);
+    let _ = write!(page, "\n## kubectl observer\n\n```text\n{top}\n```\n");
+    let commands = self::commands(&top);
+    assert_eq!(commands, ["ps", "top", "explain", "report"]);
+    for command in commands {
+        let help = called(&[command, "--help"]);
+        let _ = write!(page, "\n## kubectl observer {command}\n\n```text\n{help}\n```\n");
     }
     expect_file![places::workspace().join("docs/help.md")].assert_eq(&page);
 }

@@ -12,6 +12,7 @@ mod events;
 mod guest;
 mod image;
 mod kernels;
+mod plugin;
 mod recordings;
 mod setup;
 mod shell;
@@ -42,6 +43,8 @@ enum Command {
     Cluster(cluster::Options),
     /// Make the agent's container image: one static program in an OCI archive
     Image(image::Options),
+    /// Make the archive and krew's manifest of `kubectl observer`
+    Plugin(plugin::Options),
     /// Watch the main job done: a real leak, real kills, the verdict, in about two minutes
     Demo(demo::Options),
     /// Write docs/events: one page for each event, with a record that a real agent sent
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Counterpart(options) => counterpart::command(&options),
         Command::Cluster(options) => cluster::command(&options),
         Command::Image(options) => image::command(&options),
+        Command::Plugin(options) => plugin::command(&options),
         Command::Demo(options) => demo::command(&options),
         Command::Events(options) => events::command(&options),
         Command::Recordings(options) => recordings::command(&options),

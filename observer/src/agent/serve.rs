@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    export::{metrics, prometheus},
+    export::{kubernetes_events, metrics, prometheus},
     question::{HistoryView, Question},
     snapshot::Snapshot,
     store::History,
@@ -164,9 +164,23 @@ async fn answer(request: Request<Incoming>, ask: SnapshotRequests) -> Result<Res
             StatusCode::SERVICE_UNAVAILABLE,
             format!("stalled: {}\n", snapshot.agent.stalled.join(", ")),
         ),
-        // It answers, so it observes: the loop starts when everything is in place.
+        "/readyz" => text(StatusCode::OK, readiness(&snapshot)),
         _ => text(StatusCode::OK, "ok\n".into()),
     })
+}
+
+/// It answers, so it observes: the loop starts when everything is in place. What the agent may not write is said and does
+/// not make it less ready.
+fn readiness(snapshot: &Snapshot) -> String {
+    let mut text = "ok\n".to_owned();
+    let mut exporters = snapshot.agent.export.iter();
+    if let Some(why) = exporters
+        .find(|exporter| exporter.signal == kubernetes_events::SIGNAL)
+        .and_then(|exporter| exporter.failing.as_ref())
+    {
+        text.push_str(&format!("Kubernetes Events cannot be written at the moment: {why}\n"));
+    }
+    text
 }
 
 async fn snapshot(ask: &SnapshotRequests, explained: Option<String>) -> Option<Snapshot> {

@@ -7,6 +7,7 @@ use super::{
     doctor_json::{self, Memory},
 };
 use crate::{
+    export::kubernetes_events::rights,
     kernel::{Kernel, Options, Report, Rung, probe::Host},
     source::cgroup::Hierarchy,
     terminal::{self, clean},
@@ -34,9 +35,10 @@ pub(super) fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let (kernel, _, report) = Kernel::load(&Options::of(&config));
     drop(kernel);
     let host = Host::probe();
-    let (page, exit) = render(&host, &memory, &report);
+    let events = rights::of(&config);
+    let (page, exit) = render(&host, &memory, &report, events.as_ref());
     if args.json {
-        terminal::json_value(&doctor_json::render(&host, &memory, &report)).print()?;
+        terminal::json_value(&doctor_json::render(&host, &memory, &report, events.as_ref())).print()?;
     } else {
         terminal::print(page)?;
     }
@@ -44,9 +46,19 @@ pub(super) fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
 }
 
 /// What the page says, and whether everything the agent wants is possible.
-fn render(host: &Host, memory: &Result<Memory, String>, report: &Report) -> (String, Exit) {
+fn render(
+    host: &Host,
+    memory: &Result<Memory, String>,
+    report: &Report,
+    events: Option<&Result<(), String>>,
+) -> (String, Exit) {
     let mut page = Page::default();
     page.host(host, memory);
+    match events {
+        Some(Ok(())) => page.row("Kubernetes Events", format_args!("may be written")),
+        Some(Err(reason)) => page.limit("Kubernetes Events", format_args!("cannot be written: {reason}")),
+        None => {}
+    }
     page.capabilities(host);
     page.hooks(report);
     page.verdict();

@@ -12,7 +12,12 @@ pub(super) struct Memory {
 }
 
 /// The object. What is not known is `null` beside a `..._error` that says why.
-pub(super) fn render(host: &Host, memory: &Result<Memory, String>, report: &Report) -> Value {
+pub(super) fn render(
+    host: &Host,
+    memory: &Result<Memory, String>,
+    report: &Report,
+    events: Option<&Result<(), String>>,
+) -> Value {
     let (known, unknown) = (
         |of: &Result<String, String>| of.as_ref().ok().cloned(),
         |of: &Result<String, String>| of.as_ref().err().cloned(),
@@ -53,6 +58,8 @@ pub(super) fn render(host: &Host, memory: &Result<Memory, String>, report: &Repo
         "host_pid_namespace": host.in_host_pid_namespace,
         "uid": host.uid,
         "capabilities": capabilities,
+        "kubernetes_events": events.map(Result::is_ok),
+        "kubernetes_events_error": events.and_then(|events| events.as_ref().err()),
         "unavailable": report.unavailable,
         "hooks": hooks,
     })

@@ -42,7 +42,7 @@ fn a_host_that_allows_everything() {
         version: 2,
         mount: "/sys/fs/cgroup".into(),
     });
-    let (page, exit) = render(&host(), &memory, &report(Rung::TpBtf, &[]));
+    let (page, exit) = render(&host(), &memory, &report(Rung::TpBtf, &[]), Some(&Ok(())));
     expect![[r"
         kernel               6.12.9 x86_64
         types                BTF with 125000 types
@@ -51,6 +51,7 @@ fn a_host_that_allows_everything() {
         memory               cgroup v2 at /sys/fs/cgroup
         pids                 the host's namespace
         user                 uid 0
+        Kubernetes Events    may be written
 
         CAP_BPF              held     for kernel programs and their maps
         CAP_SYS_PTRACE       held     for executables, mappings and heaps of other users' processes
@@ -74,7 +75,12 @@ fn each_limit_is_named_with_its_reason() {
     };
     let memory = Err("no hierarchy with a memory controller is mounted".into());
     let failed = [(Rung::TpBtf, "no BTF"), (Rung::Tracepoint, "not permitted")];
-    let (page, exit) = render(&host, &memory, &report(Rung::Files, &failed));
+    let (page, exit) = render(
+        &host,
+        &memory,
+        &report(Rung::Files, &failed),
+        Some(&Err("not allowed".into())),
+    );
     expect![[r"
         kernel               6.12.9 x86_64
         types                no BTF: cannot read /sys/kernel/btf/vmlinux: No such file or directory
@@ -83,6 +89,7 @@ fn each_limit_is_named_with_its_reason() {
         memory               no hierarchy with a memory controller is mounted
         pids                 a namespace of its own: run with hostPID: true, or --pid=host
         user                 uid 0
+        Kubernetes Events    cannot be written: not allowed
 
         CAP_PERFMON          MISSING  for attaching them, reading kernel memory
 
@@ -91,7 +98,7 @@ fn each_limit_is_named_with_its_reason() {
                         tp_btf failed: no BTF
                         tracepoint failed: not permitted
 
-        Limited in 5 respects, all named above.
+        Limited in 6 respects, all named above.
     "]]
     .assert_eq(&page);
     assert_eq!(exit, Exit::Limited);
@@ -100,7 +107,12 @@ fn each_limit_is_named_with_its_reason() {
 #[test]
 fn what_a_host_says_of_itself_breaks_no_row() {
     let rows = |page: &str| page.lines().count();
-    let (plain, _) = render(&host(), &Err(String::new()), &report(Rung::Files, &[(Rung::TpBtf, "")]));
+    let (plain, _) = render(
+        &host(),
+        &Err(String::new()),
+        &report(Rung::Files, &[(Rung::TpBtf, "")]),
+        Some(&Err(String::new())),
+    );
     for name in hostile::names() {
         let host = Host {
             release: name.clone(),
@@ -111,7 +123,7 @@ fn what_a_host_says_of_itself_breaks_no_row() {
             ..host()
         };
         let report = report(Rung::Files, &[(Rung::TpBtf, &name)]);
-        let (page, _) = render(&host, &Err(name.clone()), &report);
+        let (page, _) = render(&host, &Err(name.clone()), &report, Some(&Err(name.clone())));
         hostile::fits(rendered(page.as_str(), false).as_str(), 1_000);
         assert_eq!(rows(&page), rows(&plain), "{page:.2000}");
     }

@@ -25,6 +25,21 @@ Examples:
   sudo observer ps
   kubectl exec --namespace observer POD -- /observer ps";
 
+pub(super) const ASK: &str = "\
+Examples:
+  sudo observer ask '\"status\"'
+  sudo observer ask '{\"explain\":{\"name\":\"checkout\"}}'";
+
+pub(super) const KUBECTL: &str = "\
+Examples:
+  kubectl observer ps
+  kubectl observer --namespace shop top
+  kubectl observer explain shop/checkout
+  kubectl observer report --all --html cluster.html
+
+It needs the right to list the agents' pods and to execute in them (pods list, pods/exec create). Who does not answer is
+named on standard error; where nobody does, it ends with exit code 1.";
+
 pub(super) const HISTORY: &str = "\
 Examples:
   sudo observer history shop/checkout
@@ -86,7 +101,7 @@ Examples:
 
 #[cfg(test)]
 mod tests {
-    use crate::command::definition;
+    use crate::command::{definition, kubectl_definition};
 
     /// Words of a shell's line, up to a pipe, a redirection or an ampersand; text in single quotes is one.
     fn words(line: &str) -> Vec<String> {
@@ -103,6 +118,15 @@ mod tests {
         let end = words.iter().position(|word| ["|", ">", "&"].contains(&word.as_str()));
         words.truncate(end.unwrap_or(words.len()));
         words
+    }
+
+    #[test]
+    fn the_plugins_examples_are_understood() {
+        let help = kubectl_definition().get_after_help().map(ToString::to_string).unwrap();
+        let examples = help.lines().filter_map(|line| line.strip_prefix("  kubectl "));
+        let parsed = examples.map(|example| kubectl_definition().try_get_matches_from(words(example)));
+        let parsed: Result<Vec<_>, _> = parsed.collect();
+        assert!(parsed.unwrap().len() > 3);
     }
 
     #[test]

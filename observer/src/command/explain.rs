@@ -3,8 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
+use observer_core::engine::view::WorkloadView;
 
-use super::{Exit, ask, format::Format};
+use super::{
+    Exit,
+    ask::{self, Agents, Socket},
+    format::Format,
+    ps::is_in,
+};
 use crate::{
     config::key,
     history,
@@ -46,13 +52,8 @@ pub(super) fn explain_command(args: &ExplainArgs) -> anyhow::Result<Exit> {
     let name = args.name.as_str();
     let found = match (&args.from, args.format) {
         (None, _) => {
-            let answer = ask::ask(
-                &args.status_socket,
-                &Question::Explain {
-                    name: args.name.clone(),
-                },
-            )?;
-            case::of_workloads(&ask::read::<Snapshot>(&answer)?.workloads, &clean::name(name))
+            let agent = Socket(args.status_socket.clone());
+            return print(&agent, None, name, (args.width, args.plain));
         }
         (Some(file), Format::Recording) => case::of_recording(file, name)?,
         (Some(file), Format::Csv) => one(case::of_history(history::csv::read, file, args.time_scale, Some(name))?),
@@ -63,11 +64,29 @@ pub(super) fn explain_command(args: &ExplainArgs) -> anyhow::Result<Exit> {
             Some(name),
         )?),
     };
+    shown(found, name, (args.width, args.plain))
+}
+
+/// Why something was said, by the agents that watch it: of the slot of which most is said.
+pub(super) fn print(
+    agents: &dyn Agents,
+    namespace: Option<&str>,
+    name: &str,
+    look: (Option<usize>, bool),
+) -> anyhow::Result<Exit> {
+    let question = Question::Explain { name: name.to_owned() };
+    let answers = ask::told(agents, &question, ask::read::<Snapshot>)?;
+    let workloads = answers.into_iter().flat_map(|(_, answer)| answer.workloads);
+    let workloads: Vec<WorkloadView> = workloads.filter(|workload| is_in(workload, namespace)).collect();
+    shown(case::of_workloads(&workloads, &clean::name(name)), name, look)
+}
+
+fn shown(found: Result<Case, Vec<String>>, name: &str, (width, plain): (Option<usize>, bool)) -> anyhow::Result<Exit> {
     let case = match found {
         Ok(case) => case,
         Err(others) => bail!("{}", unknown(name, &others)),
     };
-    terminal::print(explain(&case, Look::of_stdout_as(args.width, args.plain)))?;
+    terminal::print(explain(&case, Look::of_stdout_as(width, plain)))?;
     Ok(Exit::Success)
 }
 

@@ -1,6 +1,6 @@
 //! The command line: reads arguments, runs one command, produces an exit code.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
@@ -20,7 +20,9 @@ mod explain;
 mod format;
 mod heap;
 mod history;
+mod kubectl;
 mod ps;
+mod raw;
 mod replay;
 mod replay_csv;
 mod report;
@@ -63,6 +65,9 @@ enum Command {
     /// What the running agent watches: services, versions, ceilings, and what is said of them
     #[command(after_help = examples::PS)]
     Ps(ps::PsArgs),
+    /// Ask the running agent a question in JSON and print its answer as it is
+    #[command(after_help = examples::ASK)]
+    Ask(raw::RawArgs),
     /// A workload's versions, ended runs and findings, in the order they happened
     #[command(after_help = examples::HISTORY)]
     History(history::HistoryArgs),
@@ -95,23 +100,37 @@ enum Command {
     Man(completions::ManArgs),
 }
 
-/// Runs the command that this process's arguments name.
+/// Runs the command that this process's arguments name; called `kubectl-observer`, the plugin's.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            if asked {
-                // Nothing is left to tell where printing the help itself fails.
-                let _ = error.print();
-                return Exit::Success.into();
-            }
-            // It repeats arguments, whoever wrote them.
-            terminal::complain(error.render());
-            return Exit::Usage.into();
+    let called = std::env::args_os().next();
+    let called = called.as_deref().map(Path::new).and_then(Path::file_stem);
+    if called.is_some_and(|name| name == kubectl::NAME) {
+        return match parsed() {
+            Ok(cli) => ended(kubectl::run(cli)),
+            Err(exit) => exit.into(),
+        };
+    }
+    match parsed() {
+        Ok(cli) => ended(run_command(cli)),
+        Err(exit) => exit.into(),
+    }
+}
+
+fn parsed<C: Parser>() -> Result<C, Exit> {
+    C::try_parse().map_err(|error| {
+        if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+            // Nothing is left to tell where printing the help itself fails.
+            let _ = error.print();
+            return Exit::Success;
         }
-    };
-    let ended = match cli.command {
+        // It repeats arguments, whoever wrote them.
+        terminal::complain(error.render());
+        Exit::Usage
+    })
+}
+
+fn run_command(cli: Cli) -> anyhow::Result<Exit> {
+    match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Heap(args) => heap::heap(&args),
@@ -121,13 +140,17 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::report(&args),
         Command::Status(args) => status::status(&args),
         Command::Ps(args) => ps::ps(&args),
+        Command::Ask(args) => raw::raw(&args),
         Command::Top(args) => top::top(&args),
         Command::Watch(args) => watch::watch(&args),
         Command::Completions(args) => completions::completions(&args, definition()),
         Command::Man(args) => completions::man(&args, definition()),
         Command::History(args) => history::history(&args),
-    };
-    match ended {
+    }
+}
+
+fn ended(result: anyhow::Result<Exit>) -> ExitCode {
+    match result {
         Ok(exit) => exit.into(),
         // `observer heap PID | head` has read enough.
         Err(error) if is_closed_pipe(&error) => Exit::Success.into(),
@@ -155,4 +178,9 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 /// The command line's definition, for the tests and the documentation.
 pub fn definition() -> clap::Command {
     Cli::command()
+}
+
+/// The plugin's, likewise.
+pub fn kubectl_definition() -> clap::Command {
+    kubectl::Cli::command()
 }

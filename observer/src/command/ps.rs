@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 
-use observer_core::time::SECOND;
+use observer_core::{engine::view::WorkloadView, time::SECOND};
 
-use super::{Exit, ask};
+use super::{
+    Exit,
+    ask::{self, Agents, Socket},
+};
 use crate::{
     config::key,
     question::Question,
     snapshot::Snapshot,
     terminal::{self, Look},
-    view::workloads,
+    view::workloads::{self, Watched},
 };
 
 /// Arguments of `observer ps`.
@@ -25,15 +28,35 @@ pub(super) struct PsArgs {
 }
 
 pub(super) fn ps(args: &PsArgs) -> anyhow::Result<Exit> {
-    let answer = ask::ask(&args.status_socket, &Question::Status)?;
-    if args.json {
-        let answer: Snapshot = ask::read_as_it_is(&answer)?;
-        terminal::json(&answer.workloads)?.print()?;
-    } else {
-        let answer: Snapshot = ask::read(&answer)?;
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let now_s = now.tv_sec as f64 + now.tv_nsec as f64 / SECOND as f64;
-        terminal::print(workloads::table(&answer.workloads, now_s, Look::of_stdout().width))?;
+    print(&Socket(args.status_socket.clone()), None, args.json)
+}
+
+/// What agents watch, of one namespace or of all.
+pub(super) fn print(agents: &dyn Agents, namespace: Option<&str>, json: bool) -> anyhow::Result<Exit> {
+    if json {
+        let answers = ask::told(agents, &Question::Status, ask::read_as_it_is::<Snapshot>)?;
+        let mut workloads: Vec<WorkloadView> = answers.into_iter().flat_map(|(_, answer)| answer.workloads).collect();
+        workloads.retain(|workload| is_in(workload, namespace));
+        terminal::json(&workloads)?.print()?;
+        return Ok(Exit::Success);
     }
+    let answers = ask::told(agents, &Question::Status, ask::read::<Snapshot>)?;
+    let (watched, now_s) = merged(answers, namespace);
+    terminal::print(workloads::table(&watched, now_s, Look::of_stdout().width))?;
     Ok(Exit::Success)
+}
+
+/// What all of them watch, and the latest of their clocks, seconds since 1970.
+pub(super) fn merged(answers: Vec<(String, Snapshot)>, namespace: Option<&str>) -> (Vec<Watched>, f64) {
+    let now = answers.iter().map(|(_, answer)| answer.now.0).max().unwrap_or(0);
+    let all = answers
+        .into_iter()
+        .flat_map(|(node, answer)| Watched::on(&node, answer.workloads));
+    let wanted = all.filter(|watched| is_in(&watched.workload, namespace)).collect();
+    (wanted, now as f64 / SECOND as f64)
+}
+
+/// Whether a workload is in the namespace asked for, if any is.
+pub(super) fn is_in(workload: &WorkloadView, namespace: Option<&str>) -> bool {
+    namespace.is_none_or(|name| workload.workload.namespace.as_deref() == Some(name))
 }

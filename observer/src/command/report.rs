@@ -10,7 +10,14 @@ use std::{
 use anyhow::{Context as _, bail};
 use observer_core::time::WallTime;
 
-use super::{Exit, ask, audit, explain::unknown, format::Format};
+use super::{
+    Exit,
+    ask::{self, Agents, Socket},
+    audit,
+    explain::unknown,
+    format::Format,
+    ps::is_in,
+};
 use crate::{
     config::key,
     history,
@@ -73,8 +80,18 @@ pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
         (Some(url), _) if url.contains("://") => (url.clone(), of_server(args, url, name)?),
         (Some(file), _) => (file.clone(), of_file(args, Path::new(file), name)?),
         (None, Some(directory)) => (directory.display().to_string(), of_store(directory, name)?),
-        (None, None) => of_agent(&args.status_socket, name)?,
+        (None, None) => of_agents(&Socket(args.status_socket.clone()), None, name)?,
     };
+    write(&source, found, name, (args.all, args.html.as_deref(), args.md))
+}
+
+/// Writes what was found: as HTML into a file, as Markdown on standard output.
+pub(super) fn write(
+    source: &str,
+    found: Found,
+    name: Option<&str>,
+    (all, html, markdown): (bool, Option<&Path>, bool),
+) -> anyhow::Result<Exit> {
     let cases = match found {
         Ok(cases) if cases.is_empty() => bail!("nothing is known there: no container was watched"),
         Ok(cases) => cases,
@@ -85,19 +102,19 @@ pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
         source: format!("from {source}"),
         made: WallTime(now.as_nanos() as u64),
     };
-    let page = report::page(&cases, &about, args.all);
-    if let Some(file) = &args.html {
+    let page = report::page(&cases, &about, all);
+    if let Some(file) = html {
         fs::write(file, report::html(&page)).with_context(|| format!("cannot write {}", file.display()))?;
         say(format_args!("wrote {}", file.display()));
     }
-    if args.md {
+    if markdown {
         terminal::print(report::markdown(&page))?;
     }
     Ok(Exit::Success)
 }
 
 /// Cases, or the names there are.
-type Found = Result<Vec<Case>, Vec<String>>;
+pub(super) type Found = Result<Vec<Case>, Vec<String>>;
 
 fn of_file(args: &ReportArgs, file: &Path, name: Option<&str>) -> anyhow::Result<Found> {
     let read = match args.format {
@@ -139,28 +156,44 @@ fn of_store(directory: &Path, name: Option<&str>) -> anyhow::Result<Found> {
     Ok(Ok(cases))
 }
 
-fn of_agent(socket: &Path, name: Option<&str>) -> anyhow::Result<(String, Found)> {
+/// What agents know, each with what it has kept; of a workload on several nodes a case of each.
+pub(super) fn of_agents(
+    agents: &dyn Agents,
+    namespace: Option<&str>,
+    name: Option<&str>,
+) -> anyhow::Result<(String, Found)> {
     let question = match name {
         Some(name) => Question::Explain { name: name.to_owned() },
         None => Question::Status,
     };
-    let snapshot: Snapshot = ask::read_as_it_is(&ask::ask(socket, &question)?)?;
+    let snapshots = ask::told(agents, &question, ask::read_as_it_is::<Snapshot>)?;
     let question = Question::History {
         workload: name.map(str::to_owned),
         limit: Some(RECORDS),
     };
-    let history: HistoryView = ask::read_as_it_is(&ask::ask(socket, &question)?)?;
-    let source = format!(
-        "the agent on {}, which runs observer {}",
-        snapshot.agent.host, snapshot.agent.version
-    );
-    let cases = case::of_engine(&snapshot.workloads, &history.records, name);
+    // Who did not answer has been told.
+    let mut histories = ask::all(agents, &question, ask::read_as_it_is::<HistoryView>)?.of;
+    let source = match &snapshots[..] {
+        [(_, snapshot)] => format!(
+            "the agent on {}, which runs observer {}",
+            snapshot.agent.host, snapshot.agent.version
+        ),
+        several => format!("the agents on {} nodes", several.len()),
+    };
+    let (mut cases, mut others) = (Vec::new(), Vec::new());
+    for (node, mut snapshot) in snapshots {
+        let known = histories.iter().position(|(other, _)| *other == node);
+        let records = known.map_or_else(Vec::new, |at| histories.swap_remove(at).1.records);
+        snapshot.workloads.retain(|workload| is_in(workload, namespace));
+        let mut of_node = case::of_engine(&snapshot.workloads, &records, name);
+        if !node.is_empty() {
+            of_node.iter_mut().for_each(|case| case.whose += &format!(" on {node}"));
+        }
+        cases.extend(of_node);
+        others.extend(snapshot.workloads.into_iter().map(|workload| workload.service));
+    }
     let found = match (cases.is_empty(), name) {
-        (true, Some(_)) => Err(snapshot
-            .workloads
-            .into_iter()
-            .map(|workload| workload.service)
-            .collect()),
+        (true, Some(_)) => Err(others),
         _ => Ok(cases),
     };
     Ok((source, found))

@@ -147,6 +147,11 @@ pub const KEYS: &[Key] = &[
         "Watch this node's pods for names, owners and versions; auto: in a cluster's own pods [default: auto]",
     ),
     key(
+        "kubernetes-events",
+        "true|false",
+        "Write Events on pods for OOM kills, deaths at V8's heap limit, and leaks that are likely, confirmed, resolved: `kubectl describe pod` shows them; needs the right to create and patch events [default: false]",
+    ),
+    key(
         "node-name",
         "NAME",
         "This node's name in Kubernetes, as pods have it in spec.nodeName; also NODE_NAME [default: the host's name]",

@@ -111,6 +111,8 @@ pub struct Config {
     pub cgroupfs: PathBuf,
     /// Whether this node's pods are watched.
     pub kubernetes: Kubernetes,
+    /// Whether Events are written on pods.
+    pub kubernetes_events: bool,
     /// This node's name in Kubernetes; `None` is the host's.
     pub node_name: Option<String>,
     /// Docker's or podman's socket, to be asked for containers that no file names.
@@ -250,6 +252,7 @@ fn validate(
             use Kubernetes::{Auto, Off, On};
             value::choice(text, &[("auto", Auto), ("on", On), ("off", Off)])
         }),
+        kubernetes_events: reader.read("kubernetes-events", false, value::boolean),
         node_name: reader.read("node-name", None, |text| value::dns_name(text).map(Some)),
         engine_socket: reader.read("engine-socket", None, |text| path(text).map(Some)),
         status_socket: reader.read("status-socket", Some(PathBuf::from(key::STATUS_SOCKET)), |text| {

@@ -1,5 +1,10 @@
-//! Exporters: read findings, produce lines on standard output and OTLP.
+//! Exporters: read findings, produce lines on standard output, OTLP and Kubernetes Events.
 
+#[cfg(feature = "kubernetes")]
+pub(crate) mod kubernetes_events;
+#[cfg(not(feature = "kubernetes"))]
+#[path = "kubernetes_events_absent.rs"]
+pub(crate) mod kubernetes_events;
 pub mod line;
 pub mod metrics;
 pub mod otlp;
@@ -10,6 +15,7 @@ use observer_core::{Finding, finding::EndedRun};
 use tokio::time::Instant;
 
 use crate::{config::Config, snapshot::ExporterView};
+use kubernetes_events::KubernetesEvents;
 use line::Lines;
 use otlp::{Otlp, SpoolCounts};
 use stdout::Stdout;
@@ -31,6 +37,7 @@ pub struct Exporters {
     lines: Lines,
     stdout: Stdout,
     otlp: Otlp,
+    events: Option<KubernetesEvents>,
 }
 
 impl Exporters {
@@ -40,6 +47,7 @@ impl Exporters {
             lines: Lines::new(config.output),
             stdout: Stdout::start()?,
             otlp: Otlp::start(config)?,
+            events: KubernetesEvents::start(config),
         })
     }
 
@@ -47,6 +55,9 @@ impl Exporters {
     pub fn publish(&self, finding: &Finding) {
         self.stdout.print(self.lines.of(finding));
         self.otlp.publish(finding);
+        if let Some(events) = &self.events {
+            events.publish(finding);
+        }
     }
 
     /// Hands an ended run to those that tell of runs. Never waits.
@@ -66,7 +77,9 @@ impl Exporters {
 
     /// Each signal's delivery.
     pub fn exporters(&self) -> Vec<ExporterView> {
-        self.otlp.exporters()
+        let mut exporters = self.otlp.exporters();
+        exporters.extend(self.events.as_ref().map(KubernetesEvents::view));
+        exporters
     }
 
     /// Whether metrics go anywhere.
@@ -86,7 +99,12 @@ impl Exporters {
 
     /// Delivers what is queued until the deadline.
     pub async fn finish(self, deadline: Instant) {
-        let Self { stdout, otlp, .. } = self;
+        let Self {
+            stdout, otlp, events, ..
+        } = self;
+        if let Some(events) = events {
+            events.finish(deadline).await;
+        }
         otlp.finish(deadline).await;
         stdout.finish(deadline.saturating_duration_since(Instant::now()));
     }

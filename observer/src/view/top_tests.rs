@@ -13,7 +13,7 @@ use observer_core::{
 use super::*;
 use crate::{
     terminal::{hostile, rendered},
-    view::sawtooth::lines,
+    view::{sawtooth::lines, workloads::Watched},
 };
 
 fn workload(name: &str, state: State, level: u64) -> WorkloadView {
@@ -81,7 +81,7 @@ fn board(workloads: Vec<WorkloadView>) -> Board {
     let mut board = Board::default();
     for now_s in [7_190.0, 7_200.0] {
         board.show(Instant {
-            workloads: workloads.clone(),
+            watched: Watched::here(workloads.clone()),
             now_s,
             source: "node-1".into(),
             trouble: None,

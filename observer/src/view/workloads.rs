@@ -1,7 +1,7 @@
 //! The table of `observer ps`: reads workloads as they stand, produces one line for each life in progress, in a given
 //! width, those reported to leak first.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use observer_core::{
     detect::State,
@@ -14,29 +14,57 @@ use observer_core::{
 
 use crate::terminal::text;
 
-/// Columns whose texts may be cut: service, instance, version; the least they are cut to.
-const FLEXIBLE: [usize; 3] = [10, 10, 7];
-const HEADINGS: [&str; 8] = [
-    "SERVICE", "INSTANCE", "VERSION", "STATE", "LEVEL", "CEILING", "RUN", "UP",
+const COLUMNS: usize = 9;
+/// Columns whose texts may be cut: service, node, instance, version; the least they are cut to.
+const FLEXIBLE: [usize; 4] = [10, 8, 10, 7];
+const HEADINGS: [&str; COLUMNS] = [
+    "SERVICE", "NODE", "INSTANCE", "VERSION", "STATE", "LEVEL", "CEILING", "RUN", "UP",
 ];
+/// The column that is left out where only one agent is asked.
+const NODE: usize = 1;
 /// Columns of numbers, which stand at their right edge.
-const RIGHT: [bool; 8] = [false, false, false, false, true, true, true, true];
+const RIGHT: [bool; COLUMNS] = [false, false, false, false, false, true, true, true, true];
 
-/// The table; `now_s` is seconds of boot time, for the ages of runs.
-pub fn table(workloads: &[WorkloadView], now_s: f64, width: usize) -> String {
-    let mut rows: Vec<(Reverse<State>, [String; 8])> = Vec::new();
-    for workload in workloads {
-        rows.extend(shown(workload).map(|slot| (Reverse(rank(slot.state)), row(workload, slot, now_s))));
+/// A workload as an agent watches it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched {
+    /// The agent's node; empty where only one agent is asked.
+    pub node: String,
+    /// What is watched.
+    pub workload: WorkloadView,
+}
+
+impl Watched {
+    /// As the only agent watches them.
+    pub fn here(workloads: Vec<WorkloadView>) -> Vec<Self> {
+        Self::on("", workloads)
     }
-    // Within a state in the order they were given: by name.
-    rows.sort_by_key(|(state, _)| *state);
-    let rows: Vec<[String; 8]> = rows.into_iter().map(|(_, row)| row).collect();
+
+    /// As the agent of a node watches them.
+    pub fn on(node: &str, workloads: Vec<WorkloadView>) -> Vec<Self> {
+        let watched = workloads.into_iter().map(|workload| Self {
+            node: node.to_owned(),
+            workload,
+        });
+        watched.collect()
+    }
+}
+
+/// The table; `now_s` is seconds since 1970, for the ages of runs.
+pub fn table(watched: &[Watched], now_s: f64, width: usize) -> String {
+    let mut rows: Vec<(Reverse<State>, [String; COLUMNS])> = Vec::new();
+    for Watched { node, workload } in watched {
+        rows.extend(shown(workload).map(|slot| (Reverse(rank(slot.state)), row(node, workload, slot, now_s))));
+    }
+    // By service within a state; of several nodes in the order they were given.
+    rows.sort_by(|(a_state, a), (b_state, b)| (a_state, &a[0]).cmp(&(b_state, &b[0])));
+    let rows: Vec<[String; COLUMNS]> = rows.into_iter().map(|(_, row)| row).collect();
     let widths = widths(&rows, width);
     let mut page = line(&HEADINGS.map(str::to_owned), &widths);
     for row in &rows {
         page += &line(row, &widths);
     }
-    page + &summary(workloads)
+    page + &summary(watched)
 }
 
 /// Slots with a life in progress; of a workload of which nothing runs, the one that ran last.
@@ -64,7 +92,7 @@ pub(super) fn service(workload: &WorkloadView) -> String {
     }
 }
 
-fn row(workload: &WorkloadView, slot: &SlotView, now_s: f64) -> [String; 8] {
+fn row(node: &str, workload: &WorkloadView, slot: &SlotView, now_s: f64) -> [String; COLUMNS] {
     let service = service(workload);
     let state = slot.state.name().to_owned();
     let Some(run) = &slot.current else {
@@ -76,6 +104,7 @@ fn row(workload: &WorkloadView, slot: &SlotView, now_s: f64) -> [String; 8] {
         let run = slot.runs.to_string();
         return [
             service,
+            node.to_owned(),
             format!("ended: {how}"),
             version.to_owned(),
             state,
@@ -85,9 +114,10 @@ fn row(workload: &WorkloadView, slot: &SlotView, now_s: f64) -> [String; 8] {
             "-".into(),
         ];
     };
-    let started = run.started_boot.0 as f64 / 1e9;
+    let started = run.started.0 as f64 / 1e9;
     [
         service,
+        node.to_owned(),
         instance(slot, run),
         run.version
             .as_ref()
@@ -130,14 +160,17 @@ pub(super) fn ceiling(run: &RunView) -> String {
 }
 
 /// As wide as their texts, until the line is too wide: then the widest that may be cut is cut.
-fn widths(rows: &[[String; 8]], width: usize) -> [usize; 8] {
+fn widths(rows: &[[String; COLUMNS]], width: usize) -> [usize; COLUMNS] {
     let mut widths = HEADINGS.map(str::len);
     for row in rows {
         for (width, text) in widths.iter_mut().zip(row) {
             *width = (*width).max(text::width(text));
         }
     }
-    let gaps = widths.len() - 1;
+    let mut gaps = widths.len() - 1;
+    if rows.iter().all(|row| row[NODE].is_empty()) {
+        (widths[NODE], gaps) = (0, gaps - 1);
+    }
     while widths.iter().sum::<usize>() + gaps > width {
         let cuttable = FLEXIBLE.iter().enumerate().filter(|(at, least)| widths[*at] > **least);
         let Some((at, _)) = cuttable.max_by_key(|(at, least)| widths[*at] - **least) else {
@@ -148,31 +181,35 @@ fn widths(rows: &[[String; 8]], width: usize) -> [usize; 8] {
     widths
 }
 
-fn line(row: &[String; 8], widths: &[usize; 8]) -> String {
+fn line(row: &[String; COLUMNS], widths: &[usize; COLUMNS]) -> String {
     let mut line = String::new();
-    for ((text, width), right) in row.iter().zip(widths).zip(RIGHT) {
+    for ((text, width), right) in row.iter().zip(widths).zip(RIGHT).filter(|((_, width), _)| **width > 0) {
         line += &text::cell(text, *width, right);
         line.push(' ');
     }
     line.trim_end().to_owned() + "\n"
 }
 
-fn summary(workloads: &[WorkloadView]) -> String {
-    let running: usize = workloads
-        .iter()
-        .map(|workload| workload.slots.iter().filter(|slot| slot.current.is_some()).count())
-        .sum();
-    let leaking = workloads.iter().filter(|workload| {
+fn summary(watched: &[Watched]) -> String {
+    let mut running = 0;
+    let (mut names, mut leaking) = (BTreeSet::new(), BTreeSet::new());
+    for Watched { node, workload } in watched {
+        running += workload.slots.iter().filter(|slot| slot.current.is_some()).count();
+        // What Kubernetes deploys may run on several nodes; what has no namespace is each node's own.
+        let own = workload.workload.namespace.as_ref().map_or(node.as_str(), |_| "");
+        names.insert((own, &workload.workload));
         let reported = |slot: &SlotView| matches!(slot.state, State::Likely | State::Confirmed);
         // Between two lives it leaks no less.
-        shown(workload).any(reported)
-    });
-    let leaking = leaking.count();
+        if shown(workload).any(reported) {
+            leaking.insert((own, &workload.workload));
+        }
+    }
     let s = |count: usize| if count == 1 { "" } else { "s" };
     format!(
-        "{} workload{}, {running} running, {leaking} leaking\n",
-        workloads.len(),
-        s(workloads.len())
+        "{} workload{}, {running} running, {} leaking\n",
+        names.len(),
+        s(names.len()),
+        leaking.len()
     )
 }
 
@@ -193,8 +230,8 @@ mod tests {
         let run = RunView {
             run: 3,
             version: Some(Version(version.into())),
-            started: WallTime(0),
-            started_boot: BootTime(1_000_000_000),
+            started: WallTime(1_000_000_000),
+            started_boot: BootTime(0),
             found: false,
             gap: false,
             main: ProcessKey { pid: 7, start: 1 },
@@ -271,7 +308,7 @@ mod tests {
             ),
             bare,
         ];
-        let page = table(&workloads, 3_601.0, 80);
+        let page = table(&Watched::here(workloads.into()), 3_601.0, 80);
         hostile::fits(&page, 80);
         expect![[r"
             SERVICE         INSTANCE       VERSION     STATE      LEVEL      CEILING RUN  UP
@@ -280,6 +317,29 @@ mod tests {
             worker          x.service      -           quiet     45 MiB 8.0 GiB host   3 1 h
             3 workloads, 3 running, 1 leaking
         "]]
+        .assert_eq(&page);
+    }
+
+    #[test]
+    fn of_several_nodes_the_worst_first_and_each_workload_counted_once() {
+        let limit = Ceiling {
+            bytes: 1 << 30,
+            kind: CeilingKind::Cgroup,
+        };
+        let of = |node: &str, pod: &str, state| Watched::on(node, vec![running("cart", pod, "2.0.1", state, limit)]);
+        let watched = [
+            of("node-a", "cart-1", State::Quiet),
+            of("node-b", "cart-2", State::Likely),
+            of("node-c", "cart-3", State::Confirmed),
+        ];
+        let page = table(&watched.concat(), 3_601.0, 100);
+        expect![[r#"
+            SERVICE   NODE   INSTANCE VERSION STATE      LEVEL CEILING RUN  UP
+            shop/cart node-c cart-3   2.0.1   confirmed 45 MiB 1.0 GiB   3 1 h
+            shop/cart node-b cart-2   2.0.1   likely    45 MiB 1.0 GiB   3 1 h
+            shop/cart node-a cart-1   2.0.1   quiet     45 MiB 1.0 GiB   3 1 h
+            1 workload, 3 running, 1 leaking
+        "#]]
         .assert_eq(&page);
     }
 
@@ -293,7 +353,7 @@ mod tests {
             let mut odd = running(&name, &name, &name, State::Likely, ceiling);
             odd.workload.namespace = Some(name.clone());
             odd.slots[0].slot = Slot::Cgroup(name.clone());
-            let page = table(&[odd], 3_601.0, 80);
+            let page = table(&Watched::on(&name, vec![odd]), 3_601.0, 80);
             hostile::fits(&page, 80);
             assert_eq!(page.lines().count(), 3, "{page}");
         }

@@ -7,6 +7,7 @@ use observer_tests::{
     need, places,
     stage::Scratch,
 };
+use serde_json::Value;
 
 /// A release of its own, so that it stands beside the manifest's.
 const RELEASE: &str = "trial";
@@ -44,7 +45,13 @@ fn the_chart_is_installed_upgraded_and_removed() {
     assert!(metrics.contains("observer_agent_inputs_total"), "{metrics}");
 
     // Another setting: another pod, which goes on with the state of the one before.
-    let upgrade = ["upgrade", RELEASE, &chart, "--set", "settings.sample-interval=5s"];
+    let upgrade = [
+        "upgrade",
+        RELEASE,
+        &chart,
+        "--set",
+        "settings.sample-interval=5s,kubernetesEvents.enabled=true",
+    ];
     helm(&[&upgrade[..], &values, &wait].concat());
     cluster
         .ask(&["rollout", "status", AGENT, "--namespace", RELEASE, "--timeout=180s"])
@@ -54,6 +61,20 @@ fn the_chart_is_installed_upgraded_and_removed() {
         told.contains("observer.gap"),
         "nothing is told of the time between the two: {told}"
     );
+    let doctor = cluster.kubectl(&[
+        "exec",
+        "--namespace",
+        RELEASE,
+        AGENT,
+        "--",
+        "/observer",
+        "doctor",
+        "--json",
+    ]);
+    // It may end with 3 where the kernel lacks something.
+    let doctor = doctor.unwrap().output().unwrap().stdout;
+    let doctor: Value = serde_json::from_slice(&doctor).unwrap();
+    assert_eq!(doctor["kubernetes_events"], true, "{doctor}");
 
     helm(&["uninstall", RELEASE, "--wait"]);
     // Pods end after the DaemonSet that owned them.

@@ -5,6 +5,8 @@
 
 mod bookmarks;
 mod chart;
+mod events;
+mod plugin;
 mod rollouts;
 mod selected;
 mod watch;

@@ -34,6 +34,7 @@ fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
         .unwrap();
     assert!(!told.to_lowercase().contains("warning"), "{told}");
     rolled_out(&cluster, "observer", "daemonset/observer");
+    super::events::allow(&cluster, "observer");
     the_agent_may_do_no_more_than_it_needs(&cluster);
     let mut agent = cluster.follow("observer", "daemonset/observer").unwrap();
 
@@ -102,6 +103,19 @@ fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
     }
     the_clusters_own_word_stands_beside_ours(&printed);
     what_the_agent_shows(&cluster);
+    super::plugin::shows(&cluster, &scratch, SERVICE, "shop");
+    for (reason, kind) in [
+        ("OOMKilled", "Warning"),
+        ("MemoryLeakConfirmed", "Warning"),
+        ("MemoryLeakResolved", "Normal"),
+    ] {
+        let event = super::events::wait(&cluster, "shop", |event| event["reason"] == reason);
+        assert_eq!(event["type"], kind, "{event}");
+        assert_eq!(event["involvedObject"]["fieldPath"], "spec.containers{api}", "{event}");
+        let told = event["message"].as_str().unwrap();
+        let printed = printed.iter().any(|finding| finding["body"] == told);
+        assert!(printed, "not a sentence of the agent's: {event}");
+    }
 }
 
 /// The manifest, with where to send, how fast to judge, and a store that nobody had before.
@@ -115,7 +129,7 @@ fn for_test(endpoint: &str, scratch: &Scratch) -> String {
         plain,
         &format!(
             "args: [run, --output, json, --sample-interval, 250ms, --time-scale, '{TIME_SCALE}', \
-             --metrics-interval, 2s, --otlp-endpoint, '{endpoint}']"
+             --metrics-interval, 2s, --kubernetes-events, 'true', --otlp-endpoint, '{endpoint}']"
         ),
     )
 }

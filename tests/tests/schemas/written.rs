@@ -109,6 +109,8 @@ pub(crate) fn doctor() -> Value {
             "capabilities",
             json!({ "type": "object", "additionalProperties": { "type": "boolean" } }),
         ),
+        ("kubernetes_events", maybe("boolean")),
+        ("kubernetes_events_error", maybe("string")),
         ("unavailable", maybe("string")),
         ("hooks", json!({ "type": "array", "items": hook })),
     ]);

@@ -23,7 +23,7 @@ fn target() -> String {
 }
 
 /// Builds the agent statically, with its kernel programs.
-pub(super) fn build() -> Result<PathBuf> {
+pub(crate) fn build() -> Result<PathBuf> {
     let target = target();
     let installed = shell::quiet(shell::command("rustup", ["target", "list", "--installed"])).unwrap_or_default();
     if !installed.lines().any(|line| line == target) {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-pub(crate) use agent::AGENT;
+pub(crate) use agent::{AGENT, build as build_agent};
 pub(crate) use archive::Image;
 pub(crate) use fixture::{node, pause};
 

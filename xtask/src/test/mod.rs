@@ -8,7 +8,7 @@ mod tally;
 use std::{process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
-use observer_tests::counterpart::{COLLECTOR, HELM, JAEGER, KUBERNETES, PROMETHEUS};
+use observer_tests::counterpart::{COLLECTOR, HELM, JAEGER, KREW, KUBERNETES, PROMETHEUS};
 
 use self::programs::Program;
 pub(crate) use self::{options::Options, tally::Tally};
@@ -81,7 +81,7 @@ fn counterparts(full: bool) {
     println!(
         "test: building those that are missing, once (Kubernetes takes the longest: some ten minutes on two cores)"
     );
-    let usual = [&COLLECTOR, &JAEGER, &KUBERNETES, &HELM];
+    let usual = [&COLLECTOR, &JAEGER, &KUBERNETES, &HELM, &KREW];
     for counterpart in usual.into_iter().chain(full.then_some(&PROMETHEUS)) {
         if let Err(error) = counterpart::provide(counterpart) {
             println!("test: {}: {error:#}", counterpart.name);

@@ -1,17 +1,20 @@
-//! The running agent: asks it again and again on a thread of its own, so that a slow answer holds up no key.
+//! The running agents: asks them again and again on a thread of its own, so that a slow answer holds up no key.
 
 use std::{
-    path::{Path, PathBuf},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, sync_channel},
+    },
     thread,
     time::Duration,
 };
 
-use observer_core::time::SECOND;
-
 use super::source::Source;
 use crate::{
-    command::ask,
+    command::{
+        ask::{self, Agents},
+        ps,
+    },
     export::line,
     question::{HistoryView, Question},
     snapshot::Snapshot,
@@ -22,43 +25,63 @@ use crate::{
 /// Findings shown of a workload.
 const FINDINGS: usize = 200;
 
+/// Agents, asked by two threads.
+type Shared = Arc<Mutex<Box<dyn Agents>>>;
+
 pub(super) struct Live {
-    socket: PathBuf,
+    agents: Shared,
     answers: Receiver<Instant>,
 }
 
 impl Live {
     /// Asks once, so that a wrong socket is an error and not an empty board; then every `interval`.
-    pub(super) fn start(socket: PathBuf, interval: Duration) -> anyhow::Result<Self> {
-        let first = answer(&socket)?;
+    pub(super) fn start(
+        agents: Box<dyn Agents>,
+        namespace: Option<String>,
+        interval: Duration,
+    ) -> anyhow::Result<Self> {
+        let agents: Shared = Arc::new(Mutex::new(agents));
+        let first = answer(&agents, namespace.as_deref())?;
         let (sender, answers) = sync_channel(1);
-        let path = socket.clone();
-        thread::Builder::new()
-            .name("ask".into())
-            .spawn(move || ask_on(&path, first, interval, &sender))?;
-        Ok(Self { socket, answers })
+        let asked = Arc::clone(&agents);
+        thread::Builder::new().name("ask".into()).spawn(move || {
+            let mut last = first;
+            while sender.send(last.clone()).is_ok() {
+                thread::sleep(interval);
+                match answer(&asked, namespace.as_deref()) {
+                    Ok(instant) => last = instant,
+                    Err(error) => last.trouble = Some(format!("{error:#}")),
+                }
+            }
+        })?;
+        Ok(Self { agents, answers })
     }
 }
 
-fn ask_on(socket: &Path, first: Instant, interval: Duration, answers: &SyncSender<Instant>) {
-    let mut last = first;
-    while answers.send(last.clone()).is_ok() {
-        thread::sleep(interval);
-        match answer(socket) {
-            Ok(instant) => last = instant,
-            Err(error) => last.trouble = Some(format!("{error:#}")),
-        }
-    }
-}
-
-fn answer(socket: &Path) -> anyhow::Result<Instant> {
-    let snapshot: Snapshot = ask::read(&ask::ask(socket, &Question::Status)?)?;
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+fn answer(agents: &Shared, namespace: Option<&str>) -> anyhow::Result<Instant> {
+    let agents = agents.lock().unwrap_or_else(PoisonError::into_inner);
+    let answers = ask::all(agents.as_ref(), &Question::Status, ask::read::<Snapshot>)?;
+    drop(agents);
+    let source = match &answers.of[..] {
+        [(node, snapshot)] if node.is_empty() => format!("{} {}", snapshot.agent.host, snapshot.agent.version),
+        [(node, _)] => node.clone(),
+        nodes => format!("{} nodes", nodes.len()),
+    };
+    let trouble = (!answers.silent.is_empty()).then(|| match &answers.silent[..] {
+        [one] => one.clone(),
+        several => format!(
+            "{} of {} nodes: {}",
+            several.len(),
+            several.len() + answers.of.len(),
+            several[0]
+        ),
+    });
+    let (watched, now_s) = ps::merged(answers.of, namespace);
     Ok(Instant {
-        workloads: snapshot.workloads,
-        now_s: now.tv_sec as f64 + now.tv_nsec as f64 / SECOND as f64,
-        source: format!("{} {}", snapshot.agent.host, snapshot.agent.version),
-        trouble: None,
+        watched,
+        now_s,
+        source,
+        trouble,
     })
 }
 
@@ -73,12 +96,18 @@ impl Source for Live {
             workload: Some(service.to_owned()),
             limit: Some(FINDINGS),
         };
-        let answer = ask::ask(&self.socket, &question).and_then(|answer| ask::read::<HistoryView>(&answer));
-        let records = answer.map(|history| history.records).unwrap_or_default();
-        let findings = records.iter().filter_map(|record| match record {
-            Record::Finding(finding) => Some(line::sentence(finding)),
+        let agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who does not answer is told by the board, which asks again and again.
+        let answers = ask::all(agents.as_ref(), &question, ask::read::<HistoryView>);
+        drop(agents);
+        let records = answers.map_or_else(|_| Vec::new(), |answers| answers.of);
+        let records = records.into_iter().flat_map(|(_, history)| history.records);
+        let findings = records.filter_map(|record| match record {
+            Record::Finding(finding) => Some(finding),
             Record::Run(_) => None,
         });
-        findings.collect()
+        let mut findings: Vec<_> = findings.collect();
+        findings.sort_by_key(|finding| finding.wall);
+        findings.iter().map(|finding| line::sentence(finding)).collect()
     }
 }

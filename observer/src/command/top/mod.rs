@@ -9,12 +9,14 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::bail;
 
-use super::Exit;
+use super::{
+    Exit,
+    ask::{Agents, Socket},
+};
 use crate::{
     config::key,
     terminal::{self, Look},
 };
-use source::Source;
 
 /// Arguments of `observer top`.
 #[derive(Debug, clap::Args)]
@@ -40,17 +42,35 @@ pub(super) struct TopArgs {
 }
 
 pub(super) fn top(args: &TopArgs) -> anyhow::Result<Exit> {
-    if !terminal::is_terminal() {
-        bail!("top draws on a terminal, and standard output is none; `observer ps` prints the same once");
-    }
-    let look = Look::of_stdout_as(None, args.plain);
-    let mut source: Box<dyn Source> = match &args.from {
-        Some(file) => Box::new(playback::Playback::open(file, f64::from(args.speed))?),
-        None => {
-            let interval = Duration::from_secs(u64::from(args.interval));
-            Box::new(live::Live::start(args.status_socket.clone(), interval)?)
-        }
+    let Some(file) = &args.from else {
+        let agent = Socket(args.status_socket.clone());
+        return live(Box::new(agent), None, args.interval, args.plain);
     };
-    screen::run(source.as_mut(), look, args.from.is_some(), args.paused)?;
+    needs_a_terminal()?;
+    let look = Look::of_stdout_as(None, args.plain);
+    let mut source = playback::Playback::open(file, f64::from(args.speed))?;
+    screen::run(&mut source, look, true, args.paused)?;
     Ok(Exit::Success)
+}
+
+/// What agents watch, of one namespace or of all, asked every so many seconds.
+pub(super) fn live(
+    agents: Box<dyn Agents>,
+    namespace: Option<String>,
+    interval: u32,
+    plain: bool,
+) -> anyhow::Result<Exit> {
+    needs_a_terminal()?;
+    let look = Look::of_stdout_as(None, plain);
+    let interval = Duration::from_secs(u64::from(interval));
+    let mut source = live::Live::start(agents, namespace, interval)?;
+    screen::run(&mut source, look, false, false)?;
+    Ok(Exit::Success)
+}
+
+fn needs_a_terminal() -> anyhow::Result<()> {
+    if !terminal::is_terminal() {
+        bail!("top draws on a terminal, and standard output is none; `ps` prints the same once");
+    }
+    Ok(())
 }

@@ -7,10 +7,19 @@ use std::{
     time::Instant as Clock,
 };
 
-use observer_core::{Engine, Input, telemetry::units, time::SECOND};
+use observer_core::{
+    Engine, Input,
+    telemetry::units,
+    time::{BootTime, SECOND},
+};
 
 use super::source::Source;
-use crate::{export::line, record::Recording, terminal::clean, view::top::Instant};
+use crate::{
+    export::line,
+    record::Recording,
+    terminal::clean,
+    view::{top::Instant, workloads::Watched},
+};
 
 /// Findings kept of a service.
 const FINDINGS: usize = 200;
@@ -99,8 +108,8 @@ impl Source for Playback {
             ""
         };
         Ok(Some(Instant {
-            workloads: clean::of(&self.engine.workloads())?,
-            now_s: self.now,
+            watched: Watched::here(clean::of(&self.engine.workloads())?),
+            now_s: self.engine.wall(BootTime((self.now * SECOND as f64) as u64)).0 as f64 / SECOND as f64,
             source: format!("{}  {at}{end}  {:.0}x", self.name, self.speed),
             trouble: None,
         }))

@@ -24,8 +24,9 @@ const TREND: usize = 12;
 const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// From so many columns on there is room for all columns.
 const WIDE: u16 = 132;
-const COLUMNS: [(&str, Constraint); 12] = [
+const COLUMNS: [(&str, Constraint); 13] = [
     ("SERVICE", Constraint::Fill(1)),
+    ("NODE", Constraint::Max(16)),
     ("INSTANCE", Constraint::Fill(1)),
     ("VERSION", Constraint::Max(10)),
     ("STATE", Constraint::Length(9)),
@@ -44,10 +45,12 @@ impl Board {
         let [head, body, foot] =
             Layout::vertical([Constraint::Length(1), Constraint::Min(2), Constraint::Length(1)]).areas(area);
         self.head(head, buffer);
+        let nodes = self.instant.watched.iter().any(|watched| !watched.node.is_empty());
         let narrow = ["INSTANCE", "VERSION", "TREND", "RUN", "UP"];
         let columns: Vec<(&str, Constraint)> = COLUMNS
             .into_iter()
             .filter(|(name, _)| area.width >= WIDE || !narrow.contains(name))
+            .filter(|(name, _)| *name != "NODE" || nodes)
             .collect();
         // Only what is to be seen is made.
         let height = usize::from(body.height).saturating_sub(1).max(1);
@@ -66,7 +69,7 @@ impl Board {
             let name = Line::from(*name);
             let text = matches!(
                 name.spans.first().map(|span| span.content.as_ref()),
-                Some("SERVICE" | "INSTANCE" | "VERSION" | "STATE" | "MEMORY" | "TREND")
+                Some("SERVICE" | "NODE" | "INSTANCE" | "VERSION" | "STATE" | "MEMORY" | "TREND")
             );
             Cell::from(if text { name } else { name.right_aligned() })
         });
@@ -144,6 +147,7 @@ fn cell<'a>(name: &str, row: &'a Row, seen: Option<&VecDeque<(f64, u64)>>) -> Ce
     };
     match name {
         "SERVICE" => Cell::from(clean::name(&row.service)),
+        "NODE" => Cell::from(text::cut(&row.key.node, 16)),
         "INSTANCE" => Cell::from(text::cut(&row.instance, 24)),
         "VERSION" => Cell::from(text::cut(&row.version, 10)),
         "STATE" => Cell::from(row.says.as_str()).style(colour(row.state)),

@@ -40,7 +40,8 @@ impl Board {
             Constraint::Length(1),
         ])
         .areas(area);
-        let title = format!("{}  {}  {}", key.workload, slot.state.name(), key.slot);
+        let on = if key.node.is_empty() { "" } else { "  on " };
+        let title = format!("{}  {}  {}{on}{}", key.workload, slot.state.name(), key.slot, key.node);
         let title = text::cut(&title, usize::from(area.width)).into_owned();
         Line::from(title.bold()).render(head, buffer);
         self.sawtooth(key, slot).draw(plot, buffer, plain);

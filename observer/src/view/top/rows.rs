@@ -5,14 +5,14 @@ use observer_core::{
     engine::view::{SlotView, WorkloadView},
 };
 
-use crate::view::workloads::{instance, rank, service, shown};
+use crate::view::workloads::{Watched, instance, rank, service, shown};
 
 /// What is watched, at one instant.
 #[derive(Clone, Debug, Default)]
 pub struct Instant {
     /// Workloads as they stand.
-    pub workloads: Vec<WorkloadView>,
-    /// Boot time, seconds.
+    pub watched: Vec<Watched>,
+    /// Seconds since 1970.
     pub now_s: f64,
     /// Where it comes from: the host, or a recording and how far it has been played.
     pub source: String,
@@ -23,6 +23,7 @@ pub struct Instant {
 /// Which life: the workload, the slot, and which of several alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
+    pub(super) node: String,
     pub(super) workload: String,
     pub(super) slot: String,
     pub(super) instance: u32,
@@ -132,17 +133,19 @@ impl Filter {
 /// All lives.
 pub(super) fn all(instant: &Instant) -> impl Iterator<Item = Row> {
     let now_s = instant.now_s;
-    instant
-        .workloads
-        .iter()
-        .flat_map(move |workload| shown(workload).map(move |slot| row(workload, slot, now_s)))
+    let slots = instant.watched.iter().flat_map(slots_shown);
+    slots.map(move |(watched, slot)| row(watched, slot, now_s))
+}
+
+fn slots_shown(watched: &Watched) -> impl Iterator<Item = (&Watched, &SlotView)> {
+    shown(&watched.workload).map(move |slot| (watched, slot))
 }
 
 /// Those wanted, in order.
 pub(super) fn sorted(instant: &Instant, order: Order, filter: Filter, search: &str) -> Vec<Row> {
     let search = search.to_lowercase();
     let found = |row: &Row| {
-        let names = [&row.service, &row.instance, &row.version, &row.says];
+        let names = [&row.service, &row.key.node, &row.instance, &row.version, &row.says];
         search.is_empty() || names.into_iter().any(|name| name.to_lowercase().contains(&search))
     };
     let mut rows: Vec<Row> = all(instant).filter(|row| filter.takes(row) && found(row)).collect();
@@ -174,22 +177,23 @@ pub(super) fn ratio(row: &Row) -> Option<f64> {
 
 /// The life of this key.
 pub(super) fn find<'a>(instant: &'a Instant, wanted: &Key) -> Option<(&'a WorkloadView, &'a SlotView)> {
-    instant
-        .workloads
-        .iter()
-        .flat_map(|workload| workload.slots.iter().map(move |slot| (workload, slot)))
-        .find(|(workload, slot)| key(workload, slot) == *wanted)
+    let slots = |watched: &'a Watched| watched.workload.slots.iter().map(move |slot| (watched, slot));
+    let mut all = instant.watched.iter().flat_map(slots);
+    let (watched, slot) = all.find(|(watched, slot)| key(watched, slot) == *wanted)?;
+    Some((&watched.workload, slot))
 }
 
-fn key(workload: &WorkloadView, slot: &SlotView) -> Key {
+fn key(Watched { node, workload }: &Watched, slot: &SlotView) -> Key {
     Key {
+        node: node.clone(),
         workload: format!("{}/{}", workload.workload.kind, service(workload)),
         slot: slot.slot.to_string(),
         instance: slot.instance,
     }
 }
 
-fn row(workload: &WorkloadView, slot: &SlotView, now_s: f64) -> Row {
+fn row(watched: &Watched, slot: &SlotView, now_s: f64) -> Row {
+    let workload = &watched.workload;
     let run = slot.current.as_ref();
     let last = slot.ended.last();
     let version = match run {
@@ -201,7 +205,7 @@ fn row(workload: &WorkloadView, slot: &SlotView, now_s: f64) -> Row {
         _ => slot.state.name(),
     };
     Row {
-        key: key(workload, slot),
+        key: key(watched, slot),
         service: service(workload),
         instance: run.map_or_else(|| "ended".to_owned(), |run| instance(slot, run)),
         version: version.map_or_else(|| "-".to_owned(), |version| version.0.clone()),
@@ -213,6 +217,6 @@ fn row(workload: &WorkloadView, slot: &SlotView, now_s: f64) -> Row {
         slope: slot.slope_bytes_per_hour,
         left_s: slot.time_to_ceiling_s,
         run: run.map_or(slot.runs, |run| run.run),
-        up_s: run.map(|run| (now_s - run.started_boot.0 as f64 / 1e9).max(0.0)),
+        up_s: run.map(|run| (now_s - run.started.0 as f64 / 1e9).max(0.0)),
     }
 }
