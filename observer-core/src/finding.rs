@@ -17,7 +17,7 @@ use crate::{
     time::{BootTime, WallTime},
 };
 
-pub use advice::{Forecast, LargerLimit};
+pub use advice::{Forecast, HeapFlag, LargerLimit, PageCache};
 pub use end::{Cause, Confidence, End, OomKiller, Sender};
 pub(crate) use growth::MOST;
 pub use growth::{Attribution, HeapEvidence, Shares};

@@ -12,45 +12,6 @@ macro_rules! names {
     };
 }
 
-/// Events (`EventName` of a log record).
-pub mod event {
-    names! {
-        /// A watched process was killed for memory. No convention exists for OOM kills.
-        OOM_KILL = "observer.process.oom_kill";
-        /// A Node.js process died of V8's heap limit. No convention.
-        HEAP_OOM = "observer.v8.heap_oom";
-        /// A slot got a new run. No convention: Kubernetes counts restarts, nobody says why.
-        RESTART = "observer.container.restart";
-        /// A slot restarts again and again after short runs that failed: one record when it begins, one each time the count
-        /// doubles or another cause appears, one when it is over. No convention.
-        CRASH_LOOP = "observer.container.crash_loop";
-        /// A run passed a share of its lower ceiling. No convention.
-        NEAR_CEILING = "observer.memory.near_ceiling";
-        /// Growth within one run is significant. No convention.
-        LEAK_SUSPECTED = "observer.memory.leak_suspected";
-        /// Significant growth that leads to a ceiling within days. No convention.
-        LEAK_LIKELY = "observer.memory.leak_likely";
-        /// The sawtooth: runs that climb alike and end at a ceiling. No convention.
-        LEAK_CONFIRMED = "observer.memory.leak_confirmed";
-        /// The evidence went away. No convention.
-        LEAK_RETRACTED = "observer.memory.leak_retracted";
-        /// A later version stays flat. No convention.
-        LEAK_RESOLVED = "observer.memory.leak_resolved";
-        /// V8's heap limit and the container's limit contradict each other. No convention.
-        MISFIT = "observer.memory.misfit";
-        /// A container is killed at its ceiling again and again, whatever its growth looks like. No convention.
-        RECURRING_OOM = "observer.memory.recurring_oom";
-        /// A heap was read from outside and compared: what grew, by name. No convention.
-        DIAGNOSIS = "observer.memory.diagnosis";
-        /// A heap was read from outside, or refused. No convention.
-        HEAP_READ = "observer.memory.heap_read";
-        /// First run of a new version. No convention exists for deployments on a host.
-        ROLLOUT = "observer.rollout.observed";
-        /// The agent could not see. No convention.
-        GAP = "observer.gap";
-    }
-}
-
 names! {
     /// Name of the service (stable).
     SERVICE_NAME = "service.name";
@@ -315,6 +276,16 @@ names! {
     REPRIEVE_P10 = "observer.advice.reprieve.p10";
     /// Its upper end, s: nine in ten or more are shorter. No convention.
     REPRIEVE_P90 = "observer.advice.reprieve.p90";
+    /// `--max-old-space-size` that fits the container, MiB, where V8's heap limit does not. No convention.
+    HEAP_FLAG = "observer.advice.max_old_space_size";
+    /// By how long that flag puts the end off, s, where V8's limit is what ends it. It does not prevent it. No convention.
+    HEAP_FLAG_REPRIEVE = "observer.advice.max_old_space_size.reprieve";
+    /// Its lower end, s: nine in ten or more are longer. No convention.
+    HEAP_FLAG_REPRIEVE_P10 = "observer.advice.max_old_space_size.reprieve.p10";
+    /// Its upper end, s: nine in ten or more are shorter. No convention.
+    HEAP_FLAG_REPRIEVE_P90 = "observer.advice.max_old_space_size.reprieve.p90";
+    /// Page cache that makes the container's usage look close to its limit, By: the kernel takes it back. No convention.
+    PAGE_CACHE = "observer.advice.page_cache";
     /// Kills so far, of this version. No convention.
     RECURRING_KILLS = "observer.recurring_oom.kills";
     /// From the first of them to the last, s. No convention.
@@ -397,4 +368,5 @@ names! {
     GAP_LOST = "observer.gap.lost";
 }
 
+pub mod event;
 pub mod metric;

@@ -53,7 +53,7 @@ impl Severity {
 }
 
 pub use self::{
-    sentence::{grew, recurring_oom, recurring_pattern, reprieve},
+    sentence::{advised, grew, heap_flag, larger_limit, page_cache, recurring_oom, recurring_pattern},
     value::Value,
     words::ceiling_kind,
 };

@@ -107,6 +107,7 @@ impl Engine {
         run.cgroup_usage = sample.cgroup.as_ref().map(|cgroup| cgroup.usage);
         run.rss = rss;
         run.anon = own.map(|cgroup| cgroup.anon);
+        run.page_cache = own.map(|cgroup| cgroup.file);
         run.working_set = own.map(|cgroup| cgroup.usage.saturating_sub(cgroup.inactive_file));
         run.peak = run.peak.max(usage).max(peak.unwrap_or(0));
         run.peak_trend = run.peak_trend.max(trend);

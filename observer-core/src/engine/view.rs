@@ -135,6 +135,9 @@ pub struct RunView {
     pub anon: Option<u64>,
     /// Usage of its cgroup without page cache that has not been used for long, bytes; likewise.
     pub working_set: Option<u64>,
+    /// Page cache of its cgroup, bytes; likewise.
+    #[serde(default)]
+    pub page_cache: Option<u64>,
     /// Highest usage, bytes.
     pub peak: u64,
     /// The ceiling it would die at.
@@ -276,6 +279,7 @@ impl Engine {
             rss: run.rss,
             anon: run.anon,
             working_set: run.working_set,
+            page_cache: run.page_cache,
             peak: run.peak,
             ceiling: state.detector.ceiling().or_else(|| run.ceiling()),
             heap_limit: run.heap_limit,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    advice::{Forecast, LargerLimit},
+    advice::{Forecast, HeapFlag, LargerLimit, PageCache},
     growth::{Attribution, HeapEvidence},
     run::{Ceiling, RunSummary},
 };
@@ -90,6 +90,12 @@ pub struct Verdict {
     /// What a larger limit buys, where the growth leads to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub larger_limit: Option<LargerLimit>,
+    /// V8's flag that fits the container, where V8's heap limit does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heap_flag: Option<HeapFlag>,
+    /// Page cache that makes its usage look closer to its limit than it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_cache: Option<PageCache>,
     /// Which gates decided, in the order they were evaluated.
     pub gates: Vec<Gate>,
     /// The reason in words.

@@ -59,6 +59,9 @@ pub(crate) struct Run {
     /// Usage without page cache that has not been used for long, bytes; likewise.
     #[serde(default)]
     pub(crate) working_set: Option<u64>,
+    /// Page cache of its cgroup, bytes; likewise.
+    #[serde(default)]
+    pub(crate) page_cache: Option<u64>,
     pub(crate) sampled: BootTime,
     /// Net growth by place since it is traced, bytes.
     pub(crate) growth: Option<[i64; PLACES]>,
@@ -110,6 +113,7 @@ impl Run {
             rss: None,
             anon: None,
             working_set: None,
+            page_cache: None,
             sampled: started,
             growth: None,
             samples: 0,

@@ -246,6 +246,15 @@ impl List {
             self.float(name::REPRIEVE_P10, larger.reprieve.p10);
             self.float(name::REPRIEVE_P90, larger.reprieve.p90);
         }
+        if let Some(flag) = verdict.heap_flag {
+            self.bytes(name::HEAP_FLAG, Some(flag.old_space_mib));
+            if let Some(reprieve) = flag.reprieve {
+                self.float(name::HEAP_FLAG_REPRIEVE, reprieve.p50);
+                self.float(name::HEAP_FLAG_REPRIEVE_P10, reprieve.p10);
+                self.float(name::HEAP_FLAG_REPRIEVE_P90, reprieve.p90);
+            }
+        }
+        self.bytes(name::PAGE_CACHE, verdict.page_cache.map(|page| page.cache));
         self.runs(verdict);
         if let Some(attribution) = &verdict.attribution {
             let shares = &attribution.shares;

@@ -1,5 +1,6 @@
 //! Sentences for people: who, what, since when, how fast, which ceiling.
 
+mod advice;
 mod diagnosis;
 mod recurring;
 
@@ -10,13 +11,14 @@ use super::words::{grower, killer, period_s};
 use crate::{
     Finding,
     finding::{
-        Cause, Ceiling, CeilingKind, Confidence, CrashLoop, Event, HeapOom, LargerLimit, NearCeiling, OomKill,
-        OomScope, Restart, State, Verdict,
+        Cause, Ceiling, CeilingKind, Confidence, CrashLoop, Event, HeapOom, NearCeiling, OomKill, OomScope, Restart,
+        State, Verdict,
     },
     time::SECOND,
     units,
 };
 
+pub use advice::{advised, heap_flag, larger_limit, page_cache};
 pub use diagnosis::grew;
 pub use recurring::{recurring_oom, recurring_pattern};
 
@@ -278,23 +280,8 @@ fn leak(who: &str, version: &str, verdict: &Verdict) -> String {
             units::seconds(forecast.p90)
         );
     }
-    if let Some(larger) = verdict.larger_limit {
-        let _ = write!(text, "; {}", reprieve(&larger));
-    }
-    text
-}
-
-/// `a limit of 1.0 GiB would put its end off by 6 h 50 min (6 h 20 min to 7 h 40 min), and not prevent it`
-pub fn reprieve(larger: &LargerLimit) -> String {
-    let mut text = format!(
-        "a limit of {} would put its end off by {} ({} to {}), and not prevent it",
-        units::bytes(larger.limit),
-        units::seconds(larger.reprieve.p50),
-        units::seconds(larger.reprieve.p10),
-        units::seconds(larger.reprieve.p90)
-    );
-    if let Some(heap) = larger.heap_limit {
-        let _ = write!(text, "; V8's heap limit of {} may end it before", units::bytes(heap));
+    for advice in advised(verdict) {
+        let _ = write!(text, "; {advice}");
     }
     text
 }

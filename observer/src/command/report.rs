@@ -150,10 +150,16 @@ fn of_store(directory: &Path, name: Option<&str>) -> anyhow::Result<Found> {
     };
     let workloads = engine.explained(name.unwrap_or_default());
     let cases = case::of_engine(&workloads, &records, name);
-    if cases.is_empty() {
-        return Ok(Err(workloads.into_iter().map(|workload| workload.service).collect()));
+    let others = workloads.into_iter().map(|workload| workload.service);
+    Ok(found(cases, name, others.collect()))
+}
+
+/// The cases; where one was asked for by a name that nobody has, the names there are.
+fn found(cases: Vec<Case>, name: Option<&str>, others: Vec<String>) -> Found {
+    if name.is_some() && cases.is_empty() {
+        return Err(others);
     }
-    Ok(Ok(cases))
+    Ok(cases)
 }
 
 /// What agents know, each with what it has kept; of a workload on several nodes a case of each.
@@ -192,9 +198,5 @@ pub(super) fn of_agents(
         cases.extend(of_node);
         others.extend(snapshot.workloads.into_iter().map(|workload| workload.service));
     }
-    let found = match (cases.is_empty(), name) {
-        (true, Some(_)) => Err(others),
-        _ => Ok(cases),
-    };
-    Ok((source, found))
+    Ok((source, found(cases, name, others)))
 }

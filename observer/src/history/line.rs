@@ -45,6 +45,13 @@ struct Evidence<'a> {
     gates: &'a [observer_core::detect::Gate],
     runs: Vec<Run<'a>>,
     comparison: &'a Option<observer_core::detect::Comparison>,
+    /// What a larger limit or a flag would buy, and page cache that is no reason to worry; where there is such advice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    larger_limit: Option<observer_core::finding::LargerLimit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heap_flag: Option<observer_core::finding::HeapFlag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page_cache: Option<observer_core::finding::PageCache>,
 }
 
 #[derive(Serialize)]
@@ -173,6 +180,9 @@ fn json(series: &str, verdict: &Verdict) -> String {
                 })
                 .collect(),
             comparison: &verdict.comparison,
+            larger_limit: verdict.larger_limit,
+            heap_flag: verdict.heap_flag,
+            page_cache: verdict.page_cache,
         },
     };
     // Plain data with string keys always serialises; an empty line would be seen by any reader.

@@ -77,6 +77,8 @@ fn case(name: &str) -> Case {
         heap: None,
         diagnosis: None,
         larger_limit: None,
+        heap_flag: None,
+        page_cache: None,
         gates: vec![Gate {
             name: name.to_owned(),
             held: true,

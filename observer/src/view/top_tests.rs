@@ -32,6 +32,7 @@ fn workload(name: &str, state: State, level: u64) -> WorkloadView {
         rss: None,
         anon: None,
         working_set: None,
+        page_cache: None,
         peak: level << 20,
         ceiling: Some(Ceiling {
             bytes: 512 << 20,

@@ -241,6 +241,7 @@ mod tests {
             rss: None,
             anon: None,
             working_set: None,
+            page_cache: None,
             peak: 0,
             ceiling: Some(ceiling),
             heap_limit: None,

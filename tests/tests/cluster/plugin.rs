@@ -44,7 +44,7 @@ pub(super) fn shows(cluster: &Cluster, scratch: &Scratch, service: &str, namespa
     assert_eq!(workloads[0]["service"], service, "{json}");
 
     let (text, _) = printed(&run(&["explain", &format!("{namespace}/{service}")]));
-    assert!(text.contains("no longer leaks"), "{text}");
+    assert!(text.contains("the leak is gone"), "{text}");
     let html = scratch.file("all.html");
     printed(&run(&["report", "--all", "--html", html.to_str().unwrap()]));
     let html = fs::read_to_string(html).unwrap();

@@ -240,6 +240,13 @@ pub(crate) fn audit() -> Value {
         json!({ "anyOf": [quantiles, { "type": "null" }] })
     };
     let ceiling = closed([("bytes", whole()), ("kind", text())]);
+    let larger = closed([
+        ("limit", whole()),
+        ("reprieve", forecast()),
+        ("heap_limit", maybe("integer")),
+    ]);
+    let page_cache = closed([("cache", whole()), ("level", whole()), ("limit", whole())]);
+    let or_none = |schema: Value| json!({ "anyOf": [schema, { "type": "null" }] });
     let finding = closed([
         ("series", text()),
         ("t", number()),
@@ -283,6 +290,8 @@ pub(crate) fn audit() -> Value {
         ("limit_bytes", maybe("integer")),
         ("slope_bytes_per_hour", maybe("number")),
         ("time_to_ceiling_s", forecast()),
+        ("larger_limit", or_none(larger)),
+        ("page_cache", or_none(page_cache)),
         ("findings", json!({ "type": "array", "items": finding })),
     ]);
     let mut schema = closed([

@@ -14,9 +14,7 @@ pub fn misfit(heap_limit: u64, cgroup_limit: u64) -> Option<Misfit> {
     if !sane(heap_limit) || !sane(cgroup_limit) {
         return None;
     }
-    let outside = OUTSIDE_HEAP.max(cgroup_limit / 10);
-    // V8's limit comes out some per cent above the flag (the young generation): the advice leaves room for that.
-    let fits = cgroup_limit.saturating_sub(outside) / MB * 15 / 16;
+    let fits = fitting_flag(cgroup_limit);
     if collected_too_late(heap_limit, cgroup_limit, 0) {
         let advice = format!(
             "V8 may grow its heap to {} MiB and looks for garbage only from {} MiB on, but the container is killed at {} MiB: \
@@ -57,6 +55,13 @@ pub fn misfit(heap_limit: u64, cgroup_limit: u64) -> Option<Misfit> {
         });
     }
     None
+}
+
+/// `--max-old-space-size` for a container of this limit, MiB.
+pub(in crate::detect) fn fitting_flag(cgroup_limit: u64) -> u64 {
+    let outside = OUTSIDE_HEAP.max(cgroup_limit / 10);
+    // V8's limit comes out some per cent above the flag (the young generation): the advice leaves room for that.
+    cgroup_limit.saturating_sub(outside) / MB * 15 / 16
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use crate::{
     detect::{
         growth::{
             gates::{Evaluation, Outcome},
-            reprieve::larger_limit,
+            reprieve::{heap_flag, larger_limit},
         },
         history::{point::Point, run::Run},
         sawtooth::{alike::Confirmation, record::Record},
         statistics::round,
     },
-    finding::{Forecast, RunSummary, State, Verdict},
+    finding::{Ceiling, Forecast, HeapFlag, LargerLimit, PageCache, RunSummary, State, Verdict},
     time::BootTime,
 };
 
@@ -35,7 +35,15 @@ impl SlotDetector {
             State::Likely => "growth leads to the ceiling within days",
             _ => "growth within this run is significant",
         };
+        let advice = self.run.as_ref().filter(|_| state == State::Likely);
+        let advice = advice.map_or_else(Advice::default, |run| {
+            let slope = &evaluation.slope;
+            Advice::of(slope.median, slope.interval99, &run.now, self.ceiling())
+        });
         Verdict {
+            larger_limit: advice.larger_limit,
+            heap_flag: advice.heap_flag,
+            page_cache: advice.page_cache,
             slope_bytes_per_hour: round(evaluation.slope.median),
             slope_interval: (
                 round(evaluation.slope.interval99.0),
@@ -46,14 +54,6 @@ impl SlotDetector {
             time_to_ceiling: time_to_ceiling.map(rounded),
             first_version: self.first_version.clone(),
             attribution: self.attribution(),
-            larger_limit: self.run.as_ref().filter(|_| state == State::Likely).and_then(|run| {
-                larger_limit(
-                    evaluation.slope.median,
-                    evaluation.slope.interval99,
-                    &run.now,
-                    self.ceiling(),
-                )
-            }),
             gates: evaluation.gates.iter().map(Outcome::gate).collect(),
             runs: self.deaths(),
             ..self.plain(state, previous, age, because)
@@ -101,6 +101,7 @@ impl SlotDetector {
             self.first_version.clone_from(&self.version);
         }
         let (slope, low, high) = confirmation.slopes();
+        let advice = Advice::of(slope, (low, high), last, runs.last().and_then(|run| run.ceiling));
         let alike = Outcome {
             name: "alike",
             held: true,
@@ -117,7 +118,9 @@ impl SlotDetector {
             time_to_ceiling: confirmation.next_death(),
             first_version: self.first_version.clone(),
             gates: vec![alike.gate()],
-            larger_limit: larger_limit(slope, (low, high), last, runs.last().and_then(|run| run.ceiling)),
+            larger_limit: advice.larger_limit,
+            heap_flag: advice.heap_flag,
+            page_cache: advice.page_cache,
             runs: runs.iter().map(|run| run.summary(self.version.as_ref())).collect(),
             ..self.plain(
                 State::Confirmed,
@@ -150,8 +153,30 @@ impl SlotDetector {
             heap: self.heap,
             diagnosis: None,
             larger_limit: None,
+            heap_flag: None,
+            page_cache: None,
             gates: Vec::new(),
             because: because.to_owned(),
+        }
+    }
+}
+
+/// What may be done about growth, and what need not be worried about.
+#[derive(Default)]
+struct Advice {
+    larger_limit: Option<LargerLimit>,
+    heap_flag: Option<HeapFlag>,
+    page_cache: Option<PageCache>,
+}
+
+impl Advice {
+    /// By a slope with its interval, the last point of the run and the ceiling it leads to.
+    fn of(slope: f64, interval: (f64, f64), point: &Point, ceiling: Option<Ceiling>) -> Self {
+        let limit = point.ceilings.cgroup.map(|limit| limit.bytes);
+        Self {
+            larger_limit: larger_limit(slope, interval, point, ceiling),
+            heap_flag: heap_flag(slope, interval, point, ceiling),
+            page_cache: limit.and_then(|limit| PageCache::of(point.file, point.trend, limit)),
         }
     }
 }

@@ -6,8 +6,8 @@ use observer_core::{
         replay::{Replay, Row, Said},
     },
     exit::Cause,
-    finding::RecurringOom,
-    telemetry::{recurring_pattern, units},
+    finding::{LargerLimit, PageCache, RecurringOom},
+    telemetry::{self, recurring_pattern, units},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -92,6 +92,12 @@ pub(super) struct Judged {
     pub(super) slope_bytes_per_hour: Option<f64>,
     /// From `last_s` on.
     pub(super) time_to_ceiling_s: Option<Forecast>,
+    /// What a larger limit would buy, where the growth leads to it.
+    #[serde(default)]
+    pub(super) larger_limit: Option<LargerLimit>,
+    /// Page cache that makes its usage look close to its limit at the end of the time looked at.
+    #[serde(default)]
+    pub(super) page_cache: Option<PageCache>,
     /// What `observer replay` prints of it, as text: thousands of containers are held.
     pub(super) findings: Vec<Box<RawValue>>,
 }
@@ -102,6 +108,7 @@ struct Heard {
     first: Option<f64>,
     last: f64,
     level: f64,
+    file: f64,
     limit: Option<f64>,
     version: Option<String>,
     samples: u64,
@@ -129,7 +136,7 @@ impl HistorySink for Heard {
             self.run_started = row.t;
         }
         self.longest = self.longest.max(row.t - self.run_started);
-        (self.last, self.level) = (row.t, row.anon);
+        (self.last, self.level, self.file) = (row.t, row.anon, row.file.unwrap_or(0.0));
         self.limit = row.limit.filter(|limit| *limit > 0.0 && *limit < 1e15);
         if row.version != self.version.as_deref() {
             self.version = row.version.map(str::to_owned);
@@ -155,6 +162,12 @@ impl HistorySink for Heard {
     }
 }
 
+impl Heard {
+    fn page_cache(&self) -> Option<PageCache> {
+        PageCache::of(self.file as u64, self.level as u64, self.limit? as u64)
+    }
+}
+
 /// Judges one container; `end` is the last instant looked at, `step` seconds between two values.
 pub(super) fn judge(place: &Place, kind: Option<&str>, metrics: &Container, end: f64, step: f64) -> Judged {
     let name = place.name();
@@ -162,7 +175,11 @@ pub(super) fn judge(place: &Place, kind: Option<&str>, metrics: &Container, end:
     let mut replay = Replay::new(None);
     metrics.judge(&name, kind, &mut replay, &mut heard);
     replay.finish(&mut |series, said| heard.said(series, said));
-    let (outcome, why) = say(&heard, kind, step);
+    let (outcome, mut why) = say(&heard, kind, step);
+    if let Some(page) = heard.page_cache().filter(|_| outcome != Outcome::NotJudged) {
+        let joint = if why.is_empty() { "" } else { "; " };
+        why += &format!("{joint}{}", telemetry::page_cache(&page));
+    }
     let state = heard.verdict.as_ref().map_or(State::Quiet, |verdict| verdict.state);
     let reported = matches!(outcome, Outcome::Leaking | Outcome::Growing);
     let verdict = heard.verdict.as_ref().filter(|_| reported);
@@ -182,6 +199,8 @@ pub(super) fn judge(place: &Place, kind: Option<&str>, metrics: &Container, end:
         limit_bytes: heard.limit.map(|limit| limit as u64),
         slope_bytes_per_hour: verdict.map(|verdict| verdict.slope_bytes_per_hour),
         time_to_ceiling_s: verdict.and_then(|verdict| left(verdict, heard.last)),
+        larger_limit: verdict.and_then(|verdict| verdict.larger_limit),
+        page_cache: heard.page_cache(),
         findings: heard.findings,
         ..Judged::unasked(place, String::new())
     }
@@ -209,6 +228,8 @@ impl Judged {
             limit_bytes: None,
             slope_bytes_per_hour: None,
             time_to_ceiling_s: None,
+            larger_limit: None,
+            page_cache: None,
             findings: Vec::new(),
         }
     }
@@ -329,6 +350,9 @@ fn leak_sentence(verdict: &Verdict, heard: &Heard) -> String {
     }
     if verdict.state == State::Suspected {
         text += "; a cache that fills looks the same";
+    }
+    if let Some(larger) = &verdict.larger_limit {
+        text += &format!("; {}", telemetry::larger_limit(larger));
     }
     text
 }

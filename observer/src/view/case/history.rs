@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use observer_core::{
     detect::{
         Ceilings, State,
-        growth::ceiling::v8_ceiling,
+        growth::ceiling::{in_force, v8_ceiling},
         replay::{Refused, Replay, Row, Said},
     },
     finding::{Ceiling, CeilingKind},
@@ -171,11 +171,7 @@ fn ceilings(row: &Row<'_>) -> Option<Vec<Ceiling>> {
         }),
         v8: bytes(row.heap_limit).map(v8_ceiling),
     };
-    let v8 = ceilings.v8.map(|bytes| Ceiling {
-        bytes,
-        kind: CeilingKind::V8Heap,
-    });
-    let all: Vec<Ceiling> = ceilings.cgroup.into_iter().chain(v8).collect();
+    let all = in_force(&ceilings, None, None);
     (!all.is_empty()).then_some(all)
 }
 

@@ -1,5 +1,6 @@
 //! A verdict explained: reads it with its evidence, produces sentences and a chart of the runs it stands on.
 
+mod advice;
 pub(super) mod question;
 
 use std::fmt::Write;
@@ -11,6 +12,7 @@ use observer_core::{
 };
 use ratatui::text::Text;
 
+use advice::advice;
 use question::question;
 
 use super::{
@@ -64,6 +66,7 @@ fn in_words(case: &Case, width: usize) -> String {
 pub(in crate::view) fn known(case: &Case) -> Vec<String> {
     let mut known = case.verdict.as_ref().map_or_else(|| quiet(case), sentences);
     known.extend(case.recurring.as_ref().map(|recurring| format!("{recurring}.")));
+    known.extend(advice(case));
     known
 }
 
