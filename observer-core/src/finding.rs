@@ -205,6 +205,9 @@ pub struct Misfit {
     pub heap_limit: u64,
     /// The container's limit, bytes.
     pub cgroup_limit: u64,
+    /// `--max-old-space-size` that fits the container, MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_space_mib: Option<u64>,
     /// What to set, in words.
     pub advice: String,
 }

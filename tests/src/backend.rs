@@ -91,13 +91,19 @@ impl Backend {
     /// A Prometheus with a history that is given as OpenMetrics text, asked over TLS, with a password and a certificate, where
     /// a file says so (`--web.config.file`).
     pub fn with_history(program: &Path, text: &str, web: Option<&Path>) -> Result<Self> {
-        let directory = Scratch::new("prometheus")?;
-        let history = directory.file("history");
+        let scratch = Scratch::new("history")?;
+        let history = scratch.file("history");
         fs::write(&history, text)?;
+        Self::with_history_file(program, &history, web)
+    }
+
+    /// The same of a file.
+    pub fn with_history_file(program: &Path, history: &Path, web: Option<&Path>) -> Result<Self> {
+        let directory = Scratch::new("prometheus")?;
         let data = directory.file("data");
         let blocks = Command::new(program.with_file_name("promtool"))
             .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
-            .args([&history, &data])
+            .args([history, data.as_path()])
             .output()
             .context("cannot start promtool")?;
         anyhow::ensure!(
@@ -105,7 +111,6 @@ impl Backend {
             "promtool: {}",
             String::from_utf8_lossy(&blocks.stderr)
         );
-        fs::remove_file(&history)?;
         let [port] = free_ports()?;
         let query = format!("127.0.0.1:{port}");
         fs::write(directory.file("prometheus.yml"), "global: {}\n")?;
@@ -195,6 +200,11 @@ impl Backend {
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(backend)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What its query API answers.

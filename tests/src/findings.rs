@@ -33,6 +33,7 @@ pub fn misfit(advice: &str) -> Event {
     Event::Misfit(Misfit {
         heap_limit: 2 << 30,
         cgroup_limit: 1 << 30,
+        old_space_mib: Some(863),
         advice: advice.into(),
     })
 }

@@ -35,7 +35,7 @@ pub enum Life {
 #[derive(Clone, Debug)]
 pub struct Monitored {
     /// Its namespace, pod and name.
-    pub place: [&'static str; 3],
+    pub place: [String; 3],
     /// What it does.
     pub life: Life,
     /// Its pod's owner.
@@ -46,9 +46,9 @@ pub struct Monitored {
 
 impl Monitored {
     /// One that is fully monitored.
-    pub const fn of(place: [&'static str; 3], life: Life) -> Self {
+    pub fn of(place: [&str; 3], life: Life) -> Self {
         Self {
-            place,
+            place: place.map(str::to_owned),
             life,
             owner: "ReplicaSet",
             little: false,
@@ -80,57 +80,70 @@ pub fn cluster() -> Vec<Monitored> {
     ]
 }
 
-/// What it is at the `i`th value: level, number of the life, ended by a kill before.
-fn at(life: Life, i: i64) -> Option<(f64, i64)> {
+/// What it is at the `i`th of so many values: level, number of the life, ended by a kill before.
+fn at(life: Life, i: i64, values: i64) -> Option<(f64, i64)> {
     // Deterministic, and no two containers' or instants' alike enough to matter.
     let noise = (i.wrapping_mul(7_919) % 997) as f64 / 997.0 * 3.0;
     let tooth = |i: i64| ((64 + noise as i64) as f64 + (i % 360) as f64 * 445.0 / 360.0, i / 360);
     let reported = match life {
-        Life::Gone => i < VALUES - 24 * 60,
-        Life::New => i >= VALUES - 20,
+        Life::Gone => i < values - 24 * 60,
+        Life::New => i >= values - 20,
         _ => true,
     };
     if !reported {
         return None;
     }
     let (level, run) = match life {
-        Life::Fixed if i >= VALUES / 2 => (70.0 + noise, VALUES / 2 / 360),
+        Life::Fixed if i >= values / 2 => (70.0 + noise, values / 2 / 360),
         Life::Sawtooth | Life::Gone | Life::Fixed => tooth(i),
-        Life::Climb => (100.0 + i as f64 * 330.0 / VALUES as f64 + noise, 0),
+        Life::Climb => (100.0 + i as f64 * 330.0 / values as f64 + noise, 0),
         Life::Flat | Life::New => (180.0 + noise, 0),
         Life::Tight => (470.0 + 10.0 * noise, i / 480),
     };
     Some((level * MB, run))
 }
 
-/// The time of the `i`th value of histories that end at `end`, seconds.
-const fn time(end: i64, i: i64) -> i64 {
-    end - (VALUES - 1 - i) * STEP
+/// The time of the `i`th of so many values of histories that end at `end`, seconds.
+const fn time(end: i64, i: i64, values: i64) -> i64 {
+    end - (values - 1 - i) * STEP
 }
 
 /// All of it, up to `end`; times in units of a second divided by `unit` (1 for OpenMetrics, 1,000 for the older format).
 pub fn text(cluster: &[Monitored], end: i64, unit: i64) -> String {
     let mut text = String::new();
     for monitored in cluster {
-        each(monitored, end, &mut |name, labels, i, value| {
+        each(monitored, (VALUES, end), &mut |name, labels, i, value| {
             // Writing to a string does not fail.
-            let _ = writeln!(text, "{name}{{{labels}}} {value} {}", time(end, i) * unit);
+            let _ = writeln!(text, "{name}{{{labels}}} {value} {}", time(end, i, VALUES) * unit);
         });
     }
     text + "# EOF\n"
 }
 
-fn each(monitored: &Monitored, end: i64, give: &mut dyn FnMut(&str, &str, i64, f64)) {
+/// Lines of one that lives so for `hours` up to `end`, as OpenMetrics has them: for histories too long for one text.
+pub fn history(monitored: &Monitored, hours: i64, end: i64, give: &mut dyn FnMut(&str)) {
+    let values = hours * 3_600 / STEP;
+    let mut line = String::new();
+    each(monitored, (values, end), &mut |name, labels, i, value| {
+        line.clear();
+        // Writing to a string does not fail.
+        let _ = write!(line, "{name}{{{labels}}} {value} {}", time(end, i, values));
+        give(&line);
+    });
+}
+
+fn each(monitored: &Monitored, (values, end): (i64, i64), give: &mut dyn FnMut(&str, &str, i64, f64)) {
     let [namespace, pod, container] = monitored
         .place
+        .each_ref()
         .map(|name| name.replace('\\', "\\\\").replace('"', "\\\""));
     let of_pod = format!("namespace=\"{namespace}\",pod=\"{pod}\"");
     let place = format!("{of_pod},container=\"{container}\"");
-    for i in 0..VALUES {
-        let Some((level, run)) = at(monitored.life, i) else {
+    for i in 0..values {
+        let Some((level, run)) = at(monitored.life, i, values) else {
             continue;
         };
-        let image = if monitored.life == Life::Fixed && i >= VALUES / 2 {
+        let image = if monitored.life == Life::Fixed && i >= values / 2 {
             "shop/app:2"
         } else {
             "shop/app:1"
@@ -142,7 +155,7 @@ fn each(monitored: &Monitored, end: i64, give: &mut dyn FnMut(&str, &str, i64, f
         } else {
             run * if monitored.life == Life::Tight { 480 } else { 360 }
         };
-        give("container_start_time_seconds", &own, i, time(end, began) as f64);
+        give("container_start_time_seconds", &own, i, time(end, began, values) as f64);
         give("container_spec_memory_limit_bytes", &own, i, LIMIT);
         if monitored.little {
             continue;

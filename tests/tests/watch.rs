@@ -80,9 +80,15 @@ fn catalogue() -> Vec<(String, bool)> {
 
 /// Watches programs of the catalogue with a Node.js; what is wrong.
 fn wrong(node: &Path, programs: &[(String, bool)]) -> Vec<String> {
+    wrong_of(node, programs, |node, program| {
+        watch(&["--for", WATCHED], &[node, program])
+    })
+}
+
+fn wrong_of(node: &Path, programs: &[(String, bool)], watch: impl Fn(&str, &str) -> Output) -> Vec<String> {
     let mut wrong = Vec::new();
     for (program, leaks) in programs {
-        let output = watch(&["--for", WATCHED], &[node.to_str().unwrap(), program]);
+        let output = watch(node.to_str().unwrap(), program);
         if output.status.code() != Some(if *leaks { 3 } else { 0 }) {
             wrong.push(format!("{} {program}: {}", node.display(), text(&output)));
         }
@@ -114,6 +120,37 @@ fn the_whole_catalogue_on_every_version() {
         NodeMajor(26),
         Full
     );
+    on_every_version(wrong);
+}
+
+#[test]
+fn the_whole_catalogue_on_every_version_as_an_ordinary_user() {
+    need!(
+        Root,
+        NodeMajor(18),
+        NodeMajor(20),
+        NodeMajor(22),
+        NodeMajor(24),
+        NodeMajor(26),
+        Program("setpriv"),
+        Full
+    );
+    on_every_version(|node, programs| {
+        let scratch = Scratch::new("catalogue").unwrap();
+        wrong_of(node, programs, |node, program| {
+            let below = Path::new(program).strip_prefix(places::fixtures()).unwrap();
+            as_user_with(
+                &scratch,
+                Path::new(node),
+                &["--for", WATCHED],
+                &[],
+                below.to_str().unwrap(),
+            )
+        })
+    });
+}
+
+fn on_every_version(wrong: impl Fn(&Path, &[(String, bool)]) -> Vec<String> + Copy + Send + 'static) {
     let programs = catalogue();
     let nodes = [18, 20, 22, 24, 26].map(|major| places::cached_node(major).unwrap());
     // Some at a time: a machine that is busy with itself tells nothing.
@@ -252,8 +289,13 @@ fn exit_codes_of_what_fails_of_what_is_too_short_and_of_what_is_no_node() {
 /// With it V8 collects early, so that levels tell more.
 const MODEST: &str = "--max-old-space-size=64";
 
-/// What an ordinary user runs: copies where they may be read.
+/// What an ordinary user runs with the default Node.js, so that V8 collects early.
 fn as_ordinary_user(scratch: &Scratch, arguments: &[&str], flag: &str, script: &str) -> Output {
+    as_user_with(scratch, &places::node().unwrap(), arguments, &[flag], script)
+}
+
+/// What an ordinary user runs: copies where they may be read.
+fn as_user_with(scratch: &Scratch, node: &Path, arguments: &[&str], flags: &[&str], script: &str) -> Output {
     let copy = |from: &Path, name: &str| -> PathBuf {
         let to = scratch.file(name);
         if !to.exists() {
@@ -263,7 +305,7 @@ fn as_ordinary_user(scratch: &Scratch, arguments: &[&str], flag: &str, script: &
         to
     };
     let observer = copy(&places::agent(), "observer");
-    let node = copy(&places::node().unwrap(), "node");
+    let node = copy(node, "node");
     let script = copy(&places::fixtures().join(script), script.rsplit('/').next().unwrap());
     let mut parent = scratch.path();
     while parent != Path::new("/tmp") && parent != Path::new("/") {
@@ -285,7 +327,7 @@ fn as_ordinary_user(scratch: &Scratch, arguments: &[&str], flag: &str, script: &
         .args(arguments)
         .arg("--")
         .arg(node)
-        .arg(flag)
+        .args(flags)
         .arg(script)
         .current_dir("/tmp")
         .output()

@@ -77,6 +77,7 @@ pub(super) fn of(finding: &Finding) -> Attributes {
         Event::Misfit(misfit) => {
             list.bytes(name::V8_HEAP_LIMIT, Some(misfit.heap_limit));
             list.bytes(name::MEMORY_LIMIT, Some(misfit.cgroup_limit));
+            list.bytes(name::HEAP_FLAG, misfit.old_space_mib);
             list.text(name::MISFIT_ADVICE, &misfit.advice);
         }
         Event::RecurringOom(recurring) => list.recurring(recurring),

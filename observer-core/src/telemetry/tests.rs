@@ -31,7 +31,7 @@ fn sentences() {
     let first: Vec<String> = world.findings.iter().take(4).map(|f| event(f).body).collect();
     expect![[r#"
         leaky stands at 244 MiB, 82 % of 299 MiB (V8's heap limit and what lies outside); it gets there in about 8 min 13 s (inferred)
-        leaky probably leaks: it has grown by 401 MiB/h for 20 min; it stands at 254 MiB of 299 MiB (V8's heap limit and what lies outside) and gets there in 4 min 43 s (between 3 min 15 s and 7 min 5 s)
+        leaky probably leaks: it has grown by 401 MiB/h for 20 min; it stands at 254 MiB of 299 MiB (V8's heap limit and what lies outside) and gets there in 4 min 43 s (between 3 min 15 s and 7 min 5 s); --max-old-space-size=411 fits its container of 488 MiB and would put its end off by 22 min (19 min to 25 min), and not prevent it
         leaky was killed for memory by the kernel at its limit of 488 MiB; node (pid 10) held 477 MiB
         leaky restarted: run 1 was killed by the kernel for memory after 59 min, highest level seen 456 MiB against 488 MiB (its container's limit), rising by 401 MiB/h (the kernel marked it as a victim, it ended by SIGKILL)
     "#]]

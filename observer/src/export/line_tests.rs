@@ -41,6 +41,7 @@ fn events(name: &str) -> [Event; 2] {
     let misfit = Misfit {
         heap_limit: 2 << 30,
         cgroup_limit: 1 << 30,
+        old_space_mib: Some(863),
         advice: name.into(),
     };
     let rollout = Rollout {

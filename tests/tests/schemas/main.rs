@@ -47,6 +47,7 @@ fn all() -> BTreeMap<&'static str, Value> {
         ("observer.toml", written::settings()),
         ("ps", workloads),
         ("status", status),
+        ("watch", written::watch()),
     ])
 }
 
@@ -118,6 +119,24 @@ fn what_doctor_says_is_valid() {
         .output()
         .unwrap();
     assert_valid("doctor", &serde_json::from_slice(&output.stdout).unwrap());
+}
+
+/// Of a program that leaks, by rounds.
+#[test]
+fn what_a_watch_writes_is_valid() {
+    need!(Root, Node);
+    let program = "class Session { data = new Array(9000).fill(1.5) } const kept = []; let round = 0; setInterval(() => { for (let \
+                   n = 0; n < 9; n++) kept.push(new Session()); console.log('observer: round'); if (++round > 40) process.exit() }, 50)";
+    let node = places::node().unwrap();
+    let output = Command::new(places::agent())
+        .args(["watch", "--rounds", "30", "--format", "json", "--"])
+        .arg(node)
+        .args(["-e", program])
+        .output()
+        .unwrap();
+    let outcome: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_valid("watch", &outcome);
+    assert_eq!(outcome["processes"].as_array().map(Vec::len), Some(1), "{outcome}");
 }
 
 /// Of a container that has been killed once and runs again.

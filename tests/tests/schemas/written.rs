@@ -228,6 +228,54 @@ pub(crate) fn heap() -> Value {
     schema
 }
 
+/// `observer watch --format json`.
+pub(crate) fn watch() -> Value {
+    let text = || json!({ "type": "string" });
+    let number = || json!({ "type": "number", "minimum": 0 });
+    let whole = || json!({ "type": "integer", "minimum": 0 });
+    let maybe = |kind: &str| json!({ "type": [kind, "null"] });
+    let list = |of: Value| json!({ "type": "array", "items": of });
+    let verdict = || json!({ "enum": ["leaks", "clean", "not_judged"] });
+    let culprit = closed([
+        ("what", text()),
+        ("file", maybe("string")),
+        ("line", maybe("integer")),
+        ("held_by", list(text())),
+        ("new", whole()),
+        ("per_round", maybe("number")),
+        ("grown_bytes", whole()),
+        ("share", maybe("number")),
+    ]);
+    let held = json!({ "type": ["array", "null"], "items": whole(), "minItems": 2, "maxItems": 2 });
+    let process = closed([
+        ("pid", whole()),
+        ("name", text()),
+        ("verdict", verdict()),
+        ("lived_s", number()),
+        ("readings", whole()),
+        ("rounds", whole()),
+        ("over_s", number()),
+        ("held_bytes", held),
+        ("culprits", list(culprit)),
+        ("why", text()),
+    ]);
+    let itself = closed([("itself", json!({ "type": "integer", "description": "Its exit code." }))]);
+    let mut schema = closed([
+        ("command", text()),
+        ("ended", json!({ "anyOf": [itself, { "const": "stopped" }] })),
+        ("watched_s", number()),
+        ("rounds", whole()),
+        ("verdict", verdict()),
+        ("processes", list(process)),
+    ]);
+    head(
+        &mut schema,
+        "Whether a command leaks",
+        "What `observer watch --format json` writes.",
+    );
+    schema
+}
+
 /// `observer audit URL --json`.
 pub(crate) fn audit() -> Value {
     let text = || json!({ "type": "string" });

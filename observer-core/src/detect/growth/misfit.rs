@@ -26,6 +26,7 @@ pub fn misfit(heap_limit: u64, cgroup_limit: u64) -> Option<Misfit> {
         return Some(Misfit {
             heap_limit,
             cgroup_limit,
+            old_space_mib: Some(fits),
             advice,
         });
     }
@@ -39,6 +40,7 @@ pub fn misfit(heap_limit: u64, cgroup_limit: u64) -> Option<Misfit> {
         return Some(Misfit {
             heap_limit,
             cgroup_limit,
+            old_space_mib: Some(fits),
             advice,
         });
     }
@@ -51,6 +53,7 @@ pub fn misfit(heap_limit: u64, cgroup_limit: u64) -> Option<Misfit> {
         return Some(Misfit {
             heap_limit,
             cgroup_limit,
+            old_space_mib: Some(fits),
             advice,
         });
     }

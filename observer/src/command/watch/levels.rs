@@ -2,15 +2,15 @@
 
 use observer_core::{
     detect::{DetectConfig, Gate, Point, SlotDetector},
+    process::HeapFlags,
     time::{BootTime, SECOND},
+    v8_limit::{Inputs, SetBy, heap_limit},
 };
 
 use super::schedule::Over;
 
 /// V8's limit that is assumed where no flag tells it: growth up to what it may have left uncollected tells nothing.
 const HEAP_LIMIT: u64 = 2 << 30;
-/// The flag that tells it, in MiB.
-const FLAG: &str = "--max-old-space-size=";
 /// Seconds of the detector's shortest run at its own scale.
 const SHORTEST: f64 = 7_200.0;
 /// Questions about a ceiling, which a command has none of.
@@ -26,6 +26,17 @@ pub(super) struct Levels {
     heap_limit: u64,
 }
 
+/// V8's limit, where a flag sets its size. Which version runs hardly matters then.
+fn told(flags: HeapFlags) -> Option<u64> {
+    let inputs = Inputs {
+        major: 24,
+        flags,
+        ..Inputs::default()
+    };
+    let limit = heap_limit(&inputs).filter(|limit| limit.set_by == SetBy::Flag)?;
+    Some(limit.bytes)
+}
+
 /// What levels alone tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
@@ -35,10 +46,8 @@ pub(super) enum Told {
 }
 
 impl Levels {
-    /// Of a process that was started with these arguments.
-    pub(super) fn new(over: Over, arguments: &[String]) -> Self {
-        let flags = arguments.iter().filter_map(|argument| argument.strip_prefix(FLAG));
-        let told = flags.filter_map(|megabytes| megabytes.parse::<u64>().ok()).next_back();
+    /// Of a process that was started with these flags.
+    pub(super) fn new(over: Over, flags: HeapFlags) -> Self {
         let asked = match over {
             Over::Time(seconds) => seconds,
             // Rounds have no duration of their own.
@@ -51,7 +60,7 @@ impl Levels {
             detector,
             seen: Vec::new(),
             asked,
-            heap_limit: told.map_or(HEAP_LIMIT, |megabytes| megabytes.saturating_mul(1 << 20)),
+            heap_limit: told(flags).unwrap_or(HEAP_LIMIT),
         }
     }
 
@@ -94,5 +103,21 @@ impl Levels {
         } else {
             Told::Nothing
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_sets_the_limit_that_is_assumed() {
+        let old_space = |mib| HeapFlags {
+            max_old_space_mib: Some(mib),
+            ..HeapFlags::default()
+        };
+        let limit = told(old_space(100)).unwrap();
+        assert!((100 << 20..130 << 20).contains(&limit), "{limit}");
+        assert_eq!(told(HeapFlags::default()), None);
     }
 }

@@ -11,7 +11,10 @@ use super::{
     schedule::{MOST, Over, Taken},
     tree::{anonymous, arguments, program},
 };
-use crate::source::memory::{self, LiveMemory};
+use crate::source::{
+    memory::{self, LiveMemory},
+    proc::heap_flags,
+};
 
 /// Growth of what is held, bytes, below which nothing is said.
 const LEAST: i64 = 128 << 10;
@@ -75,7 +78,7 @@ impl Watched {
             readings: Vec::new(),
             every: 1,
             passed: 0,
-            levels: Levels::new(over, &name),
+            levels: Levels::new(over, heap_flags(key.pid)),
             compared: None,
             refused,
             lived: 0.0,

@@ -188,6 +188,15 @@ impl Procfs {
     }
 }
 
+/// V8's flags by which a process of this host was started, as far as its arguments and environment may be read.
+pub(crate) fn heap_flags(pid: u32) -> HeapFlags {
+    let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    args::merge(
+        args::cmdline(&read("cmdline")).flags,
+        environ::parse(&read("environ")).flags,
+    )
+}
+
 /// What is read of a watched process only. What may not be read (SYS_PTRACE, DAC_READ_SEARCH) stays empty.
 fn describe(process: &ProcessDir, facts: &mut ProcessFacts) -> Result<(), ProcError> {
     let arguments = args::cmdline(&process.read("cmdline")?);
