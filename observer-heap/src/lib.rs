@@ -7,6 +7,7 @@ mod graph;
 mod layout;
 mod memory;
 mod names;
+pub mod native;
 mod report;
 mod walk;
 
@@ -15,6 +16,7 @@ pub use layout::metadata::{Metadata, MetadataError};
 pub use layout::refusal::Refusal;
 pub use memory::source::{Image, Memory, MemoryError, Region};
 pub use names::kind::{Kind, Origin};
+pub use report::buffers::{Buffer, Extent, Holding, Place};
 pub use report::growth::{Grown, Growth, MOMENTS};
 pub use report::reader::Reader;
 pub use report::reading::{Collection, Reading, Row, Summary};

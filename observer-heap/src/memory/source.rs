@@ -51,6 +51,15 @@ pub trait Memory {
         Ok(Vec::new())
     }
 
+    /// Says for each page from `start` on whether it is present, 4 KiB each; `start` must be a page's address.
+    fn resident(&self, start: u64, pages: &mut [bool]) -> Result<(), MemoryError> {
+        let mut page = [0; 4096];
+        for (index, resident) in pages.iter_mut().enumerate() {
+            *resident = self.read(start + 4096 * index as u64, &mut page)? > 0;
+        }
+        Ok(())
+    }
+
     /// Fills `buffer` with the memory at `address` and returns how many bytes of it were present.
     ///
     /// What is absent (never touched, swapped out, unmapped) reads as zero and is neither brought in nor waited for.

@@ -1,6 +1,7 @@
 //! What a person is told: readings, what grew, in words.
 
-pub(crate) mod content;
+pub(crate) mod buffers;
+mod content;
 pub(crate) mod count;
 pub(crate) mod growth;
 pub(crate) mod reader;

@@ -8,6 +8,7 @@ use crate::graph::sample::{Members, Sample};
 use crate::layout::metadata::Metadata;
 use crate::layout::refusal::Refusal;
 use crate::memory::source::Memory;
+use crate::report::buffers::{Buffer, Extent, buffers, extents};
 use crate::report::count::count;
 use crate::report::growth::Growth;
 use crate::report::reading::{Collection, Reading, Row};
@@ -24,6 +25,8 @@ pub struct Reader<'m> {
     heap: Heap<'m>,
     /// The old objects that the last reading found held.
     live: Option<Live>,
+    /// The memory of the ArrayBuffers that the last reading counted.
+    buffers: Vec<(u64, u64)>,
     marking: usize,
 }
 
@@ -39,6 +42,7 @@ impl<'m> Reader<'m> {
         Ok(Self {
             heap: Heap::open(memory, metadata, known)?,
             live: None,
+            buffers: Vec::new(),
             marking: MARKING,
         })
     }
@@ -64,6 +68,11 @@ impl<'m> Reader<'m> {
         self.live = None;
         let mut counted = count(&mut self.heap, self.marking, progress)?;
         self.live = counted.live.take();
+        self.buffers = counted
+            .isolates
+            .iter_mut()
+            .flat_map(|isolate| std::mem::take(&mut isolate.buffers))
+            .collect();
         counted
             .isolates
             .sort_by_key(|isolate| std::cmp::Reverse(isolate.by_map.iter().map(|tally| tally.bytes).sum::<u64>()));
@@ -126,6 +135,17 @@ impl<'m> Reader<'m> {
         let members: Vec<(&Members, usize)> = rows.iter().map(|row| (&row.members, each)).collect();
         let sample = Sample::of(&self.heap, self.live.as_ref(), None, &members)?;
         search(&mut self.heap, self.live.as_ref(), &sample.groups, progress)
+    }
+
+    /// The memory of ArrayBuffers: of those that the last reading counted, and of those that nothing was seen to hold but that
+    /// stand in the heap's pages still. Of a heap that was not marked, old ones count as held.
+    pub fn buffers(&self) -> Result<Vec<Buffer>, Refusal> {
+        buffers(&self.heap, &self.buffers)
+    }
+
+    /// The memory of V8's pages, in ascending order.
+    pub fn extents(&self) -> Vec<Extent> {
+        extents(&self.heap.maps.pages)
     }
 
     /// Whether the last reading told what is held from what is dead.

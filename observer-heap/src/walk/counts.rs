@@ -14,6 +14,8 @@ use crate::walk::walker::{Coverage, Object, Visit};
 const MOST_FUNCTIONS: usize = 1 << 18;
 /// Largest collections kept.
 const LARGEST: usize = 24;
+/// ArrayBuffers whose memory is remembered, 16 bytes each.
+pub(crate) const MOST_BUFFERS: usize = 1 << 20;
 /// Bytes from which a collection is worth keeping.
 const LARGE: u64 = 16 << 10;
 
@@ -63,6 +65,8 @@ pub(crate) struct Isolate {
     pub(crate) map_entries: u64,
     pub(crate) set_entries: u64,
     pub(crate) array_buffer_bytes: u64,
+    /// Where their memory begins, and how much each has.
+    pub(crate) buffers: Vec<(u64, u64)>,
     pub(crate) largest: Vec<Large>,
     /// Old pages' bytes, by what became of them.
     pub(crate) coverage: Coverage,
@@ -178,6 +182,10 @@ impl Visit for Count<'_, '_> {
             let bytes = object.word(layout.buffer.byte_length);
             if bytes < 1 << 47 && object.word(layout.buffer.backing_store) != 0 {
                 self.isolate.array_buffer_bytes += bytes;
+                if self.isolate.buffers.len() < MOST_BUFFERS {
+                    let address = object.word(layout.buffer.backing_store);
+                    self.isolate.buffers.push((address, bytes));
+                }
                 self.tally(object.map).bytes += bytes;
             }
         } else if instance_type == types.js_promise {

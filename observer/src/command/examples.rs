@@ -20,6 +20,11 @@ Examples:
   sudo observer heap 4711 --diff 60s
   sudo observer heap 4711 --retainers Session";
 
+pub(super) const MEMORY: &str = "\
+Examples:
+  sudo observer memory 4711
+  sudo observer memory 4f2a9c01e7 --diff 60s";
+
 pub(super) const PS: &str = "\
 Examples:
   sudo observer ps

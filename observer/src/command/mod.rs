@@ -21,6 +21,7 @@ mod format;
 mod heap;
 mod history;
 mod kubectl;
+mod memory;
 mod ps;
 mod raw;
 mod replay;
@@ -29,6 +30,7 @@ mod report;
 mod run;
 mod settings;
 mod status;
+mod target;
 mod top;
 mod watch;
 
@@ -62,6 +64,9 @@ enum Command {
     /// What a Node.js process holds, by name and place in its source; read from outside, without touching it
     #[command(after_help = examples::HEAP)]
     Heap(heap::HeapArgs),
+    /// Where the memory of a process and its container is: heap, native memory, allocator, page cache, kernel; and what grew
+    #[command(after_help = examples::MEMORY)]
+    Memory(memory::MemoryArgs),
     /// What the running agent watches: services, versions, ceilings, and what is said of them
     #[command(after_help = examples::PS)]
     Ps(ps::PsArgs),
@@ -134,6 +139,7 @@ fn run_command(cli: Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => run::run(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Heap(args) => heap::heap(&args),
+        Command::Memory(args) => memory::memory(&args),
         Command::Audit(args) => audit::audit(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Explain(args) => explain::explain_command(&args),

@@ -154,6 +154,13 @@ impl Memory for LiveMemory {
         super::stacks::unused(self.pid).map_err(|e| refused(self.pid, "/proc/PID/task", e))
     }
 
+    fn resident(&self, start: u64, pages: &mut [bool]) -> Result<(), MemoryError> {
+        for (index, batch) in pages.chunks_mut(MOST_PIECES).enumerate() {
+            self.present(start + (index * MOST_PIECES) as u64 * PAGE, batch)?;
+        }
+        Ok(())
+    }
+
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize, MemoryError> {
         buffer.fill(0);
         let mut total = 0;

@@ -13,6 +13,7 @@ mod open_files;
 pub mod proc;
 pub mod sampler;
 mod stacks;
+pub mod usage;
 
 pub use cgroup::{Cgroups, Level};
 pub use engines::{EngineError, Engines};

@@ -19,14 +19,18 @@ const MOST_THREADS: usize = 256;
 
 /// Parts of stacks below the stack pointers of the threads that sleep, in ascending order.
 pub(super) fn unused(pid: u32) -> io::Result<Vec<Region>> {
-    let tasks: Vec<_> = fs::read_dir(format!("/proc/{pid}/task"))?
-        .filter_map(Result::ok)
-        .map(|task| task.path().join("syscall"))
-        .take(MOST_THREADS)
-        .collect();
-    let pointers: Vec<u64> = tasks.iter().filter_map(|path| sleeping(path)).collect();
+    let pointers = pointers(pid)?;
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     Ok(below(&maps, &pointers))
+}
+
+/// The stack pointers of the threads that sleep.
+pub(super) fn pointers(pid: u32) -> io::Result<Vec<u64>> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))?.filter_map(Result::ok);
+    Ok(tasks
+        .take(MOST_THREADS)
+        .filter_map(|task| sleeping(&task.path().join("syscall")))
+        .collect())
 }
 
 fn sleeping(path: &std::path::Path) -> Option<u64> {

@@ -10,6 +10,7 @@
 )]
 
 mod form;
+mod memory;
 mod written;
 
 use std::{collections::BTreeMap, fs, path::PathBuf, process::Command, time::Duration};
@@ -44,6 +45,7 @@ fn all() -> BTreeMap<&'static str, Value> {
         ("event", written::event()),
         ("heap", written::heap()),
         ("history", history),
+        ("memory", memory::memory()),
         ("observer.toml", written::settings()),
         ("ps", workloads),
         ("status", status),
@@ -184,6 +186,18 @@ fn heaps_are_valid() {
     for more in [["--top", "5"].as_slice(), &["--diff", "2s"], &["--retainers", "Array"]] {
         let arguments = [["heap", &pid, "--json"].as_slice(), more].concat();
         assert_valid("heap", &serde_json::from_str(&observer(&arguments)).unwrap());
+    }
+}
+
+/// One reading of a process's memory, and two.
+#[test]
+fn memory_is_valid() {
+    need!(Root, Node);
+    let app = App::fixture("leak.js", &["--mb", "20", "--wait", "no"]).unwrap();
+    let pid = app.pid().to_string();
+    for more in [[].as_slice(), &["--diff", "1s"]] {
+        let arguments = [["memory", &pid, "--json"].as_slice(), more].concat();
+        assert_valid("memory", &serde_json::from_str(&observer(&arguments)).unwrap());
     }
 }
 

@@ -357,7 +357,7 @@ pub(crate) fn audit() -> Value {
     schema
 }
 
-fn head(schema: &mut Value, title: &str, description: &str) {
+pub(crate) fn head(schema: &mut Value, title: &str, description: &str) {
     schema["$schema"] = json!(DIALECT);
     schema["title"] = json!(title);
     schema["description"] = json!(description);

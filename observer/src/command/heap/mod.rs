@@ -9,7 +9,7 @@ use observer_heap::{Growth, Learned, MOMENTS, Metadata, Reader, Reading, Row};
 
 use difference::{Difference, Process as Grew};
 
-use super::Exit;
+use super::{Exit, target};
 use crate::{
     source::memory::{self, LiveMemory},
     source::proc::stat::rss_anon,
@@ -19,7 +19,6 @@ use crate::{
 mod difference;
 mod json;
 mod table;
-mod target;
 
 /// Objects followed upwards for each row.
 const FOLLOWED: usize = 48;
@@ -47,7 +46,7 @@ pub(super) struct HeapArgs {
 }
 
 pub(super) fn heap(args: &HeapArgs) -> anyhow::Result<Exit> {
-    let pid = target::resolve(&args.target)?;
+    let pid = target::node(&args.target)?;
     let process = Process {
         pid,
         metadata: memory::metadata(pid).with_context(|| format!("process {pid} is not read"))?,

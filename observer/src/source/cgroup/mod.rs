@@ -1,5 +1,6 @@
 //! Reads the cgroup file systems (v1, v2, both at once), produces [`CgroupLevel`](observer_core::sample::CgroupLevel)s and kill counters.
 
+mod account;
 mod files;
 mod hierarchy;
 mod limited;
@@ -18,6 +19,7 @@ pub use self::{
     reader::{CgroupReader, Level},
 };
 use super::open_files::{self, Budget};
+pub(crate) use account::{Account, read as account};
 pub(crate) use membership::memory_cgroup;
 
 /// The cgroups of a host.

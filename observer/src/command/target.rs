@@ -1,4 +1,4 @@
-//! Resolves what the user named to a process: a PID, or the Node.js process of a container.
+//! Resolves what the user named, a PID or the id of a container, to a process.
 
 use std::fs;
 
@@ -9,10 +9,34 @@ use crate::source::memory;
 /// Shorter beginnings of container ids are not accepted: they would match a PID, or many containers.
 const SHORTEST_ID: usize = 8;
 
-pub(super) fn resolve(target: &str) -> anyhow::Result<u32> {
+/// The one Node.js process that is meant.
+pub(super) fn node(target: &str) -> anyhow::Result<u32> {
     if let Ok(pid) = target.parse::<u32>() {
         return Ok(pid);
     }
+    let mut found = members(target)?;
+    found.retain(|&pid| memory::metadata(pid).is_ok());
+    match found[..] {
+        [pid] => Ok(pid),
+        [] => bail!("no Node.js process was found whose cgroup names a container `{target}`"),
+        _ => bail!("container `{target}` runs several Node.js processes, {found:?}: name one of them"),
+    }
+}
+
+/// A process of what is meant: the one with this PID, or any of the container, a Node.js process if it has one.
+pub(super) fn any(target: &str) -> anyhow::Result<u32> {
+    if let Ok(pid) = target.parse::<u32>() {
+        return Ok(pid);
+    }
+    let found = members(target)?;
+    let node = found.iter().find(|&&pid| memory::metadata(pid).is_ok());
+    node.or_else(|| found.first())
+        .copied()
+        .with_context(|| format!("no process was found whose cgroup names a container `{target}`"))
+}
+
+/// The processes of a container.
+fn members(target: &str) -> anyhow::Result<Vec<u32>> {
     if target.len() < SHORTEST_ID {
         bail!("`{target}` is neither a PID nor at least {SHORTEST_ID} characters of a container's id");
     }
@@ -25,15 +49,12 @@ pub(super) fn resolve(target: &str) -> anyhow::Result<u32> {
         let Ok(cgroups) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else {
             continue;
         };
-        if names(&cgroups, target) && memory::metadata(pid).is_ok() {
+        if names(&cgroups, target) {
             found.push(pid);
         }
     }
-    match found[..] {
-        [pid] => Ok(pid),
-        [] => bail!("no Node.js process was found whose cgroup names a container `{target}`"),
-        _ => bail!("container `{target}` runs several Node.js processes, {found:?}: name one of them"),
-    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// Whether a component of a cgroup path is this container: `ID`, `docker-ID.scope`, `cri-containerd-ID.scope`.

@@ -1,0 +1,307 @@
+//! Reads a cgroup's memory and all of its processes, produces one account: parts that add up to what it is charged for, and
+//! what is left unexplained.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    mappings::kilobytes,
+    part::{Part, Parts},
+    process::{Process, WholeProcess},
+};
+use crate::source::cgroup::{self, Account, Hierarchy};
+
+/// Processes of one container that are read.
+const MOST_PROCESSES: usize = 4096;
+/// Of these, the largest are looked into.
+const MOST_LOOKED_INTO: usize = 8;
+/// A process with less anonymous memory is not looked into unless it was named, bytes.
+const WORTH_A_LOOK: u64 = 4 << 20;
+/// Bytes of the kernel's stack of a thread (`THREAD_SIZE` of x86-64 and arm64).
+const KERNEL_STACK: u64 = 16 << 10;
+/// Mounts of one container that are looked at.
+const MOST_MOUNTS: usize = 64;
+
+/// Why a container's memory could not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerError {
+    /// Its cgroup's files could not be read.
+    #[error("cannot read the memory of cgroup {path}: {source}; run as root, with the host's /sys/fs/cgroup")]
+    Cgroup {
+        /// The cgroup.
+        path: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The named process could not be read.
+    #[error(transparent)]
+    Process(#[from] observer_heap::MemoryError),
+}
+
+/// A mounted tmpfs.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Tmpfs {
+    /// Where, in the container.
+    pub mount: String,
+    /// Bytes of files in it, whoever is charged for them.
+    pub used: u64,
+}
+
+/// Whose number the kernel's memory by kind is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kernel {
+    /// The cgroup's own.
+    Counted,
+    /// Put together from the processes: page tables as each says, stacks by the number of threads.
+    Derived,
+}
+
+/// The memory of a container.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// Its cgroup; none for a process in the root cgroup, of which only the process is told.
+    pub cgroup: Option<String>,
+    /// What it is charged for, bytes; of a process without a cgroup, its anonymous memory.
+    pub usage: u64,
+    /// Its own limit.
+    pub limit: Option<u64>,
+    /// Processes that were looked into, the largest first.
+    pub processes: Vec<Process>,
+    /// How many were not.
+    pub others: usize,
+    /// Everything outside the processes' anonymous memory, and that of the others.
+    pub rest: Parts,
+    /// Of the page cache, what some process maps.
+    pub cache_mapped: u64,
+    /// Its tmpfs mounts with files in them.
+    pub tmpfs: Vec<Tmpfs>,
+    /// How the kernel's memory is told.
+    pub kernel: Kernel,
+}
+
+impl Container {
+    /// Reads the container of a process; without a cgroup of its own, the process alone.
+    pub fn read(hierarchy: Option<&Hierarchy>, pid: u32) -> Result<Self, ContainerError> {
+        let place = hierarchy.and_then(|hierarchy| Place::of(hierarchy, pid));
+        let Some(place) = place else {
+            return Self::alone(pid);
+        };
+        // Close together: what is looked into takes its time, and is weighed by what was there now.
+        let account = place.account()?;
+        let mut whole = vec![WholeProcess::read(pid)?];
+        let (mut others, mut others_read) = (0_u64, 0);
+        let mut totals = Totals::default();
+        let mut small = Vec::new();
+        for other in place.processes() {
+            let Some(brief) = Brief::of(other) else { continue };
+            totals.page_tables += brief.page_tables;
+            totals.threads += brief.threads;
+            if other != pid {
+                small.push((brief.anonymous, other));
+            }
+        }
+        small.sort_unstable_by_key(|(anonymous, _)| std::cmp::Reverse(*anonymous));
+        for (anonymous, other) in small {
+            // One that ended meanwhile has given its memory back.
+            if anonymous >= WORTH_A_LOOK
+                && whole.len() < MOST_LOOKED_INTO
+                && let Ok(process) = WholeProcess::read(other)
+            {
+                whole.push(process);
+            } else {
+                others += anonymous;
+                others_read += 1;
+            }
+        }
+        let mut processes = Vec::new();
+        for process in whole {
+            let (anonymous, named) = (process.anonymous(), processes.is_empty());
+            match process.look_into() {
+                Ok(process) => processes.push(process),
+                Err(error) if named => return Err(error.into()),
+                Err(_) => {
+                    others += anonymous;
+                    others_read += 1;
+                }
+            }
+        }
+        processes.sort_by_key(|process| std::cmp::Reverse(process.anonymous()));
+        let mut rest = outside(&account, totals);
+        rest.insert(Part::OtherProcesses, others);
+        rest.retain(|_, bytes| *bytes > 0);
+        Ok(Self {
+            cgroup: Some(place.path),
+            usage: account.usage,
+            limit: account.limit,
+            processes,
+            others: others_read,
+            rest,
+            cache_mapped: account.cache_mapped,
+            tmpfs: tmpfs(pid),
+            kernel: match account.kernel.page_tables {
+                Some(_) => Kernel::Counted,
+                None => Kernel::Derived,
+            },
+        })
+    }
+
+    fn alone(pid: u32) -> Result<Self, ContainerError> {
+        let process = WholeProcess::read(pid)?;
+        let usage = process.anonymous();
+        Ok(Self {
+            cgroup: None,
+            usage,
+            limit: None,
+            processes: vec![process.look_into()?],
+            others: 0,
+            rest: Parts::new(),
+            cache_mapped: 0,
+            tmpfs: Vec::new(),
+            kernel: Kernel::Derived,
+        })
+    }
+
+    /// All of it, by part.
+    pub fn parts(&self) -> Parts {
+        let mut parts = self.rest.clone();
+        for (&part, bytes) in self.processes.iter().flat_map(|process| &process.parts) {
+            *parts.entry(part).or_default() += bytes;
+        }
+        parts
+    }
+
+    /// What it is charged for beyond all parts; negative where they are more.
+    pub fn unexplained(&self) -> i64 {
+        self.usage.cast_signed() - self.parts().values().sum::<u64>().cast_signed()
+    }
+}
+
+/// Page cache, shared memory and the kernel's own.
+fn outside(account: &Account, totals: Totals) -> Parts {
+    let kernel = account.kernel;
+    let page_tables = kernel.page_tables.unwrap_or(totals.page_tables).min(kernel.all);
+    let stacks = kernel
+        .stacks
+        .unwrap_or(totals.threads * KERNEL_STACK)
+        .min(kernel.all - page_tables);
+    let left = kernel.all - page_tables - stacks;
+    let slab = kernel.slab.unwrap_or(0).min(left);
+    Parts::from([
+        (Part::PageCacheActive, account.cache_active),
+        (Part::PageCacheInactive, account.cache - account.cache_active),
+        (Part::Shmem, account.shmem),
+        (Part::PageTables, page_tables),
+        (Part::KernelStacks, stacks),
+        (Part::Slab, slab),
+        (Part::Sockets, kernel.sockets),
+        (Part::OtherKernel, left - slab),
+    ])
+}
+
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    page_tables: u64,
+    threads: u64,
+}
+
+/// What is read of every process.
+struct Brief {
+    anonymous: u64,
+    page_tables: u64,
+    threads: u64,
+}
+
+impl Brief {
+    fn of(pid: u32) -> Option<Self> {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let threads = status.lines().find_map(|line| line.strip_prefix("Threads:"));
+        Some(Self {
+            anonymous: kilobytes(&rollup, "Pss_Anon")?,
+            page_tables: kilobytes(&status, "VmPTE").unwrap_or(0),
+            threads: threads.and_then(|n| n.trim().parse().ok()).unwrap_or(1),
+        })
+    }
+}
+
+/// A container's cgroup.
+struct Place {
+    path: String,
+    directory: PathBuf,
+    version: u8,
+}
+
+impl Place {
+    /// The memory cgroup of a process, unless that is the root.
+    fn of(hierarchy: &Hierarchy, pid: u32) -> Option<Self> {
+        let text = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+        let path = hierarchy.canonical(&cgroup::memory_cgroup(&text)?);
+        (path != "/").then_some(())?;
+        Some(Self {
+            directory: hierarchy.directory(&path)?,
+            version: hierarchy.version(),
+            path,
+        })
+    }
+
+    fn account(&self) -> Result<Account, ContainerError> {
+        cgroup::account(&self.directory, self.version).map_err(|source| ContainerError::Cgroup {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// Its processes, and those of the cgroups below it.
+    fn processes(&self) -> BTreeSet<u32> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![self.directory.clone()];
+        while let Some(directory) = open.pop() {
+            let procs = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+            found.extend(procs.lines().filter_map(|line| line.parse::<u32>().ok()));
+            if found.len() >= MOST_PROCESSES {
+                break;
+            }
+            open.extend(directories(&directory));
+        }
+        found
+    }
+}
+
+fn directories(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// The tmpfs mounts that a process sees and that hold something.
+fn tmpfs(pid: u32) -> Vec<Tmpfs> {
+    let text = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    let mut devices = BTreeSet::new();
+    let mut mounts = BTreeSet::new();
+    // Of several at one place the last is seen, of several places of one tmpfs the last made is named.
+    let mut found: Vec<Tmpfs> = text
+        .lines()
+        .rev()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(2);
+            let (device, mount) = (fields.next()?, fields.nth(1)?);
+            let new = mounts.insert(mount) && line.contains(" - tmpfs ") && devices.insert(device);
+            new.then(|| mount.to_owned())
+        })
+        .take(MOST_MOUNTS)
+        .filter_map(|mount| {
+            // A mount point that its mount namespace has covered or moved is another file system, or none.
+            let stat = rustix::fs::statvfs(format!("/proc/{pid}/root{mount}")).ok()?;
+            let used = (stat.f_blocks.saturating_sub(stat.f_bfree)) * stat.f_frsize;
+            (used > 0).then_some(Tmpfs { mount, used })
+        })
+        .collect();
+    found.sort_by_key(|tmpfs| std::cmp::Reverse(tmpfs.used));
+    found
+}

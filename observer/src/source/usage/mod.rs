@@ -1,0 +1,18 @@
+//! Who uses the memory of a container: reads cgroup files, /proc and the processes' memory, produces parts that add up and
+//! of which none is counted twice.
+
+mod blocks;
+mod container;
+mod mappings;
+mod part;
+mod process;
+mod regions;
+mod residency;
+mod thread_stacks;
+mod v8;
+
+pub use blocks::ArenaUsage;
+pub use container::{Container, ContainerError, Kernel, Tmpfs};
+pub use part::{Part, Parts};
+pub use process::{Allocator, Process, WholeProcess};
+pub use v8::Heap;

@@ -1,0 +1,60 @@
+//! What memory is used for: the kinds of which each byte of a container is one.
+
+use std::collections::BTreeMap;
+
+/// What memory is used for. Each byte of a container belongs to one part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Old objects of V8's heap that something holds.
+    V8Live,
+    /// Old objects that nothing holds and that no collection has found yet.
+    V8Dead,
+    /// Free memory in V8's pages, and pages that V8 keeps in reserve.
+    V8Free,
+    /// The young generation's pages, both halves.
+    V8Young,
+    /// Machine code that V8 made, and objects that never change.
+    V8Code,
+    /// Memory of ArrayBuffers (Buffers, typed arrays) that something holds.
+    Buffers,
+    /// Memory of old ArrayBuffers that nothing holds and that no collection has found yet.
+    BuffersDead,
+    /// Memory of young ArrayBuffers to which no old object leads: a function at work holds them, or nothing.
+    BuffersYoung,
+    /// Blocks that native code has in use.
+    Native,
+    /// Whole pages inside free blocks of the allocator's: what `malloc_trim` would give back.
+    AllocatorFreePages,
+    /// Free blocks, or rests of them, that share a page with others.
+    AllocatorFreePieces,
+    /// All memory of an allocator whose structures are not read.
+    OtherAllocator,
+    /// Stacks of threads.
+    Stacks,
+    /// Pages of mapped files that the process has changed, and so has for itself.
+    ChangedFilePages,
+    /// Anonymous memory that is none of these.
+    OtherAnonymous,
+    /// Anonymous memory of processes that were not looked into.
+    OtherProcesses,
+    /// Page cache used more than once, or lately.
+    PageCacheActive,
+    /// Page cache that the kernel takes back first.
+    PageCacheInactive,
+    /// Files of a tmpfs, and shared memory.
+    Shmem,
+    /// The kernel's page tables for the container's processes.
+    PageTables,
+    /// The kernel's stacks for their threads.
+    KernelStacks,
+    /// Kernel objects: inodes, dentries, sockets.
+    Slab,
+    /// Data in sockets' queues.
+    Sockets,
+    /// Other memory of the kernel.
+    OtherKernel,
+}
+
+/// Bytes by part.
+pub type Parts = BTreeMap<Part, u64>;

@@ -1,0 +1,129 @@
+//! Each kind of memory, made by a real program, is the one that is named.
+
+use observer_tests::{
+    bundle::Spec,
+    container::{Container, Restart},
+    need, places,
+    stage::Scratch,
+};
+
+use super::{InCgroup, compiled, grown, is_about, now, part};
+
+#[test]
+fn a_leak_in_the_heap_is_named_on_every_version() {
+    need!(Root, Memory, Node);
+    let mut nodes = vec![places::node().unwrap()];
+    if std::env::var_os(need::FULL).is_some_and(|full| full == "1") {
+        nodes.extend((18..=26).step_by(2).filter_map(places::cached_node));
+    }
+    for node in nodes {
+        let leak = InCgroup::with(&node, "memory-heap", "leak.js", &["--mb", "30", "--wait", "no"]);
+        is_about(
+            &grown(&leak.pid()),
+            "heap",
+            &[
+                "what grew is objects that the JavaScript heap holds",
+                "a leak in the heap",
+                "inferred",
+            ],
+        );
+    }
+}
+
+#[test]
+fn big_buffers_that_are_held_are_named() {
+    need!(Root, Memory, Node);
+    let leak = InCgroup::node("memory-buffers", "heap/big-buffers.js", &[]);
+    is_about(
+        &grown(&leak.pid()),
+        "buffers",
+        &["ArrayBuffers (Buffers) that something holds"],
+    );
+}
+
+#[test]
+fn a_leak_of_native_memory_below_node_is_named() {
+    need!(Root, Memory, Node);
+    let leak = InCgroup::node("memory-gzip", "heap/gzip-never-closed.js", &[]);
+    is_about(&grown(&leak.pid()), "native", &["a leak in native memory", "inferred"]);
+}
+
+#[test]
+fn a_leak_of_a_program_in_c_is_named() {
+    need!(Root, Memory, Program("cc"));
+    let scratch = Scratch::new("memory-malloc").unwrap();
+    let leak = InCgroup::start("memory-malloc", &compiled(&scratch), &["leak"]);
+    is_about(&grown(&leak.pid()), "native", &["a leak in native memory"]);
+}
+
+/// What is free is told to a block: seven of eight were given back.
+#[test]
+fn fragmentation_is_no_leak() {
+    need!(Root, Memory, Program("cc"));
+    let scratch = Scratch::new("memory-fragments").unwrap();
+    let program = InCgroup::start("memory-fragments", &compiled(&scratch), &["fragments"]);
+    let told = now(&program.pid());
+    is_about(&told, "fragmentation", &["no leak", "malloc_trim", "MALLOC_ARENA_MAX"]);
+    let arenas = told["processes"][0]["arenas"].as_array().unwrap();
+    assert_eq!(arenas.len(), 2, "{told:#}");
+    for arena in arenas {
+        let of = |name: &str| arena[name].as_u64().unwrap();
+        let share = of("in_use") as f64 / (of("in_use") + of("free_pages") + of("free_pieces")) as f64;
+        assert!((share - 0.125).abs() < 0.01, "{share}: {arena:#}");
+    }
+    let grown = grown(&program.pid());
+    assert!(grown["meaning"]["kind"].is_null(), "{grown:#}");
+}
+
+#[test]
+fn fragmentation_by_buffers_is_no_leak() {
+    need!(Root, Memory, Node);
+    let program = InCgroup::node(
+        "memory-pieces",
+        "memory/kinds.js",
+        &["--what", "fragmentation", "--mb", "256"],
+    );
+    let told = now(&program.pid());
+    is_about(&told, "fragmentation", &["most of it", "no leak"]);
+    let kept = part(&told, &["buffers"]);
+    assert!(kept.abs_diff(32 << 20) < 3 << 20, "{told:#}");
+}
+
+#[test]
+fn garbage_is_no_leak() {
+    need!(Root, Memory, Node);
+    let program = InCgroup::node(
+        "memory-garbage",
+        "memory/kinds.js",
+        &["--what", "garbage", "--mb", "160"],
+    );
+    is_about(&now(&program.pid()), "garbage", &["no leak", "nothing holds it"]);
+}
+
+#[test]
+fn page_cache_is_no_leak() {
+    need!(Root, Memory, Node);
+    // On a disk: in a tmpfs it would be none.
+    let directory = tempfile::tempdir_in(places::target()).unwrap();
+    let arguments = ["--what", "page-cache", "--mb", "200", "--directory"];
+    let path = directory.path().display().to_string();
+    let program = InCgroup::node(
+        "memory-cache",
+        "memory/kinds.js",
+        &[arguments.as_slice(), &[&path]].concat(),
+    );
+    is_about(&now(&program.pid()), "page_cache", &["no leak", "takes it back"]);
+}
+
+/// In a container, named by the beginning of its id.
+#[test]
+fn a_tmpfs_that_fills_is_named_with_its_mount() {
+    need!(Root, Memory, Runc, Node);
+    let mut spec = Spec::fixture("memory-of-a-tmpfs", Some(512 << 20), "shm.js", &["--mb", "10"]);
+    spec.shm = Some(256 << 20);
+    let container = Container::ready(spec, Restart::Never).unwrap();
+    container.tell("go").unwrap();
+    let told = grown("memory-of-a-tmpfs");
+    is_about(&told, "tmpfs", &["what grew is files in a tmpfs", "/dev/shm holds"]);
+    assert_eq!(told["after"]["limit_bytes"], 512 << 20);
+}
