@@ -61,6 +61,9 @@ pub struct AgentView {
     pub sweep_s: f64,
     /// Readers that have shown no sign of life for longer than two of their intervals.
     pub stalled: Vec<String>,
+    /// What it was not given here, and what is lost by that: capabilities, hooks, cgroups, store, socket.
+    #[serde(default)]
+    pub limits: Vec<String>,
     /// Resident memory, bytes.
     pub memory: u64,
     /// CPU time used, seconds.

@@ -21,6 +21,7 @@ pub mod lines;
 pub mod need;
 pub mod otlp;
 pub mod places;
+pub mod pod;
 pub mod ports;
 pub mod proxy;
 pub mod receiver;

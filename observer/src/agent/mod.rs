@@ -8,6 +8,7 @@ mod heaps;
 mod heartbeat;
 mod input_channel;
 mod inspector;
+mod limits;
 mod names;
 mod observation;
 #[cfg(feature = "kubernetes")]

@@ -61,6 +61,8 @@ pub(super) struct Observation {
     pub(super) lost: BTreeMap<(String, String), u64>,
     /// Readers that were named as stalled and still are.
     pub(super) stalled: Vec<&'static str>,
+    /// What it was not given here.
+    pub(super) limits: Vec<String>,
 }
 
 impl Observation {
@@ -235,6 +237,7 @@ impl Observation {
                 .last()
                 .map_or(0.0, |sampler| sampler.work().as_secs_f64()),
             stalled: self.stalled.iter().map(|name| (*name).to_owned()).collect(),
+            limits: self.limits.clone(),
             memory,
             cpu_s,
         }

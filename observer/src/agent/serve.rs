@@ -35,26 +35,24 @@ const LIMIT: usize = 1_000;
 /// Asks the loop for a snapshot, with all that explains what is called by a name.
 pub(super) type SnapshotRequests = mpsc::Sender<(Option<String>, oneshot::Sender<Snapshot>)>;
 
-/// Serves the unix socket; an agent that cannot goes on without.
-pub(super) async fn unix(path: &Path, ask: SnapshotRequests, history: Option<History>) {
+/// Serves the unix socket; an agent that cannot goes on without, and has that to say.
+pub(super) async fn unix(path: &Path, ask: SnapshotRequests, history: Option<History>) -> Option<String> {
     // A socket left by an agent that was killed is in the way of its successor; a live one is not touched.
     if UnixStream::connect(path).await.is_ok() {
-        say(format_args!(
+        return Some(format!(
             "another agent runs here and answers at {}; this one observes too, without `observer status`: \
              name a socket of its own with --status-socket",
             path.display()
         ));
-        return;
     }
     let _ = fs::remove_file(path);
     let listener = match UnixListener::bind(path) {
         Ok(listener) => listener,
         Err(error) => {
-            say(format_args!(
+            return Some(format!(
                 "no status at {}: {error}; name another with --status-socket",
                 path.display()
             ));
-            return;
         }
     };
     // Names and levels of every service of the host: root's to read.
@@ -66,6 +64,7 @@ pub(super) async fn unix(path: &Path, ask: SnapshotRequests, history: Option<His
             tokio::spawn(async move { timeout(PATIENCE * 3, converse(stream, &ask, history.as_ref())).await });
         }
     });
+    None
 }
 
 async fn converse(stream: UnixStream, ask: &SnapshotRequests, history: Option<&History>) -> std::io::Result<()> {
@@ -169,10 +168,11 @@ async fn answer(request: Request<Incoming>, ask: SnapshotRequests) -> Result<Res
     })
 }
 
-/// It answers, so it observes: the loop starts when everything is in place. What the agent may not write is said and does
-/// not make it less ready.
+/// It answers, so it observes: the loop starts when everything is in place. What it was not given
+/// and what it may not write is said, and does not make it less ready.
 fn readiness(snapshot: &Snapshot) -> String {
-    let mut text = "ok\n".to_owned();
+    let limits = snapshot.agent.limits.iter();
+    let mut text = limits.fold("ok\n".to_owned(), |page, limit| page + "limited: " + limit + "\n");
     let mut exporters = snapshot.agent.export.iter();
     if let Some(why) = exporters
         .find(|exporter| exporter.signal == kubernetes_events::SIGNAL)

@@ -17,6 +17,7 @@ use super::{
     heartbeat::Heartbeat,
     input_channel,
     inspector::{self, Inspector},
+    limits,
     names::Names,
     observation::Observation,
     pods,
@@ -29,7 +30,7 @@ use super::{
 use crate::{
     config::Config,
     export::Exporters,
-    kernel::{Hook, Kernel, Options, Rung},
+    kernel::{Hook, Kernel, Options, Rung, probe::Host},
     record::{RecordError, Recorder},
     source::{
         Cgroups, Procfs, Sampler,
@@ -89,9 +90,10 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     let hierarchy = Arc::new(Hierarchy::discover(&config.procfs, Some(&config.cgroupfs))?);
     let recorder = config.record.as_deref().map(Recorder::create).transpose()?;
     let exporters = Exporters::start(config)?;
+    let mut limits = Vec::new();
     let kept = config.store.as_deref().and_then(|directory| {
         History::start(directory, config.history_max)
-            .inspect_err(|error| say(error))
+            .inspect_err(|error| limits.push(error.to_string()))
             .ok()
     });
     let (checkpointer, history, state) = match kept {
@@ -112,9 +114,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     );
     let (mut kernel, kernel_rings, report) = Kernel::load(&Options::of(config));
     allocator::trim();
-    if let Some(line) = report.shortfall() {
-        say(line);
-    }
+    limits.extend(limits::of(&Host::probe(), &report, &hierarchy));
     let kernel_log = kernel.take_log();
     // Without these two, processes that come and go are found by looking for them.
     let blind = [Hook::Exec, Hook::Exit]
@@ -142,6 +142,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         inputs: 0,
         lost: BTreeMap::new(),
         stalled: Vec::new(),
+        limits: Vec::new(),
         order: ReorderBuffer::default(),
         recorder,
         exporters,
@@ -191,8 +192,10 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
 
     let (ask, mut asked) = mpsc::channel(8);
     if let Some(path) = &config.status_socket {
-        serve::unix(path, ask.clone(), served_history).await;
+        limits.extend(serve::unix(path, ask.clone(), served_history).await);
     }
+    limits.iter().for_each(say);
+    observation.limits = limits;
     if let Some(address) = config.listen {
         serve::http(address, ask).await;
     }

@@ -1,10 +1,15 @@
 //! `observer doctor`: reads what this host allows and how its hooks load, produces a page for a person.
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    path::Path,
+};
+
+use rustix::fs::{Access, access};
 
 use super::{
     ConfigArgs, Exit,
-    doctor_json::{self, Memory},
+    doctor_json::{self, Memory, Wanted},
 };
 use crate::{
     export::kubernetes_events::rights,
@@ -28,6 +33,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let memory = Hierarchy::discover(&config.procfs, Some(&config.cgroupfs))
         .map(|found| Memory {
             version: found.version(),
+            shortfall: found.shortfall(),
             mount: found.mount().display().to_string(),
         })
         .map_err(|error| error.to_string());
@@ -35,26 +41,41 @@ pub(super) fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     let (kernel, _, report) = Kernel::load(&Options::of(&config));
     drop(kernel);
     let host = Host::probe();
-    let events = rights::of(&config);
-    let (page, exit) = render(&host, &memory, &report, events.as_ref());
+    let wanted = Wanted {
+        events: rights::of(&config),
+        store: config.store.as_deref().map(store),
+    };
+    let (page, exit) = render(&host, &memory, &report, &wanted);
     if args.json {
-        terminal::json_value(&doctor_json::render(&host, &memory, &report, events.as_ref())).print()?;
+        terminal::json_value(&doctor_json::render(&host, &memory, &report, &wanted)).print()?;
     } else {
         terminal::print(page)?;
     }
     Ok(exit)
 }
 
+/// The store's directory, or why it cannot be used. It is not made: that is for the agent to do.
+fn store(directory: &Path) -> Result<String, String> {
+    let there = directory.ancestors().find(|path| path.exists());
+    let writable = there.is_some_and(|path| access(path, Access::WRITE_OK | Access::EXEC_OK).is_ok());
+    let shown = directory.display().to_string();
+    if writable {
+        Ok(shown)
+    } else {
+        Err(format!("{shown} cannot be written"))
+    }
+}
+
 /// What the page says, and whether everything the agent wants is possible.
-fn render(
-    host: &Host,
-    memory: &Result<Memory, String>,
-    report: &Report,
-    events: Option<&Result<(), String>>,
-) -> (String, Exit) {
+fn render(host: &Host, memory: &Result<Memory, String>, report: &Report, wanted: &Wanted) -> (String, Exit) {
     let mut page = Page::default();
     page.host(host, memory);
-    match events {
+    match &wanted.store {
+        None => {}
+        Some(Ok(directory)) => page.row("store", directory),
+        Some(Err(reason)) => page.limit("store", format_args!("{reason}; nothing will outlive the agent")),
+    }
+    match &wanted.events {
         Some(Ok(())) => page.row("Kubernetes Events", format_args!("may be written")),
         Some(Err(reason)) => page.limit("Kubernetes Events", format_args!("cannot be written: {reason}")),
         None => {}
@@ -90,7 +111,13 @@ impl Page {
             ),
         }
         match memory {
-            Ok(found) => self.row("memory", format_args!("cgroup v{} at {}", found.version, found.mount)),
+            Ok(found) => {
+                let mounted = format!("cgroup v{} at {}", found.version, found.mount);
+                match &found.shortfall {
+                    None => self.row("memory", mounted),
+                    Some(shortfall) => self.limit("memory", format_args!("{mounted}; {shortfall}")),
+                }
+            }
             Err(reason) => self.limit("memory", format_args!("{reason}")),
         }
         if host.in_host_pid_namespace {

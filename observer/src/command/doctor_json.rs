@@ -9,15 +9,21 @@ use crate::kernel::{Report, probe::Host};
 pub(super) struct Memory {
     pub(super) version: u8,
     pub(super) mount: String,
+    /// What is missing where only a part of it is mounted.
+    pub(super) shortfall: Option<String>,
+}
+
+/// What the configuration asks for, and whether it can be had; `None` where it asks for none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Writing Events about pods.
+    pub(super) events: Option<Result<(), String>>,
+    /// The store's directory.
+    pub(super) store: Option<Result<String, String>>,
 }
 
 /// The object. What is not known is `null` beside a `..._error` that says why.
-pub(super) fn render(
-    host: &Host,
-    memory: &Result<Memory, String>,
-    report: &Report,
-    events: Option<&Result<(), String>>,
-) -> Value {
+pub(super) fn render(host: &Host, memory: &Result<Memory, String>, report: &Report, wanted: &Wanted) -> Value {
     let (known, unknown) = (
         |of: &Result<String, String>| of.as_ref().ok().cloned(),
         |of: &Result<String, String>| of.as_ref().err().cloned(),
@@ -55,11 +61,14 @@ pub(super) fn render(
         "cgroup_version": memory.as_ref().ok().map(|memory| memory.version),
         "cgroup_mount": memory.as_ref().ok().map(|memory| &memory.mount),
         "cgroup_error": memory.as_ref().err(),
+        "cgroup_shortfall": memory.as_ref().ok().and_then(|memory| memory.shortfall.as_ref()),
+        "store": wanted.store.as_ref().and_then(|store| store.as_ref().ok()),
+        "store_error": wanted.store.as_ref().and_then(|store| store.as_ref().err()),
         "host_pid_namespace": host.in_host_pid_namespace,
         "uid": host.uid,
         "capabilities": capabilities,
-        "kubernetes_events": events.map(Result::is_ok),
-        "kubernetes_events_error": events.and_then(|events| events.as_ref().err()),
+        "kubernetes_events": wanted.events.as_ref().map(Result::is_ok),
+        "kubernetes_events_error": wanted.events.as_ref().and_then(|events| events.as_ref().err()),
         "unavailable": report.unavailable,
         "hooks": hooks,
     })

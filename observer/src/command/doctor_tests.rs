@@ -36,13 +36,21 @@ fn report(rung: Rung, failed: &[(Rung, &str)]) -> Report {
     }
 }
 
+fn events(allowed: Result<(), String>) -> Wanted {
+    Wanted {
+        events: Some(allowed),
+        store: None,
+    }
+}
+
 #[test]
 fn a_host_that_allows_everything() {
     let memory = Ok(Memory {
         version: 2,
         mount: "/sys/fs/cgroup".into(),
+        shortfall: None,
     });
-    let (page, exit) = render(&host(), &memory, &report(Rung::TpBtf, &[]), Some(&Ok(())));
+    let (page, exit) = render(&host(), &memory, &report(Rung::TpBtf, &[]), &events(Ok(())));
     expect![[r"
         kernel               6.12.9 x86_64
         types                BTF with 125000 types
@@ -79,7 +87,7 @@ fn each_limit_is_named_with_its_reason() {
         &host,
         &memory,
         &report(Rung::Files, &failed),
-        Some(&Err("not allowed".into())),
+        &events(Err("not allowed".into())),
     );
     expect![[r"
         kernel               6.12.9 x86_64
@@ -111,7 +119,7 @@ fn what_a_host_says_of_itself_breaks_no_row() {
         &host(),
         &Err(String::new()),
         &report(Rung::Files, &[(Rung::TpBtf, "")]),
-        Some(&Err(String::new())),
+        &events(Err(String::new())),
     );
     for name in hostile::names() {
         let host = Host {
@@ -123,8 +131,30 @@ fn what_a_host_says_of_itself_breaks_no_row() {
             ..host()
         };
         let report = report(Rung::Files, &[(Rung::TpBtf, &name)]);
-        let (page, _) = render(&host, &Err(name.clone()), &report, Some(&Err(name.clone())));
+        let (page, _) = render(&host, &Err(name.clone()), &report, &events(Err(name.clone())));
         hostile::fits(rendered(page.as_str(), false).as_str(), 1_000);
         assert_eq!(rows(&page), rows(&plain), "{page:.2000}");
+    }
+}
+
+#[test]
+fn a_part_of_the_cgroups_and_a_store_that_cannot_be_written_are_limits() {
+    let memory = Ok(Memory {
+        version: 1,
+        mount: "/sys/fs/cgroup/memory".into(),
+        shortfall: Some("only /docker/a is mounted".into()),
+    });
+    let wanted = Wanted {
+        store: Some(Err("/var/lib/observer cannot be written".to_owned())),
+        events: None,
+    };
+    let (page, exit) = render(&host(), &memory, &report(Rung::TpBtf, &[]), &wanted);
+    assert_eq!(exit, Exit::Limited);
+    for said in [
+        "cgroup v1 at /sys/fs/cgroup/memory; only /docker/a is mounted",
+        "/var/lib/observer cannot be written; nothing will outlive the agent",
+        "Limited in 2 respects",
+    ] {
+        assert!(page.contains(said), "{page}");
     }
 }

@@ -51,6 +51,7 @@ fn page(snapshot: &Snapshot) -> String {
         store,
         sweep_s,
         stalled,
+        limits,
         memory,
         cpu_s,
     } = &snapshot.agent;
@@ -87,6 +88,7 @@ fn page(snapshot: &Snapshot) -> String {
     }));
     lines.extend(export.iter().map(exporter));
     lines.extend(store.iter().map(kept));
+    lines.extend(limits.iter().map(|limit| format!("limited   {limit}")));
     lines.extend(stalled.iter().map(|name| format!("stalled   {name}")));
     lines.join("\n") + "\n"
 }

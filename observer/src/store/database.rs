@@ -69,6 +69,10 @@ pub(crate) fn open_or_put_aside<T>(
     match guarded(&attempt) {
         Ok(opened) => return Ok(opened),
         Err(redb::Error::DatabaseAlreadyOpen) => return Err(open_error("another observer uses it".into())),
+        // What may not be read is not damaged: it waits for an agent that may.
+        Err(redb::Error::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(open_error(error.to_string()));
+        }
         Err(reason) => put_aside(path, damaged, &reason).map_err(|error| open_error(error.to_string()))?,
     }
     guarded(&attempt).map_err(|error| open_error(error.to_string()))

@@ -103,6 +103,9 @@ pub(crate) fn doctor() -> Value {
         ("cgroup_version", maybe("integer")),
         ("cgroup_mount", maybe("string")),
         ("cgroup_error", maybe("string")),
+        ("cgroup_shortfall", maybe("string")),
+        ("store", maybe("string")),
+        ("store_error", maybe("string")),
         ("host_pid_namespace", json!({ "type": "boolean" })),
         ("uid", json!({ "type": "integer", "minimum": 0 })),
         (

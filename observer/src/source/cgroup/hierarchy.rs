@@ -46,6 +46,8 @@ pub struct Hierarchy {
     namespace: Vec<String>,
     /// v1's hierarchy that accounts for CPU time.
     cpuacct: Option<PathBuf>,
+    /// The cgroup namespace is one of its own, and nothing above its beginning is mounted.
+    own_only: bool,
 }
 
 /// One line of mountinfo, as far as it matters (proc_pid_mountinfo(5)).
@@ -72,6 +74,9 @@ impl Hierarchy {
             Self::from_mountinfo(&text, below, has_memory).ok_or_else(|| HierarchyError::NoMemoryController {
                 below: below.map(Path::to_path_buf),
             })?;
+        // The root of a whole hierarchy has no events of its own, and every cgroup below it has.
+        let below_root = found.version == 2 && found.mount.join("cgroup.events").exists();
+        found.own_only = below_root && found.namespace.is_empty() && leads_out(proc_root);
         if !found.namespace.is_empty() {
             let own = find_own(&found.mount, std::process::id()).unwrap_or_default();
             found.namespace.clear();
@@ -95,6 +100,7 @@ impl Hierarchy {
             mounted: Vec::new(),
             namespace: Vec::new(),
             cpuacct,
+            own_only: false,
         }
     }
 
@@ -128,7 +134,20 @@ impl Hierarchy {
             cpuacct: (version == 1)
                 .then(|| v1("cpuacct").map(|mount| mount.at.clone()))
                 .flatten(),
+            own_only: false,
         })
+    }
+
+    /// What is missing where only a part of the hierarchy is mounted; `None` where all that its namespace knows of is.
+    pub fn shortfall(&self) -> Option<String> {
+        let part = (!self.mounted.is_empty()).then(|| format!("/{} of the hierarchy", self.mounted.join("/")));
+        // Within a namespace of its own, a mount of the namespace's beginning shows the agent's own cgroup only.
+        let part = part.or_else(|| self.own_only.then(|| "the agent's own cgroup".to_owned()))?;
+        Some(format!(
+            "only {part} is mounted at {}: levels, limits and kill counters of other cgroups are not read; mount the host's \
+             /sys/fs/cgroup read-only",
+            self.mount.display()
+        ))
     }
 
     /// 1 or 2.
@@ -181,6 +200,14 @@ impl Hierarchy {
             .all(|c| matches!(c, std::path::Component::Normal(_)))
             .then_some(below)
     }
+}
+
+/// Whether the first process is outside of this process's cgroup namespace.
+fn leads_out(proc_root: &Path) -> bool {
+    let first = fs::read(proc_root.join("1/cgroup")).ok();
+    first
+        .and_then(|text| memory_cgroup(&text))
+        .is_some_and(|path| components(&path).next() == Some(".."))
 }
 
 /// Names of a path; an empty one and `.` are none.
@@ -319,6 +346,9 @@ mod tests {
             Path::new("/sys/fs/cgroup/memory/x")
         );
         assert_eq!(part.directory("/docker/other"), None);
+        assert!(part.shortfall().is_some_and(|told| told.contains("/docker/abc")));
+        assert_eq!(of(V1, None).unwrap().shortfall(), None);
+        assert_eq!(of(V2, None).unwrap().shortfall(), None);
     }
 
     #[test]
