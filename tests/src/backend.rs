@@ -172,7 +172,14 @@ impl Backend {
         Self::start(&mut command, directory, http, query, "/api/services")
     }
 
-    fn start(command: &mut Command, directory: Scratch, otlp: String, query: String, ready: &str) -> Result<Self> {
+    /// Starts a program that works in `directory`, and waits until it answers `ready` at `query`.
+    pub(crate) fn start(
+        command: &mut Command,
+        directory: Scratch,
+        otlp: String,
+        query: String,
+        ready: &str,
+    ) -> Result<Self> {
         let log = fs::File::create(directory.file("log"))?;
         let child = app::dies_with_us(command)
             .current_dir(directory.path())

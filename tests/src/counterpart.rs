@@ -25,6 +25,8 @@ pub struct Counterpart {
     pub programs: &'static [(&'static str, &'static str)],
     /// Variables that the linker sets; `{version}` and `{minor}` are filled in.
     pub variables: &'static [(&'static str, &'static str)],
+    /// Build tags, comma-separated.
+    pub tags: &'static str,
     /// Programs of a host that has all of them in `PATH` do as well: they belong together there.
     pub from_path: bool,
     /// Minutes of two cores, roughly.
@@ -38,6 +40,7 @@ pub static COLLECTOR: Counterpart = Counterpart {
     module: "go.opentelemetry.io/collector/otelcol",
     programs: &[("collector", ".")],
     variables: &[],
+    tags: "",
     from_path: false,
     minutes: 1,
 };
@@ -49,6 +52,7 @@ pub static JAEGER: Counterpart = Counterpart {
     module: "github.com/jaegertracing/jaeger",
     programs: &[("jaeger", "github.com/jaegertracing/jaeger/cmd/all-in-one")],
     variables: &[],
+    tags: "",
     from_path: false,
     minutes: 3,
 };
@@ -63,6 +67,7 @@ pub static PROMETHEUS: Counterpart = Counterpart {
         ("promtool", "github.com/prometheus/prometheus/cmd/promtool"),
     ],
     variables: &[],
+    tags: "",
     from_path: false,
     minutes: 8,
 };
@@ -88,6 +93,7 @@ pub static KUBERNETES: Counterpart = Counterpart {
         ("k8s.io/component-base/version.gitMajor", "1"),
         ("k8s.io/component-base/version.gitMinor", "{minor}"),
     ],
+    tags: "",
     from_path: true,
     minutes: 8,
 };
@@ -99,6 +105,7 @@ pub static HELM: Counterpart = Counterpart {
     module: "helm.sh/helm/v4",
     programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
     variables: &[],
+    tags: "",
     from_path: true,
     minutes: 3,
 };
@@ -110,12 +117,47 @@ pub static KREW: Counterpart = Counterpart {
     module: "sigs.k8s.io/krew",
     programs: &[("krew", "sigs.k8s.io/krew/cmd/krew")],
     variables: &[],
+    tags: "",
+    from_path: false,
+    minutes: 1,
+};
+
+/// Thanos: a Prometheus spread over processes, with replicated storage.
+pub static THANOS: Counterpart = Counterpart {
+    name: "thanos",
+    why: "stores each series three times and evaluates rules apart from that",
+    module: "github.com/thanos-io/thanos",
+    programs: &[("thanos", "github.com/thanos-io/thanos/cmd/thanos")],
+    variables: &[],
+    // Its stores hand over labels as slices.
+    tags: "slicelabels",
+    from_path: false,
+    minutes: 5,
+};
+
+/// What evaluates rules for VictoriaMetrics.
+pub static VMALERT: Counterpart = Counterpart {
+    name: "vmalert",
+    why: "evaluates the rules on VictoriaMetrics, over a history too",
+    module: "github.com/VictoriaMetrics/VictoriaMetrics",
+    programs: &[("vmalert", "github.com/VictoriaMetrics/VictoriaMetrics/app/vmalert")],
+    variables: &[],
+    tags: "",
     from_path: false,
     minutes: 1,
 };
 
 /// All that can be built.
-pub static ALL: [&Counterpart; 6] = [&COLLECTOR, &JAEGER, &PROMETHEUS, &KUBERNETES, &HELM, &KREW];
+pub static ALL: [&Counterpart; 8] = [
+    &COLLECTOR,
+    &JAEGER,
+    &PROMETHEUS,
+    &KUBERNETES,
+    &HELM,
+    &KREW,
+    &THANOS,
+    &VMALERT,
+];
 
 impl Counterpart {
     /// Directory of its sources in this repository.
@@ -151,6 +193,9 @@ impl Counterpart {
         for (first, second) in self.programs.iter().chain(self.variables) {
             field(first.as_bytes());
             field(second.as_bytes());
+        }
+        if !self.tags.is_empty() {
+            hash.update(self.tags.as_bytes());
         }
         let digest = hash.finalize();
         let short = digest

@@ -4,12 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    collections::BTreeSet,
     fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
     net::TcpListener,
-    path::PathBuf,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -26,16 +24,9 @@ use observer_core::input::Lost;
 use observer_tests::{
     agent::DEADLINE,
     backend::{Backend, debian_prometheus},
+    fleet::dashboards::{DASHBOARDS, directory, encoded, expressions},
     need, places,
 };
-use serde_json::Value;
-
-const DASHBOARDS: [&str; 3] = ["fleet.json", "workload.json", "agent.json"];
-
-fn directory() -> PathBuf {
-    places::workspace().join("deploy/grafana")
-}
-
 #[test]
 fn what_is_committed_is_what_the_builder_makes() {
     need!(GrafanaBuilder);
@@ -51,28 +42,6 @@ fn what_is_committed_is_what_the_builder_makes() {
             "{name}: run deploy/grafana/dashboards.py"
         );
     }
-}
-
-/// Every expression of the dashboards, with its variables filled in as a user who has chosen "All" has them.
-fn expressions() -> BTreeSet<(String, String)> {
-    let mut found = BTreeSet::new();
-    for name in DASHBOARDS {
-        let dashboard: Value = serde_json::from_slice(&fs::read(directory().join(name)).unwrap()).unwrap();
-        for panel in dashboard["panels"].as_array().unwrap() {
-            let targets = panel["targets"].as_array().unwrap();
-            assert!(!targets.is_empty(), "{name}: {panel}");
-            for target in targets {
-                let expression = target["expr"].as_str().unwrap();
-                let expression = ["$job", "$workload", "$agent"]
-                    .iter()
-                    .fold(expression.to_owned(), |text, variable| text.replace(variable, ".*"));
-                assert!(!expression.contains('$'), "{name}: {expression}");
-                let title = panel["title"].as_str().unwrap();
-                found.insert((format!("{name}, {title}"), expression));
-            }
-        }
-    }
-    found
 }
 
 /// What agents tell of a service whose second version of three leaks, side by side; and of themselves. Counters rise by `turn`.
@@ -177,14 +146,11 @@ fn every_query_gives_data_on_a_real_prometheus() {
     let rules = places::workspace().join("deploy/prometheus/observer.rules.yaml");
     let server = Backend::prometheus_with_rules(&debian_prometheus().unwrap(), &serve(), &[rules]).unwrap();
     let deadline = Instant::now() + DEADLINE;
-    let mut left = expressions();
+    let mut left = expressions().unwrap();
     assert!(left.len() > 30, "{left:#?}");
     loop {
         left.retain(|(_, expression)| {
-            let query = expression.bytes().fold(String::new(), |mut query, byte| {
-                let _ = write!(query, "%{byte:02X}");
-                query
-            });
+            let query = encoded(expression);
             let answer = server.ask(&format!("/api/v1/query?query={query}")).unwrap();
             answer["data"]["result"].as_array().unwrap().is_empty()
         });

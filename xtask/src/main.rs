@@ -9,6 +9,7 @@ mod compatibility;
 mod counterpart;
 mod demo;
 mod events;
+mod fleet;
 mod guest;
 mod image;
 mod kernels;
@@ -37,7 +38,7 @@ enum Command {
     Setup(setup::Options),
     /// Run all tests, the privileged ones for real where this machine can, and say what was skipped and why
     Test(test::Options),
-    /// Build real counterparts of tests from published modules, into the cache: Collector, Jaeger, Prometheus, Kubernetes
+    /// Build real counterparts of tests from published modules, into the cache: Collector, Jaeger, Prometheus, Thanos, Kubernetes
     Counterpart(counterpart::Options),
     /// A Kubernetes cluster of one node on this host, from real parts
     Cluster(cluster::Options),
@@ -51,6 +52,8 @@ enum Command {
     Events(events::Options),
     /// Record the programs of tests/recordings anew: real Node.js in limited containers, leaking and not
     Recordings(recordings::Options),
+    /// Many nodes' agents, time compressed, before real Prometheus servers: what they say, and what it costs
+    Fleet(fleet::Options),
     /// Boot the kernels of Debian's releases under emulation and run the end-to-end tests there, on cgroup v2 and v1
     Kernels(kernels::Options),
     /// Everything CI checks: formatting, lints, house rules, documentation, tests
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::command(&options),
         Command::Events(options) => events::command(&options),
         Command::Recordings(options) => recordings::command(&options),
+        Command::Fleet(options) => fleet::command(&options),
         Command::Kernels(options) => kernels::command(&options),
         Command::Ci(options) => ci::command(&options),
         Command::Tidy => tidy::command(),

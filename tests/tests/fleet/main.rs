@@ -7,10 +7,12 @@ use std::{fs, process::Command};
 
 use observer_tests::{counterpart, need};
 
+mod alerts;
 mod promtool;
 mod replica;
 
-use promtool::{Fleet, program, shipped};
+use observer_tests::fleet::{promtool::program, server::shipped};
+use promtool::Fleet;
 use replica::Replica;
 
 const VERDICT: &str = "sum by (service_version) (workload_version:observer_leak:verdict)";
@@ -22,7 +24,7 @@ fn healthy(version: &'static str, numbers: std::ops::Range<u64>, hours: f64) -> 
 #[test]
 fn the_rules_and_alerts_are_valid() {
     need!(DebianPrometheus);
-    let output = Command::new(program())
+    let output = Command::new(program().unwrap())
         .args(["check", "rules"])
         .args([shipped("observer.rules.yaml"), shipped("observer.alerts.yaml")])
         .output()

@@ -1,21 +1,11 @@
 //! Fleets before the real rules: reads replicas, produces what promtool's engine says of expressions over them.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf, process::Command};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use observer_core::detect::State;
-use observer_tests::{counterpart, places};
+use observer_tests::fleet::promtool::ask;
 
 use super::replica::{EVERY, LIMIT, Replica, Reported, play};
-
-/// Where promtool is: the one in `PATH`, or Debian's.
-pub(crate) fn program() -> PathBuf {
-    counterpart::debian_program("prometheus", "usr/bin/promtool").unwrap()
-}
-
-/// A file of `deploy/prometheus`.
-pub(crate) fn shipped(name: &str) -> PathBuf {
-    places::workspace().join("deploy/prometheus").join(name)
-}
 
 /// A fleet, as Prometheus would have it.
 pub(crate) struct Fleet {
@@ -152,45 +142,11 @@ impl Fleet {
 
     /// What each expression gives at an hour: labels and value of each sample, sorted.
     pub(crate) fn ask(&self, questions: &[(f64, &str)]) -> Vec<BTreeMap<String, f64>> {
-        let directory = tempfile::tempdir().unwrap();
-        // As shipped, but evaluated as often as there are points, not each minute.
-        let rules = ["observer.rules.yaml", "observer.alerts.yaml"].map(|name| {
-            let text = fs::read_to_string(shipped(name)).unwrap();
-            let path = directory.path().join(name);
-            let seldom = format!("    interval: {EVERY}s");
-            let lines = text.lines().map(|line| {
-                if line.starts_with("    interval: ") {
-                    seldom.as_str()
-                } else {
-                    line
-                }
-            });
-            fs::write(&path, lines.collect::<Vec<_>>().join("\n")).unwrap();
-            path.display().to_string()
-        });
-        let mut text = format!(
-            "rule_files: {rules:?}\nevaluation_interval: {EVERY}s\ntests:\n- interval: {EVERY}s\n  input_series:\n{}  promql_expr_test:\n",
-            self.series
-        );
-        // A sample that no expression gives: promtool then says what it got instead.
-        for (hour, expression) in questions {
-            let _ = write!(
-                text,
-                "  - expr: '{expression}'\n    eval_time: {}m\n    exp_samples: [{{labels: 'nothing', value: 0}}]\n",
-                (hour * 60.0) as u64
-            );
-        }
-        let path = directory.path().join("fleet.yaml");
-        fs::write(&path, text).unwrap();
-        let output = Command::new(program())
-            .args(["test", "rules"])
-            .arg(&path)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        let answers: Vec<_> = said.split("expr: \"").skip(1).map(samples).collect();
-        assert_eq!(answers.len(), questions.len(), "promtool: {said}");
-        answers
+        let questions: Vec<(u64, &str)> = questions
+            .iter()
+            .map(|(hour, expression)| ((hour * 60.0) as u64, *expression))
+            .collect();
+        ask(&self.series, EVERY, &questions).unwrap()
     }
 
     /// The alerts firing at an hour: `alertname version`.
@@ -200,17 +156,4 @@ impl Fleet {
         let answers = self.ask(&questions);
         answers.into_iter().map(|answer| answer.into_keys().collect()).collect()
     }
-}
-
-/// `got: {a="b"} 1E+00, {a="c"} 2E+00`, or `got: nil`.
-fn samples(answer: &str) -> BTreeMap<String, f64> {
-    let got = answer.split("got: ").nth(1).and_then(|got| got.lines().next());
-    let got = got.unwrap_or_default().trim_start_matches('{');
-    got.split(", {")
-        .filter_map(|sample| {
-            let (labels, value) = sample.rsplit_once("} ")?;
-            let values: Vec<&str> = labels.split('"').skip(1).step_by(2).collect();
-            Some((values.join(" "), value.trim().parse().ok()?))
-        })
-        .collect()
 }

@@ -76,7 +76,7 @@ fn build(counterpart: &Counterpart, version: &str, output: &Path, package: &str)
     command
         // A changed `go.sum` would change what is verified: an error, not an edit.
         .arg("-mod=readonly")
-        .args(["-ldflags", &linker, "-o"])
+        .args(["-tags", counterpart.tags, "-ldflags", &linker, "-o"])
         .arg(output)
         .arg(package)
         .current_dir(counterpart.source())

@@ -8,7 +8,7 @@ mod tally;
 use std::{process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
-use observer_tests::counterpart::{COLLECTOR, HELM, JAEGER, KREW, KUBERNETES, PROMETHEUS};
+use observer_tests::counterpart::{COLLECTOR, HELM, JAEGER, KREW, KUBERNETES, PROMETHEUS, THANOS, VMALERT};
 
 use self::programs::Program;
 pub(crate) use self::{options::Options, tally::Tally};
@@ -82,7 +82,8 @@ fn counterparts(full: bool) {
         "test: building those that are missing, once (Kubernetes takes the longest: some ten minutes on two cores)"
     );
     let usual = [&COLLECTOR, &JAEGER, &KUBERNETES, &HELM, &KREW];
-    for counterpart in usual.into_iter().chain(full.then_some(&PROMETHEUS)) {
+    let more = [&PROMETHEUS, &THANOS, &VMALERT];
+    for counterpart in usual.into_iter().chain(more.into_iter().filter(|_| full)) {
         if let Err(error) = counterpart::provide(counterpart) {
             println!("test: {}: {error:#}", counterpart.name);
         }

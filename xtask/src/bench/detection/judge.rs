@@ -7,7 +7,7 @@ use observer_core::{
     time::{BootTime, SECOND},
 };
 
-use super::simulate::Series;
+use observer_tests::catalogue::simulate::Series;
 
 /// What a rule said: when, and the time to the ceiling (p10, p50, p90) it foretold, seconds.
 #[derive(Clone, Debug)]

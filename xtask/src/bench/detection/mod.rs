@@ -1,16 +1,11 @@
 //! `cargo xtask bench detection`: reads the catalogue and its seeds, produces the table of docs/detection.md and
 //! pictures of what was missed and of what was reported falsely.
 
-mod catalogue;
 mod judge;
 mod peers;
 mod picture;
-mod rng;
 mod score;
-mod simulate;
-mod spec;
 mod table;
-mod variety;
 
 use std::{
     fs,
@@ -20,6 +15,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use observer_tests::catalogue::{kinds, simulate, variety};
 
 use self::score::{Outcome, by_kind, figures};
 
@@ -87,13 +83,13 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     if let Some(directory) = &options.pictures {
         fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     }
-    for kind in catalogue::KINDS {
+    for kind in kinds::KINDS {
         if !options.kind.is_empty() && !options.kind.iter().any(|wanted| wanted == kind) {
             continue;
         }
         for seed in 0..options.seeds {
             let seed_of_set = options.set.first_seed() + seed;
-            let mut spec = catalogue::spec(kind, seed_of_set);
+            let mut spec = kinds::spec(kind, seed_of_set);
             if options.varied {
                 spec = variety::vary(spec, seed_of_set);
             }
@@ -171,7 +167,7 @@ fn print(outcomes: &[Outcome]) {
             f.coverage,
             f.retract / 60.0,
             of.iter().map(|outcome| outcome.recurring).sum::<usize>() as f64 / of.len() as f64,
-            catalogue::describe(kind)
+            kinds::describe(kind)
         );
     }
     let all: Vec<&Outcome> = outcomes.iter().collect();

@@ -4,7 +4,9 @@
 
 use observer_core::detect::State;
 
-use super::{judge::Statement, simulate::Series};
+use observer_tests::catalogue::simulate::Series;
+
+use super::judge::Statement;
 
 const HOUR: f64 = 3_600.0;
 /// Seconds between evaluations.

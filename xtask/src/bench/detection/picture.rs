@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use observer_core::detect::State;
 
-use super::{score::Outcome, simulate::Series};
+use observer_tests::catalogue::simulate::Series;
+
+use super::score::Outcome;
 
 const WIDTH: f64 = 1_100.0;
 const HEIGHT: f64 = 320.0;

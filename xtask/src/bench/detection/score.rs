@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use observer_core::detect::State;
 
-use super::{judge::Statement, simulate::Series};
+use observer_tests::catalogue::{kinds, simulate::Series};
+
+use super::judge::Statement;
 
 const MONTH: f64 = 30.44 * 86_400.0;
 
@@ -198,7 +200,7 @@ pub(crate) fn figures(outcomes: &[&Outcome]) -> Figures {
 pub(crate) fn by_kind(outcomes: &[Outcome]) -> Vec<(&'static str, Vec<&Outcome>)> {
     let mut kinds: BTreeMap<usize, (&'static str, Vec<&Outcome>)> = BTreeMap::new();
     for outcome in outcomes {
-        let at = super::catalogue::KINDS
+        let at = kinds::KINDS
             .iter()
             .position(|kind| *kind == outcome.kind)
             .unwrap_or(usize::MAX);

@@ -4,10 +4,9 @@ use std::{fmt::Write, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use super::{
-    catalogue::describe,
-    score::{Outcome, by_kind, figures, median},
-};
+use observer_tests::catalogue::kinds::describe;
+
+use super::score::{Outcome, by_kind, figures, median};
 
 const BEGIN: &str = "<!-- begin: cargo xtask bench detection -->";
 const END: &str = "<!-- end: cargo xtask bench detection -->";

@@ -13,14 +13,14 @@ const DAY: f64 = 86_400.0;
 const MB: f64 = 1_048_576.0;
 
 /// All kinds.
-pub(crate) const KINDS: [&str; 44] = [
+pub const KINDS: [&str; 44] = [
     "L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9", "L10", "L11", "L12", "L13", "L14", "L15", "L16", "L17",
     "L18", "L19", "L20", "N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N9", "N10", "N11", "N12", "N13", "N14",
     "N15", "N16", "N17", "N18", "N19", "N20", "N21", "N22", "N23", "N24",
 ];
 
 /// What a kind is, in words.
-pub(crate) fn describe(kind: &str) -> &'static str {
+pub fn describe(kind: &str) -> &'static str {
     match kind {
         "L1" => "the incident: 64 to 512 MB in 6 h",
         "L2" => "48-84 h to the ceiling",
@@ -71,7 +71,7 @@ pub(crate) fn describe(kind: &str) -> &'static str {
 }
 
 /// A container of `kind`; the same for the same seed.
-pub(crate) fn spec(kind: &'static str, seed: u64) -> Spec {
+pub fn spec(kind: &'static str, seed: u64) -> Spec {
     let salt = kind
         .bytes()
         .fold(0u64, |salt, byte| salt.wrapping_mul(131).wrapping_add(u64::from(byte)));

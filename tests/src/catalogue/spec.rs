@@ -4,7 +4,8 @@
 
 /// How it leaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) enum Leak {
+pub enum Leak {
+    /// Not at all.
     #[default]
     None,
     /// At a constant rate: from base to ceiling in so long.
@@ -19,7 +20,8 @@ pub(crate) enum Leak {
 
 /// How a bounded part of its memory behaves beside its base.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) enum Bounded {
+pub enum Bounded {
+    /// There is none.
     #[default]
     None,
     /// Fills exponentially to a share, with this time constant.
@@ -40,121 +42,137 @@ pub(crate) enum Bounded {
 
 /// How its garbage collection shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Teeth {
+pub struct Teeth {
     /// Share of the limit.
-    pub(crate) height: f64,
+    pub height: f64,
     /// Seconds from one to the next.
-    pub(crate) period: f64,
+    pub period: f64,
     /// How much both vary, 0 to 1.
-    pub(crate) jitter: f64,
+    pub jitter: f64,
 }
 
 /// Its traffic, 1 on average.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Traffic {
-    /// Amplitude over a day and over a week.
-    pub(crate) daily: f64,
-    pub(crate) weekly: f64,
+pub struct Traffic {
+    /// Amplitude over a day.
+    pub daily: f64,
+    /// Amplitude over a week.
+    pub weekly: f64,
     /// Hour of the day at which the series begins.
-    pub(crate) phase: f64,
+    pub phase: f64,
     /// Share by which it grows a day.
-    pub(crate) growth: f64,
+    pub growth: f64,
     /// It jumps to another level about so often, seconds; 0 never.
-    pub(crate) steps: f64,
-    /// Share of the limit that follows the traffic, and how late, seconds.
-    pub(crate) memory: f64,
-    pub(crate) lag: f64,
+    pub steps: f64,
+    /// Share of the limit that follows the traffic.
+    pub memory: f64,
+    /// How late it does, seconds.
+    pub lag: f64,
     /// Relative noise of the CPU reading.
-    pub(crate) noise: f64,
+    pub noise: f64,
     /// Whether the CPU is reported at all.
-    pub(crate) reported: bool,
+    pub reported: bool,
 }
 
 /// What ends its runs, beside reaching the ceiling.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Ends {
+pub struct Ends {
     /// Restarted each day at this hour of the series.
-    pub(crate) nightly: Option<f64>,
+    pub nightly: Option<f64>,
     /// Rollouts about so far apart, seconds.
-    pub(crate) rollouts: Option<f64>,
+    pub rollouts: Option<f64>,
     /// Crashes (exit code not 0) about so far apart.
-    pub(crate) crashes: Option<f64>,
+    pub crashes: Option<f64>,
     /// Completes after about so long, and starts again after about so long: a job.
-    pub(crate) job: Option<(f64, f64)>,
+    pub job: Option<(f64, f64)>,
     /// Scaled in and out again about so far apart.
-    pub(crate) scaled: Option<f64>,
+    pub scaled: Option<f64>,
     /// A single request takes all memory about so far apart.
-    pub(crate) spikes: Option<f64>,
+    pub spikes: Option<f64>,
     /// A worker inside is recycled at this share of the ceiling, giving back this share of what leaked.
-    pub(crate) recycled: Option<(f64, f64)>,
+    pub recycled: Option<(f64, f64)>,
 }
 
 /// What of a series is withheld, or changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Withheld {
+pub struct Withheld {
     /// Share of ends that carry no cause.
-    pub(crate) ends: f64,
+    pub ends: f64,
     /// The last row of a run is the sample before its death.
-    pub(crate) top: bool,
+    pub top: bool,
     /// Seconds cut off at the beginning.
-    pub(crate) beginning: f64,
+    pub beginning: f64,
 }
 
 /// A container's life.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Spec {
-    /// Catalogue's name: `L1` to `N22`.
-    pub(crate) kind: &'static str,
-    pub(crate) seed: u64,
-    pub(crate) days: f64,
-    pub(crate) interval: f64,
-    pub(crate) limit: f64,
-    pub(crate) base: f64,
-    /// Start-up: share by which the level is below base at first, and its time constant.
-    pub(crate) start: f64,
-    pub(crate) start_tau: f64,
-    /// Standard deviation of the noise, its time constant, and whether it is a share of the level or of the limit.
-    pub(crate) noise: f64,
-    pub(crate) noise_tau: f64,
-    pub(crate) noise_of_level: bool,
-    pub(crate) leak: Leak,
+pub struct Spec {
+    /// Catalogue's name: `L1` to `N24`.
+    pub kind: &'static str,
+    /// What its chance is drawn from.
+    pub seed: u64,
+    /// How long it is watched.
+    pub days: f64,
+    /// Seconds from one reading to the next.
+    pub interval: f64,
+    /// Its container's limit, bytes.
+    pub limit: f64,
+    /// What it holds when it does nothing.
+    pub base: f64,
+    /// Start-up: share by which the level is below base at first.
+    pub start: f64,
+    /// The time constant with which that is made up.
+    pub start_tau: f64,
+    /// Standard deviation of the noise.
+    pub noise: f64,
+    /// Its time constant.
+    pub noise_tau: f64,
+    /// Whether it is a share of the level, or of the limit.
+    pub noise_of_level: bool,
+    /// How it leaks.
+    pub leak: Leak,
     /// Seconds into the first run at which it begins to leak.
-    pub(crate) onset: f64,
+    pub onset: f64,
     /// The onset comes again in each run.
-    pub(crate) onset_each: bool,
+    pub onset_each: bool,
     /// Relative spread of the rate from run to run.
-    pub(crate) rate_spread: f64,
-    pub(crate) bounded: Bounded,
-    pub(crate) teeth: Option<Teeth>,
+    pub rate_spread: f64,
+    /// How the bounded part behaves.
+    pub bounded: Bounded,
+    /// How its garbage collection shows.
+    pub teeth: Option<Teeth>,
     /// V8 aborts at this share of the limit.
-    pub(crate) v8: Option<f64>,
+    pub v8: Option<f64>,
     /// V8's limit is reported.
-    pub(crate) v8_known: bool,
+    pub v8_known: bool,
     /// At these times the limit is multiplied.
-    pub(crate) limits: Vec<(f64, f64)>,
+    pub limits: Vec<(f64, f64)>,
     /// Page cache: fills the rest of the limit.
-    pub(crate) cache: bool,
-    pub(crate) traffic: Traffic,
-    pub(crate) ends: Ends,
+    pub cache: bool,
+    /// Its traffic.
+    pub traffic: Traffic,
+    /// What ends its runs.
+    pub ends: Ends,
     /// Stretches without samples.
-    pub(crate) gaps: Vec<(f64, f64)>,
+    pub gaps: Vec<(f64, f64)>,
     /// Share of samples missing at random.
-    pub(crate) missing: f64,
+    pub missing: f64,
     /// The owner's kind.
-    pub(crate) owner: &'static str,
+    pub owner: &'static str,
     /// Versions are reported.
-    pub(crate) versions: bool,
+    pub versions: bool,
     /// What is withheld.
-    pub(crate) withheld: Withheld,
+    pub withheld: Withheld,
 }
 
 impl Spec {
-    pub(crate) fn leaks(&self) -> bool {
+    /// Whether it leaks.
+    pub fn leaks(&self) -> bool {
         self.kind.starts_with('L')
     }
 
     /// Leaks at a rate that neither load nor chance changes.
-    pub(crate) const fn steady(&self) -> bool {
+    pub const fn steady(&self) -> bool {
         matches!(self.leak, Leak::Linear(_)) && self.traffic.memory == 0.0
     }
 }

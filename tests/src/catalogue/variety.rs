@@ -11,7 +11,7 @@ const HOUR: f64 = 3_600.0;
 const MB: f64 = 1_048_576.0;
 
 /// `spec`, as another author may have had it; the same for the same seed.
-pub(crate) fn vary(mut spec: Spec, seed: u64) -> Spec {
+pub fn vary(mut spec: Spec, seed: u64) -> Spec {
     let mut rng = Rng::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x07e4_a171);
     let r = &mut rng;
     if !matches!(spec.kind, "L1" | "L18") {

@@ -12,32 +12,40 @@ const DAY: f64 = 86_400.0;
 
 /// One sample.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Row {
-    pub(crate) t: f64,
-    pub(crate) anon: f64,
-    pub(crate) file: f64,
-    pub(crate) limit: f64,
+pub struct Row {
+    /// When, seconds from the series' beginning.
+    pub t: f64,
+    /// Anonymous memory, bytes.
+    pub anon: f64,
+    /// Page cache, bytes.
+    pub file: f64,
+    /// The container's limit, bytes.
+    pub limit: f64,
     /// CPU in use, cores.
-    pub(crate) cpu: Option<f64>,
-    pub(crate) run: u64,
-    /// On a run's last row.
-    pub(crate) end: Option<Cause>,
-    pub(crate) version: u32,
+    pub cpu: Option<f64>,
+    /// Which run.
+    pub run: u64,
+    /// Why it ended, on a run's last row.
+    pub end: Option<Cause>,
+    /// Which version.
+    pub version: u32,
 }
 
 /// A generated series and the truth about it.
 #[derive(Clone, Debug)]
-pub(crate) struct Series {
-    pub(crate) spec: Spec,
-    pub(crate) rows: Vec<Row>,
+pub struct Series {
+    /// What it was played from.
+    pub spec: Spec,
+    /// What a sampler would have written.
+    pub rows: Vec<Row>,
     /// Start and end of each run that died at a ceiling, seconds.
-    pub(crate) deaths: Vec<(f64, f64)>,
+    pub deaths: Vec<(f64, f64)>,
     /// When the first run began to leak.
-    pub(crate) began: f64,
+    pub began: f64,
     /// V8's limit as reported, bytes.
-    pub(crate) heap_limit: Option<f64>,
+    pub heap_limit: Option<f64>,
     /// When a ramp levelled off, seconds; where there is one.
-    pub(crate) levelled: Option<f64>,
+    pub levelled: Option<f64>,
 }
 
 /// The state of a run.
@@ -56,7 +64,7 @@ struct Life {
 }
 
 /// Plays `spec`.
-pub(crate) fn play(spec: &Spec) -> Series {
+pub fn play(spec: &Spec) -> Series {
     let mut rng = Rng::new(spec.seed ^ 0x5eed_0f11_fe00 ^ spec.limit.to_bits());
     let r = &mut rng;
     let mut series = Series {

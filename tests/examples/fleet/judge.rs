@@ -1,0 +1,125 @@
+//! Healthy fleets over weeks: reads a plan, produces how often the shipped alerts fire falsely, by Prometheus' own engine over
+//! what the agents' exposition says.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use anyhow::Result;
+use observer_core::time::WallTime;
+use observer_tests::fleet::{Plan, promtool, server};
+
+use crate::agent::Agent;
+
+/// Alerts that say that something leaks.
+const LEAKS: &str = r#"sum by (alertname, observer_workload, service_version) (count_over_time(ALERTS{alertstate="firing",alertname=~"ObserverLeak.*|ObserverCanaryLeaks"}[60d]))"#;
+
+/// What was measured.
+#[derive(Debug, Default)]
+pub(crate) struct Judged {
+    /// Alerts that fired: `alertname workload version`, and for how many evaluations.
+    pub(crate) alerts: BTreeMap<String, f64>,
+    /// Samples of memory that engines took.
+    pub(crate) inputs: u64,
+}
+
+/// A value each `every` seconds, by series; `None` where it was not told.
+type Values = BTreeMap<String, Vec<Option<f64>>>;
+
+/// Plays the nodes of a plan one after another; rules are evaluated over `at_once` of them together.
+pub(crate) fn judge(plan: &Plan, every: u64, at_once: u64) -> Result<Judged> {
+    let names = names()?;
+    let (next, inputs) = (AtomicU64::new(0), AtomicU64::new(0));
+    let parts = plan.nodes.div_ceil(at_once);
+    let worker = || -> Result<BTreeMap<String, f64>> {
+        let mut alerts = BTreeMap::new();
+        loop {
+            let part = next.fetch_add(1, Relaxed);
+            if part >= parts {
+                return Ok(alerts);
+            }
+            let mut values = Values::new();
+            for node in part * at_once..((part + 1) * at_once).min(plan.nodes) {
+                inputs.fetch_add(play(plan, node, every, &names, &mut values)?, Relaxed);
+            }
+            let minute = (plan.days * 1_440.0) as u64;
+            let answers = promtool::ask(&entries(&values), every, &[(minute, LEAKS)])?;
+            for alert in answers.into_iter().flatten() {
+                println!("fleet: fired: {} ({} evaluations)", alert.0, alert.1);
+                alerts.insert(alert.0, alert.1);
+            }
+            println!("fleet: part {} of {parts} judged", part + 1);
+        }
+    };
+    let judged = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2).map(|_| scope.spawn(worker)).collect();
+        let done = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
+        done.map(|done| done.unwrap_or_else(|_| anyhow::bail!("a worker panicked")))
+            .collect::<Result<Vec<_>>>()
+    })?;
+    Ok(Judged {
+        alerts: judged.into_iter().flatten().collect(),
+        inputs: inputs.load(Relaxed),
+    })
+}
+
+/// Metrics that the rules read.
+fn names() -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for file in server::RULES {
+        let text = fs::read_to_string(server::shipped(file))?;
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+        names.extend(words.filter(|word| word.starts_with("observer_")).map(str::to_owned));
+    }
+    Ok(names)
+}
+
+fn play(plan: &Plan, number: u64, every: u64, names: &BTreeSet<String>, values: &mut Values) -> Result<u64> {
+    let mut agent = Agent::start(plan, number, WallTime(1_700_000_000_000_000_000), None)?;
+    let steps = (plan.days * 86_400.0) as usize / every as usize + 1;
+    for step in 1..steps {
+        for told in agent.play((step as u64 * every) as f64, every as f64) {
+            for line in told.text().lines() {
+                let name = line.split('{').next().unwrap_or_default();
+                let Some((series, value)) = line.rsplit_once(' ').filter(|_| names.contains(name)) else {
+                    continue;
+                };
+                let of = values.entry(series.to_owned()).or_insert_with(|| vec![None; steps]);
+                of[step] = value.parse().ok();
+            }
+        }
+    }
+    Ok(agent.node.moment().inputs)
+}
+
+/// Entries of `input_series`: equal values in a row stand once.
+fn entries(values: &Values) -> String {
+    let mut text = String::new();
+    for (series, values) in values {
+        let _ = write!(text, "  - series: '{series}'\n    values: '");
+        let mut at = 0;
+        while at < values.len() {
+            let same = values[at..].iter().take_while(|value| **value == values[at]).count();
+            let _ = match values[at] {
+                // Through a scrape a series that is not told any more is stale at once.
+                None if at > 0 => write!(text, "stale {}", blank(same - 1)),
+                None => write!(text, "{}", blank(same)),
+                Some(value) => write!(text, "{value:e}+0x{} ", same - 1),
+            };
+            at += same;
+        }
+        text.push_str("'\n");
+    }
+    text
+}
+
+fn blank(times: usize) -> String {
+    if times == 0 {
+        String::new()
+    } else {
+        format!("_x{times} ")
+    }
+}
