@@ -121,7 +121,10 @@ impl Agent {
         };
         let (before, refused, _) = sent(otlp);
         // The agent's own go by the SDK.
-        let groups = told.groups.iter().skip(1).cloned().collect();
+        let groups: Vec<Group> = told.groups.iter().skip(1).cloned().collect();
+        if groups.is_empty() {
+            return Ok(());
+        }
         otlp.send_metrics(groups, told.at);
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         loop {
