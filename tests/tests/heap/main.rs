@@ -12,6 +12,7 @@ mod catalogue;
 mod diagnosis;
 mod exact;
 mod replaced;
+mod retained;
 mod snapshot;
 mod untouched;
 
