@@ -3,6 +3,7 @@
 //! [`Metadata`] comes from the executable's symbols, [`Reader::open`] proves the layout against the memory, and a
 //! [`Reading`] counts what is there. Contents are never read out: only names from code, counts and bytes.
 
+mod export;
 mod graph;
 mod layout;
 mod memory;
@@ -11,6 +12,7 @@ pub mod native;
 mod report;
 mod walk;
 
+pub use export::sitting::{Sitting, SnapshotError, Spools, Written};
 pub use graph::retainers::{Holders, Path};
 pub use layout::metadata::{Metadata, MetadataError};
 pub use layout::refusal::Refusal;

@@ -1,6 +1,15 @@
 //! Heaps that were written to mislead: whatever stands in memory, reading ends, in bounded time, without a panic.
 
-use observer_heap::{Growth, Image, Metadata, Reader, Reading, Refusal, Region};
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test's helpers fail as the test does"
+)]
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Seek as _};
+
+use observer_heap::{Growth, Image, Metadata, Reader, Reading, Refusal, Region, Sitting, SnapshotError, Spools};
 use proptest::prelude::*;
 
 const PAGE: u64 = 1 << 18;
@@ -134,7 +143,58 @@ fn exhaust(image: &Image, metadata: &Metadata) -> Result<(), Refusal> {
     reader.suspects(&growth, (&nothing, &reading), &mut |_| {})?;
     reading.collections.truncate(3);
     reader.collection_holders(&reading.collections, &mut |_| {})?;
+    snapshots(&mut reader)
+}
+
+/// What is written loads: it is JSON, its counts are exact, and all that it refers to is there.
+fn snapshots(reader: &mut Reader<'_>) -> Result<(), Refusal> {
+    let mut sitting = Sitting::new(true, true);
+    for _ in 0..2 {
+        let file = || tempfile::tempfile().unwrap();
+        let spools = Spools {
+            edges: file(),
+            strings: file(),
+            locations: file(),
+        };
+        let mut written = file();
+        match sitting.write(reader, &mut written, spools) {
+            Ok(_) => {}
+            Err(SnapshotError::Refused(refusal)) => return Err(refusal),
+            Err(error) => panic!("{error}"),
+        }
+        written.rewind().unwrap();
+        let mut text = Vec::new();
+        written.read_to_end(&mut text).unwrap();
+        loads(&serde_json::from_slice(&text).unwrap());
+    }
     Ok(())
+}
+
+fn loads(snapshot: &serde_json::Value) {
+    let numbers = |name: &str| -> Vec<u32> { serde_json::from_value(snapshot[name].clone()).unwrap() };
+    let (nodes, edges, locations) = (numbers("nodes"), numbers("edges"), numbers("locations"));
+    let strings = snapshot["strings"].as_array().unwrap().len() as u32;
+    let head = &snapshot["snapshot"];
+    assert_eq!(head["node_count"], nodes.len() / 7);
+    assert_eq!(head["edge_count"], edges.len() / 3);
+    let mut ids = BTreeSet::new();
+    let mut count = 0;
+    for node in nodes.chunks_exact(7) {
+        assert!(node[0] < 15 && node[1] < strings && ids.insert(node[2]), "{node:?}");
+        count += node[4] as usize;
+    }
+    assert_eq!(count, edges.len() / 3);
+    for edge in edges.chunks_exact(3) {
+        let named = edge[0] != 1 && edge[0] != 4;
+        assert!(edge[0] < 7 && (!named || edge[1] < strings), "{edge:?}");
+        assert!(
+            edge[2].is_multiple_of(7) && (edge[2] as usize) < nodes.len(),
+            "{edge:?}"
+        );
+    }
+    for location in locations.chunks_exact(4) {
+        assert!((location[0] as usize) < nodes.len());
+    }
 }
 
 proptest! {

@@ -29,8 +29,13 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts it.
+    /// Starts it with an empty page.
     pub fn start() -> Result<Self> {
+        Self::at("about:blank")
+    }
+
+    /// Starts it at an address.
+    pub fn at(url: &str) -> Result<Self> {
         let program = places::program("chromium").context("no chromium")?;
         let directory = Scratch::new("browser")?;
         let pipe = |name: &str| {
@@ -81,7 +86,7 @@ impl Browser {
             last: 0,
             _directory: directory,
         };
-        let target = browser.ask("Target.createTarget", json!({"url": "about:blank"}))?;
+        let target = browser.ask("Target.createTarget", json!({ "url": url }))?;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let session = browser.ask("Target.attachToTarget", attach)?;
         browser.session = session["sessionId"].as_str().map(str::to_owned);
@@ -134,9 +139,9 @@ impl Browser {
         Ok(said.cloned().collect())
     }
 
-    /// What an expression evaluates to in the page.
+    /// What an expression evaluates to in the page; of a promise, what it is settled with.
     pub fn evaluate(&mut self, expression: &str) -> Result<Value> {
-        let asked = json!({"expression": expression, "returnByValue": true});
+        let asked = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         let answer = self.ask("Runtime.evaluate", asked)?;
         match answer.get("exceptionDetails") {
             Some(details) => bail!("{expression}: {details}"),

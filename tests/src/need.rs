@@ -43,6 +43,8 @@ pub enum Need {
     DebianPrometheus,
     /// Debian's VictoriaMetrics.
     DebianVictoriaMetrics,
+    /// A package of npm's in the cache: its directory there, and its name.
+    Npm(&'static str, &'static str),
     /// Chromium, which tests run without a screen.
     Chromium,
     /// A program in `PATH`.
@@ -99,6 +101,9 @@ pub fn missing(need: Need) -> Option<String> {
         Need::DebianVictoriaMetrics => crate::backend::debian_victoria_metrics()
             .is_none()
             .then(|| "no VictoriaMetrics: `cargo xtask counterpart debian-victoria-metrics`".into()),
+        Need::Npm(directory, package) => places::npm_package(directory, package)
+            .is_none()
+            .then(|| format!("no {package} of npm's in the cache: `cargo xtask setup --matrix`")),
         Need::Chromium => places::program("chromium")
             .is_none()
             .then(|| "no Chromium: `cargo xtask setup --matrix`".into()),
@@ -168,8 +173,8 @@ pub fn record(test: &str, reason: &str) {
 /// ```
 #[macro_export]
 macro_rules! need {
-    ($($need:ident $(($argument:expr))?),+ $(,)?) => {
-        if !$crate::need::met(module_path!(), &[$($crate::need::Need::$need $(($argument))?),+]) {
+    ($($need:ident $(($($argument:expr),+))?),+ $(,)?) => {
+        if !$crate::need::met(module_path!(), &[$($crate::need::Need::$need $(($($argument),+))?),+]) {
             return;
         }
     };

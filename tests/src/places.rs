@@ -74,6 +74,12 @@ pub fn cached_bun() -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
+/// Where this package of npm's is in the cache, below a directory of its own.
+pub fn npm_package(directory: &str, package: &str) -> Option<PathBuf> {
+    let path = cache().join(directory).join("node_modules").join(package);
+    path.is_dir().then_some(path)
+}
+
 /// The Node.js that tests run by default: the distribution's, else the newest of the cache.
 pub fn node() -> Option<PathBuf> {
     program("node").or_else(|| (18..=40).rev().find_map(cached_node))

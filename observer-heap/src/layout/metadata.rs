@@ -11,6 +11,9 @@ use object::read::elf::{ElfFile64, FileHeader};
 use object::{Object, ObjectSection, ObjectSymbol, ReadCache, ReadRef, elf};
 use thiserror::Error;
 
+/// No field of V8's own objects stands further behind.
+const LARGEST_OFFSET: u32 = 1 << 11;
+
 /// Why a file offers no metadata.
 #[derive(Debug, Error)]
 pub enum MetadataError {
@@ -119,6 +122,25 @@ impl Metadata {
             let (class, _) = name.strip_prefix("type_")?.split_once("__")?;
             Some((u16::try_from(value).ok()?, class))
         })
+    }
+
+    /// Offset and name of every field that may hold a pointer, by class.
+    pub fn fields(&self) -> BTreeMap<String, Vec<(u32, String)>> {
+        let mut fields = BTreeMap::<String, Vec<(u32, String)>>::new();
+        for (name, value) in self.values() {
+            let mut parts = name.strip_prefix("class_").unwrap_or_default().splitn(3, "__");
+            if let (Some(class), Some(field), Some(_), Ok(offset)) =
+                (parts.next(), parts.next(), parts.next(), u32::try_from(value))
+                && offset.is_multiple_of(8)
+                && (8..LARGEST_OFFSET).contains(&offset)
+            {
+                fields
+                    .entry(class.to_owned())
+                    .or_default()
+                    .push((offset, field.to_owned()));
+            }
+        }
+        fields
     }
 
     fn unanimous(&self, prefix: &str) -> Option<i32> {

@@ -19,6 +19,10 @@ pub(crate) struct Layout {
     pub(crate) types: Types,
     /// Class names of published instance types.
     pub(crate) type_names: BTreeMap<u16, String>,
+    /// Offset and name of the fields that are published, by class.
+    pub(crate) fields_of: BTreeMap<String, Vec<(u32, String)>>,
+    /// JSRegExp: its source.
+    pub(crate) pattern: Option<u32>,
     /// By instance type: whether such objects can hold others of the program's.
     pub(crate) holders: Vec<bool>,
     /// Instance types whose pointers keep nothing.
@@ -165,6 +169,8 @@ impl Layout {
             },
             types,
             type_names,
+            fields_of: metadata.fields(),
+            pattern: metadata.field("JSRegExp", "source"),
             holders,
             weak_types,
             array_data: m.field("FixedArray", "data", "FixedArray.data")?,

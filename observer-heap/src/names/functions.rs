@@ -32,6 +32,17 @@ impl Maps<'_> {
             .then(|| String::from_utf16_lossy(&out)))
     }
 
+    /// Characters of a string in the heap.
+    pub(crate) fn string_length(&self, address: u64) -> Result<u32, Refusal> {
+        Ok(self.peek.u32(address + u64::from(self.layout.string.length))?)
+    }
+
+    /// The first characters of a string, at most `most`, when they stand in the heap.
+    pub(crate) fn characters(&self, word: u64, most: usize) -> Result<Option<Vec<u16>>, Refusal> {
+        let mut out = Vec::new();
+        Ok(self.append(word, 0, most, &mut out, MOST_HOPS)?.then_some(out))
+    }
+
     fn append(&self, word: u64, skip: usize, limit: usize, out: &mut Vec<u16>, hops: u32) -> Result<bool, Refusal> {
         let s = &self.layout.string;
         let Some(address) = strong(word).filter(|_| hops > 0) else {
@@ -233,14 +244,20 @@ impl Maps<'_> {
 
     /// The name of one own property of a map's objects, if it is an identifier.
     pub(crate) fn descriptor_name(&self, map: u64, index: u32) -> Result<Option<String>, Refusal> {
+        match self.descriptor_key(map, index)? {
+            Some(key) => self.property(key),
+            None => Ok(None),
+        }
+    }
+
+    /// The name of one own property of a map's objects, as a tagged pointer.
+    pub(crate) fn descriptor_key(&self, map: u64, index: u32) -> Result<Option<u64>, Refusal> {
         let layout = &self.layout;
         let Some(array) = strong(self.peek.word(map + u64::from(layout.map.descriptors))?) else {
             return Ok(None);
         };
-        let key = self
-            .peek
-            .word(array + u64::from(layout.descriptors_header) + 24 * u64::from(index))?;
-        self.property(key)
+        let at = array + u64::from(layout.descriptors_header) + 24 * u64::from(index);
+        Ok(Some(self.peek.word(at)?))
     }
 
     /// A property's name, if it is an identifier: other keys may be data.

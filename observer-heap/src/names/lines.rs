@@ -79,10 +79,12 @@ impl Counter {
 
 impl Maps<'_> {
     /// Where these positions of a script stand, given in ascending order; none where the source is not in the heap.
-    pub(crate) fn spots(&self, script: u64, positions: &[u32]) -> Result<Vec<Spot>, Refusal> {
+    ///
+    /// And how long the source is, characters.
+    pub(crate) fn spots(&self, script: u64, positions: &[u32]) -> Result<(Vec<Spot>, u64), Refusal> {
         let source = self.peek.word(script + u64::from(self.layout.function.script_source))?;
         let Some(source) = self.source(source)? else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), 0));
         };
         let mut counter = Counter::new();
         let mut positions = positions.iter().map(|&position| u64::from(position)).peekable();
@@ -104,7 +106,7 @@ impl Maps<'_> {
                 at += 1;
             }
         }
-        Ok(counter.spots)
+        Ok((counter.spots, source.length))
     }
 
     /// The characters of a script's source, if they stand in the heap.

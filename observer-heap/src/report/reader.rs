@@ -63,6 +63,21 @@ impl<'m> Reader<'m> {
         self
     }
 
+    /// Bytes that may be spent on marks.
+    pub(crate) const fn marking(&self) -> usize {
+        self.marking
+    }
+
+    pub(crate) const fn heap(&self) -> &Heap<'m> {
+        &self.heap
+    }
+
+    /// The heap, to be walked anew: marks of a reading are given up.
+    pub(crate) fn heap_mut(&mut self) -> &mut Heap<'m> {
+        self.live = None;
+        &mut self.heap
+    }
+
     /// Reads and counts everything once.
     pub fn read(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Reading, Refusal> {
         self.live = None;
@@ -116,7 +131,8 @@ impl<'m> Reader<'m> {
         for (script, mut rows) in by_script {
             rows.sort_by_key(|(position, _)| *position);
             let positions: Vec<u32> = rows.iter().map(|(position, _)| *position).collect();
-            for ((_, row), spot) in rows.into_iter().zip(self.heap.maps.spots(script, &positions)?) {
+            let (spots, _) = self.heap.maps.spots(script, &positions)?;
+            for ((_, row), spot) in rows.into_iter().zip(spots) {
                 row.line = Some(spot.line);
                 row.column = spot.long.then_some(spot.column);
             }

@@ -18,7 +18,8 @@ pub(super) const HEAP: &str = "\
 Examples:
   sudo observer heap 4711
   sudo observer heap 4711 --diff 60s
-  sudo observer heap 4711 --retainers Session";
+  sudo observer heap 4711 --retainers Session
+  sudo observer heap 4711 --snapshot shop.heapsnapshot";
 
 pub(super) const MEMORY: &str = "\
 Examples:

@@ -47,6 +47,11 @@ impl LiveMemory {
         self.copied.get()
     }
 
+    /// Whether the process has ended, or its memory was freed.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.regions(), Err(MemoryError::Gone(_)))
+    }
+
     /// Which of the pages from `first` on are present.
     fn present(&self, first: u64, flags: &mut [bool]) -> Result<(), MemoryError> {
         let mut entries = [0; 8 * MOST_PIECES];

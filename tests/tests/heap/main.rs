@@ -9,8 +9,10 @@
 )]
 
 mod catalogue;
+mod devtools;
 mod diagnosis;
 mod exact;
+mod export;
 mod replaced;
 mod retained;
 mod snapshot;

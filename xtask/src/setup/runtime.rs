@@ -62,6 +62,7 @@ const MAJORS: [u32; 5] = [18, 20, 22, 24, 26];
 pub(super) fn matrix() -> Vec<Need> {
     let mut needs: Vec<Need> = MAJORS.into_iter().map(node_major).collect();
     needs.push(bun());
+    needs.extend(npm_packages());
     needs.push(Need::new(
         "Debian's Node.js",
         "a build whose V8 is a shared library",
@@ -106,6 +107,35 @@ fn of_debian(package: &'static str, program: &'static str, why: &'static str) ->
     )
 }
 
+/// Packages of npm's that tests run as they are: readers of heap snapshots, makers of bundles.
+const PACKAGES: [(&str, &str, &str, &str); 3] = [
+    (
+        "memlab",
+        "@memlab/heap-analysis",
+        "@memlab/heap-analysis@2.0.5",
+        "heap snapshots are read by it",
+    ),
+    (
+        "esbuild",
+        "esbuild",
+        "esbuild@0.28.2",
+        "bundles with source maps are made by it",
+    ),
+    ("terser", "terser", "terser@5.51.4", "names are made short by it"),
+];
+
+fn npm_packages() -> impl Iterator<Item = Need> {
+    PACKAGES.into_iter().map(|(directory, package, version, why)| {
+        Need::new(
+            package,
+            why,
+            move || observer_tests::places::npm_package(directory, package).is_some(),
+            // None of them needs what it would fetch or build after it is unpacked.
+            move || npm_with(directory, version, &["--ignore-scripts"]),
+        )
+    })
+}
+
 /// Bun, from npm's `bun` package.
 fn bun() -> Need {
     Need::new(
@@ -129,12 +159,20 @@ fn from_npm(major: u32) -> Result<()> {
 
 /// Installs a package of npm's into a directory of the cache.
 fn npm(directory: &str, package: &str) -> Result<()> {
+    npm_with(directory, package, &[])
+}
+
+fn npm_with(directory: &str, package: &str, options: &[&str]) -> Result<()> {
     if places::program("npm").is_none() {
         packages::apt(&["npm"])?;
     }
     let directory = cache(directory)?;
     let mut command = shell::command("npm", ["install", "--no-audit", "--no-fund", "--prefix"]);
-    command.arg(&directory).arg(package).current_dir(&directory);
+    command
+        .arg(&directory)
+        .args(options)
+        .arg(package)
+        .current_dir(&directory);
     install(command)
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -18,6 +19,7 @@ use crate::{
 
 mod difference;
 mod json;
+mod snapshot;
 mod table;
 
 /// Objects followed upwards for each row.
@@ -37,6 +39,18 @@ pub(super) struct HeapArgs {
     /// Print what holds the things of this name, most common way first
     #[arg(long, value_name = "WHAT")]
     retainers: Option<String>,
+    /// Write the heap as Chrome DevTools, memlab and VS Code read it; strings by their length and a salted hash only
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["diff", "retainers", "json"])]
+    snapshot: Option<PathBuf>,
+    /// Write N snapshots, FILE-1 to FILE-N, with the same ids for the same objects
+    #[arg(long, value_name = "N", requires = "snapshot", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    count: u32,
+    /// Time between two of them
+    #[arg(long, value_name = "TIME", requires = "snapshot", default_value = "30s", value_parser = duration)]
+    every: Duration,
+    /// Write what strings contain, too: passwords, tokens and people's data among it
+    #[arg(long, requires = "snapshot")]
+    with_strings: bool,
     /// Rows to print
     #[arg(long, value_name = "N", default_value_t = 30)]
     top: usize,
@@ -53,10 +67,11 @@ pub(super) fn heap(args: &HeapArgs) -> anyhow::Result<Exit> {
         live: LiveMemory::open(pid)?,
     };
     let out = &mut terminal::stdout();
-    let exit = match (&args.diff, &args.retainers) {
-        (Some(apart), _) => diff(out, args, &process, *apart),
-        (None, Some(what)) => retainers(out, args, &process, what),
-        (None, None) => table(out, args, &process),
+    let exit = match (&args.snapshot, &args.diff, &args.retainers) {
+        (Some(file), _, _) => snapshot::snapshots(args, &process, file),
+        (None, Some(apart), _) => diff(out, args, &process, *apart),
+        (None, None, Some(what)) => retainers(out, args, &process, what),
+        (None, None, None) => table(out, args, &process),
     }?;
     say(format_args!(
         "copied {} MiB of process {}'s memory in all",
