@@ -16,7 +16,7 @@ pub use export::sitting::{Sitting, SnapshotError, Spools, Written};
 pub use graph::retainers::{Holders, Path};
 pub use layout::metadata::{Metadata, MetadataError};
 pub use layout::refusal::Refusal;
-pub use memory::source::{Image, Memory, MemoryError, Region};
+pub use memory::source::{Generated, Image, Memory, MemoryError, Original, Region};
 pub use names::kind::{Kind, Origin};
 pub use report::buffers::{Buffer, Extent, Holding, Place};
 pub use report::growth::{Grown, Growth, MOMENTS};

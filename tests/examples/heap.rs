@@ -10,7 +10,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use observer::source::memory::{self, LiveMemory};
+use observer::source::{
+    idle,
+    memory::{self, LiveMemory},
+};
 use observer_heap::{Metadata, Reading};
 use observer_tests::{app::App, places};
 use rustix::time::{ClockId, clock_gettime};
@@ -27,7 +30,7 @@ const WINDOW: Duration = Duration::from_secs(4);
 const FILLED: Duration = Duration::from_mins(3);
 
 fn main() -> Result<()> {
-    memory::run_when_idle()?;
+    idle::run_when_idle()?;
     large()?;
     beside()
 }

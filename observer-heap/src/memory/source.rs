@@ -34,6 +34,32 @@ pub enum MemoryError {
     },
 }
 
+/// A place in a script as V8 runs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Generated<'g> {
+    /// The script, as Node names it.
+    pub file: &'g str,
+    /// How long the script is, in UTF-16 units.
+    pub length: u64,
+    /// Line and column, in UTF-16 units, counted from 1.
+    pub line: u32,
+    /// See `line`.
+    pub column: u32,
+    /// What the function or class that begins there is called.
+    pub name: &'g str,
+}
+
+/// The place it was generated from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Original {
+    /// The file.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: u32,
+    /// What the function or class was called, where that is known.
+    pub name: Option<String>,
+}
+
 /// The memory of one process.
 pub trait Memory {
     /// Regions that may hold V8 pages, in ascending order and without overlaps.
@@ -58,6 +84,12 @@ pub trait Memory {
             *resident = self.read(start + 4096 * index as u64, &mut page)? > 0;
         }
         Ok(())
+    }
+
+    /// Where a place in a script was generated from, when the process's files tell it: a source map.
+    fn original(&self, generated: &Generated<'_>) -> Option<Original> {
+        let _ = generated;
+        None
     }
 
     /// Fills `buffer` with the memory at `address` and returns how many bytes of it were present.

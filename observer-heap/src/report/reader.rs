@@ -7,7 +7,7 @@ use crate::graph::retainers::{Holders, search};
 use crate::graph::sample::{Members, Sample};
 use crate::layout::metadata::Metadata;
 use crate::layout::refusal::Refusal;
-use crate::memory::source::Memory;
+use crate::memory::source::{Generated, Memory};
 use crate::report::buffers::{Buffer, Extent, buffers, extents};
 use crate::report::count::count;
 use crate::report::growth::Growth;
@@ -120,7 +120,8 @@ impl<'m> Reader<'m> {
         Ok(reading)
     }
 
-    /// Looks up in which line each row's function or class starts, and in which column of a line that alone says little. Rows whose source is not in the heap keep none.
+    /// Looks up in which line each row's function or class starts, and in which column of a line that alone says little; where a source map
+    /// tells what that was generated from, there. Rows whose source is not in the heap keep none.
     pub fn lines<'r>(&self, rows: impl IntoIterator<Item = &'r mut Row>) -> Result<(), Refusal> {
         let mut by_script = BTreeMap::<u64, Vec<(u32, &mut Row)>>::new();
         for row in rows {
@@ -131,10 +132,20 @@ impl<'m> Reader<'m> {
         for (script, mut rows) in by_script {
             rows.sort_by_key(|(position, _)| *position);
             let positions: Vec<u32> = rows.iter().map(|(position, _)| *position).collect();
-            let (spots, _) = self.heap.maps.spots(script, &positions)?;
+            let (spots, length) = self.heap.maps.spots(script, &positions)?;
             for ((_, row), spot) in rows.into_iter().zip(spots) {
                 row.line = Some(spot.line);
                 row.column = spot.long.then_some(spot.column);
+                let generated = Generated {
+                    file: row.file.as_deref().unwrap_or_default(),
+                    length,
+                    line: spot.line,
+                    column: spot.column,
+                    name: &row.what,
+                };
+                if let Some(original) = self.heap.maps.peek.memory.original(&generated) {
+                    row.generated_from(original);
+                }
             }
         }
         Ok(())

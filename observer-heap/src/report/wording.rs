@@ -1,6 +1,7 @@
 //! Reads rows, produces what a person calls them: `onUserMessage()`, `/app/server.js:42`.
 
 use crate::graph::sample::Members;
+use crate::memory::source::Original;
 use crate::names::kind::{Kind, Origin};
 use crate::report::reading::{Reading, Row};
 
@@ -20,6 +21,19 @@ impl Row {
             Kind::Suspended => format!("{}() suspended{isolate}", self.what),
             Kind::Closure => format!("{}(){isolate}", self.what),
             _ => format!("{}{isolate}", self.what),
+        }
+    }
+
+    /// Tells it by what its code was generated from.
+    pub(crate) fn generated_from(&mut self, original: Original) {
+        self.origin = Origin::of(Some(&original.file));
+        self.file = Some(original.file);
+        self.line = Some(original.line);
+        self.column = None;
+        if let Some(name) = original.name
+            && matches!(self.kind, Kind::Closure | Kind::Suspended | Kind::Object)
+        {
+            self.what = name;
         }
     }
 

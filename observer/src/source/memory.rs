@@ -12,7 +12,11 @@ use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::Duration;
 
-use observer_heap::{Learned, Memory, MemoryError, Metadata, MetadataError, Reader, Refusal, Region};
+use observer_heap::{
+    Generated, Learned, Memory, MemoryError, Metadata, MetadataError, Original, Reader, Refusal, Region,
+};
+
+use super::source_maps::SourceMaps;
 
 const PAGE: u64 = 4096;
 /// Bit 63 of a pagemap entry: the page is in memory (Documentation/admin-guide/mm/pagemap.rst).
@@ -29,6 +33,7 @@ pub struct LiveMemory {
     pid: u32,
     pagemap: File,
     copied: Cell<u64>,
+    maps: SourceMaps,
 }
 
 impl LiveMemory {
@@ -39,7 +44,15 @@ impl LiveMemory {
             pid,
             pagemap,
             copied: Cell::new(0),
+            maps: SourceMaps::of(pid),
         })
+    }
+
+    /// Reads source maps of so many bytes each at most.
+    #[must_use]
+    pub fn with_source_maps(mut self, most: u64) -> Self {
+        self.maps.with_most(most);
+        self
     }
 
     /// Bytes of the process's memory that were copied so far, those copied again among them.
@@ -166,6 +179,10 @@ impl Memory for LiveMemory {
         Ok(())
     }
 
+    fn original(&self, generated: &Generated<'_>) -> Option<Original> {
+        self.maps.original(generated)
+    }
+
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize, MemoryError> {
         buffer.fill(0);
         let mut total = 0;
@@ -209,19 +226,6 @@ impl LiveMemory {
         } else {
             Err(MemoryError::Gone(self.pid))
         }
-    }
-}
-
-/// Lets the calling thread run only while nobody else wants the processor (`SCHED_IDLE`, sched(7)). Refusals change nothing but
-/// that.
-pub fn run_when_idle() -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the structure lives through the call, which reads it and nothing else; 0 is the calling thread.
-    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
     }
 }
 
@@ -305,8 +309,6 @@ fn refused(pid: u32, what: &'static str, source: io::Error) -> MemoryError {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -335,25 +337,6 @@ mod tests {
         assert_eq!(out, secret);
         assert_eq!(memory.read(0x1000, &mut out).unwrap(), 0);
         assert_eq!(out, [0; 9000]);
-    }
-
-    #[test]
-    fn a_thread_that_yields_is_idle_and_no_other_is() {
-        let policy = |thread: &str| fs::read_to_string(format!("/proc/{thread}/sched")).unwrap();
-        let of = |text: String| {
-            text.lines()
-                .find(|line| line.starts_with("policy"))
-                .map(|line| line.ends_with('5'))
-        };
-        if !std::path::Path::new("/proc/thread-self/sched").exists() {
-            return;
-        }
-        let idle = thread::spawn(move || {
-            run_when_idle().unwrap();
-            of(policy("thread-self"))
-        });
-        assert_eq!(idle.join().unwrap(), Some(true));
-        assert_eq!(of(policy("thread-self")), Some(false));
     }
 
     #[test]

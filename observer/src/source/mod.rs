@@ -6,12 +6,14 @@
 pub mod cgroup;
 pub mod elf;
 pub mod engines;
+pub mod idle;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod memory;
 mod open_files;
 pub mod proc;
 pub mod sampler;
+mod source_maps;
 mod stacks;
 pub mod usage;
 

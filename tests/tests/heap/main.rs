@@ -8,6 +8,7 @@
     reason = "a test's helpers fail as the test does"
 )]
 
+mod bundles;
 mod catalogue;
 mod devtools;
 mod diagnosis;

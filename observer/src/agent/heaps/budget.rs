@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use observer_heap::{Memory, MemoryError, Region};
+use observer_heap::{Generated, Memory, MemoryError, Original, Region};
 
 /// Memory that must be available on the host, bytes, and as a share of all of it, in percent.
 const AVAILABLE: u64 = 256 << 20;
@@ -86,6 +86,10 @@ impl Memory for Paced<'_> {
 
     fn unused(&self) -> Result<Vec<Region>, MemoryError> {
         self.memory.unused()
+    }
+
+    fn original(&self, generated: &Generated<'_>) -> Option<Original> {
+        self.memory.original(generated)
     }
 
     fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize, MemoryError> {

@@ -29,7 +29,7 @@ use self::budget::Paced;
 use super::{allocator, clock, input_channel::InputSender};
 use crate::{
     source::{
-        Procfs,
+        Procfs, idle,
         memory::{self, LiveMemory},
     },
     terminal::say,
@@ -67,7 +67,7 @@ impl Heaps {
             versions: BTreeMap::new(),
         };
         thread::Builder::new().name("heaps".into()).spawn(move || {
-            if let Err(error) = memory::run_when_idle() {
+            if let Err(error) = idle::run_when_idle() {
                 say(format_args!("heaps are read at ordinary priority: {error}"));
             }
             reading.run(&receiver, &answers);

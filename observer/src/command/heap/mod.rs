@@ -24,6 +24,8 @@ mod table;
 
 /// Objects followed upwards for each row.
 const FOLLOWED: usize = 48;
+/// Bytes of a source map that is read.
+const SOURCE_MAPS: u64 = 64 << 20;
 /// Rows of a difference, and largest collections, whose holders are looked up.
 const HELD: usize = 3;
 
@@ -64,7 +66,7 @@ pub(super) fn heap(args: &HeapArgs) -> anyhow::Result<Exit> {
     let process = Process {
         pid,
         metadata: memory::metadata(pid).with_context(|| format!("process {pid} is not read"))?,
-        live: LiveMemory::open(pid)?,
+        live: LiveMemory::open(pid)?.with_source_maps(SOURCE_MAPS),
     };
     let out = &mut terminal::stdout();
     let exit = match (&args.snapshot, &args.diff, &args.retainers) {

@@ -29,7 +29,8 @@ use std::{
 use observer_core::process::{HeapFlags, ProcessFacts, ProcessKey, PublishedResource, Runtime};
 
 pub use self::error::ProcError;
-use self::{dir::ProcessDir, executable::Executables, rooted::Rooted};
+pub(crate) use self::rooted::Rooted;
+use self::{dir::ProcessDir, executable::Executables};
 use crate::source::{
     cgroup::{Hierarchy, memory_cgroup},
     memory::LiveMemory,

@@ -25,6 +25,11 @@ impl Rooted {
         Self::at(process.fd(), "root")
     }
 
+    /// The same by the process's number.
+    pub(crate) fn of_pid(pid: u32) -> io::Result<Self> {
+        Self::at(rustix::fs::CWD, &format!("/proc/{pid}/root"))
+    }
+
     fn at(dir: impl AsFd, path: &str) -> io::Result<Self> {
         Ok(Self(openat(
             dir,
