@@ -1,6 +1,6 @@
 //! `observer heap`: reads the heap of a live Node.js process from outside, prints what it holds or what grew.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use crate::{
 
 mod difference;
 mod json;
+mod pprof;
 mod snapshot;
 mod table;
 
@@ -53,6 +54,9 @@ pub(super) struct HeapArgs {
     /// Write what strings contain, too: passwords, tokens and people's data among it
     #[arg(long, requires = "snapshot")]
     with_strings: bool,
+    /// Write the growth as a profile for pprof, Pyroscope, Grafana or speedscope, too: what holds is the caller of what it holds
+    #[arg(long, value_name = "FILE", requires = "diff")]
+    pprof: Option<PathBuf>,
     /// Rows to print
     #[arg(long, value_name = "N", default_value_t = 30)]
     top: usize,
@@ -191,6 +195,10 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
             ),
         },
     };
+    if let Some(file) = &args.pprof {
+        let create = || File::create(file).and_then(|created| pprof::write(created, &difference));
+        create().with_context(|| format!("cannot write {}", file.display()))?;
+    }
     if args.json {
         json::growth(out, process.pid, &difference)?;
     } else {
