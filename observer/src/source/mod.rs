@@ -12,6 +12,7 @@ pub mod kubernetes;
 pub mod memory;
 mod open_files;
 pub mod proc;
+mod rooted;
 pub mod sampler;
 mod source_maps;
 mod stacks;

@@ -14,7 +14,7 @@ use observer_heap::{Generated, Original};
 use percent_encoding::percent_decode_str;
 use sourcemap::{DecodedMap, Token, decode_data_url, decode_slice};
 
-use super::proc::Rooted;
+use super::rooted::Rooted;
 
 /// Bytes of a script, and of its map, unless told otherwise: what is decoded takes several times as many.
 const MOST_BYTES: u64 = 4 << 20;

@@ -7,7 +7,7 @@ use super::source::{Breach, Source};
 const BOUND: [(&str, &[&str]); 3] = [
     ("observer-common", &[]),
     ("observer-core", &["libm", "observer-common", "serde"]),
-    ("observer-heap", &["object", "thiserror"]),
+    ("observer-heap", &["itoa", "object", "serde_json", "thiserror"]),
 ];
 
 pub(super) fn check(sources: &[Source]) -> Vec<Breach> {

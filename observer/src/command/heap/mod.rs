@@ -6,27 +6,28 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use observer_heap::{Growth, Learned, MOMENTS, Metadata, Reader, Reading, Row};
+use observer_heap::{Growth, MOMENTS, Reader, Reading, Row};
 
 use difference::{Difference, Process as Grew};
+use duration::duration;
+use process::Process;
 
 use super::{Exit, target};
 use crate::{
-    source::memory::{self, LiveMemory},
     source::proc::stat::rss_anon,
     terminal::{self, say},
 };
 
 mod difference;
+mod duration;
 mod json;
 mod pprof;
+mod process;
 mod snapshot;
 mod table;
 
 /// Objects followed upwards for each row.
 const FOLLOWED: usize = 48;
-/// Bytes of a source map that is read.
-const SOURCE_MAPS: u64 = 64 << 20;
 /// Rows of a difference, and largest collections, whose holders are looked up.
 const HELD: usize = 3;
 
@@ -42,18 +43,8 @@ pub(super) struct HeapArgs {
     /// Print what holds the things of this name, most common way first
     #[arg(long, value_name = "WHAT")]
     retainers: Option<String>,
-    /// Write the heap as Chrome DevTools, memlab and VS Code read it; strings by their length and a salted hash only
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["diff", "retainers", "json"])]
-    snapshot: Option<PathBuf>,
-    /// Write N snapshots, FILE-1 to FILE-N, with the same ids for the same objects
-    #[arg(long, value_name = "N", requires = "snapshot", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
-    count: u32,
-    /// Time between two of them
-    #[arg(long, value_name = "TIME", requires = "snapshot", default_value = "30s", value_parser = duration)]
-    every: Duration,
-    /// Write what strings contain, too: passwords, tokens and people's data among it
-    #[arg(long, requires = "snapshot")]
-    with_strings: bool,
+    #[command(flatten)]
+    snapshot: snapshot::SnapshotArgs,
     /// Write the growth as a profile for pprof, Pyroscope, Grafana or speedscope, too: what holds is the caller of what it holds
     #[arg(long, value_name = "FILE", requires = "diff")]
     pprof: Option<PathBuf>,
@@ -67,14 +58,10 @@ pub(super) struct HeapArgs {
 
 pub(super) fn heap(args: &HeapArgs) -> anyhow::Result<Exit> {
     let pid = target::node(&args.target)?;
-    let process = Process {
-        pid,
-        metadata: memory::metadata(pid).with_context(|| format!("process {pid} is not read"))?,
-        live: LiveMemory::open(pid)?.with_source_maps(SOURCE_MAPS),
-    };
+    let process = Process::of(pid)?;
     let out = &mut terminal::stdout();
-    let exit = match (&args.snapshot, &args.diff, &args.retainers) {
-        (Some(file), _, _) => snapshot::snapshots(args, &process, file),
+    let exit = match (&args.snapshot.snapshot, &args.diff, &args.retainers) {
+        (Some(file), _, _) => snapshot::snapshots(&args.snapshot, &process, file).map(|()| Exit::Success),
         (None, Some(apart), _) => diff(out, args, &process, *apart),
         (None, None, Some(what)) => retainers(out, args, &process, what),
         (None, None, None) => table(out, args, &process),
@@ -85,21 +72,6 @@ pub(super) fn heap(args: &HeapArgs) -> anyhow::Result<Exit> {
         process.pid
     ));
     Ok(exit)
-}
-
-/// A process whose heap is read.
-struct Process {
-    pid: u32,
-    metadata: Metadata,
-    live: LiveMemory,
-}
-
-impl Process {
-    /// Pages come and go: each reading finds them anew.
-    fn open(&self, known: Option<&Learned>) -> anyhow::Result<Reader<'_>> {
-        memory::open(&self.live, &self.metadata, known)
-            .with_context(|| format!("the heap of process {} is not read", self.pid))
-    }
 }
 
 fn table(out: &mut impl Write, args: &HeapArgs, process: &Process) -> anyhow::Result<Exit> {
@@ -158,7 +130,7 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
     let mut reader = process.open(None)?;
     for (index, moment) in MOMENTS.into_iter().enumerate() {
         if index > 0 {
-            wait(process.pid, began + apart.mul_f64(moment))?;
+            process.wait(began + apart.mul_f64(moment))?;
             let known = reader.learned();
             reader = process.open(Some(&known))?;
         }
@@ -248,51 +220,4 @@ fn read(reader: &mut Reader<'_>) -> anyhow::Result<Reading> {
         terminal::progress_done();
     }
     Ok(reading)
-}
-
-/// Waits for the next reading; ends early, with an error, when the process does.
-fn wait(pid: u32, until: Instant) -> anyhow::Result<()> {
-    while let Some(left) = until
-        .checked_duration_since(Instant::now())
-        .filter(|left| !left.is_zero())
-    {
-        std::thread::sleep(left.min(Duration::from_millis(250)));
-        if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
-            bail!("process {pid} ended between the readings");
-        }
-    }
-    Ok(())
-}
-
-/// `10s`, `500ms`, `5m`, `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" | "" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(format!("`{unit}` is no unit of time; use ms, s, m or h")),
-    };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "expected a number and a unit, as in 60s".to_owned())?;
-    number
-        .checked_mul(milliseconds)
-        .map(Duration::from_millis)
-        .ok_or_else(|| "too long".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("60s"), Ok(Duration::from_mins(1)));
-        assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert!(duration("5 parsecs").is_err() && duration("s").is_err() && duration("99999999999999999h").is_err());
-    }
 }

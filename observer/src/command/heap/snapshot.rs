@@ -3,18 +3,37 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use observer_heap::{Sitting, Spools, Written};
 use tempfile::NamedTempFile;
 
-use super::{Exit, HeapArgs, Process, say, wait};
+use super::duration::duration;
+use super::process::Process;
+use crate::terminal::say;
 
 /// One object in so many may have moved before it is worth saying.
 const WORTH_SAYING: u64 = 1000;
 
-pub(super) fn snapshots(args: &HeapArgs, process: &Process, file: &Path) -> anyhow::Result<Exit> {
+/// Arguments of `--snapshot`.
+#[derive(Debug, clap::Args)]
+pub(super) struct SnapshotArgs {
+    /// Write the heap as Chrome DevTools, memlab and VS Code read it; strings by their length and a salted hash only
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["diff", "retainers", "json"])]
+    pub(super) snapshot: Option<PathBuf>,
+    /// Write N snapshots, FILE-1 to FILE-N, with the same ids for the same objects
+    #[arg(long, value_name = "N", requires = "snapshot", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    count: u32,
+    /// Time between two of them
+    #[arg(long, value_name = "TIME", requires = "snapshot", default_value = "30s", value_parser = duration)]
+    every: Duration,
+    /// Write what strings contain, too: passwords, tokens and people's data among it
+    #[arg(long, requires = "snapshot")]
+    with_strings: bool,
+}
+
+pub(super) fn snapshots(args: &SnapshotArgs, process: &Process, file: &Path) -> anyhow::Result<()> {
     if args.with_strings {
         say(format_args!(
             "warning: the snapshot will hold everything that strings of process {} contain: whoever reads the file reads its passwords, \
@@ -25,7 +44,7 @@ pub(super) fn snapshots(args: &HeapArgs, process: &Process, file: &Path) -> anyh
     let mut sitting = Sitting::new(args.with_strings, args.count > 1);
     let began = Instant::now();
     for index in 0..args.count {
-        wait(process.pid, began + args.every * index)?;
+        process.wait(began + args.every * index)?;
         let path = if args.count > 1 {
             numbered(file, index + 1)
         } else {
@@ -34,7 +53,7 @@ pub(super) fn snapshots(args: &HeapArgs, process: &Process, file: &Path) -> anyh
         let written = write(&mut sitting, process, &path)?;
         tell(&path, &written, index > 0);
     }
-    Ok(Exit::Success)
+    Ok(())
 }
 
 /// Writes one snapshot beside its place, with mode 0600, and moves it there when it is complete.

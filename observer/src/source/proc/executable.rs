@@ -12,8 +12,9 @@ use std::{
 use observer_core::process::{NodeEvidence, Runtime};
 use rustix::fs::{AtFlags, Stat, fstat, statat};
 
-use super::{dir::ProcessDir, rooted::Rooted};
+use super::dir::ProcessDir;
 use crate::source::elf::{self, ElfError, Image};
+use crate::source::rooted::Rooted;
 
 /// Executables remembered. A host runs some hundreds of different ones.
 const MOST_REMEMBERED: usize = 1024;
@@ -157,7 +158,7 @@ impl Executables {
 
     /// Version of the libnode a process uses: the mapped one, or, right after exec, the one it is about to map.
     fn libnode_version(&self, process: &ProcessDir, name: &str) -> Option<String> {
-        let root = Rooted::of(process).ok()?;
+        let root = Rooted::of(process.fd()).ok()?;
         let mapped = process.read("maps").ok().and_then(|maps| mapped_path(&maps, name));
         let installed = LIBRARY_DIRS.iter().map(|dir| Path::new(dir).join(name));
         mapped

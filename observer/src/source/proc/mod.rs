@@ -11,7 +11,6 @@ mod error;
 mod executable;
 mod otel_context;
 mod package;
-mod rooted;
 pub(crate) mod stat;
 
 #[cfg(test)]
@@ -29,11 +28,11 @@ use std::{
 use observer_core::process::{HeapFlags, ProcessFacts, ProcessKey, PublishedResource, Runtime};
 
 pub use self::error::ProcError;
-pub(crate) use self::rooted::Rooted;
 use self::{dir::ProcessDir, executable::Executables};
 use crate::source::{
     cgroup::{Hierarchy, memory_cgroup},
     memory::LiveMemory,
+    rooted::Rooted,
 };
 
 /// A mounted procfs. Shared between threads.
@@ -209,7 +208,7 @@ fn describe(process: &ProcessDir, facts: &mut ProcessFacts) -> Result<(), ProcEr
     facts.heap_flags = args::merge(arguments.flags, environment.flags);
     facts.otel = environment.otel;
     facts.cwd = process.link("cwd");
-    facts.package = Rooted::of(process)
+    facts.package = Rooted::of(process.fd())
         .ok()
         .and_then(|root| package::nearest(&root, facts.script.as_deref(), facts.cwd.as_deref()));
     Ok(())

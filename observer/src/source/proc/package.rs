@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use observer_core::process::Package;
 use serde::Deserialize;
 
-use super::rooted::Rooted;
+use crate::source::rooted::Rooted;
 
 /// A package.json is a few kilobytes; one beyond this is not read.
 const LARGEST: u64 = 1 << 20;

@@ -13,16 +13,14 @@ use rustix::{
     io::Errno,
 };
 
-use super::dir::ProcessDir;
-
 /// A process's root directory.
 #[derive(Debug)]
 pub(crate) struct Rooted(OwnedFd);
 
 impl Rooted {
-    /// Opens the root of a process. Needs SYS_PTRACE for another user's process.
-    pub(crate) fn of(process: &ProcessDir) -> io::Result<Self> {
-        Self::at(process.fd(), "root")
+    /// Opens the root of a process, given its `/proc/PID`. Needs SYS_PTRACE for another user's process.
+    pub(crate) fn of(process: impl AsFd) -> io::Result<Self> {
+        Self::at(process, "root")
     }
 
     /// The same by the process's number.
