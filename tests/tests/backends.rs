@@ -5,22 +5,24 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use observer::{config, export::otlp::Otlp};
-use observer_core::What;
+use observer_core::{What, exit::Cause};
 use observer_tests::{
     agent::{self, Agent, DEADLINE},
     backend::{Backend, debian_prometheus},
     bundle::Spec,
     container::{Container, Restart},
     counterpart::{JAEGER, PROMETHEUS},
-    findings::{EPOCH, killed},
+    findings::{EPOCH, killed, subject},
+    fleet::dashboards::encoded,
     need,
     ports::free_ports,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// `match[]={__name__=~"observer_.+|container_.+|process_.+|target_info"}`
 const OURS: &str = "match[]=%7B__name__%3D~%22observer_.%2B%7Ccontainer_.%2B%7Cprocess_.%2B%7Ctarget_info%22%7D";
@@ -136,6 +138,72 @@ async fn jaeger_shows_the_runs_of_a_rollout_as_one_trace() {
         assert!(Instant::now() < deadline, "{runs:?}: {answer:#}\n{}", jaeger.log());
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// Which deploy brought the restarts: asked by service, version and outcome, with the runs, their causes and durations; the
+/// version before, whose runs ended as they were meant to, is not among those that failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn jaeger_tells_which_deploy_brought_the_restarts() {
+    need!(Counterpart(&JAEGER));
+    let jaeger = Backend::jaeger(&JAEGER.program("jaeger").unwrap()).unwrap();
+    let flags = BTreeMap::from([
+        ("otlp-endpoint", format!("http://{}", jaeger.otlp)),
+        ("otlp-protocol", "http/protobuf".to_owned()),
+    ]);
+    let otlp = Otlp::start(&config::load(&flags, None).unwrap().config).unwrap();
+    for (nth, version, cause) in [
+        (1, "1.41", Cause::Rollout),
+        (2, "1.42", Cause::KernelOom),
+        (3, "1.42", Cause::KernelOom),
+        (4, "1.42", Cause::KernelOom),
+    ] {
+        let mut run = killed("cart", nth, version);
+        let mut of = subject("cart");
+        of.resource.insert("service.version".to_owned(), version.to_owned());
+        (run.subject, run.run.end.cause) = (Arc::new(of), cause);
+        otlp.publish_run(&run);
+    }
+    otlp.finish(tokio::time::Instant::now() + Duration::from_secs(60)).await;
+
+    let (start, end) = (EPOCH / 1_000, EPOCH / 1_000 + 3_600_000_000);
+    let find = |tags: Value| -> Vec<Vec<Value>> {
+        let tags = encoded(&tags.to_string());
+        let path = format!("/api/traces?service=cart&start={start}&end={end}&limit=50&tags={tags}");
+        let answer = jaeger.ask(&path).unwrap();
+        let traces = answer["data"].as_array().unwrap().iter();
+        traces.map(|trace| trace["spans"].as_array().unwrap().clone()).collect()
+    };
+    let deadline = Instant::now() + DEADLINE;
+    let failed = loop {
+        let found = find(json!({"service.version": "1.42", "error": "true"}));
+        if found.first().is_some_and(|spans| spans.len() == 3) {
+            break found;
+        }
+        assert!(Instant::now() < deadline, "{found:#?}\n{}", jaeger.log());
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    let tag = |span: &Value, name: &str| {
+        let tags = span["tags"].as_array().unwrap().iter();
+        tags.clone()
+            .find(|tag| tag["key"] == name)
+            .map(|tag| tag["value"].clone())
+    };
+    assert_eq!(failed.len(), 1, "one rollout is one trace: {failed:#?}");
+    for span in &failed[0] {
+        assert_eq!(tag(span, "observer.exit.cause"), Some(json!("kernel_oom")), "{span:#}");
+        assert_eq!(span["duration"], 8_000_000, "microseconds: {span:#}");
+        // The pipeline's trace, as the pod's `traceparent` names it.
+        let pipeline = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let links = span["references"].as_array().unwrap();
+        assert!(links.iter().any(|link| link["traceID"] == pipeline), "{span:#}");
+    }
+    let healthy = find(json!({"service.version": "1.41"}));
+    assert_eq!(healthy.len(), 1, "{healthy:#?}");
+    assert_eq!(tag(&healthy[0][0], "error"), None, "{healthy:#?}");
+    assert_eq!(
+        find(json!({"service.version": "1.41", "error": "true"})),
+        Vec::<Vec<Value>>::new()
+    );
 }
 
 fn distinct_spans(trace: &Value) -> usize {

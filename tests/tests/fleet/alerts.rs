@@ -11,7 +11,7 @@ const FIRING: &str = r#"sum by (alertname, service_version) (ALERTS{alertstate="
 
 /// Series in promtool's notation.
 #[derive(Default)]
-struct Told(String);
+pub(crate) struct Told(String);
 
 impl Told {
     fn put(mut self, name: &str, labels: &str, values: &str) -> Self {
@@ -29,10 +29,26 @@ impl Told {
 
     /// What is told of one replica of a version.
     fn replica(self, version: &str, name: &str, values: &str) -> Self {
+        self.replica_of(version, 1, name, values)
+    }
+
+    /// The same of the `number`th.
+    pub(crate) fn replica_of(self, version: &str, number: u32, name: &str, values: &str) -> Self {
+        self.put(name, &labels_of(version, number), values)
+    }
+
+    /// A ceiling of it, by kind.
+    pub(crate) fn ceiling_of(self, version: &str, number: u32, kind: &str, values: &str) -> Self {
         let labels = format!(
-            r#"job="shop/cart",instance="shop.cart-1.api",observer_workload="shop/Deployment/cart/api",service_version="{version}""#
+            r#"{},observer_memory_ceiling_kind="{kind}""#,
+            labels_of(version, number)
         );
-        self.put(name, &labels, values)
+        self.put("observer_memory_ceiling_bytes", &labels, values)
+    }
+
+    /// All of it.
+    pub(crate) fn series(&self) -> &str {
+        &self.0
     }
 
     fn agent(self, node: u32, name: &str, more: &str, values: &str) -> Self {
@@ -46,6 +62,12 @@ impl Told {
         let answers = ask(&self.0, EVERY, &questions).unwrap();
         answers.into_iter().map(|answer| answer.into_keys().collect()).collect()
     }
+}
+
+fn labels_of(version: &str, number: u32) -> String {
+    format!(
+        r#"job="shop/cart",instance="shop.cart-{number}.api",observer_workload="shop/Deployment/cart/api",service_version="{version}""#
+    )
 }
 
 const NONE: [&str; 0] = [];

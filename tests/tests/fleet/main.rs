@@ -8,6 +8,7 @@ use std::{fs, process::Command};
 use observer_tests::{counterpart, need};
 
 mod alerts;
+mod pooled;
 mod promtool;
 mod replica;
 

@@ -1,0 +1,61 @@
+//! What the replicas of a version must show together before the pool says that it leaks, gate by gate.
+
+use observer_tests::{fleet::promtool::ask, need};
+
+use crate::alerts::Told;
+
+const VERDICT: &str = "sum by (service_version) (workload_version:observer_leak:verdict)";
+
+/// Replicas that rise by as many bytes an hour as `slopes` says, each minute; and V8's limit, where one is told.
+fn verdict(replicas: u32, slopes: &str, span: f64, v8: Option<f64>, minute: u64) -> Option<f64> {
+    let mut told = Told::default();
+    for replica in 0..replicas {
+        let mut put = |name: &str, values: &str| {
+            told = std::mem::take(&mut told).replica_of("1", replica, name, values);
+        };
+        put("observer_memory_slope_bytes_per_hour", slopes);
+        put("observer_memory_slope_late_bytes_per_hour", slopes);
+        put(
+            "observer_memory_slope_standard_error_bytes_per_hour",
+            &format!("100000+0x{minute}"),
+        );
+        put("observer_memory_slope_span_seconds", &format!("{span}+0x{minute}"));
+        put("observer_leak_state", &format!("0+0x{minute}"));
+        told = told.ceiling_of("1", replica, "cgroup", &format!("500000000+0x{minute}"));
+        if let Some(bytes) = v8 {
+            told = told.ceiling_of("1", replica, "v8_heap", &format!("{bytes}+0x{minute}"));
+        }
+    }
+    let answers = ask(told.series(), 60, &[(minute, VERDICT)]).unwrap();
+    answers[0].get("1").copied()
+}
+
+#[test]
+fn three_replicas_that_rise_leak_and_two_are_left_to_their_agents() {
+    need!(DebianPrometheus);
+    let steady = "2000000+0x100";
+    assert_eq!(verdict(3, steady, 100_000.0, None, 90), Some(1.0));
+    assert_eq!(verdict(2, steady, 100_000.0, None, 90), Some(0.0));
+    assert_eq!(verdict(3, steady, 80_000.0, None, 90), None, "less than a day");
+}
+
+/// What is dead piles up to the container's limit where V8 would collect it only beyond.
+#[test]
+fn a_limit_of_v8_above_the_containers_proves_nothing() {
+    need!(DebianPrometheus);
+    let steady = "2000000+0x100";
+    assert_eq!(verdict(3, steady, 100_000.0, Some(4e9), 90), Some(0.0));
+    assert_eq!(verdict(3, steady, 100_000.0, Some(3e8), 90), Some(1.0));
+}
+
+/// Fragmentation grows as a logarithm: each four days rise by less than those before.
+#[test]
+fn a_pace_that_slows_down_is_no_leak() {
+    need!(DebianPrometheus);
+    let (minute, span) = (4_000, 345_000.0);
+    assert_eq!(
+        verdict(3, "3000000+0x2000 1500000+0x3000", span, None, minute),
+        Some(0.0)
+    );
+    assert_eq!(verdict(3, "2000000+0x5000", span, None, minute), Some(1.0));
+}
