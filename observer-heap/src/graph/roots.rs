@@ -32,34 +32,30 @@ pub(crate) fn roots(maps: &Maps<'_>, reach: &mut dyn FnMut(&[[u8; 8]])) -> Resul
     let mut window = vec![0; CHUNK];
     let unused = peek.memory.unused()?;
     let mut heaps = CHeaps::default();
+    let mut strongly = |words: &[[u8; 8]]| strong(words, &|address| is_string(maps, address), reach);
     for region in peek.memory.writable()? {
         if is_v8s(region, pages) || pages.is_new(peek, region)? {
             continue;
         }
-        let mut free = heaps.free_blocks(peek, region)?;
-        free.extend(
-            unused
-                .iter()
-                .filter(|part| (region.start..region.end).contains(&part.start))
-                .map(|part| (part.start, part.end)),
-        );
-        free.sort_unstable();
-        let mut free = free.into_iter().peekable();
+        let known = heaps.find(peek, region)?;
+        // What is known: parts out of use, and heaps, of which the blocks in use are handed on.
+        let mut parts: Vec<(u64, u64)> = known.iter().map(|chunks| (chunks.start, chunks.end)).collect();
+        let within = |part: &&Region| (region.start..region.end).contains(&part.start);
+        parts.extend(unused.iter().filter(within).map(|part| (part.start, part.end)));
+        parts.sort_unstable();
         let mut at = region.start;
-        while at < region.end {
-            let next = free.peek().map_or(region.end, |block| block.0.max(at));
-            let length = (next - at).min(CHUNK as u64) as usize;
-            if length > 0 && peek.memory.read(at, &mut window[..length])? > 0 {
-                strong(
-                    window[..length].as_chunks::<8>().0,
-                    &|address| is_string(maps, address),
-                    reach,
-                );
+        for (start, end) in parts.into_iter().chain([(region.end, region.end)]) {
+            while at < start {
+                let length = (start - at).min(CHUNK as u64) as usize;
+                if peek.memory.read(at, &mut window[..length])? > 0 {
+                    strongly(window[..length].as_chunks::<8>().0);
+                }
+                at += length as u64;
             }
-            at += length as u64;
-            if let Some(block) = free.next_if(|block| block.0 <= at) {
-                at = at.max(block.1);
-            }
+            at = at.max(end);
+        }
+        for chunks in known {
+            heaps.in_use(peek, chunks, &mut strongly)?;
         }
     }
     Ok(())
