@@ -1,6 +1,9 @@
 //! Heaps: what a reading of a process's heap told, and when the next is due. Plain data; the reading itself is done
 //! outside the core (crate `observer-heap`) and arrives as an Input, so that a replay needs no process.
 
+use std::hash::Hasher;
+
+use fnv::FnvHasher;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -102,7 +105,7 @@ pub enum Outcome {
     Refused(String),
 }
 
-/// What grew between two readings of a heap, and how much of the container's growth that is.
+/// What grew between two readings of a heap, or over several, and how much of the container's growth that is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// What was compared.
@@ -115,6 +118,9 @@ pub struct Diagnosis {
     pub explained: f64,
     /// Dead objects were told apart; otherwise the numbers are upper bounds.
     pub exact: bool,
+    /// Readings compared, the first and the last included; 0 where a recording does not say.
+    #[serde(default)]
+    pub readings: u32,
     /// Beside the container's growth, of comparisons in time.
     #[serde(default, rename = "beside")]
     pub container: Option<ContainerGrowth>,
@@ -171,6 +177,34 @@ pub struct Grower {
     pub share: Option<f64>,
 }
 
+impl Grower {
+    /// What names the same suspect in every run, replica and version: a hash (FNV-1a, 64 bits, hexadecimal) of its name, of the
+    /// file it stands in and of the path that holds it. Lines and numbers of elements change from build to build and are left out.
+    pub fn id(&self) -> String {
+        let mut hasher = FnvHasher::default();
+        let file = self.place.as_deref().map_or("", file_of);
+        let held_by = self.held_by.iter().map(String::as_str);
+        for part in [self.what.as_str(), file].into_iter().chain(held_by) {
+            hasher.write(part.as_bytes());
+            hasher.write_u8(0);
+        }
+        format!("{:016x}", hasher.finish())
+    }
+}
+
+/// A place without its line and column.
+fn file_of(place: &str) -> &str {
+    let number = |(file, digits): (&'_ str, &str)| {
+        let all = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        all.then_some(file.len())
+    };
+    let mut file = place;
+    while let Some(length) = file.rsplit_once(':').and_then(number) {
+        file = &file[..length];
+    }
+    file
+}
+
 impl Diagnosis {
     /// The likeliest culprit, where there is one.
     pub fn culprit(&self) -> Option<&Grower> {
@@ -198,5 +232,58 @@ impl Diagnosis {
             said
         };
         self.explains() == other.explains() && said(self) == said(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grower(what: &str, place: Option<&str>, held_by: &[&str]) -> Grower {
+        Grower {
+            what: what.to_owned(),
+            place: place.map(str::to_owned),
+            count: (1, 2),
+            bytes: 3,
+            held_by: held_by.iter().map(|&step| step.to_owned()).collect(),
+            culprit: true,
+            retained: None,
+            share: None,
+        }
+    }
+
+    #[test]
+    fn a_suspect_keeps_its_id_when_lines_move_and_numbers_grow() {
+        let held = ["bus in /app/bus.js", "EventEmitter._events"];
+        let one = grower("onUserMessage()", Some("/app/sessions.js:32"), &held);
+        let later = Grower {
+            count: (7, 900),
+            bytes: 1 << 30,
+            ..grower("onUserMessage()", Some("/app/sessions.js:41:7"), &held)
+        };
+        assert_eq!(one.id(), later.id());
+        for other in [
+            grower("onUserMessage()", Some("/app/chat.js:32"), &held),
+            grower("onMessage()", Some("/app/sessions.js:32"), &held),
+            grower("onUserMessage()", Some("/app/sessions.js:32"), &held[..1]),
+            grower("onUserMessage()", None, &held),
+        ] {
+            assert_ne!(one.id(), other.id());
+        }
+        assert_eq!(one.id().len(), 16);
+    }
+
+    #[test]
+    fn a_place_is_a_file_with_numbers_behind_it() {
+        for (place, file) in [
+            ("/app/a.js:3", "/app/a.js"),
+            ("/app/a.js:3:14", "/app/a.js"),
+            ("file:///app/a.mjs:3", "file:///app/a.mjs"),
+            ("node:zlib", "node:zlib"),
+            ("/app/a.js:", "/app/a.js:"),
+            ("", ""),
+        ] {
+            assert_eq!(file_of(place), file);
+        }
     }
 }

@@ -320,6 +320,8 @@ names! {
     ROLLOUT_CHANGED = "observer.rollout.changed";
     /// What most likely leaks, by its name in the code. No convention.
     HEAP_CULPRIT = "observer.heap.culprit";
+    /// The same for one suspect in every run, replica and version: a hash of its name, its file and what holds it. No convention.
+    HEAP_CULPRIT_ID = "observer.heap.culprit.id";
     /// File and line of it. No convention: `code.*` describe where a record was made.
     HEAP_CULPRIT_PLACE = "observer.heap.culprit.place";
     /// How many there were at the first reading. No convention.
@@ -342,7 +344,9 @@ names! {
     HEAP_EXPLAINED = "observer.heap.explained";
     /// Whether dead objects were told apart; otherwise counts are upper bounds. No convention.
     HEAP_EXACT = "observer.heap.exact";
-    /// Growth of the container between the two readings, By. No convention.
+    /// Readings compared, the first and the last included; a culprit was found more at each than at the one before. No convention.
+    HEAP_READINGS = "observer.heap.readings";
+    /// Growth of the container between the first reading and the last, By. No convention.
     HEAP_CONTAINER_GROWN = "observer.heap.container_grown";
     /// Growth of garbage not yet collected and of free memory in V8's pages, By. No convention.
     HEAP_GARBAGE_GROWN = "observer.heap.garbage_grown";

@@ -9,7 +9,7 @@ use crate::{
     process::Runtime,
     registry::{
         ContainerId,
-        heap_watch::{Level, News},
+        heap_watch::{Level, Moment, News},
     },
     time::{BootTime, SECOND},
 };
@@ -51,7 +51,16 @@ impl Engine {
             .attribution()
             .is_some_and(|grown| grown.shares.shmem >= 0.5);
         let wanted = (grows && !in_memory).then(|| state.detector.state());
-        if let Some(due) = state.heap.due(at, process, wanted, level, interval) {
+        let left = state.detector.time_to_ceiling_s();
+        let moment = Moment {
+            at,
+            process,
+            wanted,
+            level,
+            age_ns: at.since(container.run.started),
+            left_ns: left.map(|seconds| (seconds * SECOND as f64) as u64),
+        };
+        if let Some(due) = state.heap.due(&moment, interval) {
             out.requests.push(Request::ReadHeap(ReadHeap {
                 process,
                 workload: format!("{:?}", state.workload),

@@ -14,6 +14,14 @@ use crate::{
 const PATIENCE: u64 = 600 * SECOND;
 /// A reading that could not be done at that moment is tried again after this.
 const AGAIN: u64 = 60 * SECOND;
+/// The last part of a run, counted to where its forecast ends, in which it is read once more, whatever was read before.
+const LAST_PART: u64 = 10;
+/// Part of the time the forecast leaves after which the next reading comes, where that is sooner than the interval.
+const OF_WHAT_IS_LEFT: u64 = 6;
+/// So many times as long as the last reading took, the next is away from it at least.
+const APART: u64 = 8;
+/// Readings at which a culprit must have risen before no more are needed.
+const READINGS: u32 = 3;
 /// The least growth between two readings that are compared, bytes, and as a share of the level at the first.
 const GROWN: u64 = 8 << 20;
 const GROWN_SHARE: u64 = 10;
@@ -23,14 +31,26 @@ const GROWN_SHARE: u64 = 10;
 pub(crate) struct HeapWatch {
     process: Option<ProcessKey>,
     asked: Option<BootTime>,
+    /// When this process was asked about last.
+    #[serde(default)]
+    asked_at: BootTime,
+    /// The next process's first reading comes no sooner.
     not_before: BootTime,
+    /// This process is not read again sooner.
+    #[serde(default)]
+    rests_until: BootTime,
+    /// It was read shortly before its forecast end.
+    #[serde(default)]
+    last_done: bool,
     /// Level and shared memory when the process was first seen, bytes.
     #[serde(default)]
     from: Option<Level>,
     /// At the reading that the next is compared with.
     #[serde(default)]
     compared_with: Option<Level>,
-    /// At the reading that was asked for last.
+    /// At the reading that was answered last, and at the one that was asked for last.
+    #[serde(default)]
+    read_at: Level,
     #[serde(default)]
     now: Level,
     compare: bool,
@@ -60,6 +80,30 @@ impl Level {
     }
 }
 
+/// What is known of a run when it is asked whether a reading is due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// Now.
+    pub(crate) at: BootTime,
+    /// The container's main process.
+    pub(crate) process: ProcessKey,
+    /// What is said of its growth, where a reading is wanted.
+    pub(crate) wanted: Option<State>,
+    /// What the container holds.
+    pub(crate) level: Level,
+    /// The run's age, and the time that the forecast leaves it, nanoseconds.
+    pub(crate) age_ns: u64,
+    pub(crate) left_ns: Option<u64>,
+}
+
+impl Moment {
+    /// Whether the run is about to end.
+    fn is_last(&self) -> bool {
+        self.left_ns
+            .is_some_and(|left| left <= self.age_ns.saturating_add(left) / LAST_PART)
+    }
+}
+
 /// A reading that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Due {
@@ -70,15 +114,10 @@ pub(crate) struct Due {
 }
 
 impl HeapWatch {
-    /// Whether a reading is due now; `wanted` while the leak is in this state.
-    pub(crate) fn due(
-        &mut self,
-        at: BootTime,
-        process: ProcessKey,
-        wanted: Option<State>,
-        level: Level,
-        interval_ns: u64,
-    ) -> Option<Due> {
+    /// Whether a reading is due now. A run's first: after `interval_ns` at the earliest. The next ones: after the same, or a sixth of
+    /// the time that the forecast leaves, and where the level has grown by enough. One more comes shortly before the forecast end.
+    pub(crate) fn due(&mut self, moment: &Moment, interval_ns: u64) -> Option<Due> {
+        let Moment { at, process, level, .. } = *moment;
         if self.process != Some(process) {
             *self = Self {
                 process: Some(process),
@@ -91,25 +130,30 @@ impl HeapWatch {
         if self.asked.is_some_and(|asked| at.since(asked) > PATIENCE) {
             self.asked = None;
         }
-        let state = wanted?;
+        let state = moment.wanted?;
         let grown = match self.compared_with {
             None => 0,
             Some(base) => level.all.saturating_sub(base.all),
         };
-        let too_little = self
-            .compared_with
-            .is_some_and(|base| grown < GROWN.max(base.all / 100 * GROWN_SHARE));
+        let wanted = if self.compared_with.is_none() {
+            at >= self.not_before
+        } else {
+            let since = level.all.saturating_sub(self.read_at.all);
+            let enough = since >= GROWN.max(self.read_at.all / 100 * GROWN_SHARE);
+            let pause = moment
+                .left_ns
+                .map_or(interval_ns, |left| interval_ns.min(left / OF_WHAT_IS_LEFT));
+            let last = moment.is_last() && !self.last_done && since >= GROWN;
+            let next = enough && !self.is_settled(state) && at >= self.asked_at.plus(pause);
+            at >= self.rests_until && (last || next)
+        };
         let since = self.compared_with.or(self.from).unwrap_or_default();
-        if too_little
-            || level.is_shmem_since(since)
-            || self.done
-            || self.found == Some(state)
-            || self.asked.is_some()
-            || at < self.not_before
-        {
+        if !wanted || level.is_shmem_since(since) || self.done || self.asked.is_some() {
             return None;
         }
+        self.last_done |= moment.is_last();
         self.asked = Some(at);
+        self.asked_at = at;
         self.compare = self.compared_with.is_some();
         self.now = level;
         // Counted from the request: an answer that never comes costs the process the same.
@@ -131,6 +175,10 @@ impl HeapWatch {
         if self.process != Some(answer.process) || self.asked.take().is_none() {
             return None;
         }
+        self.rests_until = at.plus(answer.took_ns.saturating_mul(APART));
+        if matches!(answer.outcome, Outcome::First { .. } | Outcome::Compared(_)) {
+            self.read_at = self.now;
+        }
         match &answer.outcome {
             Outcome::First { .. } => self.compared_with = Some(self.now),
             Outcome::Compared(diagnosis) => {
@@ -146,11 +194,25 @@ impl HeapWatch {
                 self.diagnosis = Some((version.cloned(), (**diagnosis).clone()));
                 return Some(if same { News::Same } else { News::New });
             }
-            Outcome::Postponed(_) => self.not_before = at.plus(AGAIN),
+            Outcome::Postponed(_) => {
+                self.not_before = at.plus(AGAIN);
+                self.rests_until = at.plus(AGAIN);
+                self.asked_at = BootTime::default();
+                self.last_done = false;
+            }
             // What was refused once is refused again: a build without symbols, a version unknown.
             Outcome::Refused(_) => self.done = true,
         }
         Some(News::New)
+    }
+}
+
+impl HeapWatch {
+    /// A culprit was found in this state, and rose at enough readings.
+    fn is_settled(&self, state: State) -> bool {
+        // Recordings of earlier versions do not say how many there were.
+        let readings = self.diagnosis.as_ref().map_or(0, |(_, diagnosis)| diagnosis.readings);
+        self.found == Some(state) && (readings == 0 || readings >= READINGS)
     }
 }
 
@@ -190,9 +252,19 @@ mod tests {
             all: mib * MIB,
             shmem: 0,
         };
-        watch
-            .due(at, process, Some(State::Suspected), level, HOUR)
-            .map(|due| due.compare)
+        let moment = moment(at, process, Some(State::Suspected), level);
+        watch.due(&moment, HOUR).map(|due| due.compare)
+    }
+
+    fn moment(at: BootTime, process: ProcessKey, wanted: Option<State>, level: Level) -> Moment {
+        Moment {
+            at,
+            process,
+            wanted,
+            level,
+            age_ns: at.0,
+            left_ns: None,
+        }
     }
 
     fn diagnosis(culprit: bool, held: i64) -> Diagnosis {
@@ -211,6 +283,7 @@ mod tests {
             grown: 1,
             explained: 1.0,
             exact: true,
+            readings: 3,
             container: Some(ContainerGrowth {
                 level: 20 * MIB,
                 held,
@@ -282,12 +355,10 @@ mod tests {
             all: all * MIB,
             shmem: shmem * MIB,
         };
-        assert_eq!(watch.due(at(0), process, None, level(50, 1), HOUR), None);
-        assert_eq!(
-            watch.due(at(10), process, Some(State::Likely), level(90, 40), HOUR),
-            None
-        );
-        let due = watch.due(at(20), process, Some(State::Likely), level(200, 41), HOUR);
+        let mut due = |at, wanted, level| watch.due(&moment(at, process, wanted, level), HOUR);
+        assert_eq!(due(at(0), None, level(50, 1)), None);
+        assert_eq!(due(at(10), Some(State::Likely), level(90, 40)), None);
+        let due = due(at(20), Some(State::Likely), level(200, 41));
         assert!(due.is_some(), "now it is the process");
     }
 
@@ -317,11 +388,62 @@ mod tests {
             all: 200 * MIB,
             shmem: 0,
         };
+        let likely = moment(at(15_000), process, Some(State::Likely), level);
+        assert!(watch.due(&likely, HOUR).is_some());
+    }
+
+    /// A reading asked for at this age with this much time left, and answered.
+    fn read(watch: &mut HeapWatch, age: u64, left: u64, mib: u64, outcome: Outcome) -> bool {
+        let process = ProcessKey { pid: 7, start: 1 };
+        let level = Level {
+            all: mib * MIB,
+            shmem: 0,
+        };
+        let moment = Moment {
+            left_ns: Some(left * SECOND),
+            ..moment(at(age), process, Some(State::Likely), level)
+        };
+        let asked = watch.due(&moment, HOUR).is_some();
+        if asked {
+            watch.answered(at(age), &answer(process, outcome), None, State::Likely);
+        }
+        asked
+    }
+
+    #[test]
+    fn a_run_whose_end_is_foretold_is_read_sooner_and_once_more_shortly_before() {
+        let compared = |readings| {
+            Outcome::Compared(Box::new(Diagnosis {
+                readings,
+                ..diagnosis(true, 18 << 20)
+            }))
+        };
+        let mut watch = HeapWatch::default();
+        // Foretold to end after two hours.
+        assert!(read(&mut watch, 3600, 3600, 100, first()));
         assert!(
-            watch
-                .due(at(15_000), process, Some(State::Likely), level, HOUR)
-                .is_some()
+            !read(&mut watch, 4000, 3200, 120, compared(2)),
+            "a sixth of what is left has not passed"
         );
+        assert!(read(&mut watch, 4300, 2900, 120, compared(2)));
+        assert!(!read(&mut watch, 4700, 2500, 125, compared(3)), "it has hardly grown");
+        assert!(read(&mut watch, 5000, 2200, 140, compared(3)));
+        assert!(
+            !read(&mut watch, 6000, 1200, 160, compared(4)),
+            "it rose at three readings"
+        );
+        assert!(read(&mut watch, 6600, 600, 180, compared(4)), "the last tenth");
+        assert!(!read(&mut watch, 7100, 100, 190, compared(5)), "once");
+    }
+
+    #[test]
+    fn what_was_postponed_before_the_end_is_tried_again() {
+        let mut watch = HeapWatch::default();
+        assert!(read(&mut watch, 3600, 3600, 100, first()));
+        let postponed = || Outcome::Postponed("short".into());
+        assert!(read(&mut watch, 6600, 600, 180, postponed()));
+        assert!(!read(&mut watch, 6630, 570, 181, postponed()));
+        assert!(read(&mut watch, 6670, 530, 182, postponed()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Another process's memory, knowing nothing of objects: where it is read from, V8's pages in it, the C library's heaps.
 
+pub(crate) mod blocks;
 pub(crate) mod by_address;
-pub(crate) mod free_lists;
 pub(crate) mod glibc;
 pub(crate) mod pages;
 pub(crate) mod peek;

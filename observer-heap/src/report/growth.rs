@@ -45,8 +45,8 @@ pub struct Grown {
     pub bytes: u64,
     /// Objects more than before; negative when fewer hold more.
     pub count: i64,
-    /// It rose at several readings, in both halves of the time, and hardly fell in between: warm-up and waves do not. Of two
-    /// readings: it grew.
+    /// It rose at several readings, in both halves of the time, and hardly fell in between: warm-up and waves do not. Of fewer
+    /// readings than [`MOMENTS`]: each found more than the one before; of two: it grew.
     pub steady: bool,
     /// Enough of the growth to be worth naming; or the application's own, and grown in proportion: few small objects may hold
     /// all the others.
@@ -104,13 +104,20 @@ fn tallies(reading: &Reading) -> BTreeMap<Key, Tally> {
     tallies
 }
 
-/// Whether levels rise as a leak's do: at several readings, in both halves of the time, and without falling far in between.
+/// Whether levels rise as a leak's do: at several readings, in both halves of the time, and without falling far in between. Of fewer
+/// readings than [`MOMENTS`], taken when they could be, each must be higher than the one before.
 fn rises(levels: &[i64]) -> bool {
     let (Some(first), Some(last)) = (levels.first(), levels.last()) else {
         return false;
     };
     let middle = levels[levels.len() / 2];
     let all = last - first;
+    if levels.len() < MOMENTS.len() {
+        return all > 0
+            && levels
+                .windows(2)
+                .all(|pair| (pair[1] - pair[0]).saturating_mul(RISE) >= all);
+    }
     let mut highest = *first;
     let mut rises = 0;
     for &level in levels {
@@ -121,9 +128,7 @@ fn rises(levels: &[i64]) -> bool {
         highest = highest.max(level);
     }
     let halves = [middle - first, last - middle];
-    all > 0
-        && (levels.len() < 3 || halves.iter().all(|half| half.saturating_mul(HALF) >= all))
-        && (levels.len() < MOMENTS.len() || rises >= RISES)
+    all > 0 && halves.iter().all(|half| half.saturating_mul(HALF) >= all) && rises >= RISES
 }
 
 impl Growth {

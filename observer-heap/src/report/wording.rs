@@ -68,6 +68,14 @@ impl Reading {
         self
     }
 
+    /// Of that, what is needed to see whether it rose in between: without where objects were held.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        let mut counted = self.kept();
+        counted.held = None;
+        counted
+    }
+
     /// Of that, what the application and its dependencies named: comparable with another process's.
     #[must_use]
     pub fn named(&self) -> Self {

@@ -77,7 +77,7 @@ pub const KEYS: &[Key] = &[
     key(
         "heap-interval",
         "DURATION",
-        "The least time between two readings of one container's heap: 1s to 168h [default: 1h]",
+        "The least time between readings of one container's heap while no end is forecast: 1s to 168h [default: 1h]",
     ),
     key(
         "heap-bandwidth",

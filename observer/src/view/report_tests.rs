@@ -122,6 +122,7 @@ fn case(name: &str) -> Case {
             grown: 1 << 20,
             explained: 1.0,
             exact: true,
+            readings: 2,
             container: None,
         }),
         happened: vec![Happened {

@@ -37,6 +37,7 @@ fn diagnosis() -> Diagnosis {
         grown: 1_000_000,
         explained: 0.71,
         exact: true,
+        readings: 2,
         container: None,
     }
 }

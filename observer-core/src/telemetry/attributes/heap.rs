@@ -11,6 +11,7 @@ impl List {
     pub(super) fn diagnosis(&mut self, diagnosis: &Diagnosis) {
         if let Some(culprit) = diagnosis.culprit() {
             self.text(name::HEAP_CULPRIT, &culprit.what);
+            self.text(name::HEAP_CULPRIT_ID, &culprit.id());
             self.maybe_text(name::HEAP_CULPRIT_PLACE, culprit.place.as_deref());
             self.bytes(name::HEAP_CULPRIT_BEFORE, Some(culprit.count.0));
             self.bytes(name::HEAP_CULPRIT_COUNT, Some(culprit.count.1));
@@ -31,6 +32,10 @@ impl List {
         self.bytes(name::HEAP_GROWN, Some(diagnosis.grown));
         self.float(name::HEAP_EXPLAINED, diagnosis.explained);
         self.bool(name::HEAP_EXACT, diagnosis.exact);
+        self.bytes(
+            name::HEAP_READINGS,
+            Some(u64::from(diagnosis.readings)).filter(|readings| *readings > 0),
+        );
         if let Some(container) = diagnosis.container {
             self.bytes(name::HEAP_CONTAINER_GROWN, Some(container.level));
             self.bytes(

@@ -31,6 +31,9 @@ pub(super) fn diagnosed(who: &str, version: &str, diagnosis: &Diagnosis) -> Stri
             for culprit in culprits {
                 let _ = write!(text, "; and {}", grower(culprit));
             }
+            if diagnosis.readings > 2 {
+                let _ = write!(text, "; {} readings, each more than the one before", diagnosis.readings);
+            }
         }
         (None, Some(most)) => {
             let _ = write!(text, "; no one place accumulates it; most of it is {}", grower(most));

@@ -16,15 +16,16 @@ const FOLLOWED: usize = 48;
 /// Fewer objects that an earlier version did not hold are nothing to name.
 const FEWEST: i64 = 20;
 
-/// What one process holds more than at a reading `apart` before, while its container grew by `level` bytes, where that can be compared.
+/// What one process holds more than at the first of these readings, `apart` before the last, while its container grew by `level`
+/// bytes, where that can be compared.
 pub(super) fn in_time(
     reader: &mut Reader<'_>,
     apart: Duration,
     level: Option<u64>,
-    before: &Reading,
-    after: &Reading,
+    (before, between, after): (&Reading, &[Reading], &Reading),
 ) -> Result<Diagnosis, Refusal> {
-    let growth = Growth::over(&[before, after]);
+    let readings: Vec<&Reading> = [before].into_iter().chain(between).chain([after]).collect();
+    let growth = Growth::over(&readings);
     let container = level.map(|level| ContainerGrowth {
         level,
         held: growth.net,
@@ -33,6 +34,7 @@ pub(super) fn in_time(
     let compared = Compared::Times(apart.as_secs_f64());
     let mut diagnosis = diagnosis(reader, growth, compared, (before, after))?;
     diagnosis.container = container;
+    diagnosis.readings = readings.len() as u32;
     if container.is_some_and(|container| !container.explains()) {
         diagnosis.growers.iter_mut().for_each(|grower| grower.culprit = false);
     }
@@ -89,6 +91,7 @@ fn diagnosis(
         explained: blamed.iter().map(|suspect| suspect.share).sum::<f64>().min(1.0),
         growers,
         grown: growth.bytes,
+        readings: 2,
         exact: after.isolates.iter().all(|isolate| isolate.dead_bytes.is_some()) && !after.disturbed,
         container: None,
     })

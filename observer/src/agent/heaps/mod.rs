@@ -1,8 +1,8 @@
 //! Readings of heaps: takes the engine's requests, reads the heaps of processes from outside within a budget, produces
 //! Inputs that say what grew.
 //!
-//! A thread of its own, which yields the processor to everybody else; one reading at a time. The engine sees to it that a container is read at most once an hour; here
-//! the bandwidth and the agent's own memory are held, and nothing is read while the host is short of memory.
+//! A thread of its own, which yields the processor to everybody else; one reading at a time. The engine says when a container is
+//! read; here the bandwidth and the agent's own memory are held, and nothing is read while the host is short of memory.
 
 mod budget;
 mod diagnose;
@@ -43,6 +43,8 @@ const READINGS: u32 = 3;
 const WAITING: usize = 16;
 /// First readings kept for comparison, oldest out first: some hundred kB each.
 const KEPT: usize = 16;
+/// Later readings kept of each, without where objects were held.
+const BETWEEN: usize = 4;
 /// Workloads of which the last reading of a version is kept.
 const WORKLOADS: usize = 32;
 /// Bytes for telling what is held from what is dead: enough for a heap of some 600 MB. Larger ones are counted whole.
@@ -85,13 +87,15 @@ impl Heaps {
     }
 }
 
-/// A first reading, to compare with.
+/// What was read of a process, to compare with.
 struct First {
     process: ProcessKey,
-    /// When it began, and how long it took.
+    /// When the first reading began, and how long it took.
     began: Instant,
     took: Duration,
     reading: Reading,
+    /// Readings since in which a culprit was found, oldest first.
+    since: Vec<Reading>,
     learned: Learned,
 }
 
@@ -171,10 +175,17 @@ impl Readings {
             // one's.
             let comparable = apart >= LONG_BESIDE * took.max(first.took);
             let grown = comparable.then_some(request.grown);
-            let diagnosis = diagnose::in_time(&mut reader, apart, grown, &first.reading, &reading)?;
+            let readings = (&first.reading, &first.since[..], &reading);
+            let diagnosis = diagnose::in_time(&mut reader, apart, grown, readings)?;
             if diagnosis.culprit().is_none() {
                 // The next reading is compared with this one.
                 (first.began, first.took, first.reading) = (began, took, reading.kept());
+                first.since.clear();
+            } else {
+                first.since.push(reading.counted());
+                if first.since.len() > BETWEEN {
+                    first.since.remove(0);
+                }
             }
             Outcome::Compared(Box::new(diagnosis))
         } else {
@@ -215,6 +226,7 @@ impl Readings {
             began,
             took,
             reading: kept,
+            since: Vec::new(),
             learned: reader.learned(),
         });
         Ok(Outcome::First {

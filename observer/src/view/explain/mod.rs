@@ -335,6 +335,7 @@ mod tests {
                 grown: 1 << 20,
                 explained: 1.0,
                 exact: true,
+                readings: 2,
                 container: None,
             });
             hostile::harmless(&page(&case, false));
