@@ -18,8 +18,9 @@ const AGAIN: u64 = 60 * SECOND;
 const LAST_PART: u64 = 10;
 /// Part of the time the forecast leaves after which the next reading comes, where that is sooner than the interval.
 const OF_WHAT_IS_LEFT: u64 = 6;
-/// So many times as long as the last reading took, the next is away from it at least.
-const APART: u64 = 8;
+/// So many times as long as the last reading took, the next is away from it at least: closer ones cannot be compared with the
+/// container's growth.
+const APART: u64 = 4;
 /// Readings at which a culprit must have risen before no more are needed.
 const READINGS: u32 = 3;
 /// The least growth between two readings that are compared, bytes, and as a share of the level at the first.

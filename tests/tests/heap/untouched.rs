@@ -39,14 +39,16 @@ fn no_page_of_the_process_is_touched() {
         let pid = rustix::process::Pid::from_raw(app.pid().cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
         stopped(app.pid());
-        let facts = |app: &App| ["VmPTE:", "VmRSS:", "VmSwap:", "VmSize:"].map(|field| status(app.pid(), field));
-        let before = facts(&app);
+        let facts = |app: &App| ["VmPTE:", "VmSize:", "VmRSS:", "VmSwap:"].map(|field| status(app.pid(), field));
+        let [tables, size, resident, swapped] = facts(&app);
         let reading = read(app.pid());
         assert!(!reading.rows.is_empty());
-        assert_eq!(
-            facts(&app),
-            before,
-            "Node {major}: VmPTE, VmRSS, VmSwap, VmSize changed by a reading"
+        let after = facts(&app);
+        // The host may take pages from it meanwhile; a page that was brought in is one more.
+        assert!(
+            after[..2] == [tables, size] && after[2] <= resident && after[3] >= swapped,
+            "Node {major}: VmPTE, VmSize, VmRSS, VmSwap were {:?} before a reading and are {after:?}",
+            [tables, size, resident, swapped]
         );
         app.kill();
     }
