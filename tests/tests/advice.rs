@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use observer_core::What;
 use observer_tests::{
-    agent::Agent,
+    agent::{self, Agent},
     bundle::Spec,
     container::{Container, Restart},
     need,
@@ -93,8 +94,20 @@ fn leaking(name: &str, limit: u64) -> Container {
 #[test]
 fn under_the_larger_limit_it_lives_longer_by_what_was_told() {
     need!(Full, Root, Bpf, Runc, Node);
-    let flags = ["--sample-interval", "250ms", "--time-scale", "0.001"];
-    let mut agent = Agent::start(&flags).unwrap();
+    let flags = [
+        "--output",
+        "json",
+        "--sample-interval",
+        "250ms",
+        "--time-scale",
+        "0.001",
+    ];
+    let mut agent = Agent::spawn(agent::command(&["run"]).args(flags)).unwrap();
+    agent
+        .wait_input("its beginning", |input| {
+            matches!(input.what, What::Begin(_)).then_some(())
+        })
+        .unwrap();
     let _before = leaking("before", 96 * MIB);
     let (limit, [soonest, latest]) = agent
         .wait_finding("what a larger limit buys", |finding| {

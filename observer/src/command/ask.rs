@@ -83,7 +83,7 @@ pub(super) fn told<T>(
     read: impl Fn(&str) -> anyhow::Result<T>,
 ) -> anyhow::Result<Vec<(String, T)>> {
     let answers = all(agents, question, read)?;
-    answers.silent.iter().for_each(|line| say(line));
+    answers.silent.iter().for_each(say);
     Ok(answers.of)
 }
 

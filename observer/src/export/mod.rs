@@ -102,10 +102,13 @@ impl Exporters {
         let Self {
             stdout, otlp, events, ..
         } = self;
-        if let Some(events) = events {
-            events.finish(deadline).await;
-        }
-        otlp.finish(deadline).await;
+        // Side by side: neither takes the other's time.
+        let events = async {
+            if let Some(events) = events {
+                events.finish(deadline).await;
+            }
+        };
+        tokio::join!(events, otlp.finish(deadline));
         stdout.finish(deadline.saturating_duration_since(Instant::now()));
     }
 }

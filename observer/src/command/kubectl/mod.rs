@@ -85,7 +85,10 @@ pub(super) fn run(cli: Cli) -> anyhow::Result<Exit> {
     let of = cli.namespace.as_deref();
     match cli.command {
         Command::Ps { json } => ps::print(&nodes, of, json),
-        Command::Top { interval, plain } => top::live(Box::new(nodes), cli.namespace, interval, plain),
+        Command::Top { interval, plain } => {
+            top::needs_a_terminal("kubectl observer ps")?;
+            top::live(Box::new(nodes), cli.namespace, interval, plain)
+        }
         Command::Explain { name, width, plain } => explain::print(&nodes, of, &name, (width, plain)),
         Command::Report { name, all, html, md } => {
             let (source, found) = report::of_agents(&nodes, of, name.as_deref())?;

@@ -42,11 +42,11 @@ pub(super) struct TopArgs {
 }
 
 pub(super) fn top(args: &TopArgs) -> anyhow::Result<Exit> {
+    needs_a_terminal("observer ps")?;
     let Some(file) = &args.from else {
         let agent = Socket(args.status_socket.clone());
         return live(Box::new(agent), None, args.interval, args.plain);
     };
-    needs_a_terminal()?;
     let look = Look::of_stdout_as(None, args.plain);
     let mut source = playback::Playback::open(file, f64::from(args.speed))?;
     screen::run(&mut source, look, true, args.paused)?;
@@ -60,7 +60,6 @@ pub(super) fn live(
     interval: u32,
     plain: bool,
 ) -> anyhow::Result<Exit> {
-    needs_a_terminal()?;
     let look = Look::of_stdout_as(None, plain);
     let interval = Duration::from_secs(u64::from(interval));
     let mut source = live::Live::start(agents, namespace, interval)?;
@@ -68,9 +67,10 @@ pub(super) fn live(
     Ok(Exit::Success)
 }
 
-fn needs_a_terminal() -> anyhow::Result<()> {
+/// An error that names the command which needs none.
+pub(super) fn needs_a_terminal(instead: &str) -> anyhow::Result<()> {
     if !terminal::is_terminal() {
-        bail!("top draws on a terminal, and standard output is none; `ps` prints the same once");
+        bail!("top draws on a terminal, and standard output is none; `{instead}` prints the same once");
     }
     Ok(())
 }

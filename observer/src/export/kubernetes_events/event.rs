@@ -74,9 +74,13 @@ pub(super) struct Said {
     pub(super) message: String,
 }
 
-/// What a finding is to be told as; `None` where it is none of those that are, or its pod is not known by name.
-pub(super) fn of(finding: &Finding) -> Option<(Key, Said)> {
-    let reason = match &finding.event {
+/// What a finding of a pod is to be told as; `None` where it is none of those that are, or is not a pod's.
+pub(super) fn reason(finding: &Finding) -> Option<Reason> {
+    let subject = finding.subject.as_ref()?;
+    if !matches!(subject.slot, Slot::Pod { .. }) {
+        return None;
+    }
+    Some(match &finding.event {
         Event::OomKill(_) => Reason::OomKilled,
         Event::HeapOom(_) => Reason::V8HeapOutOfMemory,
         Event::Leak(verdict) => match (verdict.state, verdict.previous) {
@@ -88,7 +92,11 @@ pub(super) fn of(finding: &Finding) -> Option<(Key, Said)> {
             _ => return None,
         },
         _ => return None,
-    };
+    })
+}
+
+/// The Event; `None` where the pod is not known by name.
+pub(super) fn of(finding: &Finding, reason: Reason) -> Option<(Key, Said)> {
     let subject = finding.subject.as_ref()?;
     let Slot::Pod { uid, .. } = &subject.slot else {
         return None;

@@ -64,7 +64,7 @@ fn of_pod() -> Slot {
 
 #[test]
 fn a_kill_is_an_event_on_its_container() {
-    let (key, said) = of(&finding(of_pod(), "checkout-7d9c5f-x")).unwrap();
+    let (key, said) = of(&finding(of_pod(), "checkout-7d9c5f-x"), Reason::OomKilled).unwrap();
     let object = object(&key, &said, "node-1");
     expect![[r#"
         {
@@ -100,13 +100,15 @@ fn a_kill_is_an_event_on_its_container() {
 
 #[test]
 fn what_is_on_no_pod_known_by_name_is_none() {
-    assert_eq!(of(&finding(Slot::Unit("api.service".to_owned()), "p")), None);
-    assert_eq!(of(&finding(of_pod(), "")), None);
+    assert_eq!(reason(&finding(Slot::Unit("api.service".to_owned()), "p")), None);
+    let unnamed = finding(of_pod(), "");
+    assert_eq!(reason(&unnamed), Some(Reason::OomKilled));
+    assert_eq!(of(&unnamed, Reason::OomKilled), None);
 }
 
 #[test]
 fn a_name_is_the_same_again_another_for_another_reason_and_never_too_long() {
-    let (key, _) = of(&finding(of_pod(), &"p".repeat(253))).unwrap();
+    let (key, _) = of(&finding(of_pod(), &"p".repeat(253)), Reason::OomKilled).unwrap();
     let other = Key {
         reason: Reason::LeakLikely,
         ..key.clone()

@@ -78,8 +78,10 @@ impl KubernetesEvents {
 
     /// Queues what a finding says of a pod; never waits.
     pub(super) fn publish(&self, finding: &Finding) {
-        if let Some((key, said)) = event::of(finding) {
-            self.shared.waiting.push(key, said);
+        let Some(reason) = event::reason(finding) else { return };
+        match event::of(finding, reason) {
+            Some((key, said)) => self.shared.waiting.push(key, said),
+            None => self.shared.waiting.dropped(1),
         }
     }
 
@@ -108,8 +110,8 @@ impl KubernetesEvents {
         let (waiting, _, dropped) = self.shared.waiting.depth();
         if waiting as u64 + dropped > 0 {
             say(format_args!(
-                "Kubernetes Events: {waiting} not written before the stop deadline, {dropped} dropped because there was no room or they \
-                 were older than an hour"
+                "Kubernetes Events: {waiting} not written before the stop deadline, {dropped} dropped: there was no room, they were \
+                 older than an hour, or their pod's name was not known"
             ));
         }
     }
@@ -149,7 +151,7 @@ async fn deliver(shared: Arc<Shared>, node: String, mut stopping: watch::Receive
             continue;
         };
         if now().0.saturating_sub(said.last.0) > OLDEST.as_nanos() as u64 {
-            shared.waiting.drop_one(&said);
+            shared.waiting.dropped(said.times);
             continue;
         }
         let written = match writer_of(&mut writer, &node).await {

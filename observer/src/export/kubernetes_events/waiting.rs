@@ -50,9 +50,9 @@ impl Waiting {
         self.arrived.notified().await;
     }
 
-    /// Counts something that is not written.
-    pub(super) fn drop_one(&self, said: &Said) {
-        self.lock().dropped += u64::from(said.times);
+    /// Counts findings that are not written.
+    pub(super) fn dropped(&self, times: u32) {
+        self.lock().dropped += u64::from(times);
     }
 
     /// How many wait, since when the oldest of them is known, and findings that were dropped.
