@@ -42,7 +42,7 @@ fn main() -> Result<()> {
         "{containers} containers, {HOURS} h at {STEP} s: {:.1} million values, written in {:.0} s, made into blocks in {:.0} s",
         values as f64 / 1e6,
         written.as_secs_f64(),
-        (begun.elapsed() - written).as_secs_f64()
+        begun.elapsed().saturating_sub(written).as_secs_f64()
     );
 
     let server = backend.pid();

@@ -50,7 +50,7 @@ fn snapshot(tick: u64) -> Value {
 }
 
 fn workload(nth: u64, tick: u64) -> Value {
-    let (name, leaks) = (format!("service-{nth:04}"), nth % 10 == 0);
+    let (name, leaks) = (format!("service-{nth:04}"), nth.is_multiple_of(10));
     let level = (64 + nth % 300) * 1_048_576 + if leaks { tick * 65_536 } else { nth * tick % 4_096 };
     let ceiling = json!({"bytes": 536_870_912, "kind": "cgroup"});
     let resource =
@@ -159,7 +159,7 @@ fn left_alone(time: Duration) -> Result<()> {
         .context("cannot start `script`")?;
     let mut output = child.stdout.take().context("no output")?;
     thread::spawn(move || {
-        let mut bytes = [0; 65_536];
+        let mut bytes = [0; 4_096];
         while output.read(&mut bytes).is_ok_and(|count| count > 0) {}
     });
     let pid = wait_for(&socket.display().to_string(), child.id())?;

@@ -50,7 +50,9 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     let name = format!("{PROGRAM}-v{version}-linux-{arch}.tar.gz");
     let archive = archive(&program, compression)?;
     let digest = Sha256::digest(&archive);
-    let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = digest
+        .iter()
+        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
 
     let template = places::workspace().join("deploy/krew/observer.yaml");
     let template = fs::read_to_string(&template).with_context(|| format!("cannot read {}", template.display()))?;

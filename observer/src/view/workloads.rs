@@ -334,13 +334,13 @@ mod tests {
             of("node-c", "cart-3", State::Confirmed),
         ];
         let page = table(&watched.concat(), 3_601.0, 100);
-        expect![[r#"
+        expect![[r"
             SERVICE   NODE   INSTANCE VERSION STATE      LEVEL CEILING RUN  UP
             shop/cart node-c cart-3   2.0.1   confirmed 45 MiB 1.0 GiB   3 1 h
             shop/cart node-b cart-2   2.0.1   likely    45 MiB 1.0 GiB   3 1 h
             shop/cart node-a cart-1   2.0.1   quiet     45 MiB 1.0 GiB   3 1 h
             1 workload, 3 running, 1 leaking
-        "#]]
+        "]]
         .assert_eq(&page);
     }
 

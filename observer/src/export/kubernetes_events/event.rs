@@ -133,7 +133,11 @@ pub(super) fn name(key: &Key) -> String {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    let hash: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash.finalize();
+    let hash = hash
+        .iter()
+        .take(8)
+        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     let pod = &key.pod[..key.pod.floor_char_boundary(LONGEST_POD)];
     format!("{}.{hash}", pod.trim_end_matches(['.', '-']))
 }
