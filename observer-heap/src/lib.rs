@@ -23,5 +23,6 @@ pub use report::growth::{Grown, Growth, MOMENTS};
 pub use report::reader::Reader;
 pub use report::reading::{Collection, Reading, Row, Summary};
 pub use report::suspects::Suspect;
+pub use report::wrappers::Wrapped;
 pub use walk::calibrate::Learned;
 pub use walk::counts::Tally;

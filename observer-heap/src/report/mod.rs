@@ -9,3 +9,4 @@ pub(crate) mod reading;
 pub(crate) mod rows;
 pub(crate) mod suspects;
 pub(crate) mod wording;
+pub(crate) mod wrappers;

@@ -14,6 +14,7 @@ use crate::report::growth::Growth;
 use crate::report::reading::{Collection, Reading, Row};
 use crate::report::rows::{rows, summary};
 use crate::report::suspects::{Suspect, suspects};
+use crate::report::wrappers::{Wrapped, wrapped};
 use crate::walk::calibrate::Learned;
 use crate::walk::heap::Heap;
 
@@ -168,6 +169,17 @@ impl<'m> Reader<'m> {
     /// stand in the heap's pages still. Of a heap that was not marked, old ones count as held.
     pub fn buffers(&self) -> Result<Vec<Buffer>, Refusal> {
         buffers(&self.heap, &self.buffers)
+    }
+
+    /// The JavaScript objects that wrap native ones, and how they are held: up to `each` of every group, which are addresses of
+    /// native objects. `progress` is told passes over the heap.
+    pub fn wrapped(
+        &mut self,
+        natives: &[Vec<u64>],
+        each: usize,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Wrapped>, Refusal> {
+        wrapped(&mut self.heap, self.live.as_ref(), natives, each, progress)
     }
 
     /// The memory of V8's pages, in ascending order.

@@ -24,7 +24,8 @@ Examples:
 pub(super) const MEMORY: &str = "\
 Examples:
   sudo observer memory 4711
-  sudo observer memory 4f2a9c01e7 --diff 60s";
+  sudo observer memory 4f2a9c01e7 --diff 60s
+  sudo observer memory 4711 --classes --diff 60s";
 
 pub(super) const PS: &str = "\
 Examples:

@@ -8,6 +8,7 @@
     reason = "a test's helpers fail as the test does"
 )]
 
+mod classes;
 mod kinds;
 
 use std::{

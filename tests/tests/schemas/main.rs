@@ -195,7 +195,8 @@ fn memory_is_valid() {
     need!(Root, Node);
     let app = App::fixture("leak.js", &["--mb", "20", "--wait", "no"]).unwrap();
     let pid = app.pid().to_string();
-    for more in [[].as_slice(), &["--diff", "1s"]] {
+    let classes = ["--classes", "--diff", "1s"];
+    for more in [[].as_slice(), &["--diff", "1s"], &classes[..1], &classes] {
         let arguments = [["memory", &pid, "--json"].as_slice(), more].concat();
         assert_valid("memory", &serde_json::from_str(&observer(&arguments)).unwrap());
     }

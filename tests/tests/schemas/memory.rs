@@ -116,11 +116,43 @@ pub(crate) fn memory() -> Value {
         ("after", to("container")),
         ("meaning", to("meaning")),
     ]);
-    let mut schema = json!({ "anyOf": [closed(now), growth] });
+    let class = closed([
+        ("name", text()),
+        ("count", whole()),
+        ("bytes", whole()),
+        ("held_bytes", whole()),
+        ("count_before", whole()),
+        ("bytes_before", whole()),
+        ("held_bytes_before", whole()),
+        ("wrapped", whole()),
+        (
+            "wrapped_by",
+            list(closed([
+                ("class", maybe("string")),
+                ("path", list(text())),
+                ("share", number()),
+            ])),
+        ),
+    ]);
+    let size = closed([
+        ("up_to", whole()),
+        ("count", whole()),
+        ("bytes", whole()),
+        ("count_before", whole()),
+        ("bytes_before", whole()),
+    ]);
+    let classes = closed([
+        ("pid", whole()),
+        ("apart_seconds", maybe("number")),
+        ("classes", list(class)),
+        ("sizes", list(size)),
+        ("not_wrapped_because", maybe("string")),
+    ]);
+    let mut schema = json!({ "anyOf": [closed(now), growth, classes] });
     head(
         &mut schema,
         "Where the memory of a container is",
-        "The answer of `observer memory PID --json`: one reading, or with --diff two. Parts that have nothing are absent.",
+        "The answer of `observer memory PID --json`: one reading, or with --diff two; with --classes native memory by class. Parts that have nothing are absent.",
     );
     schema["$defs"] = json!({
         "parts": { "type": "object", "properties": parts, "additionalProperties": false },

@@ -7,7 +7,10 @@ use super::source::{Breach, Source};
 const BOUND: [(&str, &[&str]); 3] = [
     ("observer-common", &[]),
     ("observer-core", &["fnv", "libm", "observer-common", "serde"]),
-    ("observer-heap", &["itoa", "object", "serde_json", "thiserror"]),
+    (
+        "observer-heap",
+        &["cpp_demangle", "itoa", "object", "serde_json", "thiserror"],
+    ),
 ];
 
 pub(super) fn check(sources: &[Source]) -> Vec<Breach> {

@@ -154,7 +154,7 @@ fn advice(kind: Kind, container: &Container) -> (String, bool) {
     let pid = node(container);
     match kind {
         Kind::Heap | Kind::Buffers => (format!("`observer heap {pid}` says which"), false),
-        Kind::Native => ("whether it grows, `--diff` says".to_owned(), false),
+        Kind::Native => ("`--classes` says whose, `--diff` whether it grows".to_owned(), false),
         _ => verdict(kind, container),
     }
 }
@@ -182,7 +182,7 @@ fn verdict(kind: Kind, container: &Container) -> (String, bool) {
             false,
         ),
         Kind::Native => (
-            "a leak in native memory, or a cache of native code that fills (inferred: two readings do not tell them apart)".to_owned(),
+            "a leak in native memory, or a cache of native code that fills (inferred: two readings do not tell them apart); `--classes --diff` says of which classes".to_owned(),
             true,
         ),
         Kind::Fragmentation => (fragmentation(container), true),

@@ -7,13 +7,20 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use observer_heap::native::Class;
+
+use classes::{Before, HELD};
 
 use super::{Exit, target};
 use crate::{
-    source::{cgroup::Hierarchy, usage::Container},
+    source::{
+        cgroup::Hierarchy,
+        usage::{Container, Native},
+    },
     terminal::{self, say},
 };
 
+mod classes;
 mod json;
 mod kind;
 mod meaning;
@@ -31,6 +38,12 @@ pub(super) struct MemoryArgs {
     /// Read twice, TIME apart (10s, 5m), and print what grew
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     diff: Option<Duration>,
+    /// Native memory by C++ class and by size instead, and which JavaScript objects hold it
+    #[arg(long)]
+    classes: bool,
+    /// Classes to print
+    #[arg(long, value_name = "N", default_value_t = 15, requires = "classes")]
+    top: usize,
     /// Machine-readable output
     #[arg(long)]
     json: bool,
@@ -38,6 +51,9 @@ pub(super) struct MemoryArgs {
 
 pub(super) fn memory(args: &MemoryArgs) -> anyhow::Result<Exit> {
     let pid = target::any(&args.target)?;
+    if args.classes {
+        return by_class(args, pid);
+    }
     // Without a memory controller there is still the process.
     let hierarchy = Hierarchy::discover(Path::new("/proc"), None)
         .inspect_err(|error| say(format_args!("{error}: only the process is told")))
@@ -64,6 +80,31 @@ pub(super) fn memory(args: &MemoryArgs) -> anyhow::Result<Exit> {
         terminal::json_value(&json::growth(apart, (&before, &after), &meaning)).print()?;
     } else {
         table::growth(out, apart, (&before, &after), &meaning)?;
+    }
+    Ok(Exit::Success)
+}
+
+fn by_class(args: &MemoryArgs, pid: u32) -> anyhow::Result<Exit> {
+    let read = |choose: &dyn Fn(&[Class]) -> Vec<usize>| {
+        Native::read(pid, choose).with_context(|| format!("the native memory of process {pid} is not read"))
+    };
+    let mut before = None;
+    let native = if let Some(apart) = args.diff {
+        let began = Instant::now();
+        let first = Before::of(read(&|_| Vec::new())?);
+        wait(pid, began + apart)?;
+        let mut native = read(&|classes| first.most_grown(classes))?;
+        first.order(&mut native);
+        before = Some((first, began.elapsed()));
+        native
+    } else {
+        read(&|classes| (0..classes.len().min(HELD)).collect())?
+    };
+    let before = before.as_ref().map(|(before, apart)| (before, *apart));
+    if args.json {
+        terminal::json_value(&classes::json(pid, &native, before)).print()?;
+    } else {
+        classes::print(&mut terminal::stdout(), &native, before, args.top)?;
     }
     Ok(Exit::Success)
 }

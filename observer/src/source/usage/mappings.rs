@@ -31,6 +31,8 @@ pub(super) struct Mapping {
     /// It begins right behind a guard, as stacks of threads do.
     pub(super) guarded: bool,
     pub(super) path: String,
+    /// Where in the file it begins.
+    pub(super) offset: u64,
     /// Its memory, each page divided by how many processes map it, bytes.
     pub(super) pss: u64,
     /// Pages of a private file that were changed, bytes.
@@ -76,7 +78,8 @@ fn head(line: &str) -> Option<Mapping> {
     let (start, end) = fields.next()?.split_once('-')?;
     let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
     let permissions = fields.next()?.as_bytes();
-    let inode = fields.nth(2)?;
+    let offset = u64::from_str_radix(fields.next()?, 16).ok()?;
+    let inode = fields.nth(1)?;
     let path = fields.next().unwrap_or("").trim_start();
     let shared = permissions.get(3) == Some(&b's');
     let kind = match path {
@@ -96,6 +99,7 @@ fn head(line: &str) -> Option<Mapping> {
         writable: permissions.get(1) == Some(&b'w'),
         guarded: false,
         path: path.to_owned(),
+        offset,
         pss: 0,
         anonymous: 0,
         swap: 0,

@@ -4,6 +4,7 @@
 mod blocks;
 mod container;
 mod mappings;
+mod native;
 mod part;
 mod process;
 mod regions;
@@ -13,6 +14,7 @@ mod v8;
 
 pub use blocks::ArenaUsage;
 pub use container::{Container, ContainerError, Kernel, Tmpfs};
+pub use native::{Native, NativeClass};
 pub use part::{Part, Parts};
 pub use process::{Allocator, Process, WholeProcess};
 pub use v8::Heap;

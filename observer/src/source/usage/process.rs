@@ -3,7 +3,7 @@
 use std::{fs, io};
 
 use observer_heap::{
-    MemoryError, Region,
+    Extent, MemoryError, Region,
     native::{Areas, Malloc},
 };
 
@@ -74,6 +74,9 @@ impl Allocator {
 
 /// How the file of glibc is called; before 2.34 it is a link to one with the version in its name.
 const GLIBC: &[&str] = &["libc.so.6", "libc-2."];
+
+/// First and one past the last address of each range.
+type Ranges = Vec<(u64, u64)>;
 
 /// What one process uses.
 #[derive(Clone, Debug, Default)]
@@ -165,19 +168,7 @@ impl WholeProcess {
     pub fn look_into(mut self) -> Result<Process, MemoryError> {
         let v8 = V8::read(&self.live, self.process.pid);
         let (extents, buffers) = v8.as_ref().map_or((&[][..], &[][..]), |v8| (&v8.extents, &v8.buffers));
-        let touches = |mapping: &Mapping| {
-            let at = extents.partition_point(|extent| extent.end <= mapping.start);
-            extents.get(at).is_some_and(|extent| extent.start < mapping.end)
-        };
-        let stacks = thread_stacks::ranges(&self.mappings, self.process.pid, touches);
-        let writable = self
-            .mappings
-            .iter()
-            .filter(|m| m.kind == Kind::Anonymous && m.writable && !m.executable)
-            .map(|m| (m.start, m.end));
-        let taken: Vec<(u64, u64)> = extents.iter().map(|extent| (extent.start, extent.end)).collect();
-        let gaps = regions::without(&regions::joined(writable), &taken);
-        let gaps = regions::without(&gaps, &stacks);
+        let (stacks, gaps) = self.stacks_and_gaps(extents);
         let malloc = self.malloc(&gaps)?;
         let mut used = blocks::used(&malloc, buffers, &self.residency);
         let left = regions::without(&gaps, &blocks::ranges(&malloc));
@@ -191,7 +182,30 @@ impl WholeProcess {
         Ok(self.process)
     }
 
-    fn malloc(&self, gaps: &[(u64, u64)]) -> Result<Malloc, MemoryError> {
+    /// Stacks, and what else can be written and is not V8's.
+    pub(super) fn stacks_and_gaps(&self, extents: &[Extent]) -> (Ranges, Ranges) {
+        let touches = |mapping: &Mapping| {
+            let at = extents.partition_point(|extent| extent.end <= mapping.start);
+            extents.get(at).is_some_and(|extent| extent.start < mapping.end)
+        };
+        let stacks = thread_stacks::ranges(&self.mappings, self.process.pid, touches);
+        let writable = self
+            .mappings
+            .iter()
+            .filter(|m| m.kind == Kind::Anonymous && m.writable && !m.executable)
+            .map(|m| (m.start, m.end));
+        let taken: Vec<(u64, u64)> = extents.iter().map(|extent| (extent.start, extent.end)).collect();
+        let gaps = regions::without(&regions::joined(writable), &taken);
+        let gaps = regions::without(&gaps, &stacks);
+        (stacks, gaps)
+    }
+
+    /// The process's id, its memory, and its mappings.
+    pub(super) const fn source(&self) -> (u32, &LiveMemory, &Vec<Mapping>) {
+        (self.process.pid, &self.live, &self.mappings)
+    }
+
+    pub(super) fn malloc(&self, gaps: &[(u64, u64)]) -> Result<Malloc, MemoryError> {
         let region = |&(start, end): &(u64, u64)| Region {
             start,
             end,
