@@ -258,8 +258,10 @@ pub(crate) fn collect(heap: &mut Heap<'_>, marking: usize) -> Result<Option<Coll
             late: Vec::new(),
             copying: false,
         };
+        let mut young_torn = 0;
         for isolate in heap.maps.pages.heaps() {
-            walk_held(heap, isolate, &mut live, &mut visit, &mut |_| {})?;
+            let walked = walk_held(heap, isolate, &mut live, &mut visit, &mut |_| {})?;
+            young_torn += walked.torn.saturating_sub(live.torn());
         }
         let mut walker = Walker::new(&heap.maps, &heap.sizes);
         for page in heap
@@ -271,7 +273,7 @@ pub(crate) fn collect(heap: &mut Heap<'_>, marking: usize) -> Result<Option<Coll
         {
             walker.page(page, &mut visit)?;
         }
-        let disturbed = live.disturbed(&heap.maps)? || live.torn * DISTURBED > live.visited;
+        let disturbed = live.disturbed(&heap.maps)? || live.torn * DISTURBED > live.visited || young_torn > 0;
         if disturbed && attempt < ATTEMPTS {
             continue;
         }

@@ -68,6 +68,8 @@ pub(crate) struct Out<N: Write, E: Write> {
     edges: BufWriter<E>,
     pub(crate) node_count: u32,
     pub(crate) edge_count: u64,
+    /// Strong references to objects that are no nodes: they moved, or came to be, since what is held was told.
+    pub(crate) lost: u64,
     /// By number: something that is no weak reference leads there.
     pub(crate) incoming: Bits,
     failed: Option<io::Error>,
@@ -80,6 +82,7 @@ impl<N: Write, E: Write> Out<N, E> {
             edges: BufWriter::with_capacity(BUFFER, edges),
             node_count: 0,
             edge_count: 0,
+            lost: 0,
             incoming: Bits::new(most),
             failed: None,
         }

@@ -33,6 +33,8 @@ const MOST_EDGES: u64 = MOST_NUMBERS / 3;
 const ATTEMPTS: u32 = 4;
 const APART: Duration = Duration::from_millis(250);
 const MOVED: u64 = 500;
+/// Likewise for references that lead nowhere: all that an object held that moved may be missing.
+const LOST: u64 = 5000;
 
 /// Why there is no snapshot.
 #[derive(Debug, Error)]
@@ -67,6 +69,8 @@ pub struct Written {
     pub edges: u64,
     /// Objects that moved or died while they were read: they are nodes without edges.
     pub moved: u64,
+    /// References to objects that moved or came to be meanwhile: these are missing, with all that only they hold.
+    pub lost: u64,
     /// Young objects for which there was no room.
     pub left_out: u64,
     /// Objects that the snapshot before has under the same id.
@@ -109,13 +113,14 @@ impl Sitting {
         file: &mut File,
         spools: Spools,
     ) -> Result<Written, SnapshotError> {
-        for attempt in 1..=ATTEMPTS {
-            match self.attempt(reader, file, &spools, attempt == ATTEMPTS)? {
-                Some(written) => return Ok(written),
-                None => std::thread::sleep(APART),
+        let mut attempt = 1;
+        loop {
+            if let Some(written) = self.attempt(reader, file, &spools, attempt >= ATTEMPTS)? {
+                return Ok(written);
             }
+            attempt += 1;
+            std::thread::sleep(APART);
         }
-        Err(SnapshotError::TooLarge)
     }
 
     /// Writes a snapshot, unless too much moved meanwhile and it is not the last attempt.
@@ -142,7 +147,7 @@ impl Sitting {
         file.write_all(head(0, 0).as_bytes())?;
         let parts = self.parts(heap, &collected, file, spools)?;
         let (nodes, edges) = (parts.nodes, parts.edges);
-        if !last && (collected.disturbed || parts.moved * MOVED > nodes) {
+        if !last && (collected.disturbed || parts.moved * MOVED > nodes || parts.lost * LOST > nodes) {
             return Ok(None);
         }
         if self.ids.is_exhausted() || edges > MOST_EDGES || nodes * u64::from(NODE_FIELDS) > MOST_NUMBERS {
@@ -163,6 +168,7 @@ impl Sitting {
             nodes,
             edges,
             moved: parts.moved,
+            lost: parts.lost,
             left_out: collected.young.left_out,
             recognised: self.ids.recognised,
             disturbed: collected.disturbed,
@@ -199,13 +205,14 @@ impl Sitting {
             let id = emit.ids.fresh();
             emit.out.node(NodeType::Native, name, id, bytes, 0);
         }
-        let (nodes, edges) = (emit.out.node_count.into(), emit.out.edge_count);
+        let (nodes, edges, lost) = (emit.out.node_count.into(), emit.out.edge_count, emit.out.lost);
         emit.out.finish()?;
         emit.strings.finish()?;
         Ok(Parts {
             nodes,
             edges,
             moved: emit.moved,
+            lost,
             locations: emit.locations,
         })
     }
@@ -216,6 +223,7 @@ struct Parts {
     nodes: u64,
     edges: u64,
     moved: u64,
+    lost: u64,
     locations: Locations<File>,
 }
 

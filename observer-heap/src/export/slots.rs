@@ -8,6 +8,7 @@ use crate::export::plan::{Plan, Slots};
 use crate::export::strings::Strings;
 use crate::layout::refusal::Refusal;
 use crate::memory::by_address::ByAddress;
+use crate::memory::pages::Space;
 use crate::memory::peek::{STRONG, TAG_MASK, smi, strong};
 use crate::walk::heap::Heap;
 
@@ -25,6 +26,11 @@ fn target(objects: &Objects, word: u64) -> Option<(u32, bool)> {
         return None;
     }
     Some((objects.ordinal(word & !TAG_MASK)?, tag == STRONG))
+}
+
+/// Whether a word leads strongly to where objects are, and to none of them. `undefined`, holes and the like never change place.
+fn is_lost(objects: &Objects, word: u64) -> bool {
+    word & TAG_MASK == STRONG && matches!(objects.space(word - STRONG), Some(Space::Old | Space::Young))
 }
 
 /// Names of the variables of scopes.
@@ -103,7 +109,9 @@ pub(crate) fn write<W: Write, N: Write, E: Write>(
     let mut count = 0;
     for (at, word) in words.iter().enumerate() {
         let index = first + at;
-        let Some((to, strong)) = target(objects, u64::from_le_bytes(*word)) else {
+        let word = u64::from_le_bytes(*word);
+        let Some((to, strong)) = target(objects, word) else {
+            out.lost += u64::from(is_lost(objects, word));
             continue;
         };
         let hidden = (EdgeType::Hidden, index as u32);

@@ -30,6 +30,8 @@ impl Row {
         self.file = Some(original.file);
         self.line = Some(original.line);
         self.column = None;
+        // Its place in the script is known no more: it is not looked up again.
+        self.script = None;
         if let Some(name) = original.name
             && matches!(self.kind, Kind::Closure | Kind::Suspended | Kind::Object)
         {

