@@ -4,8 +4,9 @@ Reads OTLP over http/protobuf (default) or gRPC on a port of --host (the loopbac
 per line on standard output: first {"ready": true, "port": N}, then one per log record, metric or span, as decoded.
 
   otlp_receiver.py [--protocol http|grpc] [--host ADDRESS] [--port N]
-                   [--refuse STATUS --times N [--retry-after S]] [--reject N]
+                   [--refuse STATUS --times N [--retry-after S]] [--reject N] [--tls CERTIFICATE KEY]
 
+--tls serves http/protobuf over TLS, by two PEM files;
 --refuse answers the first N requests with an HTTP status (or a gRPC code's name) instead of taking them;
 --reject takes each request and reports N of its records as rejected (partial success).
 """
@@ -13,6 +14,7 @@ per line on standard output: first {"ready": true, "port": N}, then one per log 
 import argparse
 import gzip
 import json
+import ssl
 import sys
 import threading
 from concurrent import futures
@@ -199,6 +201,10 @@ def serve_http(options, policy):
             pass
 
     server = ThreadingHTTPServer((options.host, options.port), Handler)
+    if options.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*options.tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     say({"ready": True, "port": server.server_address[1]})
     server.serve_forever()
 
@@ -238,6 +244,7 @@ def main():
     parser.add_argument("--protocol", choices=("http", "grpc"), default="http")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"))
     parser.add_argument("--refuse")
     parser.add_argument("--times", type=int, default=-1)
     parser.add_argument("--retry-after", type=int)

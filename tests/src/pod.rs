@@ -149,10 +149,14 @@ impl Pod {
         self
     }
 
-    /// The same under a seccomp profile, as a file of the chart has it.
-    pub fn under(mut self, profile: &Path) -> Result<Self> {
+    /// The same under a seccomp profile, which kills the agent for a call outside of it instead of refusing the call.
+    pub fn killed_outside(mut self, profile: &Path) -> Result<Self> {
         let text = fs::read_to_string(profile).with_context(|| format!("cannot read {}", profile.display()))?;
-        self.seccomp = Some(serde_json::from_str(&text).context("no seccomp profile")?);
+        let mut seccomp: Value = serde_json::from_str(&text).context("no seccomp profile")?;
+        let members = seccomp.as_object_mut().context("no seccomp profile")?;
+        members.insert("defaultAction".into(), "SCMP_ACT_KILL_PROCESS".into());
+        members.remove("defaultErrnoRet");
+        self.seccomp = Some(seccomp);
         Ok(self)
     }
 
@@ -184,6 +188,12 @@ impl Pod {
             json!({"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]}),
         ];
         mounts.extend(libraries.map(|path| bind(path, &path.display().to_string(), "ro")));
+        // As the kubelet does: names are looked up by these.
+        let names = ["/etc/hosts", "/etc/resolv.conf"]
+            .map(Path::new)
+            .into_iter()
+            .filter(|file| file.is_file());
+        mounts.extend(names.map(|file| bind(file, &file.display().to_string(), "ro")));
         mounts.push(bind(&places::agent(), AGENT, "ro"));
         mounts.extend(self.mounts.iter().cloned());
         let held: Vec<String> = self.capabilities.iter().map(|name| format!("CAP_{name}")).collect();

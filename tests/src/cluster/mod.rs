@@ -141,6 +141,13 @@ impl Cluster {
         printed(&mut xtask(&["cluster", "load", &archive])).map(drop)
     }
 
+    /// Puts a seccomp profile on the node, where its kubelet looks for it.
+    pub fn give_seccomp_profile(&self, name: &str, profile: &str) -> Result<()> {
+        let directory = self.kubeconfig.with_file_name("kubelet").join("seccomp");
+        fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        fs::write(directory.join(name), profile).with_context(|| format!("cannot write the profile {name}"))
+    }
+
     /// Where the API server is, `HOST:PORT`.
     pub fn server(&self) -> Result<String> {
         let url = self.ask(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"])?;

@@ -1,5 +1,7 @@
 //! The chart on a real cluster: installed, upgraded and removed as people do.
 
+use std::fs;
+
 use observer_tests::{
     backend,
     cluster::Cluster,
@@ -44,13 +46,17 @@ fn the_chart_is_installed_upgraded_and_removed() {
     assert_eq!(code, 200);
     assert!(metrics.contains("observer_agent_inputs_total"), "{metrics}");
 
-    // Another setting: another pod, which goes on with the state of the one before.
+    // Another setting: another pod, which goes on with the state of the one before. Under the chart's own seccomp profile.
+    let profile = fs::read_to_string(places::workspace().join("deploy/helm/observer/files/seccomp.json")).unwrap();
+    cluster.give_seccomp_profile("observer.json", &profile).unwrap();
     let upgrade = [
         "upgrade",
         RELEASE,
         &chart,
         "--set",
         "settings.sample-interval=5s,kubernetesEvents.enabled=true",
+        "--set",
+        "seccompProfile.type=Localhost,seccompProfile.localhostProfile=observer.json",
     ];
     helm(&[&upgrade[..], &values, &wait].concat());
     cluster
@@ -75,6 +81,8 @@ fn the_chart_is_installed_upgraded_and_removed() {
     let doctor = doctor.unwrap().output().unwrap().stdout;
     let doctor: Value = serde_json::from_slice(&doctor).unwrap();
     assert_eq!(doctor["kubernetes_events"], true, "{doctor}");
+    let hooks = doctor["hooks"].as_array().unwrap();
+    assert!(hooks.iter().all(|hook| hook["rung"] == "tp_btf"), "{doctor}");
 
     helm(&["uninstall", RELEASE, "--wait"]);
     // Pods end after the DaemonSet that owned them.
