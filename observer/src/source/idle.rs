@@ -5,9 +5,10 @@ use std::io;
 /// Lets the calling thread run only while nobody else wants the processor (`SCHED_IDLE`, sched(7)). Refusals change nothing but
 /// that.
 pub fn run_when_idle() -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the structure lives through the call, which reads it and nothing else; 0 is the calling thread.
-    let done = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+    // The kernel's `sched_param`. The call itself, since musl's function of that name answers ENOSYS whatever it is asked.
+    let priority: libc::c_int = 0;
+    // SAFETY: the integer lives through the call, which reads it and nothing else; 0 is the calling thread.
+    let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_IDLE, &raw const priority) };
     if done == 0 {
         Ok(())
     } else {
