@@ -4,6 +4,7 @@
 //! remapped, so that the same sources give the same bytes elsewhere.
 
 use std::{
+    collections::BTreeMap,
     env,
     path::{Path, PathBuf},
 };
@@ -77,5 +78,21 @@ pub(super) fn image(binary: &Path) -> Image {
         entries,
         entrypoint: vec!["/observer".into()],
         command: vec!["run".into()],
+        labels: labels(),
     }
+}
+
+/// What the image is, as its specification names it. No time and no revision: the same sources give the same image.
+fn labels() -> BTreeMap<&'static str, String> {
+    [
+        ("org.opencontainers.image.title", "observer"),
+        (
+            "org.opencontainers.image.description",
+            "Finds memory leaks of Node.js services from outside",
+        ),
+        ("org.opencontainers.image.version", env!("CARGO_PKG_VERSION")),
+        ("org.opencontainers.image.licenses", env!("CARGO_PKG_LICENSE")),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into()
 }

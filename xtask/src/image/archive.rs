@@ -56,6 +56,8 @@ pub(crate) struct Image {
     pub(crate) entrypoint: Vec<String>,
     /// Default arguments of that.
     pub(crate) command: Vec<String>,
+    /// What it is, by the names of the image specification: labels of its configuration and annotations of its manifest.
+    pub(crate) labels: BTreeMap<&'static str, String>,
 }
 
 impl Image {
@@ -83,7 +85,7 @@ impl Image {
         let config = to_bytes(&json!({
             "architecture": architecture,
             "os": "linux",
-            "config": {"Entrypoint": self.entrypoint, "Cmd": self.command, "Env": ["PATH=/usr/bin:/bin:/"]},
+            "config": {"Entrypoint": self.entrypoint, "Cmd": self.command, "Env": ["PATH=/usr/bin:/bin:/"], "Labels": self.labels},
             "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]},
         }));
         let manifest = to_bytes(&json!({
@@ -91,6 +93,7 @@ impl Image {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
             "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", &layer)],
+            "annotations": self.labels,
         }));
         let mut described = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
         let tag = self.name.rsplit(':').next().unwrap_or_default();
@@ -188,6 +191,7 @@ mod tests {
             entries: vec![Entry::program(&own, "/usr/bin/b"), Entry::program(&own, "/usr/bin/a")],
             entrypoint: vec!["/usr/bin/a".into()],
             command: Vec::new(),
+            labels: BTreeMap::from([("org.opencontainers.image.title", "test".to_owned())]),
         }
     }
 
@@ -221,6 +225,11 @@ mod tests {
         let config: serde_json::Value = serde_json::from_slice(&blob(&manifest["config"])).unwrap();
         let layer = blob(&manifest["layers"][0]);
         assert_eq!(config["rootfs"]["diff_ids"][0], digest(&layer));
+        let title = "org.opencontainers.image.title";
+        assert_eq!(
+            (&config["config"]["Labels"][title], &manifest["annotations"][title]),
+            (&"test".into(), &"test".into())
+        );
         let mut layer = tar::Archive::new(layer.as_slice());
         let paths: Vec<String> = layer
             .entries()

@@ -1,6 +1,9 @@
 //! Images that tests run: reads this host's Node.js with its libraries, and a C source of ours; produces images.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use observer_tests::places;
@@ -25,6 +28,7 @@ pub(super) fn with_libraries(name: &str, program: &Path, path: &str, command: &[
         entries,
         entrypoint: vec![path.into()],
         command: command.iter().map(ToString::to_string).collect(),
+        labels: BTreeMap::new(),
     })
 }
 
@@ -47,6 +51,7 @@ pub(crate) fn pause(name: &str, scratch: &Path) -> Result<Image> {
         entries: vec![Entry::program(&program, "/pause")],
         entrypoint: vec!["/pause".into()],
         command: Vec::new(),
+        labels: BTreeMap::new(),
     })
 }
 
