@@ -42,8 +42,25 @@ fn series(prometheus: &Backend) -> BTreeSet<String> {
         .collect()
 }
 
+/// Values of what does not change between a scrape and a push, by labels.
+fn values(prometheus: &Backend) -> BTreeMap<String, f64> {
+    let names =
+        "observer_memory_ceiling_bytes|observer_version_first_seen_seconds|observer_leak_state|observer_runs_total";
+    let query = encoded(&format!("{{__name__=~\"{names}\",job=\"shop/scraped\"}}"));
+    let answer = prometheus.ask(&format!("/api/v1/query?query={query}")).unwrap();
+    let list = answer["data"]["result"].as_array().unwrap().iter();
+    let of = |sample: &Value| {
+        let labels: BTreeMap<String, String> = serde_json::from_value(sample["metric"].clone()).unwrap();
+        (
+            format!("{labels:?}"),
+            sample["value"][1].as_str().unwrap().parse().unwrap(),
+        )
+    };
+    list.map(of).collect()
+}
+
 #[test]
-fn a_scraped_prometheus_and_one_that_is_sent_otlp_hold_the_same_series() {
+fn a_scraped_prometheus_and_one_that_is_sent_otlp_hold_the_same_series_and_values() {
     need!(Root, Runc, Node, Counterpart(&PROMETHEUS), DebianPrometheus);
     let debian = debian_prometheus().unwrap();
     let receiving = Backend::prometheus(&PROMETHEUS.program("prometheus").unwrap(), None, true).unwrap();
@@ -84,7 +101,9 @@ fn a_scraped_prometheus_and_one_that_is_sent_otlp_hold_the_same_series() {
             let name = |labels: &String| labels.split(", ").next().unwrap_or_default().to_owned();
             series.iter().map(name).collect()
         };
-        if complete && scraped.is_subset(&sent) && names(&scraped) == names(&sent) {
+        let (scraped_values, sent_values) = (values(&scraping), values(&receiving));
+        let alike = scraped_values.len() >= 4 && scraped_values == sent_values;
+        if complete && alike && scraped.is_subset(&sent) && names(&scraped) == names(&sent) {
             let of_service = scraped
                 .iter()
                 .filter(|labels| labels.contains("\"shop/scraped\""))
@@ -96,7 +115,7 @@ fn a_scraped_prometheus_and_one_that_is_sent_otlp_hold_the_same_series() {
         }
         assert!(
             Instant::now() < deadline,
-            "only scraped: {:#?}\nonly sent: {:#?}\nboth: {}\nthe receiving one says: {}\nthe agent: {}",
+            "{scraped_values:#?}\n{sent_values:#?}\nonly scraped: {:#?}\nonly sent: {:#?}\nboth: {}\nthe receiving one says: {}\nthe agent: {}",
             scraped.difference(&sent).collect::<Vec<_>>(),
             sent.difference(&scraped).collect::<Vec<_>>(),
             scraped.intersection(&sent).count(),

@@ -58,8 +58,8 @@ impl Seen {
     }
 }
 
-/// Series, samples, memory and what rules cost.
-pub(crate) fn server(name: &str, server: &Backend) -> Result<()> {
+/// Series, samples a second, memory and what rules cost.
+pub(crate) fn server(name: &str, server: &Backend, samples: f64) -> Result<()> {
     let own = own(server)?;
     let of = |name: &str| own.get(name).copied().unwrap_or(f64::NAN);
     let rules = server.ask("/api/v1/rules")?;
@@ -78,16 +78,9 @@ pub(crate) fn server(name: &str, server: &Backend) -> Result<()> {
         .map(|rule| format!("{}: {}", rule["name"], rule["lastError"]))
         .collect();
     anyhow::ensure!(broken.is_empty(), "{name}: rules that fail: {broken:#?}");
-    let (before, started) = (
-        of("prometheus_tsdb_head_samples_appended_total"),
-        std::time::Instant::now(),
-    );
-    thread::sleep(Duration::from_secs(60));
-    let appended = samples_appended(server)? - before;
     println!(
-        "fleet: {name}: {:.0} series live, {:.0} samples/s, {:.0} MB resident, rules {:.3} s in all: {}",
+        "fleet: {name}: {:.0} series live, {samples:.0} samples/s, {:.0} MB resident, rules {:.3} s in all: {}",
         of("prometheus_tsdb_head_series"),
-        appended / started.elapsed().as_secs_f64(),
         of("process_resident_memory_bytes") / 1e6,
         cost.iter().map(|(_, seconds)| seconds).sum::<f64>(),
         cost.iter()
@@ -98,7 +91,8 @@ pub(crate) fn server(name: &str, server: &Backend) -> Result<()> {
     Ok(())
 }
 
-fn samples_appended(server: &Backend) -> Result<f64> {
+/// Samples that it has taken so far.
+pub(crate) fn samples_taken(server: &Backend) -> Result<f64> {
     Ok(own(server)?
         .get("prometheus_tsdb_head_samples_appended_total")
         .copied()

@@ -74,6 +74,13 @@ pub(crate) async fn run(plan: &Plan, how: &Run) -> Result<()> {
         .filter_map(|(name, backend)| Some((name, backend?)))
         .collect();
     let mut seen = measure::Seen::default();
+    let taken = |servers: &[(&str, &Backend)]| -> Result<Vec<f64>> {
+        servers
+            .iter()
+            .map(|(_, server)| measure::samples_taken(server))
+            .collect()
+    };
+    let before = taken(&servers)?;
     let started = Instant::now();
     let mut last = Vec::new();
     while started.elapsed().as_secs_f64() < how.minutes * 60.0 {
@@ -96,8 +103,14 @@ pub(crate) async fn run(plan: &Plan, how: &Run) -> Result<()> {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
-    for (name, server) in &servers {
-        measure::server(name, server)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let rates: Vec<f64> = taken(&servers)?
+        .iter()
+        .zip(&before)
+        .map(|(after, before)| (after - before) / seconds)
+        .collect();
+    for ((name, server), rate) in servers.iter().zip(rates) {
+        measure::server(name, server, rate)?;
         measure::panels(name, server)?;
     }
     seen.report();
