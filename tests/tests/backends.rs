@@ -99,10 +99,13 @@ fn a_scraped_prometheus_and_one_that_is_sent_otlp_hold_the_same_series_and_value
         // then with other values of the same labels.
         let names = |series: &BTreeSet<String>| -> BTreeSet<String> {
             let name = |labels: &String| labels.split(", ").next().unwrap_or_default().to_owned();
-            series.iter().map(name).collect()
+            // Told until the container's level was read: the first push may be the only one that had it.
+            let lasts = |labels: &&String| !labels.contains("\"process_uptime_seconds\"");
+            series.iter().filter(lasts).map(name).collect()
         };
         let (scraped_values, sent_values) = (values(&scraping), values(&receiving));
-        let alike = scraped_values.len() >= 4 && scraped_values == sent_values;
+        let same = |(labels, value): (&String, &f64)| sent_values.get(labels) == Some(value);
+        let alike = scraped_values.len() >= 4 && scraped_values.iter().all(same);
         if complete && alike && scraped.is_subset(&sent) && names(&scraped) == names(&sent) {
             let of_service = scraped
                 .iter()
