@@ -151,10 +151,10 @@ fn left_alone(time: Duration) -> Result<()> {
             &format!("stty cols 200 rows 60; exec {}", line.join(" ")),
         ])
         .arg("/dev/null")
-        .env("TERM", "xterm-256color")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
+        .env("TERM", "xterm-256color");
     let mut child = app::dies_with_us(&mut command)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .context("cannot start `script`")?;
     let mut output = child.stdout.take().context("no output")?;
