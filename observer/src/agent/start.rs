@@ -194,7 +194,9 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     if let Some(path) = &config.status_socket {
         limits.extend(serve::unix(path, ask.clone(), served_history).await);
     }
-    limits.iter().for_each(say);
+    if !limits.is_empty() {
+        say(limits.join("; "));
+    }
     observation.limits = limits;
     if let Some(address) = config.listen {
         serve::http(address, ask).await;
