@@ -1,5 +1,6 @@
-//! What `cargo xtask bench audit` runs: reads how many containers, produces what an audit of their two weeks costs, on a real
-//! Prometheus whose blocks `promtool` has made: CPU time and memory of the command and of the server.
+//! What `cargo xtask bench audit` runs: reads how many containers and on which server, produces what an audit of their two weeks
+//! costs: CPU time and memory of the command and of the server. A Prometheus gets its blocks from `promtool`, which takes longer
+//! than the audit; a VictoriaMetrics takes the history as it is written.
 
 use std::{
     env, fs,
@@ -13,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use observer_tests::{
     agent,
-    backend::{Backend, debian_prometheus},
+    backend::{Backend, debian_prometheus, debian_victoria_metrics},
     histories::{Life, Monitored, STEP, history},
     stage::Scratch,
 };
@@ -28,21 +29,19 @@ fn main() -> Result<()> {
         .nth(1)
         .and_then(|text| text.parse().ok())
         .unwrap_or(CONTAINERS);
-    let program = debian_prometheus().context("no Prometheus: `cargo xtask counterpart debian-prometheus`")?;
-    let scratch = Scratch::new("audited")?;
+    let victoria = env::args().nth(2).as_deref() == Some("victoria-metrics");
     let end = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() as i64;
     let end = end - end % STEP;
-    let file = scratch.file("history.txt");
     let begun = Instant::now();
-    let values = write(&file, containers, end)?;
-    let written = begun.elapsed();
-    let backend = Backend::with_history_file(&program, &file, None)?;
-    fs::remove_file(&file)?;
+    let (backend, values) = if victoria {
+        victoria_metrics(containers, end)?
+    } else {
+        prometheus(containers, end)?
+    };
     println!(
-        "{containers} containers, {HOURS} h at {STEP} s: {:.1} million values, written in {:.0} s, made into blocks in {:.0} s",
+        "{containers} containers, {HOURS} h at {STEP} s: {:.1} million values, in the server after {:.0} s",
         values as f64 / 1e6,
-        written.as_secs_f64(),
-        begun.elapsed().saturating_sub(written).as_secs_f64()
+        begun.elapsed().as_secs_f64()
     );
 
     let server = backend.pid();
@@ -84,8 +83,35 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Writes the histories; the number of values.
-fn write(file: &Path, containers: u32, end: i64) -> Result<u64> {
+/// A Prometheus with the histories, and the number of values.
+fn prometheus(containers: u32, end: i64) -> Result<(Backend, u64)> {
+    let program = debian_prometheus().context("no Prometheus: `cargo xtask counterpart debian-prometheus`")?;
+    let scratch = Scratch::new("audited")?;
+    let file = scratch.file("history.txt");
+    let values = write(&file, containers, end)?;
+    Ok((Backend::with_history_file(&program, &file, None)?, values))
+}
+
+/// A VictoriaMetrics with the histories, and the number of values.
+fn victoria_metrics(containers: u32, end: i64) -> Result<(Backend, u64)> {
+    let program =
+        debian_victoria_metrics().context("no VictoriaMetrics: `cargo xtask counterpart debian-victoria-metrics`")?;
+    let backend = Backend::empty_victoria_metrics(&program)?;
+    let (mut values, mut text) = (0, String::new());
+    for nth in 0..containers {
+        text.clear();
+        history(&monitored(nth), HOURS, end, &mut |line| {
+            values += 1;
+            // Its times are milliseconds.
+            text.extend([line, "000\n"]);
+        });
+        backend.import(&text)?;
+    }
+    backend.imported()?;
+    Ok((backend, values))
+}
+
+fn monitored(nth: u32) -> Monitored {
     let lives = [
         Life::Flat,
         Life::Flat,
@@ -96,13 +122,19 @@ fn write(file: &Path, containers: u32, end: i64) -> Result<u64> {
         Life::Flat,
         Life::Fixed,
     ];
+    Monitored::of(
+        ["shop", &format!("service-{nth:04}-0"), "api"],
+        lives[nth as usize % lives.len()],
+    )
+}
+
+/// Writes the histories; the number of values.
+fn write(file: &Path, containers: u32, end: i64) -> Result<u64> {
     let mut out = BufWriter::new(fs::File::create(file)?);
     let mut values = 0;
     let mut failed = None;
     for nth in 0..containers {
-        let life = lives[nth as usize % lives.len()];
-        let monitored = Monitored::of(["shop", &format!("service-{nth:04}-0"), "api"], life);
-        history(&monitored, HOURS, end, &mut |line| {
+        history(&monitored(nth), HOURS, end, &mut |line| {
             values += 1;
             if let Err(error) = writeln!(out, "{line}") {
                 failed = Some(error);

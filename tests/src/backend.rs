@@ -128,6 +128,14 @@ impl Backend {
 
     /// A VictoriaMetrics with a history that is given in Prometheus' text format.
     pub fn victoria_metrics(program: &Path, text: &str) -> Result<Self> {
+        let backend = Self::empty_victoria_metrics(program)?;
+        backend.import(text)?;
+        backend.imported()?;
+        Ok(backend)
+    }
+
+    /// A VictoriaMetrics without a history.
+    pub fn empty_victoria_metrics(program: &Path) -> Result<Self> {
         let directory = Scratch::new("victoria-metrics")?;
         let [port] = free_ports()?;
         let query = format!("127.0.0.1:{port}");
@@ -136,22 +144,30 @@ impl Backend {
             .arg("-storageDataPath=data")
             .arg("-retentionPeriod=12")
             .arg(format!("-httpListenAddr={query}"));
-        let backend = Self::start(&mut command, directory, query.clone(), query, "/health")?;
-        let mut stream = TcpStream::connect(&backend.query)?;
+        Self::start(&mut command, directory, query.clone(), query, "/health")
+    }
+
+    /// Gives a VictoriaMetrics a piece of history in Prometheus' text format, times in milliseconds.
+    pub fn import(&self, text: &str) -> Result<()> {
+        let mut stream = TcpStream::connect(&self.query)?;
         write!(
             stream,
             "POST /api/v1/import/prometheus HTTP/1.0\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
-            backend.query,
+            self.query,
             text.len()
         )?;
         stream.write_all(text.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         anyhow::ensure!(answer.contains(" 204 "), "import: {answer}");
-        // What was imported can be asked for from here on.
-        let (code, _) = get(&backend.query, "/internal/force_flush")?;
+        Ok(())
+    }
+
+    /// What was imported can be asked for from here on.
+    pub fn imported(&self) -> Result<()> {
+        let (code, _) = get(&self.query, "/internal/force_flush")?;
         anyhow::ensure!(code == 200, "force_flush: {code}");
-        Ok(backend)
+        Ok(())
     }
 
     /// A Jaeger that keeps traces in memory.

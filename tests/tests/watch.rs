@@ -12,7 +12,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     thread,
 };
 
@@ -351,4 +351,36 @@ fn an_ordinary_user_watches_children_of_their_own() {
         &as_ordinary_user(&scratch, &["--for", "10s", "--no-heap"], MODEST, "watch/idle.js"),
         0,
     );
+}
+
+#[test]
+fn a_process_whose_parent_has_gone_is_found_in_the_commands_own_cgroup() {
+    need!(Root, Node);
+    let program = fixture("heap/map-without-eviction.js");
+    let command = format!("(setsid node {program} &); exec sleep 60");
+    let mut watch = agent::command(&["watch", "--for", "12s", "--format", "json", "--", "sh", "-c", &command]);
+    let node = places::node().unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    watch.env("PATH", format!("{}:{path}", node.parent().unwrap().display()));
+    let watch = watch.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let name = format!("observer-watch-{}", watch.id());
+    let output = watch.wait_with_output().unwrap();
+    let text = ended(&output, 3);
+    let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(outcome["processes"][0]["verdict"], "leaks", "{text}");
+    let memory = &outcome["memory"];
+    assert!(memory["highest_bytes"].as_u64() > Some(20 << 20), "{text}");
+    assert!(memory["highest_bytes"].as_u64() >= memory["last_bytes"].as_u64(), "{text}");
+    let left = Command::new("find")
+        .args(["/sys/fs/cgroup", "-name", &name])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "", "it is removed again");
+    let running = Command::new("pgrep").args(["-f", &program]).output().unwrap();
+    let running = String::from_utf8_lossy(&running.stdout).into_owned();
+    let still = running.lines().filter(|pid| {
+        let of = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        of.contains(&name)
+    });
+    assert_eq!(still.count(), 0, "{running}");
 }

@@ -19,7 +19,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::tree::below;
+use super::{cgroup::OwnCgroup, tree::of_command};
 use crate::terminal;
 
 /// Time between SIGTERM and SIGKILL.
@@ -94,14 +94,14 @@ impl Watchee {
     }
 
     /// Ends it and all that it started: with SIGTERM, and with SIGKILL where that does not do.
-    pub(super) fn stop(&mut self) -> std::io::Result<()> {
+    pub(super) fn stop(&mut self, own: Option<&OwnCgroup>) -> std::io::Result<()> {
         self.stopped = true;
         let pid = self.child.id();
-        signal_all(pid, Signal::TERM);
+        signal_all(pid, own, Signal::TERM);
         let began = Instant::now();
         while self.child.try_wait()?.is_none() {
             if began.elapsed() > GRACE {
-                signal_all(pid, Signal::KILL);
+                signal_all(pid, own, Signal::KILL);
                 self.child.wait()?;
                 break;
             }
@@ -124,9 +124,9 @@ impl Watchee {
     }
 }
 
-/// Sends a signal to a process and to all that it started.
-fn signal_all(root: u32, signal: Signal) {
-    for key in below(root) {
+/// Sends a signal to a process, to all that it started, and to all that is in its cgroup.
+fn signal_all(root: u32, own: Option<&OwnCgroup>, signal: Signal) {
+    for key in of_command(root, own) {
         if let Some(pid) = i32::try_from(key.pid).ok().and_then(Pid::from_raw) {
             // It may have ended meanwhile.
             let _ = kill_process(pid, signal);

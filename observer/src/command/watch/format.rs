@@ -3,6 +3,7 @@
 use std::{env, path::Path};
 
 use maud::{Markup, PreEscaped, Render as _, html};
+use observer_core::telemetry::units;
 
 use super::outcome::{Culprit, Judged, Outcome, Verdict};
 use crate::terminal::{clean, text};
@@ -10,6 +11,11 @@ use crate::terminal::{clean, text};
 /// For people: a line in all, one for each process, and what leaks.
 pub(super) fn human(outcome: &Outcome) -> String {
     let mut page = format!("observer watch: {}\n", outcome.sentence());
+    if let Some(memory) = outcome.memory {
+        let (highest, last) = (units::bytes(memory.highest_bytes), units::bytes(memory.last_bytes));
+        page +=
+            &format!("  all of it, in a cgroup of its own: {highest} at most, {last} at last, page cache left aside\n");
+    }
     for judged in &outcome.processes {
         page += &format!(
             "  {} (pid {}): {}\n",

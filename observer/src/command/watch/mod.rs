@@ -1,6 +1,7 @@
 //! `observer watch`: runs a command, reads the heaps of its Node.js processes meanwhile, and ends with a code that tells
 //! whether one of them leaks: a gate for CI.
 
+mod cgroup;
 mod child;
 mod format;
 mod levels;
@@ -23,6 +24,7 @@ use observer_core::process::ProcessKey;
 
 use super::Exit;
 use crate::terminal;
+use cgroup::OwnCgroup;
 use child::{Heard, Watchee};
 use outcome::{Ended, Outcome};
 use process::Watched;
@@ -86,12 +88,19 @@ pub(super) fn watch(args: &WatchArgs) -> anyhow::Result<Exit> {
     let heard = Heard::default();
     heard.signals().context("cannot take signals")?;
     let aside = args.output.is_none() && matches!(args.format, Format::Json | Format::Junit);
+    let own = args.pid.is_none().then(OwnCgroup::make).flatten();
     let mut watchee = match args.pid {
         Some(pid) if !tree::exists(pid) => bail!("there is no process {pid}"),
         Some(_) => None,
-        None => Some(Watchee::start(&args.command, &args.round_line, aside, &heard)?),
+        None => {
+            let start = || Watchee::start(&args.command, &args.round_line, aside, &heard);
+            Some(match &own {
+                Some(own) => own.inside(start).context("cannot leave the command's cgroup")??,
+                None => start()?,
+            })
+        }
     };
-    let mut watch = Watch::new(args, heard);
+    let mut watch = Watch::new(args, heard, own);
     let root = watchee.as_ref().map(Watchee::pid).or(args.pid).unwrap_or_default();
     watch.until_judged(root, watchee.as_mut())?;
     terminal::progress_done();
@@ -104,7 +113,8 @@ pub(super) fn watch(args: &WatchArgs) -> anyhow::Result<Exit> {
         .map_or_else(|| args.command.join(" "), |pid| format!("pid {pid}"));
     let processes = watch.processes.values().map(Watched::judged).collect();
     let (watched_s, rounds) = (watch.watched.as_secs_f64(), watch.rounds());
-    let outcome = Outcome::of(name, ended, watched_s, rounds, processes);
+    let mut outcome = Outcome::of(name, ended, watched_s, rounds, processes);
+    outcome.memory = watch.own.as_ref().and_then(OwnCgroup::memory);
     write(args, &outcome)?;
     Ok(outcome.exit())
 }
@@ -131,10 +141,12 @@ struct Watch<'a> {
     began: Instant,
     watched: Duration,
     processes: BTreeMap<ProcessKey, Watched>,
+    /// Where the command runs, if it was given one.
+    own: Option<OwnCgroup>,
 }
 
 impl<'a> Watch<'a> {
-    fn new(args: &'a WatchArgs, heard: Heard) -> Self {
+    fn new(args: &'a WatchArgs, heard: Heard, own: Option<OwnCgroup>) -> Self {
         let over = match (args.over, args.rounds) {
             (Some(time), _) => Over::Time(time.as_secs_f64()),
             (None, rounds) => Over::Rounds(rounds.unwrap_or_default()),
@@ -146,6 +158,7 @@ impl<'a> Watch<'a> {
             began: Instant::now(),
             watched: Duration::ZERO,
             processes: BTreeMap::new(),
+            own,
         }
     }
 
@@ -183,6 +196,9 @@ impl<'a> Watch<'a> {
             if searched.is_none_or(|at| at.elapsed() >= SEARCH) {
                 searched = Some(Instant::now());
                 self.search(root);
+                if let Some(own) = &mut self.own {
+                    own.look();
+                }
             }
             self.processes
                 .values_mut()
@@ -208,7 +224,7 @@ impl<'a> Watch<'a> {
             let knows_its_end = matches!(self.over, Over::Rounds(_)) && self.args.every.is_none() && !enough;
             if over && !knows_its_end {
                 if let Some(watchee) = watchee {
-                    watchee.stop()?;
+                    watchee.stop(self.own.as_ref())?;
                 }
                 return Ok(());
             }
@@ -223,7 +239,7 @@ impl<'a> Watch<'a> {
     fn search(&mut self, root: u32) {
         self.processes
             .retain(|key, watched| !tree::lives(*key) || watched.is_same());
-        for key in tree::below(root) {
+        for key in tree::of_command(root, self.own.as_ref()) {
             if self.processes.contains_key(&key) {
                 continue;
             }

@@ -4,7 +4,7 @@ use observer_core::telemetry::units;
 use observer_heap::{Grown, Row};
 use serde::Serialize;
 
-use super::super::Exit;
+use super::{super::Exit, cgroup::Memory};
 
 /// What is said of a process, or of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +70,8 @@ pub(super) struct Outcome {
     pub(super) rounds: u64,
     pub(super) verdict: Verdict,
     pub(super) processes: Vec<Judged>,
+    /// What all of it held, where it had a cgroup of its own.
+    pub(super) memory: Option<Memory>,
 }
 
 impl Culprit {
@@ -181,6 +183,7 @@ impl Outcome {
             rounds,
             verdict,
             processes,
+            memory: None,
         }
     }
 

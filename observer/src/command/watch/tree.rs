@@ -8,10 +8,11 @@ use std::{
 
 use observer_core::process::ProcessKey;
 
+use super::cgroup::OwnCgroup;
 use crate::source::proc::stat::{Stat, rss_anon, stat};
 
 /// A process and everything it started that is alive.
-pub(super) fn below(root: u32) -> BTreeSet<ProcessKey> {
+fn below(root: u32) -> BTreeSet<ProcessKey> {
     let mut children: BTreeMap<u32, Vec<ProcessKey>> = BTreeMap::new();
     let mut found = BTreeSet::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -32,6 +33,15 @@ pub(super) fn below(root: u32) -> BTreeSet<ProcessKey> {
                 next.push(child.pid);
             }
         }
+    }
+    found
+}
+
+/// The processes of a command: below its first one, and in its cgroup.
+pub(super) fn of_command(root: u32, own: Option<&OwnCgroup>) -> BTreeSet<ProcessKey> {
+    let mut found = below(root);
+    for pid in own.map(OwnCgroup::pids).unwrap_or_default() {
+        found.extend(status(pid).map(|stat| ProcessKey { pid, start: stat.start }));
     }
     found
 }
