@@ -263,6 +263,7 @@ pub(crate) fn watch() -> Value {
         ("why", text()),
     ]);
     let itself = closed([("itself", json!({ "type": "integer", "description": "Its exit code." }))]);
+    let memory = closed([("last_bytes", whole()), ("highest_bytes", whole())]);
     let mut schema = closed([
         ("command", text()),
         ("ended", json!({ "anyOf": [itself, { "const": "stopped" }] })),
@@ -270,6 +271,7 @@ pub(crate) fn watch() -> Value {
         ("rounds", whole()),
         ("verdict", verdict()),
         ("processes", list(process)),
+        ("memory", json!({ "anyOf": [memory, { "type": "null" }] })),
     ]);
     head(
         &mut schema,
