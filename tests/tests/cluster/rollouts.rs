@@ -21,7 +21,8 @@ const SERVICE: &str = "checkout";
 #[test]
 fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
     need!(Root, Bpf, Runc, Node, OtlpPython, Counterpart(&KUBERNETES));
-    let cluster = Cluster::shared().unwrap();
+    // Its time is compressed a thousandfold: kills of other tests beside it would be minutes of its own.
+    let cluster = Cluster::alone().unwrap();
     let scratch = Scratch::new("daemonset").unwrap();
     cluster.load_agent(scratch.path()).unwrap();
     let address = cluster.node_address().unwrap();
