@@ -138,6 +138,41 @@ fn object(fields: &[Named<Format>]) -> Value {
     closed(fields.iter().map(|field| (field.name.as_str(), of(&field.value))))
 }
 
+/// A string.
+pub(crate) fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+/// An integer of 0 or more.
+pub(crate) fn whole() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+/// An integer.
+pub(crate) fn signed() -> Value {
+    json!({ "type": "integer" })
+}
+
+/// A number.
+pub(crate) fn number() -> Value {
+    json!({ "type": "number" })
+}
+
+/// True or false.
+pub(crate) fn yes() -> Value {
+    json!({ "type": "boolean" })
+}
+
+/// A value of this type, or none.
+pub(crate) fn maybe(kind: &str) -> Value {
+    json!({ "type": [kind, "null"] })
+}
+
+/// Any number of these.
+pub(crate) fn list(items: Value) -> Value {
+    json!({ "type": "array", "items": items })
+}
+
 /// An object of these fields and no others.
 pub(crate) fn closed<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     let fields: Vec<(&str, Value)> = fields.into_iter().collect();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::form::closed;
+use super::form::{closed, list, maybe, number, signed, text, whole, yes};
 use super::written::head;
 
 /// Parts of a container, in the order of the table.
@@ -49,13 +49,6 @@ const KINDS: [&str; 13] = [
 ];
 
 pub(crate) fn memory() -> Value {
-    let text = || json!({ "type": "string" });
-    let whole = || json!({ "type": "integer", "minimum": 0 });
-    let signed = || json!({ "type": "integer" });
-    let number = || json!({ "type": "number" });
-    let yes = || json!({ "type": "boolean" });
-    let maybe = |kind: &str| json!({ "type": [kind, "null"] });
-    let list = |items: Value| json!({ "type": "array", "items": items });
     let to = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
     let parts: serde_json::Map<String, Value> = PARTS.iter().map(|name| ((*name).to_owned(), whole())).collect();
     let arena = closed([

@@ -4,7 +4,7 @@ use observer::config::key::{KEYS, Key};
 use observer_core::telemetry;
 use serde_json::{Map, Value, json};
 
-use super::form::{DIALECT, closed};
+use super::form::{DIALECT, closed, list, maybe, number, signed, text, whole, yes};
 
 /// One finding, as `observer run` and `observer replay` print it.
 pub(crate) fn event() -> Value {
@@ -81,8 +81,6 @@ fn setting(key: &Key) -> Value {
 
 /// `observer doctor --json`.
 pub(crate) fn doctor() -> Value {
-    let text = || json!({ "type": "string" });
-    let maybe = |kind: &str| json!({ "type": [kind, "null"] });
     let rung = || json!({ "enum": ["tp_btf", "tracepoint", "files only"] });
     let hook = closed([
         ("hook", text()),
@@ -127,13 +125,6 @@ pub(crate) fn doctor() -> Value {
 
 /// `observer heap PID --json`: a reading, what grew between two (`--diff`), or what holds something (`--retainers`).
 pub(crate) fn heap() -> Value {
-    let text = || json!({ "type": "string" });
-    let whole = || json!({ "type": "integer", "minimum": 0 });
-    let signed = || json!({ "type": "integer" });
-    let number = || json!({ "type": "number" });
-    let yes = || json!({ "type": "boolean" });
-    let maybe = |kind: &str| json!({ "type": [kind, "null"] });
-    let list = |items: Value| json!({ "type": "array", "items": items });
     let to = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
     let row = || {
         vec![
@@ -233,11 +224,7 @@ pub(crate) fn heap() -> Value {
 
 /// `observer watch --format json`.
 pub(crate) fn watch() -> Value {
-    let text = || json!({ "type": "string" });
     let number = || json!({ "type": "number", "minimum": 0 });
-    let whole = || json!({ "type": "integer", "minimum": 0 });
-    let maybe = |kind: &str| json!({ "type": [kind, "null"] });
-    let list = |of: Value| json!({ "type": "array", "items": of });
     let verdict = || json!({ "enum": ["leaks", "clean", "not_judged"] });
     let culprit = closed([
         ("what", text()),
@@ -283,10 +270,6 @@ pub(crate) fn watch() -> Value {
 
 /// `observer audit URL --json`.
 pub(crate) fn audit() -> Value {
-    let text = || json!({ "type": "string" });
-    let whole = || json!({ "type": "integer", "minimum": 0 });
-    let maybe = |kind: &str| json!({ "type": [kind, "null"] });
-    let number = || json!({ "type": "number" });
     let state = || json!({ "enum": ["quiet", "suspected", "likely", "confirmed", "retracted", "resolved"] });
     let forecast = || {
         let quantiles = closed([("p10", number()), ("p50", number()), ("p90", number())]);
