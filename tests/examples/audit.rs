@@ -96,7 +96,7 @@ fn prometheus(containers: u32, end: i64) -> Result<(Backend, u64)> {
 fn victoria_metrics(containers: u32, end: i64) -> Result<(Backend, u64)> {
     let program =
         debian_victoria_metrics().context("no VictoriaMetrics: `cargo xtask counterpart debian-victoria-metrics`")?;
-    let backend = Backend::empty_victoria_metrics(&program)?;
+    let backend = Backend::empty_victoria_metrics(&program, &[])?;
     let (mut values, mut text) = (0, String::new());
     for nth in 0..containers {
         text.clear();

@@ -126,16 +126,16 @@ impl Backend {
         Self::start(&mut command, directory, query.clone(), query, "/-/ready")
     }
 
-    /// A VictoriaMetrics with a history that is given in Prometheus' text format.
-    pub fn victoria_metrics(program: &Path, text: &str) -> Result<Self> {
-        let backend = Self::empty_victoria_metrics(program)?;
+    /// A VictoriaMetrics with a history that is given in Prometheus' text format, started with more flags.
+    pub fn victoria_metrics(program: &Path, text: &str, flags: &[&str]) -> Result<Self> {
+        let backend = Self::empty_victoria_metrics(program, flags)?;
         backend.import(text)?;
         backend.imported()?;
         Ok(backend)
     }
 
     /// A VictoriaMetrics without a history.
-    pub fn empty_victoria_metrics(program: &Path) -> Result<Self> {
+    pub fn empty_victoria_metrics(program: &Path, flags: &[&str]) -> Result<Self> {
         let directory = Scratch::new("victoria-metrics")?;
         let [port] = free_ports()?;
         let query = format!("127.0.0.1:{port}");
@@ -143,7 +143,8 @@ impl Backend {
         command
             .arg("-storageDataPath=data")
             .arg("-retentionPeriod=12")
-            .arg(format!("-httpListenAddr={query}"));
+            .arg(format!("-httpListenAddr={query}"))
+            .args(flags);
         Self::start(&mut command, directory, query.clone(), query, "/health")
     }
 

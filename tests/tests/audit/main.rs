@@ -253,6 +253,15 @@ fn a_victoria_metrics_is_judged_alike() {
     need!(DebianVictoriaMetrics);
     let end = now();
     let text = text(&cluster(), end, 1_000);
-    let backend = Backend::victoria_metrics(&debian_victoria_metrics().unwrap(), &text).unwrap();
+    let backend = Backend::victoria_metrics(&debian_victoria_metrics().unwrap(), &text, &[]).unwrap();
     said_as_replayed(&backend, end);
+
+    // One that answers, and even lists, no more series at a time than one container has.
+    let limits = ["-search.maxSeries=12", "-search.maxUniqueTimeseries=12"];
+    let limited = Backend::victoria_metrics(&debian_victoria_metrics().unwrap(), &text, &limits).unwrap();
+    let (whole, parts) = (
+        audit(&backend.query, end, &["--json"]),
+        audit(&limited.query, end, &["--json"]),
+    );
+    assert_eq!(containers(&parts), containers(&whole), "{}", errors(&parts));
 }

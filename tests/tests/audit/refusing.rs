@@ -63,6 +63,32 @@ fn a_server_that_refuses_is_asked_for_less_or_later() {
                 _ => Reply::Pass,
             })
         }),
+        ("lists are too long", {
+            Box::new(move |question| {
+                let selector = question.form.get("match[]").map_or("", String::as_str);
+                let named = selector
+                    .split("pod=~")
+                    .nth(1)
+                    .map_or(0, |pods| 1 + pods.matches('|').count());
+                match question.path.as_str() {
+                    "/api/v1/series" if !(1..=3).contains(&named) => answer(422, "", "execution", "too many series"),
+                    "/api/v1/label/__name__/values" if !selector.is_empty() => {
+                        answer(422, "", "execution", "too many series")
+                    }
+                    _ => Reply::Pass,
+                }
+            })
+        }),
+        ("lists of a day at most", {
+            Box::new(move |question| {
+                let asked = question.number_of("end") - question.number_of("start");
+                if asked > 86_400 && question.points() == 0 {
+                    answer(422, "", "execution", "the query time range exceeds the limit")
+                } else {
+                    Reply::Pass
+                }
+            })
+        }),
         ("every third is too many", {
             Box::new(move |question| match question.number % 3 {
                 0 => answer(429, "Retry-After: 1\r\n", "", "too many outstanding requests"),

@@ -1,4 +1,4 @@
-//! Asking: reads a server, produces the places of containers and their metrics, piece by piece.
+//! Asking: reads a server, produces the metrics of containers, piece by piece.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     budget::Budget,
-    question::{self, Batch, METRICS, Metric, Missing, NAMES, Names},
+    question::{Batch, Metric, Missing},
     server::{Server, Trouble},
 };
 use crate::{
@@ -25,8 +25,6 @@ use crate::{
 
 /// Longest time looked at, seconds.
 const LONGEST_SPAN: u64 = 400 * 86_400;
-/// Containers asked for together.
-const TOGETHER: usize = 20;
 /// Times that a question is asked before it counts as unanswered.
 const ATTEMPTS: u32 = 10;
 /// Times that a server may be out of reach before anything was answered.
@@ -86,7 +84,8 @@ pub(super) struct Talk {
     pub(super) budget: Budget,
     /// The metrics that the server has.
     pub(super) metrics: Vec<Metric>,
-    exported: bool,
+    /// What kube-state-metrics calls `pod` is `exported_pod` here.
+    pub(super) exported: bool,
     heard: Mutex<Heard>,
 }
 
@@ -95,13 +94,6 @@ struct Heard {
     any: bool,
     samples: u64,
     warnings: BTreeSet<String>,
-}
-
-/// All containers that have a level, in batches, and what is known of their pods.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) batches: Vec<Batch>,
-    pub(super) kinds: Kinds,
 }
 
 /// Metrics of a batch, or why there are none.
@@ -143,71 +135,6 @@ impl Talk {
     /// What the server wants to be known of its answers.
     pub(super) fn warnings(&self) -> BTreeSet<String> {
         self.heard(|heard| heard.warnings.clone())
-    }
-
-    /// Finds out which of [`METRICS`] the server has, and how kube-state-metrics' labels are called.
-    pub(super) async fn meet(&mut self) -> Result<(), Trouble> {
-        let names: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
-        let ours = format!("{{__name__=~{}}}", question::quoted(&names.join("|")));
-        let known: Vec<String> = self
-            .patiently("label/__name__/values", &self.matching(vec![ours]))
-            .await?;
-        self.metrics = METRICS
-            .into_iter()
-            .filter(|metric| known.iter().any(|name| name == metric.name))
-            .collect();
-        let renamed = "{__name__=~\"kube_pod_container_.+\",exported_pod!=\"\"}".to_owned();
-        let pods: Vec<String> = self
-            .patiently("label/exported_pod/values", &self.matching(vec![renamed]))
-            .await?;
-        self.exported = !pods.is_empty();
-        Ok(())
-    }
-
-    /// Finds all containers that have a level.
-    pub(super) async fn find(&self, namespaces: &[String]) -> Result<Found, Trouble> {
-        let mut places: BTreeMap<(String, Names), BTreeSet<Place>> = BTreeMap::new();
-        for metric in self
-            .metrics
-            .iter()
-            .filter(|metric| question::LEVELS.contains(&metric.name))
-        {
-            for (names, selector) in NAMES
-                .into_iter()
-                .zip(question::levels(metric.name, namespaces, &self.selector))
-            {
-                let found: Vec<BTreeMap<String, String>> =
-                    self.patiently("series", &self.matching(vec![selector])).await?;
-                for place in found.iter().filter_map(Place::of) {
-                    places
-                        .entry((place.namespace.clone(), names))
-                        .or_default()
-                        .insert(place);
-                }
-            }
-        }
-        let mut kinds = Kinds::new();
-        let pods: Vec<BTreeMap<String, String>> = self
-            .patiently("series", &self.matching(vec!["kube_pod_info".to_owned()]))
-            .await?;
-        for labels in pods {
-            kinds.extend(container::owner(&labels));
-        }
-        let batches = places
-            .into_iter()
-            .flat_map(|((namespace, names), places)| {
-                let places: Vec<Place> = places.into_iter().collect();
-                batches(&namespace, names, &places)
-            })
-            .collect();
-        Ok(Found { batches, kinds })
-    }
-
-    fn matching(&self, selectors: Vec<String>) -> Vec<(&'static str, String)> {
-        let mut form: Vec<_> = selectors.into_iter().map(|selector| ("match[]", selector)).collect();
-        form.push(("start", self.span.start.to_string()));
-        form.push(("end", self.span.end.to_string()));
-        form
     }
 
     /// All metrics of a batch.
@@ -296,12 +223,18 @@ impl Talk {
         Ok(())
     }
 
-    /// Asks until there is an answer, or there will be none.
-    async fn patiently<T: DeserializeOwned>(&self, path: &str, form: &[(&str, String)]) -> Result<T, Trouble> {
+    /// Asks until there is an answer, or there will be none; what is too much and not the `smallest` question, once.
+    pub(super) async fn patiently<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        form: &[(&str, String)],
+        smallest: bool,
+    ) -> Result<T, Trouble> {
         let mut attempts = 0;
         loop {
             match self.server.ask(path, form).await {
                 Ok(body) => return self.answered(&body),
+                Err(trouble @ Trouble::TooMuch(_)) if !smallest => return Err(trouble),
                 Err(trouble) => {
                     attempts += 1;
                     let most = if self.heard(|heard| heard.any) {
@@ -353,26 +286,4 @@ impl Talk {
         tokio::time::sleep(pause).await;
         Ok(())
     }
-}
-
-/// Pods are kept together.
-fn batches(namespace: &str, names: Names, places: &[Place]) -> Vec<Batch> {
-    let batch = |places: Vec<Place>| Batch {
-        namespace: namespace.to_owned(),
-        names,
-        places,
-    };
-    let mut all = Vec::new();
-    let mut next: Vec<Place> = Vec::new();
-    let pods = places.chunk_by(|a, b| a.pod == b.pod && !a.pod.is_empty());
-    for pod in pods {
-        if !next.is_empty() && next.len() + pod.len() > TOGETHER {
-            all.push(batch(std::mem::take(&mut next)));
-        }
-        next.extend_from_slice(pod);
-    }
-    if !next.is_empty() {
-        all.push(batch(next));
-    }
-    all
 }

@@ -6,7 +6,8 @@ use anyhow::{Context as _, anyhow};
 use observer_core::detect::State;
 
 use super::{
-    collect::{Collected, Found, Span, Talk},
+    collect::{Collected, Span, Talk},
+    find::Found,
     question::Batch,
     server::{Asker, Server, Trouble},
 };

@@ -3,6 +3,7 @@
 
 mod budget;
 mod collect;
+mod find;
 mod histories;
 mod html;
 mod journal;

@@ -76,6 +76,13 @@ pub(super) struct Names {
     pub(super) container: &'static str,
 }
 
+impl Names {
+    /// The label that tells pods apart, or containers where there are no pods.
+    pub(super) fn unit(&self) -> &'static str {
+        if self.container == "name" { "name" } else { self.pod }
+    }
+}
+
 /// All of them.
 pub(super) const NAMES: [Names; 3] = [
     Names {

@@ -11,7 +11,8 @@ use observer_core::telemetry::units;
 use tokio::task::JoinSet;
 
 use super::{
-    collect::{Collected, Found, Talk},
+    collect::{Collected, Talk},
+    find::Found,
     journal::{Asked, Journal},
     outcome::{self, Judged},
     question::{Batch, LEVELS, METRICS},
