@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::source::Source;
+use super::source::{News, Source};
 use crate::{
     command::{
         ask::{self, Agents},
@@ -30,7 +30,7 @@ type Shared = Arc<Mutex<Box<dyn Agents>>>;
 
 pub(super) struct Live {
     agents: Shared,
-    answers: Receiver<Instant>,
+    news: Receiver<News>,
 }
 
 impl Live {
@@ -42,19 +42,17 @@ impl Live {
     ) -> anyhow::Result<Self> {
         let agents: Shared = Arc::new(Mutex::new(agents));
         let first = answer(&agents, namespace.as_deref())?;
-        let (sender, answers) = sync_channel(1);
+        let (sender, news) = sync_channel(1);
         let asked = Arc::clone(&agents);
         thread::Builder::new().name("ask".into()).spawn(move || {
-            let mut last = first;
-            while sender.send(last.clone()).is_ok() {
+            let mut last = News::Watched(first);
+            while sender.send(last).is_ok() {
                 thread::sleep(interval);
-                match answer(&asked, namespace.as_deref()) {
-                    Ok(instant) => last = instant,
-                    Err(error) => last.trouble = Some(format!("{error:#}")),
-                }
+                last = answer(&asked, namespace.as_deref())
+                    .map_or_else(|error| News::Trouble(format!("{error:#}")), News::Watched);
             }
         })?;
-        Ok(Self { agents, answers })
+        Ok(Self { agents, news })
     }
 }
 
@@ -86,8 +84,8 @@ fn answer(agents: &Shared, namespace: Option<&str>) -> anyhow::Result<Instant> {
 }
 
 impl Source for Live {
-    fn next(&mut self, held: bool) -> anyhow::Result<Option<Instant>> {
-        let newest = self.answers.try_iter().last();
+    fn next(&mut self, held: bool) -> anyhow::Result<Option<News>> {
+        let newest = self.news.try_iter().last();
         Ok(newest.filter(|_| !held))
     }
 

@@ -13,7 +13,7 @@ use observer_core::{
     time::{BootTime, SECOND},
 };
 
-use super::source::Source;
+use super::source::{News, Source};
 use crate::{
     export::line,
     record::Recording,
@@ -85,7 +85,7 @@ fn seconds(input: &Input) -> f64 {
 }
 
 impl Source for Playback {
-    fn next(&mut self, held: bool) -> anyhow::Result<Option<Instant>> {
+    fn next(&mut self, held: bool) -> anyhow::Result<Option<News>> {
         let passed = std::mem::replace(&mut self.then, Clock::now()).elapsed().as_secs_f64();
         let step = std::mem::take(&mut self.step);
         let first = !std::mem::replace(&mut self.shown, true);
@@ -107,12 +107,12 @@ impl Source for Playback {
         } else {
             ""
         };
-        Ok(Some(Instant {
+        Ok(Some(News::Watched(Instant {
             watched: Watched::here(clean::of(&self.engine.workloads())?),
             now_s: self.engine.wall(BootTime((self.now * SECOND as f64) as u64)).0 as f64 / SECOND as f64,
             source: format!("{}  {at}{end}  {:.0}x", self.name, self.speed),
             trouble: None,
-        }))
+        })))
     }
 
     fn findings(&mut self, service: &str) -> Vec<String> {

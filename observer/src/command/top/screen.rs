@@ -16,7 +16,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::source::Source;
+use super::source::{News, Source};
 use crate::{
     terminal::Look,
     view::top::{Board, Wanted},
@@ -65,8 +65,11 @@ fn draw_on(
 ) -> anyhow::Result<()> {
     let mut stale = true;
     while !stop.load(Relaxed) {
-        if let Some(instant) = source.next(board.paused)? {
-            board.show(instant);
+        if let Some(news) = source.next(board.paused)? {
+            match news {
+                News::Watched(instant) => board.show(instant),
+                News::Trouble(why) => board.trouble(why),
+            }
             stale = true;
         }
         if std::mem::take(&mut stale) {

@@ -76,22 +76,26 @@ impl Board {
 
     /// Takes what is watched now.
     pub fn show(&mut self, instant: Instant) {
-        let mut lives = BTreeSet::new();
-        for row in rows::all(&instant) {
-            if let Some(level) = row.level {
-                let seen = self.seen.entry(row.key.clone()).or_default();
-                if seen.back().is_none_or(|(at, _)| *at < instant.now_s) {
-                    seen.push_back((instant.now_s, level));
-                }
-                if seen.len() > REMEMBERED {
-                    seen.pop_front();
-                }
+        let rows: Vec<Row> = rows::all(&instant).collect();
+        for row in &rows {
+            let Some(level) = row.level else { continue };
+            let seen = self.seen.entry(row.key.clone()).or_default();
+            if seen.back().is_none_or(|(at, _)| *at < instant.now_s) {
+                seen.push_back((instant.now_s, level));
             }
-            lives.insert(row.key);
+            if seen.len() > REMEMBERED {
+                seen.pop_front();
+            }
         }
+        let lives: BTreeSet<&Key> = rows.iter().map(|row| &row.key).collect();
         self.seen.retain(|key, _| lives.contains(key));
         self.instant = instant;
-        self.sort();
+        self.arrange(rows);
+    }
+
+    /// Takes why there is nothing newer; what was watched last stays.
+    pub fn trouble(&mut self, why: String) {
+        self.instant.trouble = Some(why);
     }
 
     /// Takes the findings about the opened workload, in sentences.
@@ -99,10 +103,15 @@ impl Board {
         self.findings = findings;
     }
 
-    /// Puts the rows in order; the selected life stays selected.
+    /// Puts what is watched in order again.
     fn sort(&mut self) {
+        self.arrange(rows::all(&self.instant).collect());
+    }
+
+    /// Shows those of all rows that are wanted, in order; the selected life stays selected.
+    fn arrange(&mut self, rows: Vec<Row>) {
         let selected = self.selected().map(|row| row.key.clone());
-        self.rows = rows::sorted(&self.instant, self.order, self.filter, &self.search);
+        self.rows = rows::sorted(rows, self.order, self.filter, &self.search);
         let at = selected.and_then(|key| self.rows.iter().position(|row| row.key == key));
         let last = self.rows.len().checked_sub(1);
         let at = at.or(self.table.selected()).unwrap_or(0);

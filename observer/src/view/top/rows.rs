@@ -142,13 +142,13 @@ fn slots_shown(watched: &Watched) -> impl Iterator<Item = (&Watched, &SlotView)>
 }
 
 /// Those wanted, in order.
-pub(super) fn sorted(instant: &Instant, order: Order, filter: Filter, search: &str) -> Vec<Row> {
+pub(super) fn sorted(mut rows: Vec<Row>, order: Order, filter: Filter, search: &str) -> Vec<Row> {
     let search = search.to_lowercase();
     let found = |row: &Row| {
         let names = [&row.service, &row.key.node, &row.instance, &row.version, &row.says];
         search.is_empty() || names.into_iter().any(|name| name.to_lowercase().contains(&search))
     };
-    let mut rows: Vec<Row> = all(instant).filter(|row| filter.takes(row) && found(row)).collect();
+    rows.retain(|row| filter.takes(row) && found(row));
     // The larger comes first.
     let weight = |row: &Row| match order {
         Order::State => -row.left_s.unwrap_or(f64::MAX),
