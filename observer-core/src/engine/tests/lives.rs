@@ -64,23 +64,26 @@ fn a_life_that_begins_within_the_grace_waits_for_the_verdict_on_the_last() {
     assert_eq!(world.edges()[1], "restart run 2 after kernel_oom");
 }
 
+/// So many children of a process, each of which lives eight seconds from second 110 on and fails.
+fn children_one_after_another(world: &mut World, parent: ProcessKey, count: u32) {
+    for n in 0..count {
+        let (begun, pid) = (110 + u64::from(n) * 10, 20 + n);
+        let child = key(pid, begun);
+        world.at(begun).start(crate::process::ProcessFacts {
+            parent,
+            ns_pid: 7 + n,
+            ..node(child, LEAKY)
+        });
+        world.at(begun + 8).exit(child, Some(ExitStatus::Code(1)));
+    }
+}
+
 #[test]
 fn workers_recycled_inside_a_container_are_no_restart() {
     let mut world = World::new();
     let init = key(10, 100);
     world.start(node(init, LEAKY));
-    for n in 0..4_u32 {
-        let worker = key(20 + n, 110 + u64::from(n) * 10);
-        world.at(110 + u64::from(n) * 10);
-        world.start(crate::process::ProcessFacts {
-            parent: init,
-            ns_pid: 7 + n,
-            ..node(worker, LEAKY)
-        });
-        world
-            .at(118 + u64::from(n) * 10)
-            .exit(worker, Some(ExitStatus::Code(1)));
-    }
+    children_one_after_another(&mut world, init, 4);
     world.at(200);
     assert!(world.findings.is_empty(), "{:?}", world.edges());
 }
@@ -91,16 +94,7 @@ fn node_restarted_by_a_shell_inside_the_container_is_no_restart_of_the_container
     let mut world = World::new();
     let sh = key(9, 100);
     world.start(other(sh, LEAKY));
-    for n in 0..3_u32 {
-        let child = key(10 + n, 110 + u64::from(n) * 10);
-        world.at(110 + u64::from(n) * 10);
-        world.start(crate::process::ProcessFacts {
-            parent: sh,
-            ns_pid: 7 + n,
-            ..node(child, LEAKY)
-        });
-        world.at(118 + u64::from(n) * 10).exit(child, Some(ExitStatus::Code(1)));
-    }
+    children_one_after_another(&mut world, sh, 3);
     world.at(200);
     assert!(world.findings.is_empty(), "{:?}", world.edges());
     world

@@ -112,6 +112,28 @@ impl Node {
         self.now += 20;
     }
 
+    /// It is killed for its memory.
+    fn kill(&mut self, pid: ProcessKey) {
+        self.world.mark(pid).exit(pid, KILLED).at(self.now + 5);
+        self.now += 10;
+    }
+
+    /// Pod 0 with version 1.41.3 lives half a day; then pod 1 with 1.42.0, of which so many containers die at their limit and
+    /// the next lives: that one.
+    fn clean_then_leaking(&mut self, killed: u8) -> ProcessKey {
+        let clean = self.start(0, 0, "1.41.3");
+        self.live(clean, 0, 0, 12 * 60, false);
+        let mut leaking = self.start(1, 1, "1.42.0");
+        self.retire(clean, 0, 0, "1.41.3");
+        for container in 1..=killed {
+            self.live(leaking, 1, container, 6 * 60, true);
+            self.kill(leaking);
+            leaking = self.start(1, container + 1, "1.42.0");
+        }
+        self.live(leaking, 1, killed + 1, 30, true);
+        leaking
+    }
+
     fn verdicts(&self, state: State) -> Vec<(&Finding, &Verdict)> {
         let all = self.world.findings.iter();
         all.filter_map(|finding| match &finding.event {
@@ -138,17 +160,7 @@ impl Node {
 fn a_leak_that_one_version_brings_and_the_next_one_ends() {
     for late in [false, true] {
         let mut host = Node::new(late);
-        let clean = host.start(0, 0, "1.41.3");
-        host.live(clean, 0, 0, 12 * 60, false);
-        let mut leaking = host.start(1, 1, "1.42.0");
-        host.retire(clean, 0, 0, "1.41.3");
-        for container in 1..4 {
-            host.live(leaking, 1, container, 6 * 60, true);
-            host.world.mark(leaking).exit(leaking, KILLED).at(host.now + 5);
-            host.now += 10;
-            leaking = host.start(1, container + 1, "1.42.0");
-        }
-        host.live(leaking, 1, 4, 30, true);
+        let leaking = host.clean_then_leaking(3);
         let fixed = host.start(2, 5, "1.43.0");
         host.retire(leaking, 1, 4, "1.42.0");
         host.live(fixed, 2, 5, 40 * 60, false);
@@ -229,8 +241,7 @@ fn a_leaking_canary_is_blamed_and_its_rollback_is_a_rollout_back() {
             host.live(canary, 1, container, 6 * 60, true);
             // Beside it, the stable one.
             host.world.sample(stable, &pod_cgroup(&uid(0), 0), 61, 4_096);
-            host.world.mark(canary).exit(canary, KILLED).at(host.now + 5);
-            host.now += 10;
+            host.kill(canary);
         }
         assert_eq!(host.rollouts(), ["1.41.3 -> 1.42.0"], "late: {late}");
         for state in [State::Likely, State::Confirmed] {
@@ -268,17 +279,7 @@ fn a_leaking_canary_is_blamed_and_its_rollback_is_a_rollout_back() {
 fn a_rollback_is_a_rollout_to_a_version_that_is_clean() {
     for late in [false, true] {
         let mut host = Node::new(late);
-        let clean = host.start(0, 0, "1.41.3");
-        host.live(clean, 0, 0, 12 * 60, false);
-        let mut leaking = host.start(1, 1, "1.42.0");
-        host.retire(clean, 0, 0, "1.41.3");
-        for container in 1..3 {
-            host.live(leaking, 1, container, 6 * 60, true);
-            host.world.mark(leaking).exit(leaking, KILLED).at(host.now + 5);
-            host.now += 10;
-            leaking = host.start(1, container + 1, "1.42.0");
-        }
-        host.live(leaking, 1, 3, 30, true);
+        let leaking = host.clean_then_leaking(2);
         let back = host.start(2, 5, "1.41.3");
         host.retire(leaking, 1, 3, "1.42.0");
         host.live(back, 2, 5, 40 * 60, false);

@@ -114,7 +114,8 @@ pub(super) fn audit(args: &AuditArgs) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("cannot start")?;
-    runtime.block_on(run::run(talk, &asked, usize::from(args.parallel), journal, &mut judged))?;
+    let parallel = usize::from(args.parallel);
+    runtime.block_on(run::run(talk, &asked, parallel, journal, args.json, &mut judged))?;
     judged.sort_by_cached_key(Judged::urgency);
     if let Some(file) = &args.html {
         let page = html::page(&asked.server, asked.span, &judged);

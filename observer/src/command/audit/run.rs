@@ -27,12 +27,13 @@ struct Shared {
     kinds: crate::history::prometheus::container::Kinds,
 }
 
-/// Judges all containers that are not in `judged` yet.
+/// Judges all containers that are not in `judged` yet; their findings are held where they are to be told.
 pub(super) async fn run(
     mut talk: Talk,
     asked: &Asked,
     parallel: usize,
     mut journal: Option<Journal>,
+    tells_findings: bool,
     judged: &mut Vec<Judged>,
 ) -> anyhow::Result<()> {
     let refused = |trouble: Trouble| anyhow!("{}", trouble.why());
@@ -67,11 +68,15 @@ pub(super) async fn run(
     while let Some(ended) = asking.join_next().await {
         // It neither panics nor is cancelled.
         match ended?.map_err(|trouble| given_up(&trouble, journal.is_some()))? {
-            Some(batch) => {
+            Some(mut batch) => {
                 if let Some(journal) = &mut journal {
                     journal.keep(&batch)?;
                 }
                 progress.tick(batch.len(), shared.talk.samples());
+                if !tells_findings {
+                    // Of thousands of containers they are most of what is held.
+                    batch.iter_mut().for_each(|judged| judged.findings = Vec::new());
+                }
                 judged.extend(batch);
                 asking.spawn(next(Arc::clone(&shared)));
             }
