@@ -35,6 +35,9 @@ pub struct ContainerFacts {
     pub memory_limit: Option<u64>,
     /// Memory it asked for, bytes.
     pub memory_request: Option<u64>,
+    /// It has a liveness or startup probe, after whose failures the kubelet restarts it; `None` where nobody says.
+    #[serde(default)]
+    pub probed: Option<bool>,
     /// What the engine or the kubelet says of its previous end. Stands beside our own verdict, never in its place.
     pub last_termination: Option<Termination>,
     /// It has been deleted: its names live on only in what was said of it.
@@ -73,6 +76,7 @@ impl ContainerFacts {
         told.image_digest = told.image_digest.or_else(|| rest.image_digest.clone());
         told.pod = told.pod.or_else(|| rest.pod.clone());
         told.restart_count = told.restart_count.or(rest.restart_count);
+        told.probed = told.probed.or(rest.probed);
         told.last_termination = told.last_termination.or_else(|| rest.last_termination.clone());
         // Limits may be taken away, and only Kubernetes tells that: an engine's files hold those of the start.
         if told.origin == rest.origin || told.origin == Origin::Engine {
@@ -87,8 +91,11 @@ impl ContainerFacts {
 /// What is known of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodFacts {
-    /// uid, as it stands in cgroup paths: a static pod's is its configuration's hash, not the mirror pod's own.
+    /// uid, as it stands in cgroup paths: a static pod's is its configuration's hash.
     pub uid: String,
+    /// uid in the API where that is another one: a static pod's mirror has its own.
+    #[serde(default)]
+    pub api_uid: Option<String>,
     /// Name.
     pub name: String,
     /// Namespace.
@@ -108,12 +115,40 @@ pub struct PodFacts {
     pub started: Option<WallTime>,
     /// Deletion was asked for: SIGTERM follows.
     pub terminating: bool,
+    /// Why Kubernetes ends it before its time, as Kubernetes puts it.
+    #[serde(default)]
+    pub disruption: Option<Disruption>,
+}
+
+/// Why Kubernetes ends a pod before its time: the reason of its status, or of its condition `DisruptionTarget`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disruption {
+    /// `Evicted`, `TerminationByKubelet`, `EvictionByEvictionAPI`, `PreemptionByScheduler`, `DeadlineExceeded`, ...
+    pub reason: String,
+    /// What it says of it, in its first sentence.
+    pub message: String,
+}
+
+impl Disruption {
+    /// It was evicted: by the kubelet for want of memory or disk, by the API, by a taint, or for a pod of higher priority.
+    pub fn evicts(&self) -> bool {
+        matches!(
+            self.reason.as_str(),
+            "Evicted"
+                | "TerminationByKubelet"
+                | "EvictionByEvictionAPI"
+                | "DeletionByTaintManager"
+                | "PreemptionByScheduler"
+                | "Preempting"
+        )
+    }
 }
 
 impl PodFacts {
-    /// What was deployed: the topmost owner, or the pod itself.
+    /// What was deployed: the topmost owner, or the pod itself. A static pod is owned by its node, which is no workload.
     pub fn workload(&self) -> (&str, &str) {
-        self.owners.last().map_or(("Pod", self.name.as_str()), |owner| {
+        let owner = self.owners.last().filter(|owner| owner.kind != "Node");
+        owner.map_or(("Pod", self.name.as_str()), |owner| {
             (owner.kind.as_str(), owner.name.as_str())
         })
     }

@@ -2,6 +2,7 @@
 
 mod decide;
 mod evidence;
+mod hindsight;
 mod senders;
 #[cfg(test)]
 mod tests;
@@ -9,4 +10,5 @@ mod tests;
 pub use crate::finding::{Cause, End, OomKiller, Sender};
 pub use decide::decide;
 pub use evidence::{Evidence, SignalSeen, Victim};
+pub(crate) use hindsight::{disrupted, started_again};
 pub use senders::signal_name;

@@ -129,8 +129,10 @@ pub struct OomKill {
 pub enum OomScope {
     /// The container's own cgroup.
     Container,
-    /// An ancestor's: the pod, a slice.
+    /// Its pod's, or what a bare process shares with others.
     Pod,
+    /// A group's further above: a node's for all its pods, a slice.
+    Group,
     /// The host ran out.
     Host,
     /// Not known.

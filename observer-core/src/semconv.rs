@@ -85,7 +85,7 @@ names! {
 
     /// `kernel`, or the name of a daemon that kills for memory. No convention.
     OOM_KILLER = "observer.oom.killer";
-    /// Whose limit was enforced: `container`, `pod`, `host`, `unknown`. No convention.
+    /// Whose limit was enforced: `container`, `pod`, `group` (of many pods or units: a node's for all pods), `host`, `unknown`. No convention.
     OOM_SCOPE = "observer.oom.scope";
     /// Whether the victim was its container's main process. No convention.
     OOM_MAIN_PROCESS = "observer.oom.main_process";
@@ -113,7 +113,7 @@ names! {
     /// Whether the heap limit was predicted from version, limit and flags rather than read. No convention.
     V8_HEAP_LIMIT_PREDICTED = "observer.v8.heap_limit.predicted";
 
-    /// Why a run ended: `kernel_oom`, `userspace_oom`, `v8_heap_oom`, `rollout`, `terminated`, `liveness`, `crash`,
+    /// Why a run ended: `kernel_oom`, `userspace_oom`, `v8_heap_oom`, `rollout`, `terminated`, `liveness`, `evicted`, `crash`,
     /// `error_exit`, `completed`, `unknown`. No convention.
     EXIT_CAUSE = "observer.exit.cause";
     /// `observed` or `inferred`: of the cause. No convention.

@@ -5,10 +5,13 @@
 
 use std::sync::Arc;
 
-use super::Engine;
+use super::{Engine, ends::reported};
 use crate::{
     Output,
+    container_facts::ContainerFacts,
+    exit,
     finding::{EndedRun, RunSummary},
+    identity::Slot,
     registry::{Closing, ContainerId, SlotId, slot::MAX_SLOTS},
     time::SECOND,
 };
@@ -62,6 +65,35 @@ impl Engine {
             closing.ended.rollout = rollout;
         }
         self.release_closing(slot_id, out);
+    }
+
+    /// Facts of a container whose run has ended and whose slot has no other: what they say of its end is in time for its record.
+    pub(super) fn ended_facts(&mut self, named: &ContainerFacts) {
+        let Some(pod) = &named.pod else { return };
+        let slot = Slot::Pod {
+            uid: pod.uid.clone(),
+            container: named.name.clone(),
+        };
+        let slot_id = SlotId { slot, instance: 0 };
+        let state = self.registry.slots.get_mut(&slot_id);
+        let Some(state) = state.filter(|s| s.is_idle() && s.last_container.as_ref() == Some(&named.id)) else {
+            return;
+        };
+        state.told_by_owner(reported(named));
+        let Some(last) = state.ended.back_mut() else { return };
+        let decided = last.cause();
+        if let Some(disruption) = &pod.disruption {
+            exit::disrupted(&mut last.end, disruption);
+        }
+        if let Some(closing) = self.registry.closing.get_mut(&slot_id)
+            && closing.ended.run.run == last.run
+        {
+            closing.ended.run = last.clone();
+        }
+        if let Some(release) = &state.release {
+            let to = last.cause();
+            self.registry.workloads.recount(&state.workload, release, decided, to);
+        }
     }
 
     /// Those that have waited long enough.

@@ -7,8 +7,9 @@ use crate::{
     Output, Request,
     container_facts::ContainerFacts,
     detect::{RunEnd, Verdict, growth::misfit::misfit},
-    exit::{Cause, End},
+    exit::{self, Cause, End},
     finding::{Confidence, CrashLoop, Event, RecurringOom, Restart, RunSummary},
+    identity::Slot,
     registry::{ContainerId, Home, LoopCounts, RestartReport, SlotId},
     time::{BootTime, SECOND},
 };
@@ -58,6 +59,11 @@ impl Engine {
             ceiling: run.ceiling(),
             slope_bytes_per_hour: None,
         };
+        let pod = container.named.as_ref().and_then(|named| named.pod.as_ref());
+        if let Some(disruption) = pod.and_then(|pod| pod.disruption.as_ref()) {
+            exit::disrupted(&mut summary.end, disruption);
+        }
+        let own_limit = container.own_limit().map(|limit| limit.bytes);
         let peak = Some(run.peak).filter(|peak| *peak > 0);
         let (ended, cause) = (summary.ended, summary.cause());
         let Some(state) = self.registry.slots.get_mut(slot_id) else {
@@ -86,7 +92,7 @@ impl Engine {
                 .filter(|record| record.run == summary.run);
             summary.slope_bytes_per_hour = record.map(|record| f64::from(record.slope));
             let uncollected = record.is_some_and(|record| record.garbage && cause == Cause::KernelOom);
-            let limits = run.heap_limit.zip(run.limit.as_ref()).filter(|_| uncollected);
+            let limits = run.heap_limit.zip(container.own_limit()).filter(|_| uncollected);
             if let Some(misfit) = limits.and_then(|(heap, limit)| misfit(heap, limit.bytes)) {
                 let _ = write!(summary.end.because, "; {}", misfit.advice);
             }
@@ -95,6 +101,7 @@ impl Engine {
             Home::Container(id) => Some(id.clone()),
             _ => None,
         };
+        state.last_limit = own_limit;
         state.last_active = self.time.now;
         state.current = state.current.filter(|current| *current != id);
         state.waiting.retain(|waiting| *waiting != id);
@@ -126,6 +133,7 @@ impl Engine {
         let named = self.registry.containers.get(id).and_then(|c| c.named.as_deref());
         let reported = named.and_then(reported);
         let restarts = named.and_then(|named| named.restart_count);
+        let (probed, limit) = named.map_or((None, None), |named| (named.probed, named.memory_limit));
         let Some(run) = self.registry.containers.get_mut(id).map(|c| &mut c.run) else {
             return;
         };
@@ -145,11 +153,19 @@ impl Engine {
                 // An end that nobody saw came no later than the next beginning.
                 previous.ended = previous.ended.min(at).max(previous.started);
             }
+            let decided = previous.end.cause;
             let rollout = matches!((&previous.version, &version), (Some(a), Some(b)) if a != b);
             if let (true, Cause::Terminated, Some(version)) = (rollout, previous.end.cause, &version) {
                 previous.end.cause = Cause::Rollout;
                 previous.end.confidence = Confidence::Inferred;
                 let _ = write!(previous.end.because, "; {} took its place", version.0);
+            } else if !rollout && matches!(slot_id.slot, Slot::Pod { .. }) {
+                let resized = matches!((state.last_limit, limit), (Some(before), Some(now)) if before != now);
+                exit::started_again(&mut previous.end, probed, resized);
+            }
+            if let Some(release) = &state.release {
+                let to = previous.end.cause;
+                self.registry.workloads.recount(&state.workload, release, decided, to);
             }
             let previous = previous.clone();
             let confidence = previous.end.confidence;

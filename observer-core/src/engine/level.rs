@@ -182,7 +182,7 @@ impl Engine {
             return;
         };
         let run = &container.run;
-        let Some((heap_limit, limit)) = run.heap_limit.zip(run.limit.as_ref().map(|l| l.bytes)) else {
+        let Some((heap_limit, limit)) = run.heap_limit.zip(container.own_limit().map(|l| l.bytes)) else {
             return;
         };
         let Some(state) = self.registry.slots.get_mut(&container.slot) else {

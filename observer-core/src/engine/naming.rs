@@ -21,7 +21,7 @@ impl Engine {
         let named = self.registry.catalogue.learn(facts, &mut self.registry.evictions.names);
         let home = Home::Container(facts.id.clone());
         let Some(container) = self.registry.containers.at(&home) else {
-            return;
+            return self.ended_facts(&named);
         };
         let (id, main) = (container.id, container.main);
         // Too late for the restart's own record, in time for the history.

@@ -3,6 +3,7 @@
 use super::{Engine, GRACE, restore::AWAY};
 use crate::{
     Output,
+    container::owner,
     exit::{self, Cause, End, Evidence, OomKiller, Victim},
     finding::{Event, HeapOom, OomKill, OomScope},
     kernel::ExitStatus,
@@ -143,7 +144,6 @@ impl Engine {
             heap_limit: container.run.heap_limit,
             saturation,
             rollout: pod.is_some_and(|pod| pod.terminating) && self.is_superseded(container),
-            kept_pod: pod.is_some_and(|pod| !pod.terminating),
             lossy: self.losses.may_have_missed(death.at) && container.run.gap,
         }
     }
@@ -242,7 +242,7 @@ impl Engine {
             heap_limit: container.run.heap_limit,
             predicted: true,
             rss: process.and_then(|p| p.death.and_then(|d| d.peak_rss).or(p.rss)),
-            cgroup_limit: container.run.limit.as_ref().map(|l| l.bytes),
+            cgroup_limit: container.own_limit().map(|l| l.bytes),
             end: end.clone(),
         });
         let contradicted_by =
@@ -266,7 +266,8 @@ fn scope(
     let near = usage.is_some_and(|u| u as f64 >= 0.5 * limit.bytes as f64);
     match (near, limit.cgroup == cgroup) {
         (true, true) => OomScope::Container,
-        (true, false) => OomScope::Pod,
+        (true, false) if owner(&limit.cgroup).is_some() => OomScope::Pod,
+        (true, false) => OomScope::Group,
         (false, _) if own == Some(true) || ancestor == Some(true) => OomScope::Unknown,
         // Its counters were read since, and none rose: it was chosen for the host's need.
         (false, _) if read => OomScope::Host,

@@ -7,6 +7,7 @@ mod lives;
 mod many;
 mod names;
 mod order;
+mod pods;
 mod random;
 mod resume;
 mod rollouts;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use super::Engine;
 use crate::{
     Finding, Input, Request, What,
-    finding::Event,
+    finding::{EndedRun, Event},
     input::{Begin, Settings},
     kernel::{ExitStatus, KernelEvent, OomVictim, Signal},
     process::{HeapFlags, NodeEvidence, ProcessFacts, ProcessKey, Runtime},
@@ -90,6 +91,7 @@ pub(crate) struct World {
     pub(crate) findings: Vec<Finding>,
     pub(crate) requests: Vec<Request>,
     pub(crate) inputs: Vec<Input>,
+    pub(crate) ended: Vec<EndedRun>,
 }
 
 impl World {
@@ -101,6 +103,7 @@ impl World {
             findings: Vec::new(),
             requests: Vec::new(),
             inputs: Vec::new(),
+            ended: Vec::new(),
         };
         world.feed(What::Begin(Box::new(Begin {
             format: 1,
@@ -124,6 +127,7 @@ impl World {
         let out = self.engine.step(&input);
         self.findings.extend(out.findings);
         self.requests.extend(out.requests);
+        self.ended.extend(out.ended);
         self.inputs.push(input);
     }
 

@@ -144,7 +144,7 @@ pub struct RunView {
     pub ceiling: Option<Ceiling>,
     /// V8's heap limit, predicted, bytes.
     pub heap_limit: Option<u64>,
-    /// The cgroup's limit, bytes.
+    /// The limit of its container or pod, bytes; not one further above, which it shares with others.
     pub cgroup_limit: Option<u64>,
     /// Net growth by place since it is traced, bytes, in the order of [`observer_common::growth::Place::ALL`].
     pub growth: Option<[i64; PLACES]>,
@@ -283,7 +283,7 @@ impl Engine {
             peak: run.peak,
             ceiling: state.detector.ceiling().or_else(|| run.ceiling()),
             heap_limit: run.heap_limit,
-            cgroup_limit: run.limit.as_ref().map(|l| l.bytes),
+            cgroup_limit: container.own_limit().map(|l| l.bytes),
             growth: run.growth,
             restart_count: container.named.as_ref().and_then(|named| named.restart_count),
             traced: run.tracing,

@@ -7,7 +7,7 @@
 
 use super::{
     evidence::{Evidence, SignalSeen, Victim, is_stop},
-    senders::{SIGABRT, SIGILL, SIGKILL, SIGSEGV, SIGTRAP, is_container_runtime, is_oom_daemon, signal_name},
+    senders::{SIGABRT, SIGILL, SIGKILL, SIGSEGV, SIGTRAP, is_oom_daemon, signal_name},
 };
 use crate::{
     finding::{Cause, Confidence, End},
@@ -155,12 +155,6 @@ fn stopped(e: &Evidence<'_>, by: Option<&SignalSeen>, observed: bool) -> End {
     if e.rollout {
         let because = format!("{asked} while another version took its place");
         return e.end(Cause::Rollout, Confidence::Inferred, by, because);
-    }
-    let by_runtime = by.is_some_and(|s| is_container_runtime(&s.sender_comm));
-    if e.kept_pod && by_runtime {
-        let because =
-            format!("{asked}; its pod stays, so the kubelet had it restarted, as it does after failed probes");
-        return e.end(Cause::Liveness, Confidence::Inferred, by, because);
     }
     e.end(Cause::Terminated, confidence, by, asked)
 }

@@ -82,8 +82,6 @@ pub struct Evidence<'a> {
     pub saturation: Option<f64>,
     /// The owner was replacing the version.
     pub rollout: bool,
-    /// It is a container that Kubernetes restarts in place, and its pod is not being deleted.
-    pub kept_pod: bool,
     /// Records were lost around the time of death.
     pub lossy: bool,
 }

@@ -303,7 +303,7 @@ fn stops() {
 }
 
 #[test]
-fn rollout_and_liveness() {
+fn a_stop_is_a_rollout_where_another_version_took_over() {
     let term = signal(15, 0, true, 7, "containerd-shim");
     let stopped = Evidence {
         signals: vec![&term],
@@ -311,25 +311,9 @@ fn rollout_and_liveness() {
     };
     let rollout = Evidence {
         rollout: true,
-        kept_pod: true,
         ..stopped.clone()
     };
     assert_eq!(decided(&rollout).0, Cause::Rollout);
-    let probes = Evidence {
-        kept_pod: true,
-        ..stopped.clone()
-    };
-    assert_eq!(decided(&probes), (Cause::Liveness, Inferred));
-    let by_hand = signal(15, 0, true, 7, "bash");
-    assert_eq!(
-        decided(&Evidence {
-            kept_pod: true,
-            signals: vec![&by_hand],
-            ..stopped.clone()
-        })
-        .0,
-        Cause::Terminated
-    );
     assert_eq!(decided(&stopped).0, Cause::Terminated);
     // Whoever dies of memory during a rollout has died of memory.
     let killed = Evidence {

@@ -30,6 +30,8 @@ pub enum Cause {
     Terminated,
     /// Killed by its supervisor after failed liveness probes.
     Liveness,
+    /// Its pod was evicted from the node.
+    Evicted,
     /// Another fatal signal.
     Crash,
     /// A non-zero exit code.
@@ -50,6 +52,7 @@ impl Cause {
             Self::Rollout => "rollout",
             Self::Terminated => "terminated",
             Self::Liveness => "liveness",
+            Self::Evicted => "evicted",
             Self::Crash => "crash",
             Self::ErrorExit => "error_exit",
             Self::Completed => "completed",
@@ -66,6 +69,7 @@ impl Cause {
             Self::Rollout,
             Self::Terminated,
             Self::Liveness,
+            Self::Evicted,
             Self::Crash,
             Self::ErrorExit,
             Self::Completed,

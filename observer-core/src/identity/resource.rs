@@ -151,7 +151,7 @@ impl List {
             return;
         };
         self.put(semconv::K8S_CONTAINER_NAME, named.name.as_str());
-        self.put(semconv::K8S_POD_UID, pod.uid.as_str());
+        self.put(semconv::K8S_POD_UID, pod.api_uid.as_ref().unwrap_or(&pod.uid).as_str());
         self.put(semconv::K8S_POD_NAME, pod.name.as_str());
         self.put(semconv::K8S_NAMESPACE_NAME, pod.namespace.as_str());
         self.put(semconv::K8S_NODE_NAME, pod.node.as_str());

@@ -12,7 +12,15 @@ use super::{
     pairs,
     run::Run,
 };
-use crate::{container_facts::ContainerFacts, exit::End, identity::Home, process::ProcessKey, time::BootTime};
+use crate::{
+    container::{Owner, owner},
+    container_facts::ContainerFacts,
+    exit::End,
+    identity::Home,
+    process::ProcessKey,
+    sample::Limit,
+    time::BootTime,
+};
 
 /// Most containers alive at once: a node runs at most some hundred pods.
 pub(crate) const MAX_CONTAINERS: usize = 4_096;
@@ -56,6 +64,18 @@ pub(crate) struct Container {
 }
 
 impl Container {
+    /// The limit that is its own or its pod's. One further above, as the node's for all its pods, is a ceiling that it shares
+    /// with everybody, and nothing that its author has set.
+    pub(crate) fn own_limit(&self) -> Option<&Limit> {
+        let of_its_pod = |limit: &str| match (owner(limit), owner(&self.cgroup)) {
+            (Some(Owner::Pod { uid, container: None }), Some(Owner::Pod { uid: own, .. })) => uid == own,
+            _ => false,
+        };
+        let bare = matches!(self.home, Home::Tree(_));
+        let limit = self.run.limit.as_ref();
+        limit.filter(|limit| bare || limit.cgroup == self.cgroup || of_its_pod(&limit.cgroup))
+    }
+
     /// Whether its own kill counter, or an ancestor's, has risen and not been accounted for: (own, ancestor's).
     pub(crate) fn oom_kills_rose(&self) -> (Option<bool>, Option<bool>) {
         let mut own = None;

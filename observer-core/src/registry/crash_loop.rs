@@ -64,7 +64,10 @@ impl CrashLoop {
         rollout: bool,
         time_scale: f64,
     ) -> RestartReport {
-        let failed = !matches!(previous.cause(), Cause::Completed | Cause::Terminated | Cause::Rollout);
+        let failed = !matches!(
+            previous.cause(),
+            Cause::Completed | Cause::Terminated | Cause::Evicted | Cause::Rollout
+        );
         if rollout || !failed || outlived(previous.started, previous.ended, time_scale) {
             *self = Self::default();
             return RestartReport::Single;

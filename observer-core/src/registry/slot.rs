@@ -38,6 +38,9 @@ pub(crate) struct SlotState {
     pub(crate) restarts: Option<u32>,
     /// Container id of the run that ended last.
     pub(crate) last_container: Option<String>,
+    /// Memory limit of the run that ended last, bytes, where it had one of its own.
+    #[serde(default)]
+    pub(crate) last_limit: Option<u64>,
     /// Ended runs, oldest first.
     pub(crate) ended: VecDeque<RunSummary>,
     pub(crate) detector: SlotDetector,
@@ -70,6 +73,7 @@ impl SlotState {
             release: None,
             restarts: None,
             last_container: None,
+            last_limit: None,
             ended: VecDeque::new(),
             detector: SlotDetector::new(config),
             findings: 0,

@@ -187,6 +187,18 @@ impl Workloads {
             .enter(release, at, found, in_place)
     }
 
+    /// An end turned out to have another cause.
+    pub(crate) fn recount(&mut self, workload: &Workload, release: &Release, from: Cause, to: Cause) {
+        let Some(entry) = self.by_name.get_mut(workload).and_then(|state| state.get_mut(release)) else {
+            return;
+        };
+        if let Some(count) = entry.ends.get_mut(&from).filter(|count| from != to && **count > 0) {
+            *count -= 1;
+            *entry.ends.entry(to).or_insert(0) += 1;
+            entry.ends.retain(|_, count| *count > 0);
+        }
+    }
+
     /// A run leaves a release: it ended, or it turned out to belong to another (`cause` is `None`).
     pub(crate) fn leave(&mut self, workload: &Workload, release: &Release, at: BootTime, cause: Option<Cause>) {
         let Some(state) = self.by_name.get_mut(workload) else {

@@ -94,7 +94,7 @@ fn oom_kill(who: &str, kill: &OomKill) -> String {
         (OomScope::Container, Some(limit)) => {
             let _ = write!(text, " at its limit of {}", units::bytes(limit));
         }
-        (OomScope::Pod, Some(limit)) => {
+        (OomScope::Pod | OomScope::Group, Some(limit)) => {
             let cgroup = kill.cgroup.as_deref().unwrap_or("its parent");
             let _ = write!(text, " at the limit of {} set on {cgroup}", units::bytes(limit));
         }
@@ -191,6 +191,7 @@ const fn ended(cause: Cause) -> &'static str {
         Cause::Rollout => "was replaced by another version",
         Cause::Terminated => "was stopped",
         Cause::Liveness => "was restarted after failed probes",
+        Cause::Evicted => "was evicted",
         Cause::Crash => "crashed",
         Cause::ErrorExit => "failed",
         Cause::Completed => "completed",

@@ -32,6 +32,7 @@ pub(super) const fn scope(scope: OomScope) -> &'static str {
     match scope {
         OomScope::Container => "container",
         OomScope::Pod => "pod",
+        OomScope::Group => "group",
         OomScope::Host => "host",
         OomScope::Unknown => "unknown",
     }

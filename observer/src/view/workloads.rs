@@ -151,7 +151,7 @@ pub(super) fn ceiling(run: &RunView) -> String {
     };
     let whose = match ceiling.kind {
         CeilingKind::Cgroup => "",
-        CeilingKind::CgroupAncestor => " pod",
+        CeilingKind::CgroupAncestor => " shared",
         CeilingKind::V8Heap => " V8",
         CeilingKind::Learned => " died",
         CeilingKind::Host => " host",

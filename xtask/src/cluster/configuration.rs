@@ -135,6 +135,7 @@ makeIPTablesUtilChains: false
 localStorageCapacityIsolation: false
 resolvConf: {resolv}
 podLogsDir: {logs}
+staticPodPath: {manifests}
 volumePluginDir: {plugins}
 imageGCHighThresholdPercent: 100
 evictionHard: {{memory.available: '0%', nodefs.available: '0%', nodefs.inodesFree: '0%', imagefs.available: '0%', imagefs.inodesFree: '0%'}}
@@ -149,6 +150,7 @@ nodeStatusUpdateFrequency: 5s
         resolv = place.text("resolv.conf"),
         logs = place.text("log/pods"),
         plugins = place.text("kubelet-plugins"),
+        manifests = place.text("manifests"),
     )
 }
 

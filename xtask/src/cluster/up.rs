@@ -63,7 +63,7 @@ pub(super) fn up(place: &Place) -> Result<()> {
 
 /// Directories, identities, configuration, images.
 fn prepare(place: &Place) -> Result<()> {
-    for below in ["pki", "log/pods", "cni/conf", "images", "kubelet"] {
+    for below in ["pki", "log/pods", "cni/conf", "images", "kubelet", "manifests"] {
         let path = place.at(below);
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
     }

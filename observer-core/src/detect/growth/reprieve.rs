@@ -19,16 +19,12 @@ pub(in crate::detect) fn larger_limit(
     point: &Point,
     ceiling: Option<Ceiling>,
 ) -> Option<LargerLimit> {
-    let limit = point
-        .ceilings
-        .cgroup
-        .map(|limit| limit.bytes)
-        .filter(|limit| sane(*limit))?;
+    let limit = own_limit(point)?;
     let ceiling = ceiling?;
     let ends_at_limit = match ceiling.kind {
-        CeilingKind::Cgroup | CeilingKind::CgroupAncestor => true,
+        CeilingKind::Cgroup => true,
         CeilingKind::Learned => ceiling.bytes as f64 >= AT_CEILING * limit as f64,
-        CeilingKind::V8Heap | CeilingKind::Host => false,
+        CeilingKind::CgroupAncestor | CeilingKind::V8Heap | CeilingKind::Host => false,
     };
     if !ends_at_limit {
         return None;
@@ -50,11 +46,7 @@ pub(in crate::detect) fn heap_flag(
     point: &Point,
     ceiling: Option<Ceiling>,
 ) -> Option<HeapFlag> {
-    let cgroup_limit = point
-        .ceilings
-        .cgroup
-        .map(|limit| limit.bytes)
-        .filter(|limit| sane(*limit))?;
+    let cgroup_limit = own_limit(point)?;
     let heap_limit = point.heap_limit.filter(|heap| sane(*heap))?;
     let old_space_mib = fitting_flag(cgroup_limit);
     let gained = (old_space_mib << 20).saturating_sub(heap_limit);
@@ -77,6 +69,16 @@ pub(in crate::detect) fn heap_flag(
         cgroup_limit,
         reprieve,
     })
+}
+
+/// The limit that the container's author has set, bytes: one further above, as the node's for all its pods, is not to be
+/// raised or filled for one of them.
+fn own_limit(point: &Point) -> Option<u64> {
+    let limit = point
+        .ceilings
+        .cgroup
+        .filter(|limit| limit.kind == CeilingKind::Cgroup)?;
+    Some(limit.bytes).filter(|limit| sane(*limit))
 }
 
 /// Share of V8's limit from which more of it is worth being told.

@@ -112,7 +112,7 @@ fn extremes(values: &[f64]) -> (f64, f64) {
 /// Restarted by a clock, before the ceiling; or ended at one level, whatever it was called.
 fn by_clock(record: &Record, last: &Record) -> bool {
     match record.cause {
-        Cause::Terminated | Cause::Liveness | Cause::Unknown => scheduled(record, last),
+        Cause::Terminated | Cause::Liveness | Cause::Evicted | Cause::Unknown => scheduled(record, last),
         Cause::Crash | Cause::ErrorExit => scheduled(record, last) && same_level(record, last),
         _ => false,
     }

@@ -104,7 +104,9 @@ impl Kills {
 
 /// What to set, where the two limits contradict each other.
 fn advice(explanation: Explanation, last: &Record) -> Option<String> {
-    let limit = last.ceiling.filter(|ceiling| ceiling.kind != CeilingKind::V8Heap)?;
+    // One that is shared with others is not to be raised for this one.
+    let shared_or_v8 = [CeilingKind::V8Heap, CeilingKind::CgroupAncestor, CeilingKind::Host];
+    let limit = last.ceiling.filter(|ceiling| !shared_or_v8.contains(&ceiling.kind))?;
     match explanation {
         Explanation::Misfit => misfit(u64::from(last.heap_limit) * UNIT, limit.bytes).map(|misfit| misfit.advice),
         Explanation::Undersized => Some(format!(

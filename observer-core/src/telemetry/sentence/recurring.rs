@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::ceiling_words;
 use crate::{
-    finding::{Explanation, GrowthPattern, RecurringOom},
+    finding::{Cause, Explanation, GrowthPattern, RecurringOom},
     units,
 };
 
@@ -14,8 +14,18 @@ pub fn recurring_oom(who: &str, version: &str, recurring: &RecurringOom) -> Stri
         let (low, high) = (units::bytes(low), units::bytes(high));
         if low == high { low } else { format!("{low} to {high}") }
     };
+    let of_v8 = recurring
+        .runs
+        .iter()
+        .filter(|run| run.cause() == Cause::V8HeapOom)
+        .count();
+    let died = match recurring.runs.len() - of_v8 {
+        0 if of_v8 > 0 => "died of V8's heap limit",
+        _ if of_v8 == 0 => "was killed for memory",
+        _ => "was killed for memory or died of V8's heap limit",
+    };
     let mut text = format!(
-        "{who}{version} was killed for memory {} times in {}: a run lives for {}",
+        "{who}{version} {died} {} times in {}: a run lives for {}",
         recurring.kills,
         units::seconds(recurring.within_s),
         units::seconds(recurring.lifetime_s),

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, ResourceRequirements},
+    api::core::v1::{Container, ContainerStateTerminated, ContainerStatus, Pod, PodStatus, ResourceRequirements},
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use observer_core::{
     container::ContainerRuntime,
-    container_facts::{ContainerFacts, Origin, OwnerRef, PodFacts, Termination},
+    container_facts::{ContainerFacts, Disruption, Origin, OwnerRef, PodFacts, Termination},
     heap, selection,
     time::WallTime,
 };
@@ -39,6 +39,8 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Most annotations kept, and the longest value.
 const MOST: usize = 64;
 const LONGEST: usize = 1024;
+/// Most characters kept of a reason and of its message.
+const LONGEST_REASON: usize = 200;
 
 /// Facts of every container of a pod that has an id: running, or ended and not yet replaced.
 pub(super) fn containers(pod: &Pod) -> Vec<ContainerFacts> {
@@ -67,8 +69,10 @@ fn pod_facts(pod: &Pod) -> Option<PodFacts> {
         .iter()
         .find_map(|name| all.get(*name))
         .cloned();
+    let uid = cgroup_uid(pod)?;
     Some(PodFacts {
-        uid: cgroup_uid(pod)?.to_owned(),
+        uid: uid.to_owned(),
+        api_uid: meta.uid.clone().filter(|own| own != uid),
         name: meta.name.clone()?,
         namespace: meta.namespace.clone().unwrap_or_default(),
         node: pod
@@ -84,7 +88,32 @@ fn pod_facts(pod: &Pod) -> Option<PodFacts> {
         template_hash,
         started: pod.status.as_ref().and_then(|status| wall(status.start_time.as_ref())),
         terminating: meta.deletion_timestamp.is_some(),
+        disruption: pod.status.as_ref().and_then(disruption),
     })
+}
+
+/// The pod's status has a reason only where something ended it before its time; the condition comes first, and says less.
+fn disruption(status: &PodStatus) -> Option<Disruption> {
+    let condition = || {
+        let mut all = status.conditions.iter().flatten();
+        all.find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True")
+    };
+    let (reason, message) = match &status.reason {
+        Some(reason) => (reason.clone(), status.message.as_ref()),
+        None => {
+            let condition = condition()?;
+            (condition.reason.clone()?, condition.message.as_ref())
+        }
+    };
+    let message = message.map_or("", |message| message.split(". ").next().unwrap_or(message));
+    Some(Disruption {
+        reason: cut(&reason),
+        message: cut(message.trim_end_matches(['.', ' '])),
+    })
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST_REASON).collect()
 }
 
 /// Owners, nearest first. The Deployment behind a ReplicaSet and the CronJob behind a Job are told by their names, which
@@ -133,12 +162,11 @@ fn container(pod: &Pod, facts: &PodFacts, status: &ContainerStatus) -> Option<Co
         _ => None,
     };
     let spec = pod.spec.as_ref();
-    let asked = spec.and_then(|spec| {
-        let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-        containers
-            .filter(|container| container.name == status.name)
-            .find_map(|container| container.resources.as_ref())
+    let specified = spec.and_then(|spec| {
+        let mut containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+        containers.find(|container| container.name == status.name)
     });
+    let asked = specified.and_then(|container| container.resources.as_ref());
     // What is in force may differ from what was asked for while a pod is resized in place.
     let resources = status.resources.as_ref().or(asked);
     let terminated = |state: &Option<k8s_openapi::api::core::v1::ContainerState>| {
@@ -162,10 +190,16 @@ fn container(pod: &Pod, facts: &PodFacts, status: &ContainerStatus) -> Option<Co
         restart_count: u32::try_from(status.restart_count).ok(),
         memory_limit: memory(resources, |resources| resources.limits.as_ref()),
         memory_request: memory(resources, |resources| resources.requests.as_ref()),
+        probed: specified.map(probed),
         // A container that ended and waits for its next start has its end in `state`.
         last_termination: terminated(&status.state).or_else(|| terminated(&status.last_state)),
         deleted: false,
     })
+}
+
+/// Whether the kubelet restarts it after probes that failed.
+const fn probed(container: &Container) -> bool {
+    container.liveness_probe.is_some() || container.startup_probe.is_some()
 }
 
 type Quantities = BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>;

@@ -104,7 +104,7 @@ fn every_owner() {
     assert_eq!(owned("DaemonSet", "agent", ""), "DaemonSet/agent");
     assert_eq!(owned("Job", "report-29063520", ""), "CronJob/report");
     assert_eq!(owned("Job", "migrate-2", ""), "Job/migrate-2");
-    assert_eq!(owned("Node", "node-1", ""), "Node/node-1", "a static pod");
+    assert_eq!(owned("Node", "node-1", ""), "Pod/p", "a static pod");
     assert_eq!(owned("Rollout", "argo", ""), "Rollout/argo", "a kind of somebody's own");
     let mut bare = pod("bare", UID, "c1", 0);
     bare["metadata"]["ownerReferences"] = json!(null);
@@ -116,7 +116,31 @@ fn a_static_pod_has_its_configurations_hash_for_a_uid() {
     let mut mirror = pod("etcd-node-1", UID, "c1", 0);
     let hash = "0123456789abcdef0123456789abcdef";
     mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": hash, "kubernetes.io/config.hash": hash});
-    assert_eq!(facts(&mirror)[0].pod.as_ref().unwrap().uid, hash);
+    let pod = facts(&mirror)[0].pod.clone().unwrap();
+    assert_eq!((pod.uid.as_str(), pod.api_uid.as_deref()), (hash, Some(UID)));
+}
+
+#[test]
+fn an_eviction_is_in_the_condition_before_it_is_in_the_status() {
+    let mut evicted = pod("p", UID, "c1", 0);
+    let message = "The node was low on resource: memory. Threshold quantity: 300Mi. ";
+    let reason = |pod: &Value| {
+        facts(pod)[0]
+            .pod
+            .clone()
+            .unwrap()
+            .disruption
+            .map(|d| (d.reason, d.message))
+    };
+    evicted["status"]["conditions"] = json!([{"type": "DisruptionTarget", "status": "False", "reason": "Old"}]);
+    assert_eq!(reason(&evicted), None);
+    evicted["status"]["conditions"] =
+        json!([{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": message}]);
+    let short = "The node was low on resource: memory".to_owned();
+    assert_eq!(reason(&evicted), Some(("TerminationByKubelet".into(), short.clone())));
+    evicted["status"]["reason"] = json!("Evicted");
+    evicted["status"]["message"] = json!(message);
+    assert_eq!(reason(&evicted), Some(("Evicted".into(), short)));
 }
 
 #[test]
