@@ -5,6 +5,7 @@
 
 mod audit;
 mod parts;
+pub mod pods;
 mod proxy;
 
 use std::{
@@ -146,6 +147,13 @@ impl Cluster {
         let directory = self.kubeconfig.with_file_name("kubelet").join("seccomp");
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         fs::write(directory.join(name), profile).with_context(|| format!("cannot write the profile {name}"))
+    }
+
+    /// Hands its kubelet a static pod, until the value is dropped. Its node is this host.
+    pub fn give_static_pod(&self, name: &str, pod: &Value) -> Result<StaticPod> {
+        let file = self.kubeconfig.with_file_name("manifests").join(format!("{name}.json"));
+        fs::write(&file, pod.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(StaticPod { file })
     }
 
     /// Where the API server is, `HOST:PORT`.
@@ -290,6 +298,19 @@ impl Drop for Cluster {
             // Where it was ended before there is nothing to do.
             let _ = Self::down();
         }
+    }
+}
+
+/// A static pod, which ends with its file.
+#[derive(Debug)]
+pub struct StaticPod {
+    file: PathBuf,
+}
+
+impl Drop for StaticPod {
+    fn drop(&mut self) {
+        // Removed with the whole cluster at the latest.
+        let _ = fs::remove_file(&self.file);
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bookmarks;
+mod causes;
 mod chart;
 mod events;
 mod plugin;
