@@ -25,14 +25,20 @@ pub struct ContainerFacts {
     pub image: Option<String>,
     /// Digest of what runs: `sha256:...`.
     pub image_digest: Option<String>,
+    /// That image by its registry's digest, `registry/name@sha256:...`, where the runtime says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo_digest: Option<String>,
     /// Its pod.
     pub pod: Option<PodFacts>,
     /// Labels of a container outside Kubernetes (`com.docker.compose.project` and the like).
     pub labels: BTreeMap<String, String>,
     /// Restarts the engine or the kubelet counts. May be reset; ours is counted beside it.
     pub restart_count: Option<u32>,
-    /// Memory limit it was given, bytes.
+    /// Memory limit it was given, bytes: the one in force.
     pub memory_limit: Option<u64>,
+    /// Memory limit that its specification asks for, bytes. Kubernetes alone tells both: they differ while it is resized in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit_desired: Option<u64>,
     /// Memory it asked for, bytes.
     pub memory_request: Option<u64>,
     /// It has a liveness or startup probe, after whose failures the kubelet restarts it; `None` where nobody says.
@@ -74,6 +80,7 @@ impl ContainerFacts {
         told.runtime = told.runtime.or(rest.runtime);
         told.image = told.image.or_else(|| rest.image.clone());
         told.image_digest = told.image_digest.or_else(|| rest.image_digest.clone());
+        told.repo_digest = told.repo_digest.or_else(|| rest.repo_digest.clone());
         told.pod = told.pod.or_else(|| rest.pod.clone());
         told.restart_count = told.restart_count.or(rest.restart_count);
         told.probed = told.probed.or(rest.probed);
@@ -81,6 +88,7 @@ impl ContainerFacts {
         // Limits may be taken away, and only Kubernetes tells that: an engine's files hold those of the start.
         if told.origin == rest.origin || told.origin == Origin::Engine {
             told.memory_limit = told.memory_limit.or(rest.memory_limit);
+            told.memory_limit_desired = told.memory_limit_desired.or(rest.memory_limit_desired);
             told.memory_request = told.memory_request.or(rest.memory_request);
         }
         told.deleted = self.deleted || newer.deleted;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     heap::Diagnosis,
     identity::{Subject, Version},
-    time::{BootTime, WallTime},
+    time::{Anchor, BootTime, WallTime},
 };
 
 pub use advice::{Forecast, HeapFlag, LargerLimit, PageCache};
@@ -42,6 +42,17 @@ pub struct Finding {
     pub confidence: Confidence,
     /// What would have contradicted it and was looked for.
     pub contradicted_by: String,
+}
+
+impl Finding {
+    /// The wall-clock time of another instant, by what the clocks showed at this finding's.
+    pub(crate) const fn wall_of(&self, at: BootTime) -> WallTime {
+        Anchor {
+            boot: self.at,
+            wall: self.wall,
+        }
+        .wall(at)
+    }
 }
 
 /// The kinds of findings; each is one event of docs/telemetry.md.

@@ -25,11 +25,11 @@ names! {
     HOST_NAME = "host.name";
     /// Name of the container (development).
     CONTAINER_NAME = "container.name";
-    /// Id of the container (development).
+    /// Id of the container (stable).
     CONTAINER_ID = "container.id";
-    /// `nodejs` (development).
+    /// `nodejs` (release candidate).
     PROCESS_RUNTIME_NAME = "process.runtime.name";
-    /// Version of Node.js (development).
+    /// Version of Node.js (release candidate).
     PROCESS_RUNTIME_VERSION = "process.runtime.version";
     /// Name of the cluster (stable).
     K8S_CLUSTER_NAME = "k8s.cluster.name";
@@ -55,19 +55,33 @@ names! {
     K8S_CRONJOB_NAME = "k8s.cronjob.name";
     /// Runtime that manages the container (development).
     CONTAINER_RUNTIME_NAME = "container.runtime.name";
-    /// Image of the container, without tag and digest (development).
+    /// Image of the container, without tag and digest (stable).
     CONTAINER_IMAGE_NAME = "container.image.name";
+    /// Tag of that image, a list of one (stable).
+    CONTAINER_IMAGE_TAGS = "container.image.tags";
+    /// That image by its registry's digest, `name@sha256:...`, a list of one (stable). As Kubernetes says it.
+    CONTAINER_IMAGE_REPO_DIGESTS = "container.image.repo_digests";
     /// Name of the systemd unit. The collector's systemd receiver uses the same; the conventions have none.
     SYSTEMD_UNIT = "systemd.unit.name";
     /// Name of the container in its pod's specification (stable).
     K8S_CONTAINER_NAME = "k8s.container.name";
 
+    /// Why Kubernetes says that the container before ended: `OOMKilled`, `Error`, ... (development). Not in the metrics' Resource.
+    K8S_LAST_TERMINATED_REASON = "k8s.container.status.last_terminated_reason";
+    /// The main process's cgroup, its path in the hierarchy that accounts for memory (release candidate). Not in the metrics'
+    /// Resource.
+    PROCESS_LINUX_CGROUP = "process.linux.cgroup";
+
     /// Pid on the host (release candidate).
     PROCESS_PID = "process.pid";
     /// What failed, in a word (stable): the cause of a run's end, where it is a failure.
     ERROR_TYPE = "error.type";
-    /// Exit code of a process (development). Absent where it ended by a signal.
+    /// Exit code of a process (release candidate). Absent where it ended by a signal.
     PROCESS_EXIT_CODE = "process.exit.code";
+    /// When the main process of the ended run was created, ISO 8601 (release candidate).
+    PROCESS_CREATION_TIME = "process.creation.time";
+    /// When it exited, ISO 8601 (release candidate). Absent where its end was not seen.
+    PROCESS_EXIT_TIME = "process.exit.time";
 
     /// Stable id of the finding: a receiver may drop a second record with the same one. No convention.
     FINDING_ID = "observer.finding.id";
@@ -108,7 +122,7 @@ names! {
     /// Resident set last seen, By. No convention for an event's attribute.
     MEMORY_RSS = "observer.memory.rss";
 
-    /// V8's heap limit, By. `v8js.*` is defined as measured inside the process, which this is not.
+    /// V8's heap limit, By. `v8js.*` is defined as measured inside the process, which this is not: no convention.
     V8_HEAP_LIMIT = "observer.v8.heap_limit";
     /// Whether the heap limit was predicted from version, limit and flags rather than read. No convention.
     V8_HEAP_LIMIT_PREDICTED = "observer.v8.heap_limit.predicted";
@@ -374,3 +388,4 @@ names! {
 
 pub mod event;
 pub mod metric;
+pub mod published;

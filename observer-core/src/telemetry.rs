@@ -69,6 +69,11 @@ pub fn event(finding: &Finding) -> Event {
     }
 }
 
+/// Whether a Resource's attribute is a list by convention: it is held as its one element.
+pub fn is_list(name: &str) -> bool {
+    [semconv::CONTAINER_IMAGE_TAGS, semconv::CONTAINER_IMAGE_REPO_DIGESTS].contains(&name)
+}
+
 /// Attributes of the span of an ended run.
 pub fn run(ended: &EndedRun) -> Vec<(&'static str, Value)> {
     attributes::of_run(ended)

@@ -138,6 +138,7 @@ fn groups(nth: u64, minute: u64) -> [Group; 2] {
         ("observer.memory.time_to_ceiling", "s", Kind::Gauge),
         ("observer.leak.state", "", Kind::Gauge),
         ("k8s.container.memory.limit.current", "By", Kind::UpDown),
+        ("k8s.container.memory.limit.desired", "By", Kind::UpDown),
         ("k8s.container.restart.count", "{restart}", Kind::UpDown),
     ];
     let mut of_run: Vec<Point> = levels

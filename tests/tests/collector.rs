@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, time::Duration};
 use observer::{
     config,
     export::{
+        line,
         metrics::{self, Group, Kind, Metric, Point, agent_resource},
         otlp::Otlp,
     },
@@ -175,18 +176,17 @@ fn as_json(value: telemetry::Value) -> Value {
         telemetry::Value::Int(number) => json!({"intValue": number.to_string()}),
         telemetry::Value::Float(number) => json!({"doubleValue": number}),
         telemetry::Value::Bool(yes) => json!({"boolValue": yes}),
+        telemetry::Value::Time(at) => json!({"stringValue": line::iso_8601(at)}),
         telemetry::Value::List(list) => {
-            json!({"arrayValue": {"values": list.into_iter().map(as_json).collect::<Vec<_>>()}})
+            json!({"arrayValue": {"values": list.into_iter().map(as_json).collect::<Value>()}})
         }
     }
 }
 
 /// Text attributes as they are to be written.
 fn texts<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, Value> {
-    let pairs = pairs.into_iter();
-    pairs
-        .map(|(name, value)| (name.to_owned(), json!({"stringValue": value})))
-        .collect()
+    let text = |(name, value): (&str, &str)| (name.to_owned(), json!({"stringValue": value}));
+    pairs.into_iter().map(text).collect()
 }
 
 fn resource_of(resource: &Resource) -> BTreeMap<String, Value> {

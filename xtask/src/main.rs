@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod cluster;
 mod compatibility;
+mod conventions;
 mod counterpart;
 mod demo;
 mod events;
@@ -42,6 +43,8 @@ enum Command {
     Counterpart(counterpart::Options),
     /// A Kubernetes cluster of one node on this host, from real parts
     Cluster(cluster::Options),
+    /// Write the table of published semantic conventions that names are held against, from their model
+    Conventions(conventions::Options),
     /// Make the agent's container image: one static program in an OCI archive
     Image(image::Options),
     /// Make the archive and krew's manifest of `kubectl observer`
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::command(&options),
         Command::Counterpart(options) => counterpart::command(&options),
         Command::Cluster(options) => cluster::command(&options),
+        Command::Conventions(options) => conventions::command(&options),
         Command::Image(options) => image::command(&options),
         Command::Plugin(options) => plugin::command(&options),
         Command::Demo(options) => demo::command(&options),

@@ -146,6 +146,12 @@ pub struct RunView {
     pub heap_limit: Option<u64>,
     /// The limit of its container or pod, bytes; not one further above, which it shares with others.
     pub cgroup_limit: Option<u64>,
+    /// The memory limit that Kubernetes says is in force for its container, bytes.
+    #[serde(default)]
+    pub limit_current: Option<u64>,
+    /// The memory limit that its container's specification asks for, bytes.
+    #[serde(default)]
+    pub limit_desired: Option<u64>,
     /// Net growth by place since it is traced, bytes, in the order of [`observer_common::growth::Place::ALL`].
     pub growth: Option<[i64; PLACES]>,
     /// Restarts that Kubernetes or the engine counts.
@@ -284,6 +290,8 @@ impl Engine {
             ceiling: state.detector.ceiling().or_else(|| run.ceiling()),
             heap_limit: run.heap_limit,
             cgroup_limit: container.own_limit().map(|l| l.bytes),
+            limit_current: container.named.as_ref().and_then(|named| named.memory_limit),
+            limit_desired: container.named.as_ref().and_then(|named| named.memory_limit_desired),
             growth: run.growth,
             restart_count: container.named.as_ref().and_then(|named| named.restart_count),
             traced: run.tracing,

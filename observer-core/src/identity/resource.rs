@@ -70,6 +70,7 @@ pub(crate) fn resource(about: &About<'_>) -> (Resource, Resource) {
     if let Slot::Unit(unit) = slot {
         list.put(semconv::SYSTEMD_UNIT, unit);
     }
+    list.put(semconv::PROCESS_LINUX_CGROUP, facts.cgroup.as_str());
     match owner(&facts.cgroup) {
         Some(Owner::Pod { uid, container }) => {
             list.put(semconv::K8S_POD_UID, &uid);
@@ -146,6 +147,12 @@ impl List {
             semconv::CONTAINER_IMAGE_NAME,
             image_name(named.image.as_deref().unwrap_or_default()),
         );
+        let tag = image_tag(named.image.as_deref().unwrap_or_default());
+        self.put(semconv::CONTAINER_IMAGE_TAGS, tag.unwrap_or_default());
+        self.put(
+            semconv::CONTAINER_IMAGE_REPO_DIGESTS,
+            named.repo_digest.as_deref().unwrap_or_default(),
+        );
         let Some(pod) = &named.pod else {
             self.put(semconv::CONTAINER_NAME, named.name.as_str());
             return;
@@ -167,6 +174,12 @@ impl List {
             };
             self.put(name, owner.name.as_str());
         }
+        let last = named
+            .last_termination
+            .as_ref()
+            .filter(|last| last.container_id.as_ref() != Some(&named.id));
+        let reason = last.and_then(|last| last.reason.as_deref());
+        self.put(semconv::K8S_LAST_TERMINATED_REASON, reason.unwrap_or_default());
         self.put(semconv::SERVICE_NAMESPACE, pod.namespace.as_str());
         let instance = format!("{}.{}.{}", pod.namespace, pod.name, named.name);
         self.put(semconv::SERVICE_INSTANCE_ID, instance);
@@ -184,14 +197,24 @@ impl List {
     }
 }
 
-/// The image without tag and digest.
+/// The image without tag and digest; nothing where the runtime knows it by its digest alone (`sha256:...`).
 fn image_name(image: &str) -> &str {
+    if image.starts_with("sha256:") {
+        return "";
+    }
     let name = image.split('@').next().unwrap_or(image);
     match name.rsplit_once(':') {
         // A colon before the last slash is a registry's port.
         Some((before, tag)) if !tag.contains('/') => before,
         _ => name,
     }
+}
+
+/// The image's tag.
+fn image_tag(image: &str) -> Option<&str> {
+    let name = Some(image_name(image)).filter(|name| !name.is_empty())?;
+    let tagged = image.split('@').next()?;
+    tagged.strip_prefix(name)?.strip_prefix(':')
 }
 
 /// The pairs of `OTEL_RESOURCE_ATTRIBUTES`: comma-separated `key=value`, percent-encoded (W3C Baggage). A pair that
@@ -239,7 +262,7 @@ fn percent_decode(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{image_name, percent_decode};
+    use super::{image_name, image_tag, percent_decode};
 
     #[test]
     fn percent_decoding() {
@@ -256,13 +279,20 @@ mod tests {
 
     #[test]
     fn image_names() {
-        for (image, name) in [
-            ("registry:5000/shop/checkout:1.42.0", "registry:5000/shop/checkout"),
-            ("registry:5000/shop/checkout", "registry:5000/shop/checkout"),
-            ("checkout:1@sha256:ab", "checkout"),
-            ("", ""),
+        for (image, name, tag) in [
+            (
+                "registry:5000/shop/checkout:1.42.0",
+                "registry:5000/shop/checkout",
+                Some("1.42.0"),
+            ),
+            ("registry:5000/shop/checkout", "registry:5000/shop/checkout", None),
+            ("checkout:1@sha256:ab", "checkout", Some("1")),
+            ("checkout@sha256:ab", "checkout", None),
+            // What the kubelet says where an image has no name.
+            ("sha256:ab", "", None),
+            ("", "", None),
         ] {
-            assert_eq!(image_name(image), name);
+            assert_eq!((image_name(image), image_tag(image)), (name, tag));
         }
     }
 }

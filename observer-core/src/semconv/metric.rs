@@ -33,7 +33,7 @@ names! {
     LEAK_STATE = "observer.leak.state";
     /// Age of the run in progress, s (development).
     CONTAINER_UPTIME = "container.uptime";
-    /// Age of the run in progress where it is a process without a container, s (development).
+    /// Age of the run in progress where it is a process without a container, s (release candidate).
     PROCESS_UPTIME = "process.uptime";
     /// When the version was first seen on this host, s since 1970. No convention.
     VERSION_FIRST_SEEN = "observer.version.first_seen";
@@ -45,7 +45,9 @@ names! {
     RESTARTS = "observer.restarts";
     /// Runs begun; survives the replacement of containers. No convention.
     RUNS = "observer.runs";
-    /// Memory limit of the container that is in force, By (development).
+    /// Memory limit of the container that its specification asks for, By (development). As Kubernetes says it.
+    K8S_MEMORY_LIMIT_DESIRED = "k8s.container.memory.limit.desired";
+    /// Memory limit of the container that is in force, By (development). It differs from the one asked for until a resize is done.
     K8S_MEMORY_LIMIT = "k8s.container.memory.limit.current";
     /// Restarts as Kubernetes counts them (development).
     K8S_RESTART_COUNT = "k8s.container.restart.count";

@@ -10,10 +10,12 @@ use super::{
 use crate::{
     Finding,
     exit::signal_name,
-    finding::{Cause, Ceiling, CrashLoop, End, EndedRun, Event, Forecast, OomKiller, Restart, Side, Verdict},
+    finding::{
+        Cause, Ceiling, CrashLoop, End, EndedRun, Event, Forecast, OomKiller, Restart, RunSummary, Side, Verdict,
+    },
     kernel::ExitStatus,
     semconv as name,
-    time::SECOND,
+    time::{BootTime, SECOND, WallTime},
 };
 
 type Attributes = Vec<(&'static str, Value)>;
@@ -63,8 +65,16 @@ pub(super) fn of(finding: &Finding) -> Attributes {
             list.bytes(name::MEMORY_LIMIT, death.cgroup_limit);
             list.end(&death.end);
         }
-        Event::Restart(restart) => list.restart(restart),
-        Event::CrashLoop(crash_loop) => list.crash_loop(crash_loop),
+        Event::Restart(restart) => {
+            list.restart(restart);
+            list.times(&restart.previous, |at| finding.wall_of(at));
+        }
+        Event::CrashLoop(crash_loop) => {
+            list.crash_loop(crash_loop);
+            if let Some(last) = &crash_loop.last {
+                list.times(last, |at| finding.wall_of(at));
+            }
+        }
         Event::NearCeiling(near) => {
             list.ceiling(Some(near.ceiling));
             list.float(name::CEILING_RATIO, near.ratio);
@@ -113,6 +123,7 @@ pub(super) fn of_run(ended: &EndedRun) -> Attributes {
         list.maybe_text(name::RUN_VERSION, run.version.as_ref().map(|v| v.0.as_str()));
     }
     list.end(&run.end);
+    list.times(run, |at| WallTime(ended.ended.0.saturating_sub(run.ended.since(at))));
     list.maybe_text(name::EXIT_REPORTED, run.reported.as_deref());
     list.bool(name::RESTART_ROLLOUT, ended.rollout);
     list.bytes(name::RUN_PEAK, Some(run.peak).filter(|peak| *peak > 0));
@@ -181,6 +192,15 @@ impl List {
         if let Some(sender) = &end.sender {
             self.bytes(name::EXIT_SENDER_PID, Some(u64::from(sender.pid)));
             self.text(name::EXIT_SENDER_COMM, &sender.comm);
+        }
+    }
+
+    /// When an ended run's main process was created and when it exited, where that was seen.
+    fn times(&mut self, run: &RunSummary, wall: impl Fn(BootTime) -> WallTime) {
+        self.0
+            .push((name::PROCESS_CREATION_TIME, Value::Time(wall(run.started))));
+        if run.end.status.is_some() {
+            self.0.push((name::PROCESS_EXIT_TIME, Value::Time(wall(run.ended))));
         }
     }
 

@@ -58,10 +58,10 @@ stand under the agent's Resource. `/metrics` serves the same under the names tha
 over OTLP: `_total` on counters, units spelled out, `job` from the service's namespace and name, `instance` from
 `service.instance.id`, every other attribute of a Resource in `target_info`.
 
-A container has 22 series in a pod, one more while growth holds and one where a heap reading named a culprit, and one `target_info`. A workload has three
+A container has 23 series in a pod, one more while growth holds and one where a heap reading named a culprit, and one `target_info`. A workload has three
 on each host, and for each version that ran there in the last quarter of an hour one, three for deaths of memory, which
-begin at 0 so that a rate sees the first, and one for each other cause of an end seen. None of them carries what changes at a restart: `container.id` is left out of the metrics'
-Resource (events and spans have it), so a service that crashes every minute has the same series a day later. Points whose
+begin at 0 so that a rate sees the first, and one for each other cause of an end seen. None of them carries what changes at a restart: `container.id`, `process.linux.cgroup` and
+`k8s.container.status.last_terminated_reason` are left out of the metrics' Resource (events and spans have them), so a service that crashes every minute has the same series a day later. Points whose
 name begins with `observer.memory` or is `observer.leak.state` or an uptime say themselves which workload and version they are
 of, so that a query over a fleet needs no join. How replicas are pooled by slope and standard error, and what that costs for
 a million containers, is in [fleet.md](fleet.md).

@@ -1,5 +1,7 @@
 //! Values of attributes.
 
+use crate::time::WallTime;
+
 /// A value of an attribute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -11,6 +13,8 @@ pub enum Value {
     Float(f64),
     /// Yes or no
     Bool(bool),
+    /// An instant: ISO 8601 on its way out
+    Time(WallTime),
     /// Several of one kind
     List(Vec<Value>),
 }

@@ -106,8 +106,14 @@ fn json_value(value: &Value) -> serde_json::Value {
         Value::Int(number) => json!(number),
         Value::Float(number) => json!(number),
         Value::Bool(yes) => json!(yes),
+        Value::Time(at) => json!(iso_8601(*at)),
         Value::List(list) => list.iter().map(json_value).collect(),
     }
+}
+
+/// An instant that is an attribute, in milliseconds: starts of processes are known to a hundredth of a second.
+pub fn iso_8601(at: WallTime) -> String {
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_nanos(at.0)).to_string()
 }
 
 /// RFC 3339 in UTC, whole nanoseconds or seconds.

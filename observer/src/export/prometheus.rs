@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use observer_core::{identity::Resource, semconv};
+use observer_core::{identity::Resource, semconv, telemetry};
 
 use super::metrics::{Group, Kind, Metric};
 
@@ -18,7 +18,7 @@ pub fn text(groups: &[Group]) -> String {
                 .resource
                 .iter()
                 .filter(|(name, _)| !is_target(name))
-                .map(|(name, value)| (sanitize(name), value.clone())),
+                .map(|(name, value)| (sanitize(name), text_of(name, value))),
         );
         // A Resource that says no more than job and instance has nothing to add.
         if info.len() > target.len() {
@@ -53,6 +53,15 @@ pub fn text(groups: &[Group]) -> String {
         lines.iter().for_each(|line| text.push_str(line));
     }
     text
+}
+
+/// A list is its JSON, which is what Prometheus makes of one that comes over OTLP.
+fn text_of(name: &str, value: &str) -> String {
+    if telemetry::is_list(name) {
+        serde_json::json!([value]).to_string()
+    } else {
+        value.to_owned()
+    }
 }
 
 /// `job` is `service.namespace/service.name`, `instance` is `service.instance.id`.

@@ -40,6 +40,8 @@ fn workload(name: &str, state: State, level: u64) -> WorkloadView {
         }),
         heap_limit: None,
         cgroup_limit: None,
+        limit_current: None,
+        limit_desired: None,
         growth: None,
         restart_count: None,
         traced: false,

@@ -246,6 +246,8 @@ mod tests {
             ceiling: Some(ceiling),
             heap_limit: None,
             cgroup_limit: None,
+            limit_current: None,
+            limit_desired: None,
             growth: None,
             restart_count: None,
             traced: false,

@@ -15,9 +15,13 @@ use observer_core::{
 
 use super::point::{Group, Metric, Point, gauge, point, up_down};
 
-/// Attributes of a run's Resource that change at each of its restarts. Events and spans carry them; a series that did
+/// Attributes of a run's Resource that change at its restarts. Events and spans carry them; a series that did
 /// would be a new one after every crash.
-const OF_ONE_RUN: [&str; 1] = [semconv::CONTAINER_ID];
+const OF_ONE_RUN: [&str; 3] = [
+    semconv::CONTAINER_ID,
+    semconv::K8S_LAST_TERMINATED_REASON,
+    semconv::PROCESS_LINUX_CGROUP,
+];
 
 /// What is deployed, as an attribute: `shop/Deployment/checkout/api`, `unit/api.service`.
 pub(super) fn label(workload: &Workload) -> String {
@@ -71,7 +75,13 @@ fn by_convention(slot: &SlotView, run: &RunView, points: &mut Vec<Point>) {
     }
     add(up_down(metric::PROCESS_MEMORY_USAGE, "By"), bytes(run.rss));
     if matches!(slot.slot, Slot::Pod { .. }) {
-        add(up_down(metric::K8S_MEMORY_LIMIT, "By"), bytes(run.cgroup_limit));
+        // Of a container without a limit, the cgroup's is its pod's or the node's.
+        let current = run.limit_current.map(|told| run.cgroup_limit.unwrap_or(told));
+        add(up_down(metric::K8S_MEMORY_LIMIT, "By"), bytes(current));
+        add(
+            up_down(metric::K8S_MEMORY_LIMIT_DESIRED, "By"),
+            bytes(run.limit_desired),
+        );
         let restarts = run.restart_count.map(f64::from);
         add(up_down(metric::K8S_RESTART_COUNT, "{restart}"), restarts);
     }

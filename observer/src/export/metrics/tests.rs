@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use observer_common::growth::PLACES;
 use observer_core::{
     Engine, Input, What,
+    container_facts::{ContainerFacts, Origin, PodFacts},
     input::{Begin, Settings},
     kernel::{ExitStatus, KernelEvent},
     process::{HeapFlags, NodeEvidence, ProcessFacts, ProcessKey, Runtime},
@@ -116,6 +117,27 @@ fn level(nth: u64, anon: u64) -> What {
     }))
 }
 
+/// What Kubernetes says of the `nth` container.
+fn named(nth: u64) -> What {
+    What::Container(Box::new(ContainerFacts {
+        id: format!("{nth:064x}"),
+        name: "api".into(),
+        origin: Origin::Kubernetes,
+        image: Some("shop/api:1".into()),
+        repo_digest: Some("docker.io/shop/api@sha256:ab".into()),
+        pod: Some(PodFacts {
+            uid: "0b9a3c1e-1111-2222-3333-444455556666".into(),
+            name: "api-1".into(),
+            namespace: "shop".into(),
+            ..PodFacts::default()
+        }),
+        restart_count: Some(nth as u32),
+        memory_limit: Some(1 << 30),
+        memory_limit_desired: Some(1 << 30),
+        ..ContainerFacts::default()
+    }))
+}
+
 /// A container's cgroup in one pod, under an id of its own.
 fn in_pod(nth: u64) -> String {
     format!("/kubepods/burstable/pod0b9a3c1e-1111-2222-3333-444455556666/{nth:064x}")
@@ -174,20 +196,21 @@ fn ten_thousand_containers_leave_no_series() {
 fn a_container_has_at_most_this_many_series() {
     let mut engine = begun();
     step(&mut engine, 1, What::Process(Box::new(facts(1, in_pod(1)))));
+    step(&mut engine, 1, named(1));
     for minute in 1..120 {
         step(&mut engine, 60 * minute, level(1, (100 << 20) + minute * 4_096));
     }
     let all = series(&engine);
     let pooled = all
         .iter()
-        .filter(|series| series.contains("observer_workload=") && series.contains("instance=\"pod "));
+        .filter(|series| series.contains("observer_workload=") && series.contains("instance=\"shop.api-1.api\""));
     let of_run = pooled.count();
     // Level, floor, two ceilings, slope, its error, late, its span, five places, state, uptime. The time to the ceiling
     // and a learned ceiling come and go.
     assert_eq!(of_run, 15, "{all:#?}");
-    // Five levels by convention and the limit; the workload's three totals, its version's first sight and three causes of
+    // Five levels by convention, the limit in force and asked for, Kubernetes' restarts; the workload's three totals, its version's first sight and three causes of
     // death; the target of each.
-    assert_eq!(all.len(), of_run + 6 + 7 + 2, "{all:#?}");
+    assert_eq!(all.len(), of_run + 8 + 7 + 2, "{all:#?}");
 }
 
 /// A service that restarts every minute, in a container with an id of its own each time: the same series a day later.
@@ -226,6 +249,7 @@ fn every_name_that_goes_out_is_in_the_reference_and_the_sdk_knows_the_agents_own
     keys.extend([semconv::EXIT_CAUSE, semconv::CEILING_KIND, semconv::SERVICE_VERSION]);
     let mut engine = born_and_dead(|nth| format!("/demo/{}", nth % 7), |_| {});
     step(&mut engine, 10_000, What::Process(Box::new(facts(10_000, in_pod(1)))));
+    step(&mut engine, 10_000, named(1));
     for minute in 1..60 {
         step(
             &mut engine,
@@ -251,6 +275,24 @@ fn every_name_that_goes_out_is_in_the_reference_and_the_sdk_knows_the_agents_own
             assert!(keys.contains(key), "{key} of {}", point.metric.name);
         }
     }
+    // Every metric of the conventions that goes out is of the published instrument and unit, and all of them went out.
+    let sent: BTreeSet<(&str, String)> = groups
+        .iter()
+        .flat_map(|group| &group.points)
+        .filter(|point| !point.metric.name.starts_with("observer."))
+        .map(|Point { metric, .. }| {
+            let instrument = match metric.kind {
+                Kind::Gauge => "gauge",
+                Kind::UpDown => "updowncounter",
+                Kind::Counter => "counter",
+            };
+            (metric.name, format!("{instrument} {}", metric.unit))
+        })
+        .collect();
+    let published = names
+        .iter()
+        .filter_map(|(name, _)| Some((*name, semconv::published::metric(name)?.kind.to_owned())));
+    assert_eq!(sent, published.collect());
     let own: BTreeSet<&str> = own(&shown.agent).iter().map(|point| point.metric.name).collect();
     assert_eq!(own, OWN.iter().map(|metric| metric.name).collect());
 }

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
-use super::batch::Entry;
+use super::{super::line::iso_8601, batch::Entry};
 
 /// The entry for a finding. `agent` is the Resource of the agent itself, for what it says of itself; `observed` is
 /// when the agent noticed, nanoseconds since 1970.
@@ -56,7 +56,11 @@ pub(super) fn resource<'a>(attributes: impl IntoIterator<Item = (&'a str, &'a st
             .into_iter()
             .map(|(key, value)| KeyValue {
                 key: key.to_owned(),
-                value: Some(any(any_value::Value::StringValue(value.to_owned()))),
+                value: Some(any(value_of(if telemetry::is_list(key) {
+                    Value::List(vec![Value::Text(value.to_owned())])
+                } else {
+                    Value::Text(value.to_owned())
+                }))),
                 ..Default::default()
             })
             .collect(),
@@ -85,6 +89,7 @@ fn value_of(value: Value) -> any_value::Value {
         Value::Int(number) => any_value::Value::IntValue(number),
         Value::Float(number) => any_value::Value::DoubleValue(number),
         Value::Bool(yes) => any_value::Value::BoolValue(yes),
+        Value::Time(at) => any_value::Value::StringValue(iso_8601(at)),
         Value::List(list) => any_value::Value::ArrayValue(ArrayValue {
             values: list.into_iter().map(|value| any(value_of(value))).collect(),
         }),

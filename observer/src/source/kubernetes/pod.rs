@@ -185,10 +185,15 @@ fn container(pod: &Pod, facts: &PodFacts, status: &ContainerStatus) -> Option<Co
             .image_id
             .find("sha256:")
             .map(|at| status.image_id[at..].to_owned()),
+        // An image that came from no registry has an id alone.
+        repo_digest: Some(&status.image_id)
+            .filter(|id| id.contains('@'))
+            .map(|id| id.trim_start_matches("docker-pullable://").to_owned()),
         pod: Some(facts.clone()),
         labels: BTreeMap::new(),
         restart_count: u32::try_from(status.restart_count).ok(),
         memory_limit: memory(resources, |resources| resources.limits.as_ref()),
+        memory_limit_desired: memory(asked, |resources| resources.limits.as_ref()),
         memory_request: memory(resources, |resources| resources.requests.as_ref()),
         probed: specified.map(probed),
         // A container that ended and waits for its next start has its end in `state`.

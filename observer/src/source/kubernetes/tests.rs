@@ -66,6 +66,7 @@ fn a_pod_of_a_deployment() {
         ("c1", "api", Origin::Kubernetes)
     );
     assert_eq!(facts.image_digest.as_deref(), Some("sha256:abcd"));
+    assert_eq!(facts.repo_digest.as_deref(), Some("docker.io/shop/api@sha256:abcd"));
     assert_eq!(
         (facts.memory_limit, facts.memory_request, facts.restart_count),
         (Some(512 << 20), Some(256 << 20), Some(3))

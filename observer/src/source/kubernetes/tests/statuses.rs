@@ -40,10 +40,11 @@ fn an_eviction_is_in_the_condition_before_it_is_in_the_status() {
 fn a_resize_in_place_and_a_container_that_waits() {
     let mut resized = pod("p", UID, "c1", 0);
     resized["status"]["containerStatuses"][0]["resources"] = json!({"limits": {"memory": "1Gi"}});
+    let resized = facts(&resized).remove(0);
     assert_eq!(
-        facts(&resized)[0].memory_limit,
-        Some(1 << 30),
-        "what is in force, not what was asked for"
+        (resized.memory_limit, resized.memory_limit_desired),
+        (Some(1 << 30), Some(512 << 20)),
+        "what is in force, and what was asked for"
     );
 
     let mut waiting = pod("p", UID, "c1", 0);
