@@ -90,6 +90,9 @@ fn build(root: &Path, toolchain: Toolchain<'static>) -> Result<()> {
     unsafe {
         // aya-build forwards each line of the inner cargo as a warning: leave only real ones.
         env::set_var("CARGO_TERM_QUIET", "true");
+        // Paths of this machine out of the object: its BTF names sources, and the same sources give the same bytes anywhere.
+        env::set_var("CARGO_UNSTABLE_TRIM_PATHS", "true");
+        env::set_var("CARGO_PROFILE_RELEASE_TRIM_PATHS", "all");
         if matches!(toolchain, Toolchain::Custom(_)) {
             // A distribution's stable compiler builds `core` only with unstable flags allowed.
             env::set_var("RUSTC_BOOTSTRAP", "1");

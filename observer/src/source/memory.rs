@@ -18,6 +18,7 @@ use observer_heap::{
 
 use super::source_maps::SourceMaps;
 
+/// What presence is told in (`observer_heap::Memory::resident`): a part of a page where the kernel has larger ones.
 const PAGE: u64 = 4096;
 /// Bit 63 of a pagemap entry: the page is in memory (Documentation/admin-guide/mm/pagemap.rst).
 const PRESENT: u64 = 1 << 63;
@@ -32,6 +33,8 @@ const APART: Duration = Duration::from_millis(250);
 pub struct LiveMemory {
     pid: u32,
     pagemap: File,
+    /// Bytes of a page of the kernel's: 4, 16 or 64 KiB on aarch64.
+    page_size: u64,
     copied: Cell<u64>,
     maps: SourceMaps,
 }
@@ -43,6 +46,7 @@ impl LiveMemory {
         Ok(Self {
             pid,
             pagemap,
+            page_size: rustix::param::page_size() as u64,
             copied: Cell::new(0),
             maps: SourceMaps::of(pid),
         })
@@ -68,12 +72,14 @@ impl LiveMemory {
     /// Which of the pages from `first` on are present.
     fn present(&self, first: u64, flags: &mut [bool]) -> Result<(), MemoryError> {
         let mut entries = [0; 8 * MOST_PIECES];
-        let entries = &mut entries[..8 * flags.len()];
+        let first = first - first % PAGE;
+        let asked = pages_of(first, flags.len(), self.page_size);
+        let entries = &mut entries[..8 * (asked.end - asked.start) as usize];
         let mut filled = 0;
         while filled < entries.len() {
             match self
                 .pagemap
-                .read_at(&mut entries[filled..], first / PAGE * 8 + filled as u64)
+                .read_at(&mut entries[filled..], asked.start * 8 + filled as u64)
             {
                 Ok(0) => break,
                 Ok(n) => filled += n,
@@ -84,8 +90,13 @@ impl LiveMemory {
         if filled == 0 && !std::path::Path::new(&format!("/proc/{}", self.pid)).exists() {
             return Err(MemoryError::Gone(self.pid));
         }
-        for (flag, entry) in flags.iter_mut().zip(entries[..filled].as_chunks::<8>().0) {
-            *flag = u64::from_le_bytes(*entry) & PRESENT != 0;
+        let entries = entries[..filled].as_chunks::<8>().0;
+        for (index, flag) in flags.iter_mut().enumerate() {
+            let entry = (first + index as u64 * PAGE) / self.page_size - asked.start;
+            // What the kernel did not answer for stays as it is.
+            if let Some(entry) = entries.get(entry as usize) {
+                *flag = u64::from_le_bytes(*entry) & PRESENT != 0;
+            }
         }
         Ok(())
     }
@@ -157,6 +168,11 @@ impl LiveMemory {
         }
         Ok(total)
     }
+}
+
+/// Numbers of the kernel's pages in which so many [`PAGE`]s from `first` on lie: as many or fewer.
+const fn pages_of(first: u64, pages: usize, page_size: u64) -> std::ops::Range<u64> {
+    first / page_size..(first + pages as u64 * PAGE).div_ceil(page_size)
 }
 
 impl Memory for LiveMemory {
@@ -337,6 +353,28 @@ mod tests {
         assert_eq!(out, secret);
         assert_eq!(memory.read(0x1000, &mut out).unwrap(), 0);
         assert_eq!(out, [0; 9000]);
+    }
+
+    /// A kernel of 16 or 64 KiB pages, whose pagemap has an entry for each of those; from 4 KiB pages in its middle on.
+    #[test]
+    fn presence_is_told_in_parts_of_larger_pages() {
+        use std::io::Write as _;
+        for page_size in [PAGE, 4 * PAGE, 16 * PAGE] {
+            let mut pagemap = tempfile::tempfile().unwrap();
+            // The first and the third page are present.
+            for entry in [PRESENT, 0, PRESENT | 7, 0] {
+                pagemap.write_all(&u64::to_le_bytes(entry)).unwrap();
+            }
+            let mut memory = LiveMemory::open(std::process::id()).unwrap();
+            (memory.pagemap, memory.page_size) = (pagemap, page_size);
+            let parts = (page_size / PAGE) as usize;
+            for first in 0..parts {
+                let mut flags = vec![false; 4 * parts - first];
+                memory.present(first as u64 * PAGE + 8, &mut flags).unwrap();
+                let expected = (first..4 * parts).map(|part| (part / parts).is_multiple_of(2));
+                assert_eq!(flags, expected.collect::<Vec<_>>(), "{first} of {page_size}");
+            }
+        }
     }
 
     #[test]

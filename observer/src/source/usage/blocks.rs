@@ -8,7 +8,6 @@ use observer_heap::{
 
 use super::residency::Residency;
 
-const PAGE: u64 = 4096;
 /// Bytes of a free block that `malloc_trim` keeps at its beginning (`struct malloc_chunk`).
 const KEPT: u64 = 48;
 /// A block is at most so much larger than what was asked for: a mapped one by a page, others by the step of sizes.
@@ -52,6 +51,7 @@ pub(super) fn ranges(malloc: &Malloc) -> Vec<(u64, u64)> {
 
 /// Weighs every block; buffers are ascending.
 pub(super) fn used(malloc: &Malloc, buffers: &[Buffer], residency: &Residency) -> Used {
+    let page = rustix::param::page_size() as u64;
     let mut used = Used::default();
     for arena in &malloc.arenas {
         let (mut in_use, mut free_pages, mut free_pieces) = (0.0, 0.0, 0.0);
@@ -63,8 +63,8 @@ pub(super) fn used(malloc: &Malloc, buffers: &[Buffer], residency: &Residency) -
                     used.in_use(buffers, block, bytes, ROUNDED);
                 }
                 State::Cached | State::Free | State::Top => {
-                    let from = (block.start + KEPT).next_multiple_of(PAGE);
-                    let to = block.end & !(PAGE - 1);
+                    let from = (block.start + KEPT).next_multiple_of(page);
+                    let to = block.end & !(page - 1);
                     let whole = if from < to { residency.bytes(from, to) } else { 0.0 };
                     free_pages += whole;
                     free_pieces += bytes - whole;
@@ -87,7 +87,7 @@ pub(super) fn used(malloc: &Malloc, buffers: &[Buffer], residency: &Residency) -
     for &block in &malloc.mapped {
         let bytes = residency.bytes(block.start, block.end);
         used.mapped += bytes;
-        used.in_use(buffers, block, bytes, PAGE + ROUNDED);
+        used.in_use(buffers, block, bytes, page + ROUNDED);
     }
     used
 }
