@@ -4,7 +4,7 @@
 
 use std::{
     env, fs,
-    io::{BufWriter, Write as _},
+    io::{BufWriter, Read as _, Write as _},
     path::Path,
     process::Stdio,
     thread,
@@ -53,6 +53,12 @@ fn main() -> Result<()> {
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start the audit")?;
+    let mut out = child.stdout.take().context("no output")?;
+    // A table of thousands does not fit into a pipe.
+    let reader = thread::spawn(move || {
+        let mut text = String::new();
+        out.read_to_string(&mut text).map(|_| text)
+    });
     let (mut own, mut peak) = (0.0f64, 0u64);
     while child.try_wait()?.is_none() {
         // It may end between the two.
@@ -61,9 +67,8 @@ fn main() -> Result<()> {
         thread::sleep(Duration::from_millis(20));
     }
     let lasted = begun.elapsed().as_secs_f64();
-    let output = child.wait_with_output()?;
-    ensure!(output.status.success(), "the audit failed");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(child.wait()?.success(), "the audit failed");
+    let text = reader.join().map_err(|_| anyhow::anyhow!("no output"))??;
     let totals = text
         .lines()
         .find(|line| line.contains(" containers: "))
