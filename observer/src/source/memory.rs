@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use observer_heap::{
     Generated, Learned, Memory, MemoryError, Metadata, MetadataError, Original, Reader, Refusal, Region,
 };
 
-use super::source_maps::SourceMaps;
+use super::{rooted::Rooted, source_maps::SourceMaps};
 
 /// What presence is told in (`observer_heap::Memory::resident`): a part of a page where the kernel has larger ones.
 const PAGE: u64 = 4096;
@@ -273,8 +274,9 @@ pub fn metadata(pid: u32) -> Result<Metadata, Refusal> {
                 .next()
                 .is_some_and(|name| name.starts_with("libnode.so"))
         {
-            // The path is that of the process's own root, which may be a container's.
-            let library = File::open(format!("/proc/{pid}/root{path}")).map_err(|e| refused(pid, "libnode.so", e))?;
+            // The path is that of the process's own root, which may be a container's; what lies there now is its author's choice.
+            let library = Rooted::of_pid(pid).and_then(|root| root.open(Path::new(path)));
+            let library = library.map_err(|e| refused(pid, "libnode.so", e))?;
             return Ok(Metadata::of_file(library)?);
         }
     }

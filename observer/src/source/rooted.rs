@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2},
+    fs::{FileType, Mode, OFlags, ResolveFlags, StatVfs, fstat, fstatvfs, openat, openat2},
     io::Errno,
 };
 
@@ -40,18 +40,29 @@ impl Rooted {
     /// Opens a regular file at an absolute path in this root.
     pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
         // Non-blocking, so that a pipe under that name cannot hold the agent; its type is checked before any read.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let file = match openat2(&self.0, path, flags, Mode::empty(), within) {
-            Ok(file) => file,
-            // A kernel before 5.6, or a seccomp profile that does not know the call (those answer EPERM).
-            Err(Errno::NOSYS | Errno::PERM) => self.walk(path, flags)?,
-            Err(errno) => return Err(errno.into()),
-        };
+        let file = self.find(
+            path,
+            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY,
+        )?;
         if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         Ok(file.into())
+    }
+
+    /// Sizes of the file system at an absolute path in this root.
+    pub(crate) fn file_system(&self, path: &Path) -> io::Result<StatVfs> {
+        Ok(fstatvfs(self.find(path, OFlags::PATH | OFlags::CLOEXEC)?)?)
+    }
+
+    fn find(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        match openat2(&self.0, path, flags, Mode::empty(), within) {
+            Ok(file) => Ok(file),
+            // A kernel before 5.6, or a seccomp profile that does not know the call (those answer EPERM).
+            Err(Errno::NOSYS | Errno::PERM) => self.walk(path, flags),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Reads at most `most` bytes of such a file; a larger one is an error, never cut.

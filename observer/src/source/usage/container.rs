@@ -12,7 +12,10 @@ use super::{
     part::{Part, Parts},
     process::{Process, WholeProcess},
 };
-use crate::source::cgroup::{self, Account, Hierarchy};
+use crate::source::{
+    cgroup::{self, Account, Hierarchy},
+    rooted::Rooted,
+};
 
 /// Processes of one container that are read.
 const MOST_PROCESSES: usize = 4096;
@@ -281,6 +284,9 @@ fn directories(directory: &Path) -> Vec<PathBuf> {
 
 /// The tmpfs mounts that a process sees and that hold something.
 fn tmpfs(pid: u32) -> Vec<Tmpfs> {
+    let Ok(root) = Rooted::of_pid(pid) else {
+        return Vec::new();
+    };
     let text = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
     let mut devices = BTreeSet::new();
     let mut mounts = BTreeSet::new();
@@ -297,7 +303,7 @@ fn tmpfs(pid: u32) -> Vec<Tmpfs> {
         .take(MOST_MOUNTS)
         .filter_map(|mount| {
             // A mount point that its mount namespace has covered or moved is another file system, or none.
-            let stat = rustix::fs::statvfs(format!("/proc/{pid}/root{mount}")).ok()?;
+            let stat = root.file_system(Path::new(&mount)).ok()?;
             let used = (stat.f_blocks.saturating_sub(stat.f_bfree)) * stat.f_frsize;
             (used > 0).then_some(Tmpfs { mount, used })
         })
