@@ -61,7 +61,8 @@ pub struct AgentView {
     pub sweep_s: f64,
     /// Readers that have shown no sign of life for longer than two of their intervals.
     pub stalled: Vec<String>,
-    /// What it was not given here, and what is lost by that: capabilities, hooks, cgroups, store, socket.
+    /// What it was not given here, and what is lost by that: capabilities, hooks, cgroups, store, socket; and the API server while it
+    /// does not answer or refuses.
     #[serde(default)]
     pub limits: Vec<String>,
     /// Resident memory, bytes.

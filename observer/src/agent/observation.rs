@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use observer_core::{
@@ -20,6 +23,7 @@ use super::{
     heartbeat::Heartbeat,
     input_channel::InputReceiver,
     inspector::{Inspector, Query},
+    pods::Trouble,
     reorder::ReorderBuffer,
     sampling::Sampling,
     scan::Scanner,
@@ -63,6 +67,8 @@ pub(super) struct Observation {
     pub(super) stalled: Vec<&'static str>,
     /// What it was not given here.
     pub(super) limits: Vec<String>,
+    /// Why pods are not watched at the moment.
+    pub(super) pods: Trouble,
 }
 
 impl Observation {
@@ -237,10 +243,14 @@ impl Observation {
                 .last()
                 .map_or(0.0, |sampler| sampler.work().as_secs_f64()),
             stalled: self.stalled.iter().map(|name| (*name).to_owned()).collect(),
-            limits: self.limits.clone(),
+            limits: self.limits.iter().cloned().chain(self.pods_unwatched()).collect(),
             memory,
             cpu_s,
         }
+    }
+
+    fn pods_unwatched(&self) -> Option<String> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn store(&self) -> Option<StoreView> {

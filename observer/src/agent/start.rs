@@ -143,6 +143,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         lost: BTreeMap::new(),
         stalled: Vec::new(),
         limits: Vec::new(),
+        pods: pods::Trouble::default(),
         order: ReorderBuffer::default(),
         recorder,
         exporters,
@@ -176,7 +177,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
         });
     }
     observation.record(Recorder::flush);
-    pods::start(config, sender.clone());
+    observation.pods = pods::start(config, sender.clone());
     rings::start(kernel_rings, of_rings.clone(), sender.clone()).map_err(system("start a thread"))?;
     if let Some(log) = kernel_log {
         rings::start_log(log, sender.clone()).map_err(system("start a thread"))?;
