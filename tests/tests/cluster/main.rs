@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod attack;
+mod bad_days;
 mod bookmarks;
 mod causes;
 mod chart;
