@@ -9,9 +9,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::thread;
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use observer_heap::{
     Generated, Learned, Memory, MemoryError, Metadata, MetadataError, Original, Reader, Refusal, Region,
@@ -275,7 +273,7 @@ pub fn metadata(pid: u32) -> Result<Metadata, Refusal> {
                 .is_some_and(|name| name.starts_with("libnode.so"))
         {
             // The path is that of the process's own root, which may be a container's; what lies there now is its author's choice.
-            let library = Rooted::of_pid(pid).and_then(|root| root.open(Path::new(path)));
+            let library = Rooted::of_pid(pid).and_then(|root| root.open(path.as_ref()));
             let library = library.map_err(|e| refused(pid, "libnode.so", e))?;
             return Ok(Metadata::of_file(library)?);
         }

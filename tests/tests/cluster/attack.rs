@@ -140,7 +140,7 @@ fn traps(app: &Path, outside: &Path) {
                 json!({"name": "n".repeat(1 << 20), "version": "1"}).to_string(),
             )
             .unwrap(),
-            _ => symlink("/proc/1/root/etc/hostname", &package).unwrap(),
+            _ => symlink("/proc/1/exe", &package).unwrap(),
         }
         fs::write(directory.join("index.js"), &program).unwrap();
     }
