@@ -1,6 +1,6 @@
 """Grafana dashboards: reads nothing, writes fleet.json, workload.json and agent.json beside this file.
 
-    pip install grafana-foundation-sdk && python dashboards.py
+    pip install 'grafana-foundation-sdk==1769699379!11.6.0' && python dashboards.py
 
 Built with Grafana's own typed builder. The queries use the names that a scrape and Prometheus' OTLP receiver give alike, and the
 series that ../prometheus/observer.rules.yaml records.
@@ -31,19 +31,27 @@ def panel(kind, title, description, queries, unit="short", span=12, height=8):
     return built
 
 
-def graph(title, description, queries, unit="short", **size):
-    return panel(timeseries.Panel, title, description, queries, unit, **size).fill_opacity(5)
+def graph(title, description, queries, unit="short", axis="", **size):
+    built = panel(timeseries.Panel, title, description, queries, unit, **size).fill_opacity(5)
+    return built.axis_label(axis) if axis else built
 
 
 def number(title, description, expression, unit="short"):
     return panel(stat.Panel, title, description, [query(expression, instant=True)], unit, span=6, height=4)
 
 
-def listing(title, description, queries, **size):
-    built = panel(table.Panel, title, description, queries, **size)
+def listing(title, description, columns, **size):
+    """A table with one row for each set of labels; each column is a query, its name and its unit."""
+    built = panel(table.Panel, title, description, [query(expression, instant=True) for expression, _, _ in columns], **size)
+    # Grafana names a column after its query's letter, where there are several.
+    letters = ["Value"] if len(columns) == 1 else [f"Value #{chr(ord('A') + index)}" for index in range(len(columns))]
+    names = {letter: name for letter, (_, name, _) in zip(letters, columns)}
+    organized = {"excludeByName": {name: True for name in ("Time", "__name__")}, "renameByName": names}
     built = built.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
-    hidden = {name: True for name in ("Time", "__name__")}
-    return built.with_transformation(model.DataTransformerConfig(id_val="organize", options={"excludeByName": hidden}))
+    built = built.with_transformation(model.DataTransformerConfig(id_val="organize", options=organized))
+    for _, name, unit in columns:
+        built = built.override_by_name(name, [model.DynamicConfigValue(id_val="unit", value=unit)])
+    return built
 
 
 def variable(name, label, values):
@@ -81,24 +89,27 @@ def fleet():
                            'sum(workload_version_cause:observer_container_exits:increase1h{observer_exit_cause=~".*oom"})'))
         .with_panel(number("Replicas observed", "Runs whose slope is known.", "sum(workload_version:observer_replicas:count)"))
         .with_panel(listing(
-            "Versions that leak", "Slope and its z over all replicas; replicas; share that rise; seconds to the first ceiling.",
+            "Versions that leak", "Slope of all replicas together, in an hour, and its z; replicas, and the share of them that rise.",
             [
-                query(f"sum by ({key}) (workload_version:observer_slope:pooled and workload_version:observer_leak:verdict == 1)", instant=True),
-                query(f"sum by ({key}) (workload_version:observer_slope:z and workload_version:observer_leak:verdict == 1)", instant=True),
-                query(f"sum by ({key}) (workload_version:observer_replicas:count and workload_version:observer_leak:verdict == 1)", instant=True),
-                query(f"sum by ({key}) (workload_version:observer_replicas_rising:ratio and workload_version:observer_leak:verdict == 1)", instant=True),
-                query(f"sum by ({key}) (workload_version:observer_time_to_ceiling_seconds:min and workload_version:observer_leak:verdict == 1)", instant=True),
+                (f"sum by ({key}) ({series} and workload_version:observer_leak:verdict == 1)", name, unit)
+                for series, name, unit in (
+                    ("workload_version:observer_slope:pooled", "slope, per hour", "bytes"),
+                    ("workload_version:observer_slope:z", "z", "short"),
+                    ("workload_version:observer_replicas:count", "replicas", "short"),
+                    ("workload_version:observer_replicas_rising:ratio", "rising", "percentunit"),
+                    ("workload_version:observer_time_to_ceiling_seconds:min", "first at its ceiling in", "s"),
+                )
             ], span=24))
         .with_panel(listing("Introduced and ended", "The version that brought the growth and the one without it, of the last week.", [
-            query("workload_version:observer_leak_introduced_seconds:first_seen * 1000", instant=True),
-            query("workload_version:observer_leak_ended_seconds:first_seen * 1000", instant=True),
+            ("workload_version:observer_leak_introduced_seconds:first_seen * 1000", "introduced", "dateTimeAsIso"),
+            ("workload_version:observer_leak_ended_seconds:first_seen * 1000", "ended", "dateTimeAsIso"),
         ]))
-        .with_panel(listing("Newest version against the older", "Difference of slopes, bytes an hour, and its standard error.", [
-            query("service_version:observer_slope_difference:canary", instant=True),
-            query("service_version:observer_slope_difference:standard_error", instant=True),
+        .with_panel(listing("Newest version against the older", "Difference of slopes, in an hour, and its standard error.", [
+            ("service_version:observer_slope_difference:canary", "steeper by, per hour", "bytes"),
+            ("service_version:observer_slope_difference:standard_error", "standard error", "bytes"),
         ]))
         .with_panel(graph("Steepest", "Pooled slope of the ten steepest versions, bytes an hour.",
-                          [query("topk(10, workload_version:observer_slope:pooled)", "{{job}} {{service_version}}")], "bytes"))
+                          [query("topk(10, workload_version:observer_slope:pooled)", "{{job}} {{service_version}}")], "bytes", "in an hour"))
         .with_panel(graph("Deaths and restarts by cause", "Ended runs in the last hour.",
                           [query("sum by (observer_exit_cause) (workload_version_cause:observer_container_exits:increase1h)",
                                  "{{observer_exit_cause}}")]))
@@ -130,7 +141,7 @@ def workload():
             query(f"workload_version:observer_slope:pooled{{{ONE}}}", "{{service_version}}"),
             query(f"workload_version:observer_slope:pooled{{{ONE}}} - 1.96 * workload_version:observer_slope:standard_error{{{ONE}}}", "{{service_version}} low"),
             query(f"workload_version:observer_slope:pooled{{{ONE}}} + 1.96 * workload_version:observer_slope:standard_error{{{ONE}}}", "{{service_version}} high"),
-        ], "bytes"))
+        ], "bytes", "in an hour"))
         .with_panel(graph("Time to the ceiling", "Of the replica that gets there first.",
                           [query(f"workload_version:observer_time_to_ceiling_seconds:min{{{ONE}}}", "{{service_version}}")], "s"))
         .with_panel(graph("Where it grows", "Net growth of traced runs by place.",
@@ -143,10 +154,10 @@ def workload():
         .with_panel(graph("What agents say", "0 nothing, 1 suspected, 2 likely, 3 confirmed.",
                           [query(f"workload_version:observer_leak_state:max{{{ONE}}}", "{{service_version}}")]))
         .with_panel(listing("Before and after", "Slope, floor, ceiling and replicas by version.", [
-            query(f"sum by (service_version) (workload_version:observer_slope:pooled{{{ONE}}})", instant=True),
-            query(f"avg by (service_version) (observer_memory_floor_bytes{{{ONE}}})", instant=True),
-            query(ceiling, instant=True),
-            query(f"sum by (service_version) (workload_version:observer_replicas:count{{{ONE}}})", instant=True),
+            (f"sum by (service_version) (workload_version:observer_slope:pooled{{{ONE}}})", "slope, per hour", "bytes"),
+            (f"avg by (service_version) (observer_memory_floor_bytes{{{ONE}}})", "floor", "bytes"),
+            (ceiling, "ceiling", "bytes"),
+            (f"sum by (service_version) (workload_version:observer_replicas:count{{{ONE}}})", "replicas", "short"),
         ]))
         .with_panel(graph("Age of runs", "Each replica's run in progress.",
                           [query(f"container_uptime_seconds{{{ONE}}} or process_uptime_seconds{{{ONE}}}", "{{instance}}")], "s"))
@@ -180,7 +191,7 @@ def agent():
             query(f"observer_agent_containers{{{one}}}", "{{instance}} containers"),
         ]))
         .with_panel(listing("Hooks by rung", "Agents by hook and by how it is served.", [
-            query(f"count by (observer_agent_hook_name, observer_agent_hook_rung) (observer_agent_hook{{{one}}})", instant=True),
+            (f"count by (observer_agent_hook_name, observer_agent_hook_rung) (observer_agent_hook{{{one}}})", "agents", "short"),
         ]))
         .with_panel(graph("Store", "Bytes of the history.", [query(f"observer_agent_store_bytes{{{one}}}", "{{instance}}")], "bytes"))
     )

@@ -147,8 +147,32 @@ pub static VMALERT: Counterpart = Counterpart {
     minutes: 1,
 };
 
+/// Jsonnet, as mixins are rendered.
+pub static JSONNET: Counterpart = Counterpart {
+    name: "jsonnet",
+    why: "renders the mixin",
+    module: "github.com/google/go-jsonnet",
+    programs: &[("jsonnet", "github.com/google/go-jsonnet/cmd/jsonnet")],
+    variables: &[],
+    tags: "",
+    from_path: false,
+    minutes: 1,
+};
+
+/// Grafana's schema of dashboards, as its typed SDK has it.
+pub static GRAFANA: Counterpart = Counterpart {
+    name: "grafana",
+    why: "holds the dashboards against Grafana's published schema",
+    module: "github.com/grafana/grafana-foundation-sdk/go",
+    programs: &[("grafana-schema", ".")],
+    variables: &[],
+    tags: "",
+    from_path: false,
+    minutes: 1,
+};
+
 /// All that can be built.
-pub static ALL: [&Counterpart; 8] = [
+pub static ALL: [&Counterpart; 10] = [
     &COLLECTOR,
     &JAEGER,
     &PROMETHEUS,
@@ -157,6 +181,8 @@ pub static ALL: [&Counterpart; 8] = [
     &KREW,
     &THANOS,
     &VMALERT,
+    &JSONNET,
+    &GRAFANA,
 ];
 
 impl Counterpart {

@@ -12,6 +12,10 @@ pub const SKIPS: &str = "OBSERVER_SKIPS";
 /// Environment variable: set to 1 where tests may take their time.
 pub const FULL: &str = "OBSERVER_FULL";
 
+/// Grafana's typed builder of dashboards, from PyPI: another release may order or default otherwise. The epoch is the builder's,
+/// the version Grafana's.
+pub const GRAFANA_BUILDER: (&str, &str) = ("grafana-foundation-sdk", "1769699379!11.6.0");
+
 /// Something a test cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -89,8 +93,13 @@ pub fn missing(need: Need) -> Option<String> {
             .then(|| "no Bun in the cache: `cargo xtask setup --matrix`".into()),
         Need::OtlpPython => (!python_has("opentelemetry.proto.collector.logs.v1.logs_service_pb2"))
             .then(|| "no Python with opentelemetry-proto: `cargo xtask setup`".into()),
-        Need::GrafanaBuilder => (!python_has("grafana_foundation_sdk"))
-            .then(|| "no Python with grafana-foundation-sdk: `cargo xtask setup --matrix`".into()),
+        Need::GrafanaBuilder => {
+            let (name, version) = GRAFANA_BUILDER;
+            (!python_runs(&format!(
+                "import importlib.metadata as of; assert of.version('{name}') == '{version}'"
+            )))
+            .then(|| format!("no Python with {name} {version}: `cargo xtask setup --matrix`"))
+        }
         Need::Counterpart(counterpart) => counterpart.missing(),
         Need::Full => env::var_os(FULL)
             .is_none_or(|full| full != "1")
@@ -112,8 +121,12 @@ pub fn missing(need: Need) -> Option<String> {
 }
 
 fn python_has(module: &str) -> bool {
+    python_runs(&format!("import {module}"))
+}
+
+fn python_runs(statements: &str) -> bool {
     Command::new(places::python())
-        .args(["-c", &format!("import {module}")])
+        .args(["-c", statements])
         .output()
         .is_ok_and(|output| output.status.success())
 }

@@ -1,5 +1,5 @@
-//! The dashboards: what the typed builder makes of their source is what is committed, and every query of every panel
-//! gives data on a real Prometheus that evaluates the shipped rules.
+//! The dashboards: what the typed builder makes of their source is what is committed, Grafana's published schema knows all of it,
+//! the mixin renders the same, and every query of every panel gives data on a real Prometheus that evaluates the shipped rules.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,6 +8,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpListener,
+    path::PathBuf,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -24,9 +25,15 @@ use observer_core::input::Lost;
 use observer_tests::{
     agent::DEADLINE,
     backend::{Backend, debian_prometheus},
-    fleet::dashboards::{DASHBOARDS, directory, encoded, expressions},
+    counterpart::{GRAFANA, JSONNET},
+    fleet::{
+        dashboards::{DASHBOARDS, directory, encoded, expressions},
+        server::shipped,
+    },
     need, places,
 };
+use serde_json::{Value, json};
+
 #[test]
 fn what_is_committed_is_what_the_builder_makes() {
     need!(GrafanaBuilder);
@@ -42,6 +49,61 @@ fn what_is_committed_is_what_the_builder_makes() {
             "{name}: run deploy/grafana/dashboards.py"
         );
     }
+}
+
+/// Every field is one of Grafana's, with a value it allows; one that is not is named.
+#[test]
+fn grafanas_schema_knows_every_field() {
+    need!(Counterpart(&GRAFANA));
+    let check = |paths: &[PathBuf]| {
+        let program = GRAFANA.program("grafana-schema").unwrap();
+        let output = Command::new(program).args(paths).output().unwrap();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let paths = DASHBOARDS.map(|name| directory().join(name));
+    let (valid, said) = check(&paths);
+    assert!(valid, "{said}");
+    let scratch = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(&paths[0]).unwrap();
+    for (right, wrong) in [
+        ("\"unit\"", "\"units\""),
+        ("\"legendFormat\"", "\"legend\""),
+        ("\"fillOpacity\": 5", "\"fillOpacity\": \"5\""),
+    ] {
+        let path = scratch.path().join("wrong.json");
+        fs::write(&path, text.replace(right, wrong)).unwrap();
+        assert!(text.contains(right), "{right}");
+        let (valid, said) = check(&[path]);
+        assert!(!valid && said.contains("panels["), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn the_mixin_renders_what_is_shipped() {
+    need!(Counterpart(&JSONNET));
+    let mixin = places::workspace().join("deploy/mixin/mixin.libsonnet");
+    let all = format!(
+        "local mixin = import '{}'; {{ alerts: mixin.prometheusAlerts, rules: mixin.prometheusRules, dashboards: mixin.grafanaDashboards }}",
+        mixin.display()
+    );
+    let program = JSONNET.program("jsonnet").unwrap();
+    let output = Command::new(program).args(["--exec", &all]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rendered: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rules = |name: &str| -> Value { serde_norway::from_slice(&fs::read(shipped(name)).unwrap()).unwrap() };
+    let dashboards = DASHBOARDS.map(|name| -> (String, Value) {
+        let text = fs::read(directory().join(name)).unwrap();
+        (format!("observer-{name}"), serde_json::from_slice(&text).unwrap())
+    });
+    assert_eq!(rendered["alerts"], rules("observer.alerts.yaml"));
+    assert_eq!(rendered["rules"], rules("observer.rules.yaml"));
+    assert_eq!(
+        rendered["dashboards"],
+        json!(dashboards.into_iter().collect::<serde_json::Map<_, _>>())
+    );
 }
 
 /// What agents tell of a service whose second version of three leaks, side by side; and of themselves. Counters rise by `turn`.

@@ -23,7 +23,7 @@ pub(crate) const DEBIAN: [&str; 2] = ["prometheus", "victoria-metrics"];
 /// Which to build.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// collector, jaeger, prometheus, kubernetes, helm, krew, thanos, vmalert, debian-prometheus, debian-victoria-metrics; none: say which there are
+    /// collector, jaeger, prometheus, kubernetes, helm, krew, thanos, vmalert, jsonnet, grafana, debian-prometheus, debian-victoria-metrics; none: say which there are
     names: Vec<String>,
 }
 

@@ -18,9 +18,6 @@ const NODE: u32 = 20;
 /// PyPI packages of the Python environment.
 const PYTHON_PACKAGES: [&str; 2] = ["opentelemetry-proto", "grpcio"];
 
-/// The builder of dashboards, pinned: another release may order or default otherwise.
-const GRAFANA: [&str; 1] = ["grafana-foundation-sdk==1769699998!10.1.0"];
-
 pub(super) fn needs() -> Vec<Need> {
     vec![
         Need::new(
@@ -74,10 +71,13 @@ pub(super) fn matrix() -> Vec<Need> {
         },
     ));
     needs.push(Need::new(
-        "grafana-foundation-sdk",
+        need::GRAFANA_BUILDER.0,
         "the dashboards are what their source makes",
         || need::missing(Check::GrafanaBuilder).is_none(),
-        || pip(&GRAFANA),
+        || {
+            let (name, version) = need::GRAFANA_BUILDER;
+            pip(&[&format!("{name}=={version}")])
+        },
     ));
     needs.push(Need::new(
         "Chromium",
