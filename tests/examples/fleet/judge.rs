@@ -3,14 +3,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
     fs,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use anyhow::Result;
 use observer_core::time::WallTime;
-use observer_tests::fleet::{Plan, promtool, server};
+use observer_tests::fleet::{
+    Plan,
+    promtool::{self, Values, entries},
+    server,
+};
 
 use crate::agent::Agent;
 
@@ -26,11 +29,15 @@ pub(crate) struct Judged {
     pub(crate) inputs: u64,
 }
 
-/// A value each `every` seconds, by series; `None` where it was not told.
-type Values = BTreeMap<String, Vec<Option<f64>>>;
-
 /// Plays the nodes of a plan one after another; rules are evaluated over `at_once` of them together.
 pub(crate) fn judge(plan: &Plan, every: u64, at_once: u64) -> Result<Judged> {
+    let replicas = plan.replicas.max(1);
+    anyhow::ensure!(
+        plan.nodes.is_multiple_of(replicas),
+        "{} nodes: replicas of a workload are judged together only where their number divides that of the nodes",
+        plan.nodes
+    );
+    let at_once = at_once.max(1).next_multiple_of(replicas);
     let names = names()?;
     let (next, inputs) = (AtomicU64::new(0), AtomicU64::new(0));
     let parts = plan.nodes.div_ceil(at_once);
@@ -93,33 +100,4 @@ fn play(plan: &Plan, number: u64, every: u64, names: &BTreeSet<String>, values: 
         }
     }
     Ok(agent.node.moment().inputs)
-}
-
-/// Entries of `input_series`: equal values in a row stand once.
-fn entries(values: &Values) -> String {
-    let mut text = String::new();
-    for (series, values) in values {
-        let _ = write!(text, "  - series: '{series}'\n    values: '");
-        let mut at = 0;
-        while at < values.len() {
-            let same = values[at..].iter().take_while(|value| **value == values[at]).count();
-            let _ = match values[at] {
-                // Through a scrape a series that is not told any more is stale at once.
-                None if at > 0 => write!(text, "stale {}", blank(same - 1)),
-                None => write!(text, "{}", blank(same)),
-                Some(value) => write!(text, "{value:e}+0x{} ", same - 1),
-            };
-            at += same;
-        }
-        text.push_str("'\n");
-    }
-    text
-}
-
-fn blank(times: usize) -> String {
-    if times == 0 {
-        String::new()
-    } else {
-        format!("_x{times} ")
-    }
 }

@@ -59,3 +59,74 @@ fn a_pace_that_slows_down_is_no_leak() {
     );
     assert_eq!(verdict(3, "2000000+0x5000", span, None, minute), Some(1.0));
 }
+
+/// What one agent alone finds likely, among others of the same version, is suspected; two make it likely where the slopes say so too.
+#[test]
+fn one_agent_among_three_is_not_enough() {
+    need!(DebianPrometheus);
+    // Replicas, how many are likely, slopes of those that are and of the others, and which state that makes.
+    for (replicas, likely, rises, others, state) in [
+        (3, 1, 5e6, 0.0, 1.0),
+        (4, 2, 5e6, 0.0, 2.0),
+        (3, 3, 5e6, 0.0, 2.0),
+        (3, 2, 0.0, 0.0, 1.0),
+        (2, 1, 5e6, 0.0, 2.0),
+    ] {
+        let mut told = Told::default();
+        for replica in 0..replicas {
+            let leaks = replica < likely;
+            let slope = format!("{}+0x60", if leaks { rises } else { others });
+            let said = if leaks { "2+0x60" } else { "0+0x60" };
+            told = told
+                .replica_of("1", replica, "observer_memory_slope_bytes_per_hour", &slope)
+                .replica_of(
+                    "1",
+                    replica,
+                    "observer_memory_slope_standard_error_bytes_per_hour",
+                    "100000+0x60",
+                )
+                .replica_of("1", replica, "observer_leak_state", said);
+        }
+        let agreed = "sum by (service_version) (workload_version:observer_leak_state:agreed)";
+        let answers = ask(told.series(), 60, &[(30, agreed)]).unwrap();
+        assert_eq!(
+            answers[0].get("1"),
+            Some(&state),
+            "{likely} of {replicas}, {rises} and {others}"
+        );
+    }
+}
+
+/// Three that rise by very different paces, each well known, prove less than three that rise alike.
+#[test]
+fn what_lies_far_apart_is_weak_evidence() {
+    need!(DebianPrometheus);
+    let z = |slopes: [f64; 3]| {
+        let mut told = Told::default();
+        for (replica, slope) in (0..).zip(slopes) {
+            told = told
+                .replica_of(
+                    "1",
+                    replica,
+                    "observer_memory_slope_bytes_per_hour",
+                    &format!("{slope}+0x60"),
+                )
+                .replica_of(
+                    "1",
+                    replica,
+                    "observer_memory_slope_standard_error_bytes_per_hour",
+                    "100000+0x60",
+                );
+        }
+        let answers = ask(
+            told.series(),
+            60,
+            &[(30, "sum by (service_version) (workload_version:observer_slope:z)")],
+        )
+        .unwrap();
+        answers[0]["1"]
+    };
+    let (alike, apart) = (z([2e6, 2e6, 2e6]), z([1e6, 2e6, 3e6]));
+    assert!(alike > 5.0 && apart > 1.0 && apart < 3.0, "{alike}, {apart}");
+    assert!(z([-2e6, -2e6, -2e6]) < -5.0, "falling is no evidence of rising");
+}
