@@ -8,7 +8,9 @@
 mod agent;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    process::Command,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -16,10 +18,17 @@ use agent::{Agent, Told};
 use observer_core::time::WallTime;
 use observer_tests::{
     agent::DEADLINE,
-    backend::Backend,
-    counterpart::THANOS,
-    fleet::{Leaking, Plan, dashboards::encoded, thanos::Thanos},
+    backend::{Backend, debian_victoria_metrics},
+    counterpart::{THANOS, VMALERT},
+    fleet::{
+        Leaking, Plan,
+        dashboards::{encoded, expressions},
+        promtool::{self, Values},
+        server,
+        thanos::Thanos,
+    },
     need,
+    stage::Scratch,
 };
 
 /// Eight replicas that leak since a quarter of a day, and the same number of others.
@@ -154,4 +163,132 @@ async fn an_alert_outlives_a_store_of_a_thanos() {
     for agent in agents {
         agent.finish().await;
     }
+}
+
+/// Seconds between two points, and between two evaluations.
+const EVERY: u64 = 60;
+/// Seconds of history that both engines are given.
+const TOLD: u64 = 3 * 3_600;
+
+/// What agents tell of the last hours of a history, and the same as VictoriaMetrics imports it: it ends at `end`, seconds since 1970.
+fn history(end: u64) -> (Values, Vec<String>) {
+    let began = WallTime((end * 1_000_000_000) - (PLAN.days * 86_400e9) as u64);
+    let (from, steps) = (PLAN.days * 86_400.0 - TOLD as f64, (TOLD / EVERY) as usize + 1);
+    let (mut values, mut texts) = (Values::new(), Vec::new());
+    for node in 0..PLAN.nodes {
+        let mut agent = Agent::start(&PLAN, node, began, None).unwrap();
+        agent.play(from - EVERY as f64, f64::MAX);
+        for step in 0..steps {
+            let told = agent.play(from + (step as u64 * EVERY) as f64, f64::MAX);
+            assert!(told.is_empty(), "it is asked below");
+            let mut text = String::new();
+            for line in agent.now().text().lines().filter(|line| !line.starts_with('#')) {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                let of = values.entry(series.to_owned()).or_insert_with(|| vec![None; steps]);
+                of[step] = value.parse().ok();
+                writeln!(text, "{line} {}", (end - TOLD + step as u64 * EVERY) * 1_000).unwrap();
+            }
+            texts.push(text);
+        }
+    }
+    (values, texts)
+}
+
+/// The values of its labels and the value of each sample that VictoriaMetrics gives, as [`promtool::ask`] has them.
+fn samples(server: &Backend, expression: &str, at: u64) -> BTreeMap<String, f64> {
+    // Prometheus looks back for five minutes.
+    let path = format!("/api/v1/query?query={}&time={at}&step=5m", encoded(expression));
+    let answer = server.ask(&path).unwrap();
+    let list = answer["data"]["result"].as_array().unwrap().iter();
+    list.map(|sample| {
+        let labels: BTreeMap<String, String> = serde_json::from_value(sample["metric"].clone()).unwrap();
+        let values: Vec<_> = labels
+            .into_iter()
+            .filter(|(name, _)| name != "__name__")
+            .map(|(_, value)| value)
+            .collect();
+        (values.join(" "), sample["value"][1].as_str().unwrap().parse().unwrap())
+    })
+    .collect()
+}
+
+/// The rules as they are shipped, over the same history: evaluated by Prometheus' own engine, and by vmalert on VictoriaMetrics. The same
+/// alerts fire with the same labels, and each query of each dashboard gives the same.
+///
+/// MetricsQL's `rate` and `increase` take the sample before their window and do not extrapolate to its ends, so what has them
+/// may differ by the share of a step in the shortest window, 5 minutes; everything else agrees to rounding.
+#[test]
+fn victoria_metrics_says_what_prometheus_says() {
+    need!(Full, Counterpart(&VMALERT), DebianVictoriaMetrics, DebianPrometheus);
+    let end = wall() / 1_000_000_000 / EVERY * EVERY - 3_600;
+    let (values, texts) = history(end);
+    let victoria = Backend::empty_victoria_metrics(&debian_victoria_metrics().unwrap(), &[]).unwrap();
+    texts.iter().for_each(|text| victoria.import(text).unwrap());
+    victoria.imported().unwrap();
+
+    let time = |seconds: u64| {
+        let date = Command::new("date")
+            .args(["--utc", "+%FT%TZ", &format!("--date=@{seconds}")])
+            .output();
+        String::from_utf8(date.unwrap().stdout).unwrap().trim().to_owned()
+    };
+    let scratch = Scratch::new("vmalert").unwrap();
+    let mut command = Command::new(VMALERT.program("vmalert").unwrap());
+    for file in server::rules(scratch.path(), Some(&format!("{EVERY}s"))).unwrap() {
+        command.arg(format!("-rule={}", file.display()));
+    }
+    let address = format!("http://{}", victoria.query);
+    let output = command
+        .args([
+            format!("-datasource.url={address}"),
+            format!("-remoteWrite.url={address}"),
+        ])
+        .args([
+            format!("-replay.timeFrom={}", time(end - TOLD)),
+            format!("-replay.timeTo={}", time(end)),
+        ])
+        // A rule reads what those above it have written, which VictoriaMetrics shows after two seconds or so.
+        .args(["-remoteWrite.flushInterval=500ms", "-replay.rulesDelay=4s"])
+        .args([
+            "-disableAlertgroupLabel",
+            "-replay.disableProgressBar",
+            "-httpListenAddr=127.0.0.1:0",
+        ])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    victoria.imported().unwrap();
+
+    let mut questions = vec![("alerts".to_owned(), r#"ALERTS{alertstate="firing"}"#.to_owned())];
+    questions.extend(expressions().unwrap());
+    let minute = TOLD / 60;
+    let asked: Vec<_> = questions
+        .iter()
+        .map(|(_, expression)| (minute, expression.as_str()))
+        .collect();
+    let answers = promtool::ask(&promtool::entries(&values), EVERY, &asked).unwrap();
+    assert!(
+        answers[0].keys().any(|labels| labels.contains("ObserverLeak")),
+        "{:?}",
+        answers[0]
+    );
+    let mut differ = Vec::new();
+    for ((name, expression), prometheus) in questions.iter().zip(&answers) {
+        let victoria = samples(&victoria, expression, end);
+        let counted = ["rate(", "increase"].iter().any(|of| expression.contains(of));
+        let tolerance = if counted { EVERY as f64 / 300.0 } else { 1e-6 };
+        let alike = prometheus.len() == victoria.len()
+            && prometheus.iter().all(|(labels, value)| {
+                victoria
+                    .get(labels)
+                    .is_some_and(|other| (value - other).abs() <= tolerance * value.abs())
+            });
+        println!("{name}: {} samples", prometheus.len());
+        if !alike {
+            differ.push(format!("{name}: {expression}\n  {prometheus:?}\n  {victoria:?}"));
+        }
+    }
+    let some = answers.iter().filter(|answer| !answer.is_empty()).count();
+    assert!(some > 30, "{some} of {} queries give data", answers.len());
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
