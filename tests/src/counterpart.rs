@@ -171,8 +171,20 @@ pub static GRAFANA: Counterpart = Counterpart {
     minutes: 1,
 };
 
+/// actionlint: reads a workflow, says what in it its runner would refuse.
+pub static ACTIONLINT: Counterpart = Counterpart {
+    name: "actionlint",
+    why: "checks the workflow of a release",
+    module: "github.com/rhysd/actionlint",
+    programs: &[("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")],
+    variables: &[],
+    tags: "",
+    from_path: true,
+    minutes: 1,
+};
+
 /// All that can be built.
-pub static ALL: [&Counterpart; 10] = [
+pub static ALL: [&Counterpart; 11] = [
     &COLLECTOR,
     &JAEGER,
     &PROMETHEUS,
@@ -183,6 +195,7 @@ pub static ALL: [&Counterpart; 10] = [
     &VMALERT,
     &JSONNET,
     &GRAFANA,
+    &ACTIONLINT,
 ];
 
 impl Counterpart {

@@ -1,7 +1,7 @@
 //! The kubectl plugin: reads the agent's program and krew's template, produces the archive and the manifest of a release.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -12,7 +12,7 @@ use flate2::{Compression, GzBuilder};
 use observer_tests::places;
 use sha2::{Digest as _, Sha256};
 
-use crate::image;
+use crate::image::{self, Architecture};
 
 /// The plugin's file, which kubectl finds by its name. It is the agent's program.
 const PROGRAM: &str = "kubectl-observer";
@@ -39,13 +39,9 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
         .unwrap_or_else(|| places::target().join("plugin"));
     let (program, compression) = match &options.built {
         Some(program) => (program.clone(), Compression::fast()),
-        None => (image::build_agent()?, Compression::best()),
+        None => (image::build_agent(Architecture::host())?, Compression::best()),
     };
-    let arch = match env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
+    let arch = Architecture::host().oci();
     let version = env!("CARGO_PKG_VERSION");
     let name = format!("{PROGRAM}-v{version}-linux-{arch}.tar.gz");
     let archive = archive(&program, compression)?;

@@ -1,55 +1,81 @@
 //! The agent's image: reads the workspace, produces one static program and nothing beside it.
 //!
 //! Static through musl: no dynamic loader, no libraries, no shell in the image. Paths of the building machine are
-//! remapped, so that the same sources give the same bytes elsewhere.
+//! remapped, so that the same sources give the same bytes elsewhere. For another machine it is cross-built: Rust's own
+//! linker, and Debian's cross compiler for the few C sources.
 
 use std::{
     collections::BTreeMap,
     env,
+    fmt::Write as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
 use observer_tests::places;
 
-use super::archive::{Entry, Image};
+use super::{
+    architecture::Architecture,
+    archive::{Entry, Image},
+};
 use crate::{setup, shell};
 
 /// Name of the image, as manifests use it.
 pub(crate) const AGENT: &str = "docker.io/local/observer:dev";
 
-/// The Rust target of a static program for this machine's architecture.
-fn target() -> String {
-    format!("{}-unknown-linux-musl", env::consts::ARCH)
-}
-
 /// Builds the agent statically, with its kernel programs.
-pub(crate) fn build() -> Result<PathBuf> {
-    let target = target();
+pub(crate) fn build(architecture: Architecture) -> Result<PathBuf> {
+    let target = architecture.target();
     let installed = shell::quiet(shell::command("rustup", ["target", "list", "--installed"])).unwrap_or_default();
     if !installed.lines().any(|line| line == target) {
         println!("image: adding the Rust target {target}");
         shell::quiet(shell::command("rustup", ["target", "add", &target]))
             .with_context(|| format!("a static agent needs the Rust target {target}"))?;
     }
-    if places::program("musl-gcc").is_none() {
-        println!("image: musl-gcc is missing (a static agent has a few C sources): installing musl-tools");
-        setup::packages(&["musl-tools"])?;
+    let native = architecture == Architecture::host();
+    let (cross, packages) = architecture.cross_compiler();
+    let (compiler, needed) = if native {
+        ("musl-gcc", &["musl-tools"][..])
+    } else {
+        (cross, &packages[..])
+    };
+    if places::program(compiler).is_none() {
+        println!("image: {compiler} is missing (a static agent has a few C sources): installing it");
+        setup::packages(needed)?;
     }
     let home = env::var("HOME").unwrap_or_default();
     let cargo_home = env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));
-    let workspace = places::workspace();
-    let remap = format!(
+    let (workspace, built) = (places::workspace(), places::target());
+    let mut remap = format!(
         "--remap-path-prefix={}=/observer --remap-path-prefix={cargo_home}=/cargo",
         workspace.display()
     );
+    if !built.starts_with(&workspace) {
+        write!(remap, " --remap-path-prefix={}=/observer/target", built.display())?;
+    }
     println!("image: building the agent for {target}");
-    let mut command = shell::cargo(["build", "--release", "--package", "observer", "--target", &target]);
+    let mut command = shell::cargo([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "observer",
+        "--target",
+        &target,
+    ]);
     command.env("RUSTFLAGS", remap).env("OBSERVER_REQUIRE_EBPF", "1");
+    if !native {
+        let variable = target.replace('-', "_");
+        command
+            .env(format!("CC_{variable}"), compiler)
+            .env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), "rust-lld");
+    }
     shell::run(command)?;
-    let binary = places::target().join(target).join("release/observer");
-    let kind = shell::quiet(shell::command("ldd", [&binary])).unwrap_or_default();
-    if kind.contains("=>") {
+    let binary = built.join(target).join("release/observer");
+    let mut readelf = shell::command("readelf", ["--program-headers", "--wide"]);
+    readelf.arg(&binary);
+    let headers = shell::quiet(readelf)?;
+    if headers.contains("INTERP") {
         bail!(
             "{} is not static: it would not start in an image without libraries",
             binary.display()
@@ -67,7 +93,7 @@ const AUTHORITIES: [&str; 3] = [
 
 /// The image: `/observer`, run as root, with the capabilities that the manifest gives, and the authorities that this host
 /// trusts, for an OTLP endpoint with a public certificate.
-pub(super) fn image(binary: &Path) -> Image {
+pub(super) fn image(architecture: Architecture, binary: &Path) -> Image {
     let mut entries = vec![Entry::program(binary, "/observer")];
     match AUTHORITIES.map(Path::new).into_iter().find(|path| path.is_file()) {
         Some(bundle) => entries.push(Entry::file(bundle, AUTHORITIES[0])),
@@ -75,15 +101,17 @@ pub(super) fn image(binary: &Path) -> Image {
     }
     Image {
         name: AGENT.into(),
+        architecture,
         entries,
         entrypoint: vec!["/observer".into()],
         command: vec!["run".into()],
         labels: labels(),
+        compressed: false,
     }
 }
 
 /// What the image is, as its specification names it. No time and no revision: the same sources give the same image.
-fn labels() -> BTreeMap<&'static str, String> {
+pub(super) fn labels() -> BTreeMap<&'static str, String> {
     [
         ("org.opencontainers.image.title", "observer"),
         (

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use observer_tests::places;
 
-use super::{Image, archive::Entry};
+use super::{Image, architecture::Architecture, archive::Entry};
 use crate::shell;
 
 /// This host's Node.js; the script comes with the pod.
@@ -25,10 +25,12 @@ pub(super) fn with_libraries(name: &str, program: &Path, path: &str, command: &[
     entries.extend(libraries(&listed).map(|library| Entry::program(Path::new(library), library)));
     Ok(Image {
         name: name.into(),
+        architecture: Architecture::host(),
         entries,
         entrypoint: vec![path.into()],
         command: command.iter().map(ToString::to_string).collect(),
         labels: BTreeMap::new(),
+        compressed: false,
     })
 }
 
@@ -48,10 +50,12 @@ pub(crate) fn pause(name: &str, scratch: &Path) -> Result<Image> {
     shell::quiet(compile).context("the pause program needs a C compiler and the static C library")?;
     Ok(Image {
         name: name.into(),
+        architecture: Architecture::host(),
         entries: vec![Entry::program(&program, "/pause")],
         entrypoint: vec!["/pause".into()],
         command: Vec::new(),
         labels: BTreeMap::new(),
+        compressed: false,
     })
 }
 

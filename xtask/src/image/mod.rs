@@ -2,8 +2,12 @@
 //! time.
 
 mod agent;
+mod architecture;
 mod archive;
+mod bill;
 mod fixture;
+mod layout;
+mod release;
 
 use std::process::ExitCode;
 
@@ -11,6 +15,7 @@ use anyhow::Result;
 use clap::Args;
 
 pub(crate) use agent::{AGENT, build as build_agent};
+pub(crate) use architecture::Architecture;
 pub(crate) use archive::Image;
 pub(crate) use fixture::{node, pause};
 
@@ -23,14 +28,23 @@ pub(crate) struct Options {
     /// Pack this program with the libraries it loads, instead of building a static one: quick, for tests
     #[arg(long, value_name = "PROGRAM")]
     built: Option<std::path::PathBuf>,
+    /// Make what a registry gets: one index for all machines, compressed, with bills of materials (CycloneDX, SPDX) that refer to each
+    /// image
+    #[arg(long, conflicts_with = "built")]
+    release: bool,
 }
 
 /// `cargo xtask image`
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {
+    if options.release {
+        let output = options.output.clone();
+        release::write(&output.unwrap_or_else(|| observer_tests::places::target().join("observer-release.oci.tar")))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let output = options.output.clone().unwrap_or_else(agent_archive);
     let image = match &options.built {
         Some(program) => fixture::with_libraries(AGENT, program, "/observer", &["run"])?,
-        None => agent::image(&agent::build()?),
+        None => agent::image(Architecture::host(), &agent::build(Architecture::host())?),
     };
     let size = image.write(&output)?;
     println!("image: {AGENT}: {} ({size} bytes)", output.display());

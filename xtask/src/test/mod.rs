@@ -9,7 +9,7 @@ use std::{process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 use observer_tests::counterpart::{
-    COLLECTOR, GRAFANA, HELM, JAEGER, JSONNET, KREW, KUBERNETES, PROMETHEUS, THANOS, VMALERT,
+    ACTIONLINT, COLLECTOR, GRAFANA, HELM, JAEGER, JSONNET, KREW, KUBERNETES, PROMETHEUS, THANOS, VMALERT,
 };
 
 use self::programs::Program;
@@ -83,7 +83,16 @@ fn counterparts(full: bool) {
     println!(
         "test: building those that are missing, once (Kubernetes takes the longest: some ten minutes on two cores)"
     );
-    let usual = [&COLLECTOR, &JAEGER, &KUBERNETES, &HELM, &KREW, &JSONNET, &GRAFANA];
+    let usual = [
+        &COLLECTOR,
+        &JAEGER,
+        &KUBERNETES,
+        &HELM,
+        &KREW,
+        &JSONNET,
+        &GRAFANA,
+        &ACTIONLINT,
+    ];
     let more = [&PROMETHEUS, &THANOS, &VMALERT];
     for counterpart in usual.into_iter().chain(more.into_iter().filter(|_| full)) {
         if let Err(error) = counterpart::provide(counterpart) {
