@@ -13,6 +13,7 @@ use crate::graph::owners::{Edge, Owners};
 use crate::graph::ways::Node;
 use crate::layout::refusal::Refusal;
 use crate::memory::by_address::ByAddress;
+use crate::memory::pages::Page;
 use crate::memory::peek::{STRONG, TAG_MASK};
 use crate::walk::heap::{Heap, Order};
 use crate::walk::walker::{Object, Visit};
@@ -204,6 +205,16 @@ impl Pass<'_, '_> {
 }
 
 impl Visit for Pass<'_, '_> {
+    /// Of most pages no word points at what is looked for: their objects need not be told apart.
+    fn wants(&mut self, _: &Page, words: &[[u8; 8]]) -> bool {
+        words.iter().any(|word| {
+            let word = u64::from_le_bytes(*word);
+            word & TAG_MASK == STRONG
+                && self.filter.may_hold(word - STRONG)
+                && self.wanted.contains_key(&(word - STRONG))
+        })
+    }
+
     fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
         if object.slots && self.heap.maps.holds(object.info.instance_type) {
             self.scan(object, 0, object.words)?;

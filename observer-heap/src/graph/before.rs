@@ -9,6 +9,22 @@ const WORDS: usize = 64;
 /// Pages remembered: a heap of 2 GiB, in 4 MiB.
 const MOST_PAGES: usize = 1 << 13;
 
+/// One bit for eight of a page's words: a byte of the finer map.
+fn granules(words: &[u64]) -> Box<[u64; WORDS]> {
+    let mut bits = Box::new([0_u64; WORDS]);
+    for (index, word) in words.iter().enumerate() {
+        for (byte, value) in word.to_le_bytes().into_iter().enumerate() {
+            let granule = index * 8 + byte;
+            if value != 0
+                && let Some(bits) = bits.get_mut(granule / 64)
+            {
+                *bits |= 1 << (granule % 64);
+            }
+        }
+    }
+    bits
+}
+
 /// Where objects were held, by page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Held {
@@ -24,19 +40,16 @@ impl Held {
             self.overflowed = true;
             return;
         }
-        let mut bits = Box::new([0_u64; WORDS]);
-        // Eight words of memory are one granule: a byte of the finer map.
-        for (index, word) in words.iter().enumerate() {
-            for (byte, value) in word.to_le_bytes().into_iter().enumerate() {
-                let granule = index * 8 + byte;
-                if value != 0
-                    && let Some(bits) = bits.get_mut(granule / 64)
-                {
-                    *bits |= 1 << (granule % 64);
-                }
-            }
+        self.pages.insert(page, granules(words));
+    }
+
+    /// Whether a page, by its number and one bit for each of its words, has something that was not held then.
+    pub(crate) fn lacks(&self, page: u64, words: &[u64]) -> bool {
+        let now = granules(words);
+        match self.pages.get(&page) {
+            Some(before) => now.iter().zip(&before[..]).any(|(now, before)| now & !before != 0),
+            None => now.iter().any(|&now| now != 0),
         }
-        self.pages.insert(page, bits);
     }
 
     /// Whether an object at this address may have been held then.
@@ -66,5 +79,8 @@ mod tests {
         // Word 73 of the page: byte 584, granule 9.
         assert!(held.contains(7, 584) && held.contains(7, 576));
         assert!(!held.contains(7, 640) && !held.contains(8, 584));
+        assert!(!held.lacks(7, &words) && held.lacks(8, &words));
+        words[3] = 1;
+        assert!(held.lacks(7, &words));
     }
 }

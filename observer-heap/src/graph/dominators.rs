@@ -33,6 +33,14 @@ pub(crate) struct Point {
     pub(crate) weight: u64,
 }
 
+/// What is known of an object by its address.
+pub(crate) struct Kinds<'k> {
+    /// Its map.
+    pub(crate) map_of: &'k dyn Fn(u64) -> u64,
+    /// Whether what it holds has names: variables of a scope, properties of an object. A collection's contents have none.
+    pub(crate) names: &'k dyn Fn(u64) -> bool,
+}
+
 /// The tree of dominators; its root, 0, stands for everything the search ends at.
 struct Tree {
     addresses: Vec<u64>,
@@ -45,13 +53,13 @@ struct Tree {
 }
 
 /// The points of these sampled objects, given with their weights, heaviest first.
-pub(crate) fn points(ancestors: &Ancestors, samples: &[(u64, u64)], map_of: &dyn Fn(u64) -> u64) -> Vec<Point> {
+pub(crate) fn points(ancestors: &Ancestors, samples: &[(u64, u64)], kinds: &Kinds<'_>) -> Vec<Point> {
     let tree = Tree::of(ancestors, samples);
     let all: u64 = samples.iter().map(|(_, weight)| weight).sum();
     let mut search = Search {
         tree: &tree,
         least: (all * LEAST_PERCENT / 100).max(1),
-        map_of,
+        kinds,
         points: Vec::new(),
     };
     search.roots();
@@ -189,13 +197,13 @@ fn immediate_dominators(above: &[Vec<usize>]) -> Vec<usize> {
 struct Search<'s> {
     tree: &'s Tree,
     least: u64,
-    map_of: &'s dyn Fn(u64) -> u64,
+    kinds: &'s Kinds<'s>,
     points: Vec<Point>,
 }
 
 impl Search<'_> {
     fn map(&self, at: usize) -> u64 {
-        (self.map_of)(self.tree.addresses[at])
+        (self.kinds.map_of)(self.tree.addresses[at])
     }
 
     /// From everything down: each heavy child for itself; those alike, each of them light, together.
@@ -267,6 +275,11 @@ impl Search<'_> {
             .copied()
             .filter(|&child| self.tree.weight[child] >= self.least && self.tree.below[child] >= FEWEST_BELOW)
             .collect();
+        // A node of a tree has names for its children too: they are its contents.
+        let (own, names) = (self.map(at), (self.kinds.names)(self.tree.addresses[at]));
+        if names && heavy.iter().all(|&child| self.map(child) != own) {
+            return heavy;
+        }
         let mut alike = BTreeMap::<u64, usize>::new();
         for &child in &self.tree.children[at] {
             *alike.entry(self.map(child)).or_default() += 1;
@@ -292,102 +305,4 @@ impl Search<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::graph::owners::Edge;
-    use crate::graph::ways::Node;
-    use crate::layout::maps::MapInfo;
-
-    /// `(object, owners)`; owner 0 makes it a root.
-    fn ancestors(graph: &[(u64, &[u64])]) -> Ancestors {
-        let mut ancestors = Ancestors::default();
-        for &(address, owners) in graph {
-            let node = Node {
-                root: owners.contains(&0),
-                chain: false,
-                owners: owners
-                    .iter()
-                    .filter(|&&owner| owner != 0)
-                    .map(|&owner| Edge {
-                        owner,
-                        offset: 8,
-                        map: MapInfo {
-                            address: 0,
-                            instance_type: 0,
-                            words: 0,
-                        },
-                    })
-                    .collect(),
-            };
-            ancestors.nodes.insert(address, node);
-        }
-        ancestors
-    }
-
-    /// Objects are of one map by their hundreds.
-    #[track_caller]
-    fn check(graph: &[(u64, &[u64])], samples: &[u64], expected: &[(u64, u64)]) {
-        let samples: Vec<(u64, u64)> = samples.iter().map(|&address| (address, 1)).collect();
-        let found: Vec<(u64, u64)> = points(&ancestors(graph), &samples, &|address| address / 100)
-            .into_iter()
-            .map(|point| (point.objects[0], point.weight))
-            .collect();
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn contents_of_one_array() {
-        let graph: [(u64, &[u64]); 8] = [
-            (100, &[0]),
-            (200, &[100]),
-            (300, &[200]),
-            (301, &[200]),
-            (302, &[200]),
-            (303, &[200]),
-            (304, &[200]),
-            (305, &[200]),
-        ];
-        check(&graph, &[300, 301, 302, 303, 304, 305], &[(200, 6)]);
-    }
-
-    #[test]
-    fn two_collections_of_one_object_are_two_points() {
-        let mut graph: Vec<(u64, &[u64])> = vec![(100, &[0]), (200, &[100]), (201, &[100])];
-        graph.extend((300..306).map(|n| (n, &[200][..])));
-        graph.extend((400..408).map(|n| (n, &[201][..])));
-        let samples: Vec<u64> = (300..306).chain(400..408).collect();
-        check(&graph, &samples, &[(201, 8), (200, 6)]);
-    }
-
-    #[test]
-    fn what_two_collections_share_hangs_at_neither() {
-        let mut graph: Vec<(u64, &[u64])> = vec![(100, &[0]), (200, &[100]), (210, &[0]), (220, &[210])];
-        graph.extend((300..308).map(|n| (n, &[200, 220][..])));
-        let samples: Vec<u64> = (300..308).collect();
-        let found = points(
-            &ancestors(&graph),
-            &samples.iter().map(|&n| (n, 1)).collect::<Vec<_>>(),
-            &|address| address / 100,
-        );
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].objects, samples, "held alike, by nothing in common");
-    }
-
-    #[test]
-    fn a_chain_hangs_at_what_holds_its_first_link() {
-        // 100 holds closure 200, which holds scope 300, which holds closure 201 ...
-        let owners: Vec<[u64; 1]> = (0..40).map(|n| if n == 0 { [100] } else { [299 + n] }).collect();
-        let scopes: Vec<[u64; 1]> = (0..40).map(|n| [200 + n]).collect();
-        let mut graph: Vec<(u64, &[u64])> = vec![(100, &[0])];
-        for n in 0..40 {
-            graph.push((200 + n, &owners[n as usize]));
-            graph.push((300 + n, &scopes[n as usize]));
-        }
-        let rules: Vec<[u64; 1]> = (0..40).map(|n| [300 + n]).collect();
-        for n in 0..40 {
-            graph.push((400 + n, &rules[n as usize]));
-        }
-        let samples: Vec<u64> = (400..440).collect();
-        check(&graph, &samples, &[(100, 40)]);
-    }
-}
+mod tests;

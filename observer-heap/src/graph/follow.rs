@@ -21,9 +21,12 @@ impl Live {
         step: &mut dyn FnMut(u64),
     ) -> Result<(), Refusal> {
         let mut visits = self.marks.len().saturating_mul(MOST_VISITS);
-        loop {
+        // Back and forth: what is reached behind is visited first then.
+        for turn in 0.. {
             let mut any = false;
-            for index in 0..self.marks.len() {
+            let pages = self.marks.len();
+            for at in 0..pages {
+                let index = if turn % 2 == 0 { at } else { pages - 1 - at };
                 let mark = &mut self.marks[index];
                 if !mark.pending || mark.page.heap != heap {
                     continue;
@@ -47,9 +50,10 @@ impl Live {
                 step(follow.bytes);
             }
             if !any || visits == 0 {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 }
 

@@ -49,7 +49,8 @@ pub(crate) struct Live {
     filter: Vec<bool>,
     index: ByAddress<u32>,
     pub(crate) marks: Vec<Mark>,
-    last: (u64, u32),
+    /// Pages pointed at last, by their numbers: number and index.
+    recent: Vec<(u64, u32)>,
     /// What was pointed at and lies in no page that was known.
     unknown: ByAddress<()>,
     /// Maps whose objects are not followed, and the objects so left.
@@ -75,7 +76,7 @@ impl Live {
             filter: vec![false; FILTER],
             index: ByAddress::default(),
             marks: Vec::new(),
-            last: (u64::MAX, 0),
+            recent: vec![(u64::MAX, 0); FILTER],
             unknown: ByAddress::default(),
             barred: Vec::new(),
             stopped: Vec::new(),
@@ -201,6 +202,16 @@ impl Live {
         self.marks.iter().any(|mark| mark.pending && mark.page.heap == heap)
     }
 
+    /// Whether something is held of a page that was not held before, as far as that is remembered.
+    pub(crate) fn is_new(&self, page: &Page, before: &Held) -> bool {
+        let mark = self
+            .index
+            .get(&(page.base / PAGE))
+            .map(|&index| self.marks.get(index as usize));
+        mark.flatten()
+            .is_none_or(|mark| before.lacks(page.base / PAGE, &mark.visited[..]))
+    }
+
     /// Where objects were found held.
     pub(crate) fn held(&self) -> Held {
         let mut held = Held::default();
@@ -233,14 +244,15 @@ impl Live {
 
     fn mark(&mut self, address: u64) {
         let number = address / PAGE;
-        if self.last.0 != number {
+        let recent = &mut self.recent[number as usize % FILTER];
+        if recent.0 != number {
             let Some(&index) = self.index.get(&number) else {
                 self.note_unknown(address);
                 return;
             };
-            self.last = (number, index);
+            *recent = (number, index);
         }
-        let Some(mark) = self.marks.get_mut(self.last.1 as usize) else {
+        let Some(mark) = self.marks.get_mut(recent.1 as usize) else {
             return;
         };
         if address < mark.page.start

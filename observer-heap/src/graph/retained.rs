@@ -34,7 +34,7 @@ impl Barrier {
     }
 }
 
-/// What objects hold: all of it, and what of that was not held before.
+/// What objects hold: all of it (of barriers only), and what of that was not held before.
 #[derive(Default)]
 pub(crate) struct Split {
     /// Which isolate.
@@ -80,7 +80,7 @@ pub(crate) fn retained(
                 addresses.iter().for_each(|&address| young.bar(address));
             }
         }
-        rest.push(count(heap, isolate, &mut live, young, before)?);
+        rest.push(count(heap, isolate, (&mut live, young), before, false)?);
     }
     let mut by = Vec::new();
     for barrier in barriers {
@@ -96,16 +96,22 @@ pub(crate) fn retained(
             }),
             Barrier::Map(map, _) => live.unbar_map(*map),
         }
-        by.push(count(heap, isolate, &mut live, young, before)?);
+        by.push(count(heap, isolate, (&mut live, young), before, true)?);
     }
     Ok(Some(Retained { by, rest }))
 }
 
-/// Counts what is reached and was not visited yet.
-fn count(heap: &Heap<'_>, isolate: u64, live: &mut Live, young: &mut Young, before: &Held) -> Result<Split, Refusal> {
+/// Counts what is reached and was not visited yet: `all` of it, or only what is new.
+fn count(
+    heap: &Heap<'_>,
+    isolate: u64,
+    (live, young): (&mut Live, &mut Young),
+    before: &Held,
+    all: bool,
+) -> Result<Split, Refusal> {
     let mut walker = Walker::new(&heap.maps, &heap.sizes);
     let mut visit = Both {
-        all: Count::new(&heap.maps, heap.tables),
+        all: all.then(|| Count::new(&heap.maps, heap.tables)),
         new: Count::new(&heap.maps, heap.tables),
         before,
     };
@@ -122,21 +128,23 @@ fn count(heap: &Heap<'_>, isolate: u64, live: &mut Live, young: &mut Young, befo
     }
     Ok(Split {
         heap: isolate,
-        all: visit.all.finish(),
+        all: visit.all.map(Count::finish).unwrap_or_default(),
         new: visit.new.finish(),
     })
 }
 
 /// Counts everything, and what is new for itself.
 struct Both<'b, 'm> {
-    all: Count<'b, 'm>,
+    all: Option<Count<'b, 'm>>,
     new: Count<'b, 'm>,
     before: &'b Held,
 }
 
 impl Visit for Both<'_, '_> {
     fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
-        self.all.object(object)?;
+        if let Some(all) = &mut self.all {
+            all.object(object)?;
+        }
         if !self.before.contains(object.address / PAGE, object.address % PAGE) {
             self.new.object(object)?;
         }

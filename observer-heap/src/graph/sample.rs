@@ -6,7 +6,7 @@ use crate::graph::live::Live;
 use crate::layout::maps::{MapId, Maps};
 use crate::layout::refusal::Refusal;
 use crate::memory::by_address::ByAddress;
-use crate::memory::pages::PAGE;
+use crate::memory::pages::{PAGE, Page};
 use crate::memory::peek::strong;
 use crate::walk::heap::{Heap, Order};
 use crate::walk::walker::{Object, Visit};
@@ -70,19 +70,15 @@ impl Sample {
                 sample.by_suspended.insert(function, group as u32);
             }
         }
+        let mut sorting = Sorting {
+            maps: &heap.maps,
+            live,
+            before,
+            sample: &mut sample,
+        };
         for isolate in heap.maps.pages.heaps() {
-            sample.young = false;
-            heap.walk(
-                isolate,
-                Order::Ascending,
-                &mut Sorting {
-                    maps: &heap.maps,
-                    live,
-                    before,
-                    sample: &mut sample,
-                },
-                &mut |_| {},
-            )?;
+            sorting.sample.young = false;
+            heap.walk(isolate, Order::Ascending, &mut sorting, &mut |_| {})?;
         }
         Ok(sample)
     }
@@ -133,6 +129,13 @@ impl Visit for Sorting<'_, '_> {
     fn young_begins(&mut self) {
         self.sample.young = true;
         self.sample.old = self.sample.groups.iter().map(Vec::len).collect();
+    }
+
+    fn wants(&mut self, page: &Page, _: &[[u8; 8]]) -> bool {
+        match (self.live, self.before) {
+            (Some(live), Some(before)) => live.is_new(page, before),
+            _ => true,
+        }
     }
 
     fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {

@@ -165,6 +165,15 @@ impl<'m> Maps<'m> {
         Ok(self.lookup(self.peek.word(address)?)?.and_then(|id| self.info(id)))
     }
 
+    /// Whether what the object at an address holds has names: variables of a scope, properties of an object.
+    pub(crate) fn names_contents(&self, address: u64) -> bool {
+        let types = &self.layout.types;
+        self.of(address).ok().flatten().is_some_and(|map| {
+            let kind = map.instance_type;
+            types.is_context(kind) || kind == types.js_object || Some(kind) == types.property_array
+        })
+    }
+
     pub(crate) fn info(&self, id: MapId) -> Option<MapInfo> {
         self.infos.borrow().get(id.0 as usize).copied()
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::graph::ancestors::Ancestors;
 use crate::graph::before::Held;
-use crate::graph::dominators::{Point, points};
+use crate::graph::dominators::{Kinds, Point, points};
 use crate::graph::live::Live;
 use crate::graph::owners::{Edge, Owners};
 use crate::graph::retained::{Barrier, Retained, Split, retained};
@@ -124,7 +124,11 @@ fn attempted(
     drop(live);
     end_at_variables(heap, &mut ancestors, &samples);
     let map_of = |address: u64| heap.maps.of(address).ok().flatten().map_or(0, |map| map.address);
-    let points = points(&ancestors, &samples, &map_of);
+    let kinds = Kinds {
+        map_of: &map_of,
+        names: &|address| heap.maps.names_contents(address),
+    };
+    let points = points(&ancestors, &samples, &kinds);
     let (points, barriers): (Vec<Point>, Vec<Barrier>) = barred(heap, &ancestors, points)?.into_iter().unzip();
     let Some(retained) = retained(heap, &barriers, before, marking)? else {
         return Ok((1.0, Vec::new()));

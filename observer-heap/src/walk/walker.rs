@@ -41,6 +41,12 @@ pub(crate) trait Visit {
         let _ = (object, first, words);
         Ok(())
     }
+    /// Whether anything in these words of a page is worth telling; it is asked before the page's objects are. Large pages are not asked
+    /// about: theirs is one object.
+    fn wants(&mut self, page: &Page, words: &[[u8; 8]]) -> bool {
+        let _ = (page, words);
+        true
+    }
     /// A page has been visited; whether to visit it once more, as it was read.
     fn again(&mut self) -> bool {
         false
@@ -84,11 +90,15 @@ impl Coverage {
     }
 }
 
+/// Maps looked up last, by their first words.
+const RECENT: usize = 1 << 10;
+
 /// Walks pages through one window, reused.
 pub(crate) struct Walker<'w, 'm> {
     pub(crate) maps: &'w Maps<'m>,
     pub(crate) sizes: &'w Sizes,
     window: Vec<u8>,
+    recent: Vec<Option<(u64, MapId, MapInfo)>>,
     pub(crate) coverage: Coverage,
 }
 
@@ -98,6 +108,7 @@ impl<'w, 'm> Walker<'w, 'm> {
             maps,
             sizes,
             window: vec![0; PAGE as usize],
+            recent: vec![None; RECENT],
             coverage: Coverage::default(),
         }
     }
@@ -112,8 +123,12 @@ impl<'w, 'm> Walker<'w, 'm> {
             .read(page.start, &mut window[..length])
             .map_err(Refusal::from)
             .and_then(|_| {
+                let words = window[..length].as_chunks::<8>().0;
+                if page.area() <= PAGE && !visit.wants(page, words) {
+                    return Ok(());
+                }
                 loop {
-                    self.window(page, window[..length].as_chunks::<8>().0, visit)?;
+                    self.window(page, words, visit)?;
                     if !visit.again() {
                         return Ok(());
                     }
@@ -197,8 +212,18 @@ impl<'w, 'm> Walker<'w, 'm> {
         Ok(())
     }
 
-    fn map(&self, word: u64) -> Result<Option<(MapId, MapInfo)>, Refusal> {
-        Ok(self.maps.lookup(word)?.and_then(|id| Some((id, self.maps.info(id)?))))
+    fn map(&mut self, word: u64) -> Result<Option<(MapId, MapInfo)>, Refusal> {
+        let slot = (word >> 3) as usize % RECENT;
+        if let Some((known, id, info)) = self.recent[slot]
+            && known == word
+        {
+            return Ok(Some((id, info)));
+        }
+        let found = self.maps.lookup(word)?.and_then(|id| Some((id, self.maps.info(id)?)));
+        if let Some((id, info)) = found {
+            self.recent[slot] = Some((word, id, info));
+        }
+        Ok(found)
     }
 
     /// Size and whether the body holds pointers. Without a rule, the object ends where the next one begins; the only one of

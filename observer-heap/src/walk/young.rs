@@ -165,6 +165,15 @@ impl Young {
         }
     }
 
+    /// Whether any of these words points at a young page.
+    fn is_touched(&self, words: &[[u8; 8]]) -> bool {
+        words.iter().any(|word| {
+            let word = u64::from_le_bytes(*word);
+            let number = word / PAGE;
+            self.filter[number as usize % FILTER] && word & TAG_MASK == STRONG && self.index.contains_key(&number)
+        })
+    }
+
     /// Finds what the noted slots reach, as they are now: since they were noted a minor collection may have moved it.
     /// Returns whether nothing moved meanwhile.
     fn trace(&mut self, maps: &Maps<'_>, sizes: &Sizes) -> Result<bool, Refusal> {
@@ -347,6 +356,10 @@ impl<V: Visit> Visit for Old<'_, V> {
             self.young.note(object.address, object.words);
         }
         self.visit.object(object)
+    }
+
+    fn wants(&mut self, page: &Page, words: &[[u8; 8]]) -> bool {
+        self.visit.wants(page, words) || self.young.is_touched(words)
     }
 
     fn again(&mut self) -> bool {
