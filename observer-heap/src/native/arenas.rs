@@ -10,7 +10,7 @@ use crate::memory::peek::Peek;
 use crate::memory::source::{Memory, MemoryError, Region};
 use crate::native::chunks::Chunks;
 pub use crate::native::chunks::{Block, State};
-use crate::native::lists;
+use crate::native::lists::{self, MOST_LINKS};
 
 /// Where a thread's heap may stand (`HEAP_MAX_SIZE` on 64-bit).
 const HEAP: u64 = 64 << 20;
@@ -221,14 +221,16 @@ impl Malloc {
     fn cached(&mut self, peek: &Peek<'_>) -> Result<(), MemoryError> {
         let size_of = |address: u64| self.arenas.iter().find_map(|arena| arena.size_of(address));
         let mut free = Vec::new();
+        // Lists that lead in circles, or many that share links, end here.
+        let left = |free: &Vec<u64>| MOST_LINKS.saturating_sub(free.len());
         for arena in &self.arenas {
             if arena.address != 0 {
-                free.extend(lists::fast(peek, arena.address, &size_of)?);
+                free.extend(lists::fast(peek, arena.address, left(&free), &size_of)?);
             }
             for block in arena.blocks() {
                 let size = block.end - block.start;
                 if block.state == State::InUse && lists::may_be_cache(size) {
-                    free.extend(lists::cached(peek, block.start, size, &size_of)?);
+                    free.extend(lists::cached(peek, (block.start, size), left(&free), &size_of)?);
                 }
             }
         }

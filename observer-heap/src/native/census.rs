@@ -163,8 +163,9 @@ impl Blocks<'_> {
     /// Blocks without a class that the words of a block point at.
     fn leads_to(&self, block: usize) -> Result<Vec<usize>, MemoryError> {
         let (start, end) = self.ranges[block];
-        let length = (end - start - 8).min(SEARCHED + 16) as usize - 16 + 8;
-        let mut bytes = vec![0; length & !7];
+        // Behind the header; the last word of a chunk is the next one's first.
+        let length = (end - start).saturating_sub(16).min(SEARCHED + 8);
+        let mut bytes = vec![0; length as usize & !7];
         self.peek.memory.read(start + 16, &mut bytes)?;
         let (Some(first), Some(last)) = (self.ranges.first(), self.ranges.last()) else {
             return Ok(Vec::new());

@@ -10,8 +10,8 @@ use crate::memory::source::MemoryError;
 /// Chunks that hold a thread's cache: 64 counts of two bytes (2.30 to 2.41) or of one (2.28, 2.29), and 64 lists.
 const CACHES: [(u64, u64); 2] = [(0x290, 2), (0x250, 1)];
 const SIZES: u64 = 64;
-/// Links of one list that are followed; a cache has 7 unless tuned, a fast bin may have many.
-const MOST_LINKS: usize = 1 << 16;
+/// Links followed in all; a list of a cache has 7 unless tuned, a fast bin may have many.
+pub(super) const MOST_LINKS: usize = 1 << 20;
 /// Where an arena keeps its fast bins (2.27 to 2.41), and how many there are.
 const FAST_BINS: u64 = 16;
 const FAST_SIZES: u64 = 10;
@@ -30,7 +30,13 @@ pub(super) fn may_be_cache(size: u64) -> bool {
 }
 
 /// The chunks in the cache of a thread that this chunk holds; none when it holds something else.
-pub(super) fn cached(peek: &Peek<'_>, chunk: u64, size: u64, size_of: &SizeOf<'_>) -> Result<Vec<u64>, MemoryError> {
+/// At most so many links are followed.
+pub(super) fn cached(
+    peek: &Peek<'_>,
+    (chunk, size): (u64, u64),
+    most: usize,
+    size_of: &SizeOf<'_>,
+) -> Result<Vec<u64>, MemoryError> {
     let mut free = Vec::new();
     let Some(&(_, width)) = CACHES.iter().find(|cache| cache.0 == size) else {
         return Ok(free);
@@ -53,21 +59,22 @@ pub(super) fn cached(peek: &Peek<'_>, chunk: u64, size: u64, size_of: &SizeOf<'_
             return Ok(Vec::new());
         }
         if count > 0 {
-            let links = usize::from(count).min(MOST_LINKS);
-            free.extend(chain(peek, first - HEADER, wanted, links, HEADER, size_of)?);
+            let links = usize::from(count).min(most.saturating_sub(free.len()));
+            free.extend(chain(peek, (first - HEADER, wanted), links, HEADER, size_of)?);
         }
     }
     Ok(free)
 }
 
-/// The chunks in the fast bins of an arena.
-pub(super) fn fast(peek: &Peek<'_>, arena: u64, size_of: &SizeOf<'_>) -> Result<Vec<u64>, MemoryError> {
+/// The chunks in the fast bins of an arena; at most so many links are followed.
+pub(super) fn fast(peek: &Peek<'_>, arena: u64, most: usize, size_of: &SizeOf<'_>) -> Result<Vec<u64>, MemoryError> {
     let mut free = Vec::new();
     for index in 0..FAST_SIZES {
         let first = peek.word(arena + FAST_BINS + 8 * index)?;
         let wanted = SMALLEST + STEP * index;
         if size_of(first) == Some(wanted) {
-            free.extend(chain(peek, first, wanted, MOST_LINKS, 0, size_of)?);
+            let links = most.saturating_sub(free.len());
+            free.extend(chain(peek, (first, wanted), links, 0, size_of)?);
         }
     }
     Ok(free)
@@ -77,13 +84,15 @@ pub(super) fn fast(peek: &Peek<'_>, arena: u64, size_of: &SizeOf<'_>) -> Result<
 /// `beyond` bytes behind a chunk's beginning.
 fn chain(
     peek: &Peek<'_>,
-    first: u64,
-    size: u64,
+    (first, size): (u64, u64),
     most: usize,
     beyond: u64,
     size_of: &SizeOf<'_>,
 ) -> Result<Vec<u64>, MemoryError> {
-    let mut chunks = vec![first];
+    let mut chunks = Vec::new();
+    if most > 0 {
+        chunks.push(first);
+    }
     let mut at = first;
     while chunks.len() < most {
         let place = at + HEADER;
@@ -145,11 +154,12 @@ mod tests {
         }
         let image = words.image();
         let peek = Peek::new(&image);
-        assert_eq!(cached(&peek, BASE, 0x290, &size_of).unwrap(), expected);
+        assert_eq!(cached(&peek, (BASE, 0x290), MOST_LINKS, &size_of).unwrap(), expected);
+        assert_eq!(cached(&peek, (BASE, 0x290), 2, &size_of).unwrap(), expected[..2]);
         words.set(BASE + 16, 3 << 48);
         let image = words.image();
         assert_eq!(
-            cached(&Peek::new(&image), BASE, 0x290, &size_of).unwrap(),
+            cached(&Peek::new(&image), (BASE, 0x290), MOST_LINKS, &size_of).unwrap(),
             [0_u64; 0],
             "a count without a list"
         );
@@ -170,6 +180,9 @@ mod tests {
         words.set(first + 16, second ^ ((first + 16) >> 12));
         words.set(second + 16, (second + 16) >> 12);
         let image = words.image();
-        assert_eq!(fast(&Peek::new(&image), BASE, &size_of).unwrap(), [first, second]);
+        assert_eq!(
+            fast(&Peek::new(&image), BASE, MOST_LINKS, &size_of).unwrap(),
+            [first, second]
+        );
     }
 }

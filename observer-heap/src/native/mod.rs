@@ -3,6 +3,8 @@
 mod arenas;
 mod census;
 mod chunks;
+#[cfg(test)]
+mod hostile;
 mod lists;
 mod vtables;
 
