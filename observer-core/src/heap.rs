@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::{Version, Workload},
+    memory_use::{MemoryGrowth, MemoryKind},
     process::ProcessKey,
 };
 
@@ -124,6 +125,9 @@ pub struct Diagnosis {
     /// Beside the container's growth, of comparisons in time.
     #[serde(default, rename = "beside")]
     pub container: Option<ContainerGrowth>,
+    /// Where the container's memory was at the first reading and at the last, of comparisons in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Box<MemoryGrowth>>,
 }
 
 /// The heap's growth beside the container's, bytes between the same two moments.
@@ -221,6 +225,11 @@ impl Diagnosis {
         self.container.is_none_or(ContainerGrowth::explains)
     }
 
+    /// The kind of memory that grew most, by how many bytes, and its share of all that grew, 0 to 1; where accounts were taken.
+    pub fn grew_most(&self) -> Option<(MemoryKind, u64, f64)> {
+        self.memory.as_ref().and_then(|memory| memory.most())
+    }
+
     /// Whether another diagnosis says the same, whatever its numbers.
     pub(crate) fn says(&self, other: &Self) -> bool {
         let said = |diagnosis: &Self| -> Vec<(String, Vec<String>)> {
@@ -231,7 +240,8 @@ impl Diagnosis {
             said.sort();
             said
         };
-        self.explains() == other.explains() && said(self) == said(other)
+        let kind = |diagnosis: &Self| diagnosis.grew_most().map(|most| most.0);
+        self.explains() == other.explains() && kind(self) == kind(other) && said(self) == said(other)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod heap;
 pub mod identity;
 pub mod input;
 pub mod kernel;
+pub mod memory_use;
 mod output;
 pub mod process;
 pub mod recording;

@@ -258,6 +258,19 @@ names! {
     GROWTH_SHMEM = "observer.memory.growth.shmem";
     /// Share of the growth elsewhere, 0 to 1. No convention.
     GROWTH_OTHER = "observer.memory.growth.other";
+    /// The kind of memory that grew most between two readings of the container's memory: `heap`, `garbage`, `heap_free`, `young`,
+    /// `buffers`, `native`, `fragmentation`, `allocator`, `program`, `other_processes`, `page_cache`, `tmpfs`, `kernel`. No convention.
+    GROWTH_KIND = "observer.memory.growth.kind";
+    /// Bytes by which that kind grew, By. No convention.
+    GROWTH_KIND_BYTES = "observer.memory.growth.bytes";
+    /// Its share of all that grew, 0 to 1. No convention.
+    GROWTH_KIND_SHARE = "observer.memory.growth.share";
+    /// What it means that this kind grew, in words; inferred where it is a leak, since a cache that fills looks the same. No convention.
+    GROWTH_MEANING = "observer.memory.growth.meaning";
+    /// Bytes of each kind at the first of the readings and at the last (`native: 1048576 -> 67108864`). No convention.
+    GROWTH_KINDS = "observer.memory.growth.kinds";
+    /// Whole pages inside free blocks of the allocator at the last, By: what `malloc_trim` gives back. No convention.
+    GROWTH_TRIMMABLE = "observer.memory.growth.trimmable";
     /// `observed` or `inferred`: of the shares. No convention.
     GROWTH_CONFIDENCE = "observer.memory.growth.confidence";
 

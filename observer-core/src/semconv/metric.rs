@@ -27,6 +27,8 @@ names! {
     MEMORY_GROWTH = "observer.memory.growth";
     /// Bytes that the likeliest culprit of the last heap reading became more by, By; its name is an attribute. No convention.
     HEAP_CULPRIT_GROWN = "observer.heap.culprit.grown";
+    /// Share of the container's memory that was of one kind when its heap was read last, 0 to 1. No convention.
+    MEMORY_SHARE = "observer.memory.share";
     /// Time until the ceiling while growth holds, s. No convention.
     MEMORY_TIME_TO_CEILING = "observer.memory.time_to_ceiling";
     /// What is said of the slot: 0 quiet, 1 suspected, 2 likely, 3 confirmed, 4 retracted, 5 resolved. No convention.
@@ -117,5 +119,7 @@ pub mod attribute {
         RUNG = "observer.agent.hook.rung";
         /// Where memory was asked for: `v8_heap`, `malloc`, `large_buffer`, `file`, `other`. No convention.
         WHERE = "observer.memory.growth.where";
+        /// What memory is used for, as `observer.memory.growth.kind` has it. No convention.
+        MEMORY_KIND = "observer.memory.kind";
     }
 }

@@ -6,7 +6,7 @@ mod recurring;
 
 use std::fmt::Write;
 
-use self::diagnosis::diagnosed;
+use self::diagnosis::{diagnosed, grown};
 use super::words::{grower, killer, period_s};
 use crate::{
     Finding,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub use advice::{advised, heap_flag, larger_limit, page_cache};
-pub use diagnosis::grew;
+pub use diagnosis::{grew, whereabouts};
 pub use recurring::{recurring_oom, recurring_pattern};
 
 pub(super) fn of(finding: &Finding) -> String {
@@ -261,6 +261,8 @@ fn leak(who: &str, version: &str, verdict: &Verdict) -> String {
     }
     if let Some(culprit) = verdict.diagnosis.as_ref().and_then(|diagnosis| diagnosis.culprit()) {
         let _ = write!(text, "; what grows: {}", grower(culprit));
+    } else if let Some(grown) = verdict.diagnosis.as_ref().and_then(|diagnosis| grown(diagnosis)) {
+        let _ = write!(text, "; {grown}");
     }
     if verdict.state != State::Confirmed
         && let Some(ceiling) = verdict.ceiling

@@ -155,8 +155,13 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
             sender.clone(),
         )
         .map_err(system("start a thread"))?,
-        heaps: Heaps::start(Arc::clone(&procfs), config.heap_bandwidth, sender.clone())
-            .map_err(system("start a thread"))?,
+        heaps: Heaps::start(
+            Arc::clone(&procfs),
+            Arc::clone(&hierarchy),
+            config.heap_bandwidth,
+            sender.clone(),
+        )
+        .map_err(system("start a thread"))?,
         sampling: Sampling::start(
             sampler,
             kernel,

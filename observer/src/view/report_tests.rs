@@ -124,6 +124,7 @@ fn case(name: &str) -> Case {
             exact: true,
             readings: 2,
             container: None,
+            memory: None,
         }),
         happened: vec![Happened {
             wall: None,

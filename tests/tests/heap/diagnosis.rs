@@ -79,3 +79,50 @@ fn the_agent_names_what_leaks_in_a_container_that_consented() {
         "a replay needs no process"
     );
 }
+
+/// What leaks here is below Node.js: the heap holds little of it.
+#[test]
+fn the_agent_tells_where_the_memory_is_of_a_container_whose_heap_is_not_what_grows() {
+    need!(Root, Bpf, Runc, Node);
+    let flags = [
+        "--time-scale",
+        "0.001",
+        "--heap-workloads",
+        "native",
+        "--heap-interval",
+        "1s",
+    ];
+    let mut agent = Agent::start(&flags).unwrap();
+    let native = Spec::fixture("native", Some(1 << 30), "heap/gzip-never-closed.js", &[]);
+    let native = native.with("OTEL_SERVICE_NAME", "native").with("PER_TICK", "1");
+    let _native = Container::ready(native, Restart::After(Duration::from_millis(300))).unwrap();
+    let told = agent
+        .wait_finding("where the memory is of what leaks below Node.js", |finding| {
+            let attributes = &finding["attributes"];
+            let is_it = finding["event"] == DIAGNOSIS
+                && finding["resource"]["service.name"] == "native"
+                && attributes["observer.memory.growth.kind"].is_string();
+            is_it.then(|| attributes.clone())
+        })
+        .unwrap();
+    assert_eq!(told["observer.memory.growth.kind"], "native", "{told:#}");
+    let share = told["observer.memory.growth.share"].as_f64().unwrap();
+    assert!(share > 0.8, "{told:#}");
+    let meaning = told["observer.memory.growth.meaning"].as_str().unwrap();
+    assert!(meaning.starts_with("a leak in native memory"), "{told:#}");
+    let stopped = agent.stop().unwrap();
+    let recording = stopped.recording.to_str().unwrap();
+    let explained = agent::command(&["explain", "native", "--from", recording])
+        .output()
+        .unwrap();
+    let explained = String::from_utf8(explained.stdout).unwrap();
+    let (_, whereabouts) = explained
+        .split_once("Where the memory is:")
+        .unwrap_or_else(|| panic!("{explained}"));
+    let whereabouts: Vec<&str> = whereabouts.split_ascii_whitespace().collect();
+    let whereabouts = whereabouts.join(" ");
+    assert!(
+        whereabouts.contains("most of what grew is memory that native code has in use"),
+        "{explained}"
+    );
+}

@@ -39,6 +39,7 @@ fn diagnosis() -> Diagnosis {
         exact: true,
         readings: 2,
         container: None,
+        memory: None,
     }
 }
 

@@ -57,6 +57,7 @@ fn diagnosis(culprit: bool, held: i64) -> Diagnosis {
         explained: 1.0,
         exact: true,
         readings: 3,
+        memory: None,
         container: Some(ContainerGrowth {
             level: 20 * MIB,
             held,

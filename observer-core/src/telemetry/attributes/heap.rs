@@ -3,6 +3,7 @@
 use super::{List, Value};
 use crate::{
     heap::{Compared, Diagnosis},
+    memory_use::MemoryGrowth,
     semconv as name,
     telemetry::words,
 };
@@ -44,6 +45,9 @@ impl List {
             );
             self.bool(name::HEAP_EXPLAINS, container.explains());
         }
+        if let Some(memory) = &diagnosis.memory {
+            self.memory(memory);
+        }
         match &diagnosis.compared {
             Compared::Times(seconds) => self.float(name::HEAP_APART, *seconds),
             Compared::Versions(from, to) => {
@@ -51,5 +55,26 @@ impl List {
                 self.maybe_text(name::HEAP_VERSION_TO, to.as_ref().map(|v| v.0.as_str()));
             }
         }
+    }
+
+    /// Where the container's memory is, and what of it grew.
+    fn memory(&mut self, memory: &MemoryGrowth) {
+        if let Some((kind, bytes, share)) = memory.most() {
+            self.text(name::GROWTH_KIND, kind.name());
+            self.bytes(name::GROWTH_KIND_BYTES, Some(bytes));
+            self.float(name::GROWTH_KIND_SHARE, share);
+            self.text(name::GROWTH_MEANING, kind.means());
+        }
+        let kinds = memory.after.kinds.iter();
+        let kinds = kinds.map(|now| {
+            Value::Text(format!(
+                "{}: {} -> {}",
+                now.kind.name(),
+                memory.before.of(now.kind),
+                now.bytes
+            ))
+        });
+        self.list(name::GROWTH_KINDS, kinds.collect());
+        self.bytes(name::GROWTH_TRIMMABLE, Some(memory.after.trimmable));
     }
 }

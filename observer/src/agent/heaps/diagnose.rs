@@ -94,6 +94,7 @@ fn diagnosis(
         readings: 2,
         exact: after.isolates.iter().all(|isolate| isolate.dead_bytes.is_some()) && !after.disturbed,
         container: None,
+        memory: None,
     })
 }
 

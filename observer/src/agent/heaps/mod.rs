@@ -21,6 +21,7 @@ use observer_core::{
     Input, What,
     heap::{Contents, HeapAnswer, Outcome, ReadHeap},
     identity::Version,
+    memory_use::{MemoryGrowth, MemoryUse},
     process::ProcessKey,
 };
 use observer_heap::{Learned, Reader, Reading, Summary};
@@ -29,8 +30,11 @@ use self::budget::Paced;
 use super::{allocator, clock, input_channel::InputSender};
 use crate::{
     source::{
-        Procfs, idle,
+        Procfs,
+        cgroup::Hierarchy,
+        idle,
         memory::{self, LiveMemory},
+        usage::{Moment, V8},
     },
     terminal::say,
 };
@@ -59,11 +63,17 @@ pub(super) struct Heaps {
 
 impl Heaps {
     /// Starts the thread; it ends when every [`Heaps`] is dropped.
-    pub(super) fn start(procfs: Arc<Procfs>, bytes_per_second: u64, sender: InputSender) -> std::io::Result<Self> {
+    pub(super) fn start(
+        procfs: Arc<Procfs>,
+        hierarchy: Arc<Hierarchy>,
+        bytes_per_second: u64,
+        sender: InputSender,
+    ) -> std::io::Result<Self> {
         let (requests, receiver) = sync_channel(WAITING);
         let answers = sender.clone();
         let mut reading = Readings {
             procfs,
+            hierarchy,
             bytes_per_second,
             first: VecDeque::new(),
             versions: BTreeMap::new(),
@@ -94,6 +104,8 @@ struct First {
     began: Instant,
     took: Duration,
     reading: Reading,
+    /// Where the container's memory was then.
+    memory: Option<MemoryUse>,
     /// Readings since in which a culprit was found, oldest first.
     since: Vec<Reading>,
     learned: Learned,
@@ -101,6 +113,7 @@ struct First {
 
 struct Readings {
     procfs: Arc<Procfs>,
+    hierarchy: Arc<Hierarchy>,
     bytes_per_second: u64,
     first: VecDeque<First>,
     /// By workload: a version, and what of it stood in the heap under names of its own.
@@ -143,6 +156,10 @@ impl Readings {
             .iter()
             .find(|first| first.process == request.process)
             .map(|first| first.learned.clone());
+        // What the kernel tells of the container, before the heap is read: that takes its time.
+        let moment = Moment::read(Some(&self.hierarchy), pid, 1)
+            .inspect_err(|error| say(format_args!("where the memory of process {pid} is: {error}")))
+            .ok();
         let paced = Paced::new(&live, self.bytes_per_second);
         let mut reader = match memory::open(&paced, &metadata, known.as_ref()) {
             // Being swept for longer than was waited.
@@ -164,6 +181,7 @@ impl Readings {
                 .flatten()
                 .max_by_key(|contents| contents.held);
         }
+        let memory = moment.and_then(|moment| memory_use(moment, &reader, &reading, &paced));
         let took = began.elapsed();
         let outcome = if let Some(first) = self
             .first
@@ -176,10 +194,19 @@ impl Readings {
             let comparable = apart >= LONG_BESIDE * took.max(first.took);
             let grown = comparable.then_some(request.grown);
             let readings = (&first.reading, &first.since[..], &reading);
-            let diagnosis = diagnose::in_time(&mut reader, apart, grown, readings)?;
+            let mut diagnosis = diagnose::in_time(&mut reader, apart, grown, readings)?;
+            let memory = memory.filter(|_| comparable);
+            diagnosis.memory = first.memory.clone().zip(memory.clone()).map(|(before, after)| {
+                Box::new(MemoryGrowth {
+                    apart_s: apart.as_secs_f64(),
+                    before,
+                    after,
+                })
+            });
             if diagnosis.culprit().is_none() {
                 // The next reading is compared with this one.
                 (first.began, first.took, first.reading) = (began, took, reading.kept());
+                first.memory = memory;
                 first.since.clear();
             } else {
                 first.since.push(reading.counted());
@@ -189,7 +216,7 @@ impl Readings {
             }
             Outcome::Compared(Box::new(diagnosis))
         } else {
-            self.first_of(request, (began, took), &mut reader, reading)?
+            self.first_of(request, (began, took), &mut reader, (reading, memory))?
         };
         *bytes = paced.bytes();
         Ok(outcome)
@@ -201,7 +228,7 @@ impl Readings {
         request: &ReadHeap,
         (began, took): (Instant, Duration),
         reader: &mut Reader<'_>,
-        reading: Reading,
+        (reading, memory): (Reading, Option<MemoryUse>),
     ) -> anyhow::Result<Outcome> {
         let held = held(&reading);
         let newcomers = match self.versions.get(&request.workload) {
@@ -226,6 +253,7 @@ impl Readings {
             began,
             took,
             reading: kept,
+            memory,
             since: Vec::new(),
             learned: reader.learned(),
         });
@@ -234,6 +262,15 @@ impl Readings {
             newcomers: newcomers.map(Box::new),
         })
     }
+}
+
+/// Where the container's memory is: of its other processes only how much they have. `None`, and a line that says why, where that could
+/// not be told.
+fn memory_use(moment: Moment, reader: &Reader<'_>, reading: &Reading, memory: &Paced<'_>) -> Option<MemoryUse> {
+    let v8 = V8::of(reader, reading).ok()?;
+    let container = moment.look_into(Some((v8, memory)));
+    let told = container.inspect_err(|error| say(format_args!("where a container's memory is: {error}")));
+    told.ok().map(|container| container.by_kind())
 }
 
 /// Bytes that are held, all isolates together; with what is dead where that was not told apart.

@@ -3,18 +3,13 @@
 //! One reading tells what most of the memory is, and nothing about leaks. Two tell what grew. Whether what grew leaks is an
 //! inference: a cache that fills looks the same.
 
-use std::collections::BTreeMap;
-
+use observer_core::memory_use::{KindBytes, MemoryKind as Kind};
 use serde::Serialize;
 
-use super::kind::Kind;
-use crate::source::usage::{Container, Heap, Part, Process, Tmpfs};
+use crate::source::usage::{Container, Heap, Process, Tmpfs};
 
 /// What is most has at least this share.
 const MOST: f64 = 0.5;
-/// Growth below this is none, bytes, and below this share of all.
-const LEAST_GROWTH: i64 = 1 << 20;
-const LEAST_GROWN: f64 = 0.01;
 /// From this share on the second is named as well.
 const SECOND: f64 = 0.2;
 
@@ -33,35 +28,27 @@ pub(super) struct Meaning {
     pub(super) sentence: String,
 }
 
-/// Bytes by kind.
-fn kinds(container: &Container) -> BTreeMap<Kind, i64> {
-    let mut kinds = BTreeMap::new();
-    for (part, bytes) in container.parts() {
-        *kinds.entry(Kind::of(part)).or_default() += bytes.cast_signed();
-    }
-    kinds
-}
-
-/// The kinds with more than nothing, largest first.
-fn ordered(kinds: BTreeMap<Kind, i64>) -> Vec<(Kind, i64)> {
-    let mut ordered: Vec<_> = kinds.into_iter().filter(|kind| kind.1 > 0).collect();
-    ordered.sort_by_key(|kind| std::cmp::Reverse(kind.1));
-    ordered
-}
-
 /// Of one reading.
 pub(super) fn now(container: &Container) -> Meaning {
-    let kinds = ordered(kinds(container));
-    let all: i64 = kinds.iter().map(|kind| kind.1).sum();
-    let share = |bytes: i64| bytes as f64 / all.max(1) as f64;
-    let Some(&(kind, bytes)) = kinds.first() else {
+    let mut kinds = container.by_kind().kinds;
+    kinds.sort_by_key(|kind| std::cmp::Reverse(kind.bytes));
+    let all: u64 = kinds.iter().map(|kind| kind.bytes).sum();
+    let share = |bytes: u64| bytes as f64 / all.max(1) as f64;
+    let Some(&KindBytes { kind, bytes }) = kinds.first() else {
         return nothing("nothing of it could be told".to_owned());
     };
     if share(bytes) < MOST {
         let named: Vec<String> = kinds
             .iter()
             .take(3)
-            .map(|(kind, bytes)| format!("{} ({}, {:.0} %)", kind.noun(), size(*bytes), share(*bytes) * 100.0))
+            .map(|KindBytes { kind, bytes }| {
+                format!(
+                    "{} ({}, {:.0} %)",
+                    kind.noun(),
+                    size(bytes.cast_signed()),
+                    share(*bytes) * 100.0
+                )
+            })
             .collect();
         return nothing(format!(
             "no kind of memory is most of it; the largest: {}",
@@ -71,12 +58,12 @@ pub(super) fn now(container: &Container) -> Meaning {
     let (means, inferred) = advice(kind, container);
     Meaning {
         kind: Some(kind),
-        bytes,
+        bytes: bytes.cast_signed(),
         share: share(bytes),
         confidence: confidence(inferred),
         sentence: format!(
             "most of it ({}, {:.0} %) is {}{}: {means}",
-            size(bytes),
+            size(bytes.cast_signed()),
             share(bytes) * 100.0,
             kind.noun(),
             unmarked(kind, container)
@@ -86,34 +73,31 @@ pub(super) fn now(container: &Container) -> Meaning {
 
 /// Of two readings.
 pub(super) fn growth(before: &Container, after: &Container) -> Meaning {
-    let mut grown = kinds(after);
-    for (kind, bytes) in kinds(before) {
-        *grown.entry(kind).or_default() -= bytes;
-    }
-    let grown = ordered(grown);
-    let all: i64 = grown.iter().map(|kind| kind.1).sum();
-    let share = |bytes: i64| bytes as f64 / all.max(1) as f64;
-    let least = LEAST_GROWTH.max((before.usage as f64 * LEAST_GROWN) as i64);
-    let Some(&(kind, bytes)) = grown.first().filter(|kind| kind.1 >= least) else {
-        return nothing(format!("nothing grew by {} or more", size(least)));
+    let (first, last) = (before.by_kind(), after.by_kind());
+    let grown = last.grown_since(&first);
+    let all: u64 = grown.iter().map(|kind| kind.bytes).sum();
+    let share = |bytes: u64| bytes as f64 / all.max(1) as f64;
+    let least = first.least_growth();
+    let Some(&KindBytes { kind, bytes }) = grown.first().filter(|kind| kind.bytes >= least) else {
+        return nothing(format!("nothing grew by {} or more", size(least.cast_signed())));
     };
     let second = grown
         .get(1)
-        .filter(|second| share(second.1) >= SECOND)
+        .filter(|second| share(second.bytes) >= SECOND)
         .map_or_else(String::new, |second| {
-            format!("; {} grew by {}", second.0.noun(), size(second.1))
+            format!("; {} grew by {}", second.kind.noun(), size(second.bytes.cast_signed()))
         });
     let (verdict, inferred) = verdict(kind, after);
     Meaning {
         kind: Some(kind),
-        bytes,
+        bytes: bytes.cast_signed(),
         share: share(bytes),
         confidence: confidence(inferred),
         sentence: format!(
             "what grew is {}{}, by {} ({:.0} % of all that grew){second}: {verdict}",
             kind.noun(),
             unmarked(kind, after),
-            size(bytes),
+            size(bytes.cast_signed()),
             share(bytes) * 100.0
         ),
     }
@@ -162,65 +146,40 @@ fn advice(kind: Kind, container: &Container) -> (String, bool) {
 /// What it means that this grew, and whether that is an inference.
 fn verdict(kind: Kind, container: &Container) -> (String, bool) {
     let pid = node(container);
+    let means = kind.means();
     match kind {
         Kind::Heap | Kind::Buffers => (
             format!(
-                "a leak in the heap, or a cache that fills (inferred: two readings do not tell them apart); `observer heap {pid} --diff 60s` says what holds it"
+                "{means} (inferred: two readings do not tell them apart); `observer heap {pid} --diff 60s` says what holds it"
             ),
             true,
         ),
-        Kind::Garbage => (
-            "no leak: nothing holds it, and V8 frees it by a major collection, at the latest near its heap limit".to_owned(),
-            false,
-        ),
-        Kind::HeapFree => (
-            "no leak: nothing stands there; V8 fills it before it asks for more".to_owned(),
-            false,
-        ),
-        Kind::Young => (
-            "what survives a minor collection or two counts as held or dead afterwards; another reading tells".to_owned(),
-            false,
-        ),
         Kind::Native => (
-            "a leak in native memory, or a cache of native code that fills (inferred: two readings do not tell them apart); `--classes --diff` says of which classes".to_owned(),
+            format!(
+                "{means} (inferred: two readings do not tell them apart); `--classes --diff` says of which classes"
+            ),
             true,
         ),
-        Kind::Fragmentation => (fragmentation(container), true),
-        Kind::Allocator => (
-            "a leak in native memory, or fragmentation: which of the two is not told of this allocator".to_owned(),
+        Kind::Fragmentation => (format!("{means}; {}", fragmentation(container)), true),
+        Kind::OtherProcesses => (
+            "`observer memory PID` of the largest of them says more".to_owned(),
             false,
         ),
-        Kind::Program => (
-            "threads, code, libraries, or memory that native code maps for itself".to_owned(),
-            false,
-        ),
-        Kind::OtherProcesses => ("`observer memory PID` of the largest of them says more".to_owned(), false),
-        Kind::PageCache => (
-            "no leak: the kernel takes it back before it kills for memory, except what is being written or locked".to_owned(),
-            false,
-        ),
-        Kind::Tmpfs => (tmpfs(&container.tmpfs), false),
-        Kind::Kernel => (
-            "page tables, open files and sockets: it follows the number of mappings, files and connections".to_owned(),
-            true,
-        ),
+        Kind::Tmpfs => (format!("{means}; {}", tmpfs(&container.tmpfs)), false),
+        Kind::Kernel => (means.to_owned(), true),
+        _ => (means.to_owned(), false),
     }
 }
 
 fn fragmentation(container: &Container) -> String {
-    let parts = container.parts();
-    let of = |part: Part| parts.get(&part).copied().unwrap_or(0).cast_signed();
-    let arenas = container
-        .processes
-        .iter()
-        .map(|process| process.arenas.len())
-        .max()
-        .unwrap_or(0);
+    let memory = container.by_kind();
+    let pieces = memory.of(Kind::Fragmentation).saturating_sub(memory.trimmable);
     format!(
-        "no leak: it was given back by the program, not by the allocator; {} of it in whole pages, which malloc_trim would give back, \
-         {} in pieces between blocks in use; fewer arenas (MALLOC_ARENA_MAX; there are {arenas}) or another allocator may keep less (inferred)",
-        size(of(Part::AllocatorFreePages)),
-        size(of(Part::AllocatorFreePieces)),
+        "{} of it in whole pages, which malloc_trim would give back, {} in pieces between blocks in use; fewer arenas (MALLOC_ARENA_MAX; \
+         there are {}) or another allocator may keep less (inferred)",
+        size(memory.trimmable.cast_signed()),
+        size(pieces.cast_signed()),
+        memory.arenas,
     )
 }
 
@@ -230,12 +189,11 @@ fn tmpfs(mounts: &[Tmpfs]) -> String {
         .take(2)
         .map(|tmpfs| format!("{} holds {}", tmpfs.mount, size(tmpfs.used.cast_signed())))
         .collect();
-    let mounts = if named.is_empty() {
+    if named.is_empty() {
         "no mounted tmpfs holds files, so it is shared memory".to_owned()
     } else {
         named.join(", ")
-    };
-    format!("the kernel cannot take it back, only removing the files or their last mapping does; {mounts}")
+    }
 }
 
 /// Bytes for a sentence.

@@ -142,6 +142,13 @@ fn to_be_pooled(slot: &SlotView, run: &RunView, workload: &str, now: WallTime, p
             Some(culprit.bytes as f64),
         );
     }
+    let memory = slot.diagnosis.iter().find_map(|diagnosis| diagnosis.memory.as_ref());
+    for now in memory.iter().flat_map(|memory| &memory.after.kinds) {
+        let usage = memory.map_or(0, |memory| memory.after.usage);
+        let kind = (attribute::MEMORY_KIND, now.kind.name());
+        let share = now.bytes as f64 / usage.max(1) as f64;
+        add(gauge(metric::MEMORY_SHARE, "1"), Some(kind), Some(share));
+    }
     add(gauge(metric::MEMORY_TIME_TO_CEILING, "s"), None, slot.time_to_ceiling_s);
     add(gauge(metric::LEAK_STATE, ""), None, Some(state_number(slot.state)));
     let uptime = if run.working_set.is_some() {

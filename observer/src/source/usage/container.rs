@@ -2,15 +2,19 @@
 //! what is left unexplained.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
+
+use observer_core::memory_use::{KindBytes, MemoryKind, MemoryUse};
+use observer_heap::Memory;
 
 use super::{
     mappings::kilobytes,
     part::{Part, Parts},
     process::{Process, WholeProcess},
+    v8::V8,
 };
 use crate::source::{
     cgroup::{self, Account, Hierarchy},
@@ -89,83 +93,11 @@ pub struct Container {
 impl Container {
     /// Reads the container of a process; without a cgroup of its own, the process alone.
     pub fn read(hierarchy: Option<&Hierarchy>, pid: u32) -> Result<Self, ContainerError> {
-        let place = hierarchy.and_then(|hierarchy| Place::of(hierarchy, pid));
-        let Some(place) = place else {
-            return Self::alone(pid);
-        };
-        // Close together: what is looked into takes its time, and is weighed by what was there now.
-        let account = place.account()?;
-        let mut whole = vec![WholeProcess::read(pid)?];
-        let (mut others, mut others_read) = (0_u64, 0);
-        let mut totals = Totals::default();
-        let mut small = Vec::new();
-        for other in place.processes() {
-            let Some(brief) = Brief::of(other) else { continue };
-            totals.page_tables += brief.page_tables;
-            totals.threads += brief.threads;
-            if other != pid {
-                small.push((brief.anonymous, other));
-            }
+        let mut container = Moment::read(hierarchy, pid, MOST_LOOKED_INTO)?.look_into(None)?;
+        if container.cgroup.is_some() {
+            container.tmpfs = tmpfs(pid);
         }
-        small.sort_unstable_by_key(|(anonymous, _)| std::cmp::Reverse(*anonymous));
-        for (anonymous, other) in small {
-            // One that ended meanwhile has given its memory back.
-            if anonymous >= WORTH_A_LOOK
-                && whole.len() < MOST_LOOKED_INTO
-                && let Ok(process) = WholeProcess::read(other)
-            {
-                whole.push(process);
-            } else {
-                others += anonymous;
-                others_read += 1;
-            }
-        }
-        let mut processes = Vec::new();
-        for process in whole {
-            let (anonymous, named) = (process.anonymous(), processes.is_empty());
-            match process.look_into() {
-                Ok(process) => processes.push(process),
-                Err(error) if named => return Err(error.into()),
-                Err(_) => {
-                    others += anonymous;
-                    others_read += 1;
-                }
-            }
-        }
-        processes.sort_by_key(|process| std::cmp::Reverse(process.anonymous()));
-        let mut rest = outside(&account, totals);
-        rest.insert(Part::OtherProcesses, others);
-        rest.retain(|_, bytes| *bytes > 0);
-        Ok(Self {
-            cgroup: Some(place.path),
-            usage: account.usage,
-            limit: account.limit,
-            processes,
-            others: others_read,
-            rest,
-            cache_mapped: account.cache_mapped,
-            tmpfs: tmpfs(pid),
-            kernel: match account.kernel.page_tables {
-                Some(_) => Kernel::Counted,
-                None => Kernel::Derived,
-            },
-        })
-    }
-
-    fn alone(pid: u32) -> Result<Self, ContainerError> {
-        let process = WholeProcess::read(pid)?;
-        let usage = process.anonymous();
-        Ok(Self {
-            cgroup: None,
-            usage,
-            limit: None,
-            processes: vec![process.look_into()?],
-            others: 0,
-            rest: Parts::new(),
-            cache_mapped: 0,
-            tmpfs: Vec::new(),
-            kernel: Kernel::Derived,
-        })
+        Ok(container)
     }
 
     /// All of it, by part.
@@ -177,9 +109,135 @@ impl Container {
         parts
     }
 
+    /// The same by kind.
+    pub fn by_kind(&self) -> MemoryUse {
+        let parts = self.parts();
+        let mut kinds = BTreeMap::<MemoryKind, u64>::new();
+        for (part, bytes) in &parts {
+            *kinds.entry(part.kind()).or_default() += bytes;
+        }
+        let arenas = self.processes.iter().map(|process| process.arenas.len()).max();
+        MemoryUse {
+            usage: self.usage,
+            kinds: kinds
+                .into_iter()
+                .filter(|kind| kind.1 > 0)
+                .map(|(kind, bytes)| KindBytes { kind, bytes })
+                .collect(),
+            trimmable: parts.get(&Part::AllocatorFreePages).copied().unwrap_or(0),
+            arenas: arenas.unwrap_or(0) as u32,
+        }
+    }
+
     /// What it is charged for beyond all parts; negative where they are more.
     pub fn unexplained(&self) -> i64 {
         self.usage.cast_signed() - self.parts().values().sum::<u64>().cast_signed()
+    }
+}
+
+/// What is read of a container at one moment, close together: what is looked into afterwards takes its time, and is weighed by what was
+/// there at that moment.
+pub struct Moment {
+    place: Option<(String, Account)>,
+    /// The process that was named, and others that are worth a look.
+    whole: Vec<WholeProcess>,
+    /// Anonymous memory of those that are not, and how many they are.
+    others: (u64, usize),
+    totals: Totals,
+}
+
+impl Moment {
+    /// Reads the cgroup of a process, and of up to `most` processes in it what is to be looked into.
+    pub fn read(hierarchy: Option<&Hierarchy>, pid: u32, most: usize) -> Result<Self, ContainerError> {
+        let place = hierarchy.and_then(|hierarchy| Place::of(hierarchy, pid));
+        let account = place.as_ref().map(Place::account).transpose()?;
+        let mut moment = Self {
+            place: None,
+            whole: vec![WholeProcess::read(pid)?],
+            others: (0, 0),
+            totals: Totals::default(),
+        };
+        let (Some(place), Some(account)) = (place, account) else {
+            return Ok(moment);
+        };
+        let mut small = Vec::new();
+        for other in place.processes() {
+            let Some(brief) = Brief::of(other) else { continue };
+            moment.totals.page_tables += brief.page_tables;
+            moment.totals.threads += brief.threads;
+            if other != pid {
+                small.push((brief.anonymous, other));
+            }
+        }
+        small.sort_unstable_by_key(|(anonymous, _)| std::cmp::Reverse(*anonymous));
+        for (anonymous, other) in small {
+            // One that ended meanwhile has given its memory back.
+            if anonymous >= WORTH_A_LOOK
+                && moment.whole.len() < most
+                && let Ok(process) = WholeProcess::read(other)
+            {
+                moment.whole.push(process);
+            } else {
+                moment.leave_out(anonymous);
+            }
+        }
+        moment.place = Some((place.path, account));
+        Ok(moment)
+    }
+
+    fn leave_out(&mut self, anonymous: u64) {
+        self.others.0 += anonymous;
+        self.others.1 += 1;
+    }
+
+    /// Looks into the processes; tmpfs mounts are left out. `named` is what was read meanwhile of the heap of the one that was named, and through what its memory is
+    /// read; otherwise it is read like the others'.
+    pub fn look_into(mut self, mut named: Option<(V8, &dyn Memory)>) -> Result<Container, ContainerError> {
+        let mut processes = Vec::new();
+        for (index, process) in std::mem::take(&mut self.whole).into_iter().enumerate() {
+            let anonymous = process.anonymous();
+            let looked = match named.take().filter(|_| index == 0) {
+                Some((v8, memory)) => process.look_into_with(Ok(v8), Some(memory)),
+                None => process.look_into(),
+            };
+            match looked {
+                Ok(process) => processes.push(process),
+                Err(error) if index == 0 => return Err(error.into()),
+                Err(_) => self.leave_out(anonymous),
+            }
+        }
+        processes.sort_by_key(|process| std::cmp::Reverse(process.anonymous()));
+        let Some((path, account)) = self.place else {
+            let usage = processes.iter().map(Process::anonymous).sum();
+            return Ok(Container {
+                cgroup: None,
+                usage,
+                limit: None,
+                processes,
+                others: 0,
+                rest: Parts::new(),
+                cache_mapped: 0,
+                tmpfs: Vec::new(),
+                kernel: Kernel::Derived,
+            });
+        };
+        let mut rest = outside(&account, self.totals);
+        rest.insert(Part::OtherProcesses, self.others.0);
+        rest.retain(|_, bytes| *bytes > 0);
+        Ok(Container {
+            cgroup: Some(path),
+            usage: account.usage,
+            limit: account.limit,
+            processes,
+            others: self.others.1,
+            rest,
+            cache_mapped: account.cache_mapped,
+            tmpfs: Vec::new(),
+            kernel: match account.kernel.page_tables {
+                Some(_) => Kernel::Counted,
+                None => Kernel::Derived,
+            },
+        })
     }
 }
 

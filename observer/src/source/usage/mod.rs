@@ -13,8 +13,8 @@ mod thread_stacks;
 mod v8;
 
 pub use blocks::ArenaUsage;
-pub use container::{Container, ContainerError, Kernel, Tmpfs};
+pub use container::{Container, ContainerError, Kernel, Moment, Tmpfs};
 pub use native::{Native, NativeClass};
 pub use part::{Part, Parts};
 pub use process::{Allocator, Process, WholeProcess};
-pub use v8::Heap;
+pub use v8::{Heap, V8};

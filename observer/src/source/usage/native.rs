@@ -62,7 +62,7 @@ impl Native {
             _ => Vec::new(),
         };
         let (_, gaps) = whole.stacks_and_gaps(&extents);
-        let malloc = whole.malloc(&gaps)?;
+        let malloc = whole.malloc(live, &gaps)?;
         let census = Census::read(live, &malloc, &vtables, &buffers)?;
         let chosen = choose(&census.classes);
         let mut classes: Vec<NativeClass> = census

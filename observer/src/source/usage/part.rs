@@ -1,6 +1,8 @@
-//! What memory is used for: the kinds of which each byte of a container is one.
+//! What memory is used for: the parts of which each byte of a container is one, and of which kind each is.
 
 use std::collections::BTreeMap;
+
+use observer_core::memory_use::MemoryKind;
 
 /// What memory is used for. Each byte of a container belongs to one part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -58,3 +60,26 @@ pub enum Part {
 
 /// Bytes by part.
 pub type Parts = BTreeMap<Part, u64>;
+
+impl Part {
+    /// Of which kind it is.
+    pub const fn kind(self) -> MemoryKind {
+        match self {
+            Self::V8Live => MemoryKind::Heap,
+            Self::V8Dead | Self::BuffersDead => MemoryKind::Garbage,
+            Self::V8Free => MemoryKind::HeapFree,
+            Self::V8Young | Self::BuffersYoung => MemoryKind::Young,
+            Self::Buffers => MemoryKind::Buffers,
+            Self::Native => MemoryKind::Native,
+            Self::AllocatorFreePages | Self::AllocatorFreePieces => MemoryKind::Fragmentation,
+            Self::OtherAllocator => MemoryKind::Allocator,
+            Self::V8Code | Self::Stacks | Self::ChangedFilePages | Self::OtherAnonymous => MemoryKind::Program,
+            Self::OtherProcesses => MemoryKind::OtherProcesses,
+            Self::PageCacheActive | Self::PageCacheInactive => MemoryKind::PageCache,
+            Self::Shmem => MemoryKind::Tmpfs,
+            Self::PageTables | Self::KernelStacks | Self::Slab | Self::Sockets | Self::OtherKernel => {
+                MemoryKind::Kernel
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::{fs, io};
 
 use observer_heap::{
-    Extent, MemoryError, Region,
+    Extent, Memory, MemoryError, Region,
     native::{Areas, Malloc},
 };
 
@@ -165,11 +165,16 @@ impl WholeProcess {
     }
 
     /// Looks into its heap and its allocator.
-    pub fn look_into(mut self) -> Result<Process, MemoryError> {
+    pub fn look_into(self) -> Result<Process, MemoryError> {
         let v8 = V8::read(&self.live, self.process.pid);
+        self.look_into_with(v8, None)
+    }
+
+    /// Looks into its allocator, through `memory` where that is given, beside a heap that was read.
+    pub fn look_into_with(mut self, v8: Result<V8, Heap>, memory: Option<&dyn Memory>) -> Result<Process, MemoryError> {
         let (extents, buffers) = v8.as_ref().map_or((&[][..], &[][..]), |v8| (&v8.extents, &v8.buffers));
         let (stacks, gaps) = self.stacks_and_gaps(extents);
-        let malloc = self.malloc(&gaps)?;
+        let malloc = self.malloc(memory.unwrap_or(&self.live), &gaps)?;
         let mut used = blocks::used(&malloc, buffers, &self.residency);
         let left = regions::without(&gaps, &blocks::ranges(&malloc));
 
@@ -205,7 +210,7 @@ impl WholeProcess {
         (self.process.pid, &self.live, &self.mappings)
     }
 
-    pub(super) fn malloc(&self, gaps: &[(u64, u64)]) -> Result<Malloc, MemoryError> {
+    pub(super) fn malloc(&self, memory: &dyn Memory, gaps: &[(u64, u64)]) -> Result<Malloc, MemoryError> {
         let region = |&(start, end): &(u64, u64)| Region {
             start,
             end,
@@ -225,7 +230,7 @@ impl WholeProcess {
             return Ok(Malloc::default());
         }
         Malloc::read(
-            &self.live,
+            memory,
             Areas {
                 brk: brk.first().map(region),
                 anonymous: &anonymous,

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use observer_heap::{Buffer, Extent, Holding, Learned, Memory, Metadata, Place, Reading, Refusal};
+use observer_heap::{Buffer, Extent, Holding, Learned, Memory, Metadata, Place, Reader, Reading, Refusal, Summary};
 
 use super::{
     mappings::{Kind, Mapping},
@@ -36,8 +36,8 @@ pub enum Heap {
 }
 
 /// What was read of V8's heaps.
-pub(super) struct V8 {
-    reading: Reading,
+pub struct V8 {
+    isolates: Vec<Summary>,
     pub(super) extents: Vec<Extent>,
     pub(super) buffers: Vec<Buffer>,
     marked: bool,
@@ -67,13 +67,18 @@ impl V8 {
 
     fn once(live: &dyn Memory, metadata: &Metadata, known: Option<&Learned>) -> Result<(Self, Learned), Refusal> {
         let mut reader = memory::open(live, metadata, known)?;
-        let v8 = Self {
-            reading: reader.read(&mut |_, _| {})?,
+        let reading = reader.read(&mut |_, _| {})?;
+        Ok((Self::of(&reader, &reading)?, reader.learned()))
+    }
+
+    /// What a reader's last reading told.
+    pub fn of(reader: &Reader<'_>, reading: &Reading) -> Result<Self, Refusal> {
+        Ok(Self {
+            isolates: reading.isolates.clone(),
             buffers: reader.buffers()?,
             extents: reader.extents(),
             marked: reader.is_marked(),
-        };
-        Ok((v8, reader.learned()))
+        })
     }
 
     fn buffers(&self, state: Holding) -> u64 {
@@ -82,12 +87,12 @@ impl V8 {
     }
 
     fn dead(&self) -> u64 {
-        let objects: u64 = self.reading.isolates.iter().filter_map(|s| s.dead_bytes).sum();
+        let objects: u64 = self.isolates.iter().filter_map(|s| s.dead_bytes).sum();
         objects + self.buffers(Holding::Dead)
     }
 
     fn held(&self) -> u64 {
-        let objects: u64 = self.reading.isolates.iter().map(|s| s.heap_bytes).sum();
+        let objects: u64 = self.isolates.iter().map(|s| s.heap_bytes).sum();
         objects + self.buffers(Holding::Held)
     }
 
@@ -98,7 +103,7 @@ impl V8 {
 
     /// Held, dead and free memory of the old pages, the young generation, code.
     pub(super) fn parts(&self, residency: &Residency, mappings: &[Mapping], left: &[(u64, u64)]) -> Vec<(Part, f64)> {
-        let isolates = &self.reading.isolates;
+        let isolates = &self.isolates;
         let held: u64 = isolates
             .iter()
             .map(|s| s.heap_bytes.saturating_sub(s.young_live_bytes))
@@ -136,7 +141,7 @@ impl V8 {
     pub(super) fn state(&self, residency: &Residency) -> Heap {
         Heap::Read {
             large: self.place(residency, &[Place::Large]).round() as u64,
-            young_held: self.reading.isolates.iter().map(|s| s.young_live_bytes).sum(),
+            young_held: self.isolates.iter().map(|s| s.young_live_bytes).sum(),
             marked: self.marked,
         }
     }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use observer_core::{
     detect::{Comparison, Gate, State, Verdict},
     finding::{Confidence, RunSummary},
-    telemetry::{grew, units::seconds as duration},
+    telemetry::{grew, units::seconds as duration, whereabouts},
 };
 use ratatui::text::Text;
 
@@ -48,6 +48,13 @@ fn in_words(case: &Case, width: usize) -> String {
     if !grew.is_empty() {
         let _ = writeln!(text, "\nWhat grew in the heap:");
         for sentence in &grew {
+            wrapped(&mut text, sentence, "  ", width);
+        }
+    }
+    let whereabouts = case.diagnosis.as_ref().map(whereabouts).unwrap_or_default();
+    if !whereabouts.is_empty() {
+        let _ = writeln!(text, "\nWhere the memory is:");
+        for sentence in &whereabouts {
             wrapped(&mut text, sentence, "  ", width);
         }
     }
@@ -337,6 +344,7 @@ mod tests {
                 exact: true,
                 readings: 2,
                 container: None,
+                memory: None,
             });
             hostile::harmless(&page(&case, false));
         }
