@@ -8,6 +8,7 @@ use observer_core::{
     heap::Compared,
     identity::Slot,
     kernel::ExitStatus,
+    memory_use::MemoryKind,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -36,6 +37,7 @@ pub(crate) fn schema<T: DeserializeOwned>(title: &str, description: &str) -> Val
         Explanation,
         ExitStatus,
         GrowthPattern,
+        MemoryKind,
         OomKiller,
         OomScope,
         Record,
