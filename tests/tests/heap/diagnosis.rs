@@ -93,7 +93,7 @@ fn the_agent_tells_where_the_memory_is_of_a_container_whose_heap_is_not_what_gro
         "1s",
     ];
     let mut agent = Agent::start(&flags).unwrap();
-    let native = Spec::fixture("native", Some(1 << 30), "heap/gzip-never-closed.js", &[]);
+    let native = Spec::fixture("native", Some(400 << 20), "heap/gzip-never-closed.js", &[]);
     let native = native.with("OTEL_SERVICE_NAME", "native").with("PER_TICK", "1");
     let _native = Container::ready(native, Restart::After(Duration::from_millis(300))).unwrap();
     let told = agent
