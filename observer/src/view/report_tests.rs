@@ -7,6 +7,7 @@ use observer_core::{
     finding::{Ceiling, CeilingKind, Confidence, RunSummary},
     heap::{Compared, Diagnosis, Grower},
     identity::Version,
+    memory_use::{KindBytes, MemoryGrowth, MemoryKind, MemoryUse},
     telemetry::Severity,
     time::{BootTime, WallTime},
 };
@@ -18,6 +19,17 @@ use crate::{
 };
 
 const HOUR: u64 = 3_600_000_000_000;
+
+/// A container's memory, all of it free inside the allocator.
+fn all_of_it(bytes: u64) -> MemoryUse {
+    let kind = MemoryKind::Fragmentation;
+    MemoryUse {
+        usage: bytes,
+        kinds: vec![KindBytes { kind, bytes }],
+        trimmable: 40 << 20,
+        arenas: 9,
+    }
+}
 
 /// A case in which every text is this one.
 fn case(name: &str) -> Case {
@@ -124,7 +136,11 @@ fn case(name: &str) -> Case {
             exact: true,
             readings: 2,
             container: None,
-            memory: None,
+            memory: Some(Box::new(MemoryGrowth {
+                apart_s: 60.0,
+                before: all_of_it(100 << 20),
+                after: all_of_it(180 << 20),
+            })),
         }),
         happened: vec![Happened {
             wall: None,
@@ -170,6 +186,8 @@ fn every_part_is_there() {
         "Versions",
         "Before and after",
         "What grew in the heap",
+        "Where its memory is",
+        "malloc",
         "What the verdict stands on",
         "What was not seen",
         "2026-05-01 09:12:05",

@@ -3,7 +3,7 @@
 use observer_core::{
     detect::{Gate, State},
     finding::Confidence,
-    telemetry::{grew, units},
+    telemetry::{self, grew, units},
 };
 
 use super::{
@@ -29,7 +29,7 @@ pub(super) fn chapter((nth, case): (usize, &Case)) -> Chapter {
         ("Versions", tables::versions(case)),
         ("Before and after", tables::comparison(case)),
         ("What grew in the heap", heap(case)),
-        ("Where its memory is", tables::places(case)),
+        ("Where its memory is", whereabouts(case)),
         ("What the verdict stands on", evidence(case)),
         ("What was not seen", unseen(case)),
     ];
@@ -106,6 +106,16 @@ fn heap(case: &Case) -> Vec<Block> {
         return vec![Block::Items(grew(diagnosis))];
     }
     tables::growers(diagnosis)
+}
+
+/// What the kernel accounts for, and what was found behind it when the heap was read.
+fn whereabouts(case: &Case) -> Vec<Block> {
+    let mut blocks = tables::places(case);
+    let told = case.diagnosis.as_ref().map(telemetry::whereabouts).unwrap_or_default();
+    if !told.is_empty() {
+        blocks.push(Block::Items(told));
+    }
+    blocks
 }
 
 /// Which questions were asked, and what was measured against what: of each state that was said, the last time.

@@ -1,5 +1,5 @@
-//! One life opened: draws its sawtooth, and tells its run, what grows in its heap, its ended runs, its versions and its
-//! findings.
+//! One life opened: draws its sawtooth, and tells its run, what grows in its heap, where its memory is, its ended runs, its
+//! versions and its findings.
 
 use observer_core::{
     engine::view::{SlotView, WorkloadView},
@@ -98,6 +98,15 @@ impl Board {
             told.extend(
                 grew.iter()
                     .map(|sentence| Line::from(format!("  {}", clean::sentence(sentence)))),
+            );
+            let whereabouts = telemetry::whereabouts(diagnosis);
+            if !whereabouts.is_empty() {
+                told.push(heading("where its memory is"));
+            }
+            told.extend(
+                whereabouts
+                    .into_iter()
+                    .map(|sentence| Line::from(format!("  {sentence}"))),
             );
         }
         if !self.findings.is_empty() {
