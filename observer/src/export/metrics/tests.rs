@@ -19,6 +19,9 @@ use crate::{export::prometheus, snapshot::AgentView};
 
 const ALIVE: u64 = 100;
 
+/// The pod's cgroup, which has the limit.
+const POD: &str = "/kubepods/burstable/pod0b9a3c1e-1111-2222-3333-444455556666";
+
 fn facts(nth: u64, cgroup: String) -> ProcessFacts {
     ProcessFacts {
         key: ProcessKey {
@@ -109,7 +112,7 @@ fn level(nth: u64, anon: u64) -> What {
             anon,
             limit: Some(Limit {
                 bytes: 1 << 30,
-                cgroup: "/kubepods".into(),
+                cgroup: POD.into(),
             }),
             ..CgroupLevel::default()
         }),
@@ -140,7 +143,7 @@ fn named(nth: u64) -> What {
 
 /// A container's cgroup in one pod, under an id of its own.
 fn in_pod(nth: u64) -> String {
-    format!("/kubepods/burstable/pod0b9a3c1e-1111-2222-3333-444455556666/{nth:064x}")
+    format!("{POD}/{nth:064x}")
 }
 
 /// An engine in which one container is born each second, lives for [`ALIVE`] seconds and ends; 10,000 in all.
