@@ -1,21 +1,26 @@
-//! The chart on a real node with cgroup v2: a Deployment that leaks and one that does not, as the agent tells of them there.
+//! The chart on a real node with cgroup v2: a Deployment that leaks and one that does not, as the agent tells of them there, until
+//! a version without the leak; and what else happens to pods.
 //!
 //! The node is a virtual machine under emulation (`cargo xtask cluster up --cgroup 2`), its kernel Debian's.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeSet, fs};
+mod pods;
+
+use std::{collections::BTreeSet, fs, time::Instant};
 
 use observer_tests::{
     cluster::{Cluster, ExclusiveCluster},
     counterpart::{HELM, KUBERNETES},
     need, places,
+    receiver::Receiver,
     rollouts::TIME_SCALE,
     stage::Scratch,
 };
 use serde_json::{Value, json};
 
 const VERSION: &str = "1.42.0";
+const FIXED: &str = "1.43.0";
 const NAMESPACE: &str = "shop";
 /// Limit of memory, bytes: some fifteen seconds of `checkout.js leaks`, so that a run has samples enough under emulation.
 const LIMIT: u64 = 192 << 20;
@@ -23,12 +28,13 @@ const LIMIT: u64 = 192 << 20;
 const PATIENCE: std::time::Duration = std::time::Duration::from_mins(10);
 
 #[test]
-fn a_leak_is_confirmed_on_cgroup_v2_and_a_healthy_service_is_not_reported() {
+fn a_leak_is_confirmed_and_resolved_on_cgroup_v2_and_every_cause_is_what_it_was() {
     need!(
         Full,
         Root,
         Runc,
         Node,
+        OtlpPython,
         Program("qemu-system-x86_64"),
         Program("busybox"),
         Program("xz"),
@@ -38,7 +44,10 @@ fn a_leak_is_confirmed_on_cgroup_v2_and_a_healthy_service_is_not_reported() {
     let cluster = Cluster::with_cgroup(2).unwrap();
     let scratch = Scratch::new("cgroup-v2").unwrap();
     cluster.load_agent(scratch.path()).unwrap();
-    installed(&cluster);
+    let server = cluster.server().unwrap();
+    let address = server.split(':').next().unwrap();
+    let mut receiver = Receiver::start(&["--host", address]).unwrap();
+    installed(&cluster, &format!("http://{address}:{}", receiver.port));
     let mut agent = cluster.follow("observer", "daemonset/observer").unwrap();
 
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
@@ -50,7 +59,9 @@ fn a_leak_is_confirmed_on_cgroup_v2_and_a_healthy_service_is_not_reported() {
     });
     cluster.apply(&files.to_string(), &[]).unwrap();
     for (name, argument) in [("healthy", "holds"), ("leaky", "leaks")] {
-        cluster.apply(&deployment(name, argument).to_string(), &[]).unwrap();
+        cluster
+            .apply(&deployment(name, argument, VERSION).to_string(), &[])
+            .unwrap();
     }
     let mut await_one_of = |events: &[&str]| {
         let told = |line: &str| {
@@ -114,25 +125,92 @@ fn a_leak_is_confirmed_on_cgroup_v2_and_a_healthy_service_is_not_reported() {
         "{pod}"
     );
 
-    let doctor = cluster
-        .ask(&[
-            "exec",
-            "--namespace",
-            "observer",
-            "daemonset/observer",
-            "--",
-            "/observer",
-            "doctor",
-        ])
+    cluster
+        .apply(&deployment("leaky", "holds", FIXED).to_string(), &[])
         .unwrap();
-    assert!(doctor.contains("cgroup v2"), "{doctor}");
+    let resolved = |line: &str| {
+        let finding: Value = serde_json::from_str(line).ok()?;
+        let of_it =
+            finding["resource"]["service.name"] == "leaky" && finding["event"] == "observer.memory.leak_resolved";
+        of_it.then_some(finding)
+    };
+    let resolved = agent.lines.wait("the leak's end", PATIENCE, resolved).unwrap();
+    for (side, version) in [("before", VERSION), ("after", FIXED)] {
+        assert_eq!(
+            resolved["attributes"][format!("observer.leak.{side}.version")],
+            version,
+            "{resolved}"
+        );
+    }
+    one_trace(&mut receiver);
+    the_least_privilege(&cluster);
+
+    pods::start(&cluster);
+    pods::judged(&cluster, &mut agent);
+}
+
+/// The spans of the leaking rollout's runs are those of one trace.
+fn one_trace(receiver: &mut Receiver) {
+    let spans = receiver.so_far();
+    let of_rollout = |span: &&Value| {
+        let resource = &span["resource"];
+        span["signal"] == "span" && resource["service.name"] == "leaky" && resource["service.version"] == VERSION
+    };
+    let traces: Vec<&Value> = spans.iter().filter(of_rollout).map(|span| &span["trace_id"]).collect();
+    let all: BTreeSet<&str> = traces.iter().filter_map(|trace| trace.as_str()).collect();
+    assert!(traces.len() > 1 && all.len() == 1, "{traces:?}");
+}
+
+/// As the chart has it, the agent sees everything there, on the best rung.
+fn the_least_privilege(cluster: &ExclusiveCluster) {
+    let doctor = in_agent(cluster, &["doctor", "--json"]);
+    assert_eq!(doctor["cgroup_version"], 2, "{doctor}");
+    let hooks = doctor["hooks"].as_array().unwrap();
+    assert!(hooks.iter().all(|hook| hook["rung"] == "tp_btf"), "{doctor}");
+    let pods = ["get", "pods", "--namespace", "observer", "-o", "json"];
+    let pods: Value = serde_json::from_str(&cluster.ask(&pods).unwrap()).unwrap();
+    let context = &pods["items"][0]["spec"]["containers"][0]["securityContext"];
+    assert_ne!(context["privileged"], true, "{context}");
+    assert_eq!(context["capabilities"]["drop"], json!(["ALL"]), "{context}");
+}
+
+/// What `observer ARGUMENTS` prints in the agent's own container.
+fn in_agent(cluster: &ExclusiveCluster, arguments: &[&str]) -> Value {
+    let exec = [
+        "exec",
+        "--namespace",
+        "observer",
+        "daemonset/observer",
+        "--",
+        "/observer",
+    ];
+    // `doctor` may end with 3 where a kernel lacks something.
+    let output = cluster.kubectl(&[&exec, arguments].concat()).unwrap().output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// Waits until the agent shows a workload as wanted.
+fn shown<T>(cluster: &ExclusiveCluster, name: &str, wanted: impl Fn(&Value) -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        let workloads = in_agent(cluster, &["ps", "--json"]);
+        let mut all = workloads.as_array().unwrap().iter();
+        let found = all.find(|workload| workload["service"] == name);
+        if let Some(wanted) = found.and_then(&wanted) {
+            return wanted;
+        }
+        assert!(started.elapsed() < PATIENCE, "{name}: {found:?}");
+        // The look-out for a state that announces nothing.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
 }
 
 /// The chart, with where the image is and how fast to judge.
-fn installed(cluster: &ExclusiveCluster) {
+fn installed(cluster: &ExclusiveCluster, endpoint: &str) {
     let chart = places::workspace().join("deploy/helm/observer").display().to_string();
     let scale = format!("settings.time-scale={TIME_SCALE}");
-    let values = ["image.tag=dev", "settings.sample-interval=250ms", &scale];
+    let endpoint = format!("otlp.endpoint={endpoint}");
+    let values = ["image.tag=dev", &endpoint, "settings.sample-interval=250ms", &scale];
     let values: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
     let install = [
         "install",
@@ -147,8 +225,8 @@ fn installed(cluster: &ExclusiveCluster) {
         .unwrap();
 }
 
-fn deployment(name: &str, argument: &str) -> Value {
-    let labels = json!({"app.kubernetes.io/name": name, "app.kubernetes.io/version": VERSION});
+fn deployment(name: &str, argument: &str, version: &str) -> Value {
+    let labels = json!({"app.kubernetes.io/name": name, "app.kubernetes.io/version": version});
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
