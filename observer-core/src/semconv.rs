@@ -3,14 +3,8 @@
 //! Semantic conventions 1.44.0 where they have a name, with their stability in brackets; `observer.*` for the rest.
 //! Units are in the text: `By` bytes, `s` seconds. A name is spelled here and nowhere else.
 
-macro_rules! names {
-    ($($(#[doc = $doc:literal])+ $name:ident = $value:literal;)+) => {
-        $($(#[doc = $doc])+ pub const $name: &str = $value;)+
-
-        /// All of them with what they mean, in the order of this file: for the reference page.
-        pub const ALL: &[(&str, &str)] = &[$(($value, concat!($($doc),+))),+];
-    };
-}
+#[macro_use]
+mod names;
 
 names! {
     /// Name of the service (stable).

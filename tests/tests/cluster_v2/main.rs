@@ -186,7 +186,8 @@ fn in_agent(cluster: &ExclusiveCluster, arguments: &[&str]) -> Value {
     ];
     // `doctor` may end with 3 where a kernel lacks something.
     let output = cluster.kubectl(&[&exec, arguments].concat()).unwrap().output().unwrap();
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    assert!(!output.stdout.is_empty(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Waits until the agent shows a workload as wanted.
