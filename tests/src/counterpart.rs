@@ -110,6 +110,18 @@ pub static HELM: Counterpart = Counterpart {
     minutes: 3,
 };
 
+/// Helm 3, which most clusters have.
+pub static HELM3: Counterpart = Counterpart {
+    name: "helm3",
+    why: "renders the chart as Helm 4 does",
+    module: "helm.sh/helm/v3",
+    programs: &[("helm", "helm.sh/helm/v3/cmd/helm")],
+    variables: &[],
+    tags: "",
+    from_path: false,
+    minutes: 3,
+};
+
 /// krew: installs the kubectl plugin.
 pub static KREW: Counterpart = Counterpart {
     name: "krew",
@@ -184,7 +196,7 @@ pub static ACTIONLINT: Counterpart = Counterpart {
 };
 
 /// All that can be built.
-pub static ALL: [&Counterpart; 11] = [
+pub static ALL: [&Counterpart; 12] = [
     &COLLECTOR,
     &JAEGER,
     &PROMETHEUS,
@@ -196,6 +208,7 @@ pub static ALL: [&Counterpart; 11] = [
     &JSONNET,
     &GRAFANA,
     &ACTIONLINT,
+    &HELM3,
 ];
 
 impl Counterpart {

@@ -5,7 +5,10 @@
 use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
 use expect_test::expect_file;
-use observer_tests::{counterpart::HELM, need, places};
+use observer_tests::{
+    counterpart::{Counterpart, HELM, HELM3},
+    need, places,
+};
 use serde_json::Value;
 
 fn at(below: &str) -> PathBuf {
@@ -14,7 +17,11 @@ fn at(below: &str) -> PathBuf {
 
 /// What `helm template` makes of the chart, or why it refuses.
 fn rendered(release: &str, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(HELM.program("helm").unwrap())
+    rendered_by(&HELM, release, arguments)
+}
+
+fn rendered_by(helm: &Counterpart, release: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(helm.program("helm").unwrap())
         .args(["template", release, "--namespace", "observer"])
         .arg(at("helm/observer"))
         .args(arguments)
@@ -40,6 +47,18 @@ fn it_renders_as_it_did() {
     let everything = rendered("observer", &["--values", &everything]).unwrap();
     expect_file![at("helm/golden/everything.yaml")].assert_eq(&everything);
     assert!(!everything.contains("privileged: true"), "{everything}");
+}
+
+/// To the byte; built from its module it does not know of which Kubernetes it is.
+#[test]
+fn helm_3_renders_the_same() {
+    need!(Counterpart(&HELM3));
+    let everything = at("helm/observer/ci/everything-values.yaml").display().to_string();
+    for (golden, arguments) in [("default", &[][..]), ("everything", &["--values", everything.as_str()])] {
+        let arguments = [&["--kube-version", "1.36.0"], arguments].concat();
+        let golden = fs::read_to_string(at(&format!("helm/golden/{golden}.yaml"))).unwrap();
+        assert_eq!(rendered_by(&HELM3, "observer", &arguments).unwrap(), golden);
+    }
 }
 
 #[test]

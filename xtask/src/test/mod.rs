@@ -9,7 +9,7 @@ use std::{process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 use observer_tests::counterpart::{
-    ACTIONLINT, COLLECTOR, GRAFANA, HELM, JAEGER, JSONNET, KREW, KUBERNETES, PROMETHEUS, THANOS, VMALERT,
+    ACTIONLINT, COLLECTOR, GRAFANA, HELM, HELM3, JAEGER, JSONNET, KREW, KUBERNETES, PROMETHEUS, THANOS, VMALERT,
 };
 
 use self::programs::Program;
@@ -93,7 +93,7 @@ fn counterparts(full: bool) {
         &GRAFANA,
         &ACTIONLINT,
     ];
-    let more = [&PROMETHEUS, &THANOS, &VMALERT];
+    let more = [&PROMETHEUS, &THANOS, &VMALERT, &HELM3];
     for counterpart in usual.into_iter().chain(more.into_iter().filter(|_| full)) {
         if let Err(error) = counterpart::provide(counterpart) {
             println!("test: {}: {error:#}", counterpart.name);
