@@ -78,6 +78,21 @@ pub(crate) fn open_or_put_aside<T>(
     guarded(&attempt).map_err(|error| open_error(error.to_string()))
 }
 
+/// Closes a database that is given up, or opened anew. redb writes when it closes, and may meet damage only then.
+pub(crate) fn close(database: Option<Database>) -> Result<(), redb::Error> {
+    guarded(|| {
+        drop(database);
+        Ok(())
+    })
+}
+
+/// Closes a database at the end. What that damage is to is repaired, which opening it does, or put aside: true where it was.
+pub(crate) fn close_for_good(path: &Path, database: Option<Database>, damaged: &AtomicU64) -> bool {
+    let Err(error) = close(database) else { return false };
+    let repaired = guarded(|| open(path)).and_then(|database| close(Some(database)));
+    repaired.is_err() && put_aside_if_damaged(path, damaged, &error)
+}
+
 /// Puts a file aside where what went wrong is damage to it, which no further attempt mends. True where it was.
 pub(crate) fn put_aside_if_damaged(path: &Path, damaged: &AtomicU64, error: &redb::Error) -> bool {
     matches!(error, redb::Error::Corrupted(_)) && put_aside(path, damaged, error).is_ok()
@@ -106,4 +121,53 @@ pub(crate) fn seal(body: &[u8]) -> Vec<u8> {
 pub(crate) fn unseal(bytes: &[u8]) -> Option<&[u8]> {
     let (sum, body) = bytes.split_first_chunk::<4>()?;
     (crc32fast::hash(body) == u32::from_le_bytes(*sum)).then_some(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::TableDefinition;
+
+    use super::*;
+
+    const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
+
+    fn write(path: &Path, from: u64) -> Result<Database, redb::Error> {
+        let database = open(path)?;
+        let write = database.begin_write()?;
+        for nth in from..from + 40 {
+            write.open_table(TABLE)?.insert(nth, [7; 200].as_slice())?;
+        }
+        write.commit()?;
+        Ok(database)
+    }
+
+    #[test]
+    fn damage_that_is_met_on_closing_is_no_panic_and_the_next_agent_finds_a_whole_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("some.redb");
+        drop(write(&path, 0).unwrap());
+        let whole = fs::read(&path).unwrap();
+        let written: Vec<usize> = (0..whole.len()).filter(|&at| whole[at] != 0).collect();
+        let mut chance = fastrand::Rng::with_seed(1);
+        let (mut met, damaged) = (0, AtomicU64::new(0));
+        for round in 0..2_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..4 {
+                bytes[written[chance.usize(..written.len())]] ^= 1 << chance.u8(..8);
+            }
+            fs::write(&path, &bytes).unwrap();
+            let Ok(database) = guarded(|| write(&path, 40)) else {
+                continue;
+            };
+            if close(Some(database)).is_ok() {
+                continue;
+            }
+            met += 1;
+            fs::write(&path, &bytes).unwrap();
+            close_for_good(&path, guarded(|| write(&path, 40)).ok(), &damaged);
+            let next = guarded(|| write(&path, 80)).and_then(|database| close(Some(database)));
+            assert!(next.is_ok(), "round {round}: {next:?}");
+        }
+        assert!(met > 0, "no damage was met on closing");
+    }
 }

@@ -22,7 +22,9 @@ use tokio::sync::oneshot;
 
 use super::{
     HistoryCounts, Record, StoreError,
-    database::{guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal},
+    database::{
+        close, close_for_good, guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal,
+    },
     state::{self, ENGINE, STATES},
 };
 use crate::terminal::say;
@@ -233,6 +235,7 @@ impl Writer {
                 }
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => {
                     self.try_sync();
+                    close_for_good(&self.path, self.database.take(), &self.counts.damaged);
                     return;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -260,7 +263,7 @@ impl Writer {
         }
         let mut synced = guarded(|| self.sync());
         if let Err(error) = &synced {
-            self.database = None;
+            let _ = close(self.database.take());
             if put_aside_if_damaged(&self.path, &self.counts.damaged, error) {
                 self.counts.records.store(0, Relaxed);
                 self.counts.bytes.store(0, Relaxed);
@@ -278,7 +281,7 @@ impl Writer {
                     ));
                 }
                 // After an I/O error redb refuses everything until the file is opened again.
-                self.database = None;
+                let _ = close(self.database.take());
             }
         }
     }

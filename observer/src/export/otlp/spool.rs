@@ -23,7 +23,9 @@ use super::{batch::Entry, queue::Queue};
 use crate::{
     store::{
         StoreError,
-        database::{guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal},
+        database::{
+            close, close_for_good, guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal,
+        },
     },
     terminal::say,
 };
@@ -135,7 +137,7 @@ impl Journal {
             let mut synced = guarded(|| self.sync());
             if let Err(error) = &synced {
                 // Everything that waits is in memory too: a new file takes it.
-                self.database = None;
+                let _ = close(self.database.take());
                 if put_aside_if_damaged(&self.path, &self.counts.damaged, error) {
                     synced = guarded(|| self.sync());
                 }
@@ -151,12 +153,27 @@ impl Journal {
                         ));
                     }
                     // After an I/O error redb refuses everything until the file is opened again.
-                    self.database = None;
+                    let _ = close(self.database.take());
                     skip = SKIPPED;
                 }
             }
             if stop {
-                return;
+                return self.close();
+            }
+        }
+    }
+
+    /// A file that closing finds to be damaged is written anew.
+    fn close(mut self) {
+        if close_for_good(&self.path, self.database.take(), &self.counts.damaged) {
+            for journaled in &mut self.queues_on_disk {
+                journaled.stored = (0, 0);
+            }
+            if guarded(|| self.sync())
+                .and_then(|()| close(self.database.take()))
+                .is_err()
+            {
+                self.counts.failed.fetch_add(1, Relaxed);
             }
         }
     }
