@@ -4,8 +4,12 @@
 mod agent;
 mod judge;
 mod measure;
+mod picture;
+mod plot;
 mod scrape;
 mod servers;
+
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use observer_tests::fleet::{Leaking, Plan};
@@ -29,6 +33,7 @@ struct Options {
     healthy: bool,
     at_once: u64,
     evaluate: Option<String>,
+    pictures: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
@@ -78,6 +83,7 @@ fn main() -> Result<()> {
             every: options.every as f64,
             speed: options.speed,
             minutes: options.minutes,
+            pictures: options.pictures,
             evaluate: options.evaluate,
         },
     ))

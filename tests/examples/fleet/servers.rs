@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     io::{BufWriter, Write as _},
+    path::PathBuf,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -19,7 +20,7 @@ use observer_tests::{
 
 use crate::{
     agent::{Agent, Told},
-    measure, scrape,
+    measure, picture, scrape,
 };
 
 const HOUR: f64 = 3_600.0;
@@ -36,6 +37,8 @@ pub(crate) struct Run {
     pub(crate) minutes: f64,
     /// How often rules are evaluated instead of as shipped.
     pub(crate) evaluate: Option<String>,
+    /// Where the dashboards are drawn.
+    pub(crate) pictures: Option<PathBuf>,
 }
 
 /// Plays it.
@@ -113,6 +116,15 @@ pub(crate) async fn run(plan: &Plan, how: &Run) -> Result<()> {
         measure::server(name, server, rate)?;
         measure::panels(name, server)?;
     }
+    if let Some(directory) = &how.pictures {
+        let view = picture::View {
+            server: &scraping,
+            end: wall()? as f64 / 1e9,
+            hours: plan.days * 24.0,
+            workload: ".*checkout.*",
+        };
+        picture::draw(&view, directory)?;
+    }
     seen.report();
     if let (Some(told), Some(agent)) = (last.first(), agents.first()) {
         measure::wire(&agent.node.host, told).await?;
@@ -126,12 +138,7 @@ pub(crate) async fn run(plan: &Plan, how: &Run) -> Result<()> {
 
 /// Tells the history, hour by hour on all nodes side by side: over OTLP, and into a file of OpenMetrics text. Produces that
 /// file and how many samples it holds.
-async fn tell_history(
-    agents: &mut [Agent],
-    how: &Run,
-    began: WallTime,
-    scratch: &Scratch,
-) -> Result<(std::path::PathBuf, usize)> {
+async fn tell_history(agents: &mut [Agent], how: &Run, began: WallTime, scratch: &Scratch) -> Result<(PathBuf, usize)> {
     let path = scratch.file("history");
     let mut file = BufWriter::with_capacity(1 << 20, File::create(&path)?);
     let (started, mut samples, mut inputs, mut now) = (Instant::now(), 0, 0, 0.0);

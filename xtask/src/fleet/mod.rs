@@ -3,7 +3,7 @@
 //!
 //! The agent's exporters come with its kernel programs, which this program must build without: an example of the tests does it.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Args;
@@ -59,6 +59,9 @@ pub(crate) struct Options {
     /// How often rules are evaluated, instead of as shipped
     #[arg(long)]
     evaluate: Option<String>,
+    /// Draw the dashboards as the scraping server answers them, a page and a picture of each, into this directory
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
 }
 
 /// `cargo xtask fleet`
@@ -83,11 +86,12 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
         healthy,
         at_once,
         evaluate,
+        pictures,
     } = options;
     let text = serde_json::json!({
         "nodes": nodes, "containers": containers, "replicas": replicas, "days": days, "speed": speed,
         "interval": interval, "every": every, "leaking": leaking, "since": since, "hours": hours,
-        "minutes": minutes, "seed": seed, "healthy": healthy, "at_once": at_once, "evaluate": evaluate,
+        "minutes": minutes, "seed": seed, "healthy": healthy, "at_once": at_once, "evaluate": evaluate, "pictures": pictures,
     })
     .to_string();
     let fixed = [
