@@ -69,8 +69,12 @@ pub(super) fn kill(part: &str) -> Result<Killed> {
     Ok(killed)
 }
 
-/// Whether nothing of the process is left but its entry.
+/// Whether nothing of the process is left but its entry: its first thread may be a zombie while others still hold its sockets.
 fn has_ended(pid: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    if threads > 1 {
+        return false;
+    }
     fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| {
         stat.rsplit(") ")
             .next()

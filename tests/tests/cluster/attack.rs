@@ -30,6 +30,7 @@ const GROWTH: u64 = 48 << 20;
 #[test]
 fn a_hostile_pod_reads_blocks_and_takes_nothing() {
     need!(
+        Full,
         Root,
         Bpf,
         Runc,
