@@ -70,6 +70,11 @@ pub fn job(namespace: &str, name: &str, spec: Value) -> Value {
     })
 }
 
+/// The pod, where it is the one of this name and runs.
+pub fn running(pod: &Value, name: &str) -> Option<Value> {
+    (pod["metadata"]["name"] == name && pod["status"]["phase"] == "Running").then(|| pod.clone())
+}
+
 /// Several objects as one.
 pub fn list(objects: &[Value]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()

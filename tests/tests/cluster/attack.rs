@@ -7,7 +7,7 @@ use observer_tests::{
     agent::{self, Agent},
     cluster::{
         Cluster, Proxy,
-        pods::{container, list, namespace, pod, spec, with},
+        pods::{container, list, namespace, pod, running, spec, with},
     },
     counterpart::KUBERNETES,
     need, places,
@@ -15,7 +15,7 @@ use observer_tests::{
 };
 use serde_json::{Value, json};
 
-use super::{NODE, account};
+use super::{NODE, account, kubeconfig};
 
 const NAMESPACE: &str = "attack";
 /// What lies on the host, outside of every container.
@@ -43,8 +43,7 @@ fn a_hostile_pod_reads_blocks_and_takes_nothing() {
     let scratch = Scratch::new("attack").unwrap();
     let who = account(&cluster, "attack", true);
     let proxy = Proxy::start(&cluster.server().unwrap(), true).unwrap();
-    let kubeconfig = scratch.file("kubeconfig");
-    cluster.kubeconfig_of(&who, proxy.port, &kubeconfig).unwrap();
+    let kubeconfig = kubeconfig(&cluster, &who, &proxy, &scratch);
     let app = scratch.file("app");
     traps(&app, &scratch.file("outside"));
 
@@ -169,10 +168,6 @@ fn mallory(app: &Path, alice: &Value) -> Value {
     let api = with(container("api", ""), more);
     let volumes = json!({"volumes": [{"name": "app", "hostPath": {"path": app}}]});
     pod(NAMESPACE, "mallory", with(spec(&[api]), volumes))
-}
-
-fn running(pod: &Value, name: &str) -> Option<Value> {
-    (pod["metadata"]["name"] == name && pod["status"]["phase"] == "Running").then(|| pod.clone())
 }
 
 /// The pid of the process that runs this script, and when that was known.

@@ -23,7 +23,7 @@ use observer_tests::{
 };
 use serde_json::Value;
 
-use super::{NODE, account, allow};
+use super::{NODE, account, allow, kubeconfig};
 
 const NAMESPACE: &str = "badday";
 /// Size of the store's disk.
@@ -49,8 +49,7 @@ fn what_happened_on_a_bad_day_is_all_there_afterwards() {
     let scratch = Scratch::new("bad-day").unwrap();
     let who = account(&cluster, "badday", false);
     let proxy = Proxy::start(&cluster.server().unwrap(), false).unwrap();
-    let kubeconfig = scratch.file("kubeconfig");
-    cluster.kubeconfig_of(&who, proxy.port, &kubeconfig).unwrap();
+    let kubeconfig = kubeconfig(&cluster, &who, &proxy, &scratch);
     let disk = Disk::mount(scratch.file("disk"));
     let socket = scratch.file("status.sock");
     let [port] = free_ports().unwrap();

@@ -7,7 +7,7 @@ use observer_tests::{
     agent::{self, Agent},
     cluster::{
         Cluster, Proxy,
-        pods::{container, job, limited, list, namespace, pod, spec, with},
+        pods::{container, job, limited, list, namespace, pod, running, spec, with},
     },
     counterpart::KUBERNETES,
     need, places,
@@ -15,7 +15,7 @@ use observer_tests::{
 };
 use serde_json::{Value, json};
 
-use super::{NODE, account};
+use super::{NODE, account, kubeconfig};
 
 const NAMESPACE: &str = "causes";
 
@@ -50,8 +50,7 @@ fn each_end_of_a_pods_container_is_reported_once_as_what_it_was() {
     let scratch = Scratch::new("causes").unwrap();
     let who = account(&cluster, "causes", true);
     let proxy = Proxy::start(&cluster.server().unwrap(), true).unwrap();
-    let kubeconfig = scratch.file("kubeconfig");
-    cluster.kubeconfig_of(&who, proxy.port, &kubeconfig).unwrap();
+    let kubeconfig = kubeconfig(&cluster, &who, &proxy, &scratch);
     let mut command = agent::command(&["run", "--output", "json", "--status-socket", "off"]);
     command
         .args(["--sample-interval", "500ms", "--kubernetes", "on", "--node-name", NODE])
@@ -72,8 +71,7 @@ fn each_end_of_a_pods_container_is_reported_once_as_what_it_was() {
         .unwrap();
 
     for name in ["resized", "renewed", "drained"] {
-        let runs = |pod: &Value| (pod["metadata"]["name"] == name && pod["status"]["phase"] == "Running").then_some(());
-        cluster.wait(name, &["pods", space], runs).unwrap();
+        cluster.wait(name, &["pods", space], |pod| running(pod, name)).unwrap();
     }
     let limit = r#"{"spec":{"containers":[{"name":"api","resources":{"limits":{"memory":"160Mi"}}}]}}"#;
     for name in ["resized", "renewed"] {

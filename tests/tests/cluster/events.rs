@@ -11,7 +11,7 @@ use observer_tests::{
 };
 use serde_json::{Value, json};
 
-use super::{NODE, account, delete};
+use super::{NODE, account, delete, kubeconfig};
 
 /// The pod, and its container.
 const POD: &str = "leaky";
@@ -23,8 +23,7 @@ fn a_pods_events_tell_its_kills_whoever_counts_them() {
     let scratch = Scratch::new("events").unwrap();
     let who = account(&cluster, "events", true);
     let proxy = Proxy::start(&cluster.server().unwrap(), true).unwrap();
-    let kubeconfig = scratch.file("kubeconfig");
-    cluster.kubeconfig_of(&who, proxy.port, &kubeconfig).unwrap();
+    let kubeconfig = kubeconfig(&cluster, &who, &proxy, &scratch);
 
     // Without the right it says so, once, and keeps what it has to say.
     let mut agent = watching(&kubeconfig);

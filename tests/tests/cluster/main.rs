@@ -14,7 +14,7 @@ mod rollouts;
 mod selected;
 mod watch;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use observer_tests::{
     agent::{self, Agent},
@@ -28,9 +28,14 @@ const NODE: &str = "observer-node";
 
 /// An agent on the host that reaches the API server through a proxy, with the rights of a service account.
 fn agent_as(cluster: &Cluster, account: &str, node: &str, proxy: &Proxy, scratch: &Scratch) -> Agent {
-    let kubeconfig = scratch.file("kubeconfig");
-    cluster.kubeconfig_of(account, proxy.port, &kubeconfig).unwrap();
-    agent_with(&kubeconfig, node)
+    agent_with(&kubeconfig(cluster, account, proxy, scratch), node)
+}
+
+/// The file by which an account reaches the API server through a proxy.
+fn kubeconfig(cluster: &Cluster, account: &str, proxy: &Proxy, scratch: &Scratch) -> PathBuf {
+    let file = scratch.file("kubeconfig");
+    cluster.kubeconfig_of(account, proxy.port, &file).unwrap();
+    file
 }
 
 fn agent_with(kubeconfig: &Path, node: &str) -> Agent {

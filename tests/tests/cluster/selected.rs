@@ -9,7 +9,7 @@ use observer_tests::{
 };
 use serde_json::{Value, json};
 
-use super::{NODE, account};
+use super::{NODE, account, kubeconfig};
 
 /// As docs/security.md has it.
 const ANNOTATION: &str = "observer.dev/observe";
@@ -31,8 +31,7 @@ fn pods_are_left_out_by_namespace_and_by_annotation_and_let_in_again() {
     }
 
     let proxy = Proxy::start(&cluster.server().unwrap(), true).unwrap();
-    let kubeconfig = scratch.file("kubeconfig");
-    cluster.kubeconfig_of(&who, proxy.port, &kubeconfig).unwrap();
+    let kubeconfig = kubeconfig(&cluster, &who, &proxy, &scratch);
     let socket = scratch.file("status.sock").display().to_string();
     let mut command = agent::command(&["run", "--output", "json", "--hooks", "off", "--status-socket", &socket]);
     command

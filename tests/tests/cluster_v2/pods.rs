@@ -3,7 +3,7 @@
 
 use observer_tests::cluster::{
     ExclusiveCluster, LogStream,
-    pods::{container, limited, list, namespace, pod, spec, with},
+    pods::{container, limited, list, namespace, pod, running, spec, with},
 };
 use serde_json::{Value, json};
 
@@ -50,8 +50,9 @@ pub(super) fn start(cluster: &ExclusiveCluster) {
     ]);
     cluster.apply(&list(&objects), &[]).unwrap();
     for name in ["resized", "renewed"] {
-        let runs = |pod: &Value| (pod["metadata"]["name"] == name && pod["status"]["phase"] == "Running").then_some(());
-        cluster.wait(name, &["pods", "--namespace", NAMESPACE], runs).unwrap();
+        cluster
+            .wait(name, &["pods", "--namespace", NAMESPACE], |pod| running(pod, name))
+            .unwrap();
         let limit = r#"{"spec":{"containers":[{"name":"api","resources":{"limits":{"memory":"160Mi"}}}]}}"#;
         let resize = [
             "patch",
