@@ -23,6 +23,7 @@ pub(crate) fn walk_held(
     follow(heap, isolate, &mut walker, (live, &mut young), visit, step)?;
     visit.young_begins();
     young.visit(&heap.maps, &heap.sizes, &mut Back { live, visit })?;
+    young.settle();
     // What only young objects hold, and the young ones that is held by.
     for _ in 0..MOST_ROUNDS {
         follow(heap, isolate, &mut walker, (live, &mut young), visit, step)?;
@@ -35,6 +36,7 @@ pub(crate) fn walk_held(
         coverage: Coverage::default(),
         young_pages: young.bytes(),
         torn: young.torn + live.torn(),
+        moved: young.moved(&heap.maps)?,
     })
 }
 
@@ -74,6 +76,11 @@ impl<V: Visit> Visit for Back<'_, V> {
             self.live.reach(object.words);
         }
         self.visit.object(object)
+    }
+
+    fn old_slot(&mut self, word: u64) {
+        self.live.reach(&[word.to_le_bytes()]);
+        self.visit.old_slot(word);
     }
 
     fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {

@@ -19,7 +19,7 @@ const NOT_OLD: u32 = u32::MAX;
 /// Pointers to unknown pages remembered.
 const MOST_UNKNOWN: usize = 1 << 14;
 /// One byte in so many may lie in pages that came into being meanwhile: a heap that grows has some at any time.
-const MISSED: u64 = 33;
+pub(crate) const MISSED: u64 = 33;
 /// Objects remembered that were not followed.
 pub(crate) const MOST_STOPPED: usize = 1 << 18;
 /// One object in so many may have moved while it was looked for, before the reading counts as disturbed.

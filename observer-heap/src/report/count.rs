@@ -2,7 +2,7 @@
 //! tell it.
 
 use crate::graph::held::walk_held;
-use crate::graph::live::{self, Live};
+use crate::graph::live::{self, Live, MISSED};
 use crate::layout::refusal::Refusal;
 use crate::memory::pages::{Page, Space};
 use crate::walk::counts::{Count, Isolate};
@@ -39,7 +39,7 @@ pub(crate) fn count(
         })?;
         // Until no collection moved what was about to be looked at.
         let disturbed = match &live {
-            Some(live) => live.disturbed(&heap.maps)?,
+            Some(live) => live.disturbed(&heap.maps)? || moved(&isolates),
             None => false,
         };
         if let Some(live) = &live {
@@ -54,6 +54,14 @@ pub(crate) fn count(
         }
     }
     Ok(Counted::default())
+}
+
+/// Whether a minor collection moved so much that what was counted of the young generation may be wrong by one part in
+/// [`MISSED`] of all.
+fn moved(isolates: &[Isolate]) -> bool {
+    let all: u64 = isolates.iter().map(Isolate::bytes).sum();
+    let young = isolates.iter().filter(|isolate| isolate.moved);
+    young.map(|isolate| isolate.young_live).sum::<u64>() * MISSED > all
 }
 
 fn isolates(heap: &Heap<'_>, mut live: Option<&mut Live>, step: &mut dyn FnMut(u64)) -> Result<Vec<Isolate>, Refusal> {
@@ -76,6 +84,7 @@ fn isolates(heap: &Heap<'_>, mut live: Option<&mut Live>, step: &mut dyn FnMut(u
         count.isolate.coverage = walked.coverage;
         count.isolate.young_pages = walked.young_pages;
         count.isolate.torn = walked.torn;
+        count.isolate.moved = walked.moved;
         count.isolate.young_live = count.bytes - count.old_bytes;
         if let Some(live) = &live {
             let old = live.pages().filter(|page| page.heap == isolate);

@@ -1,14 +1,13 @@
 //! Compares readings of one process, produces what grew: what a reader can act on first.
 //!
-//! Two readings tell what is more; those in between tell a leak from work that comes and goes. A wave met at three evenly
-//! spaced moments rises alike in one case of six; at the seven of [`MOMENTS`] in one of five hundred, where it is no longer than
-//! half the time in all.
+//! Two readings tell what is more; those in between tell a leak from work that comes and goes.
 
 use std::collections::BTreeMap;
 
 use crate::graph::retainers::Holders;
 use crate::names::kind::{ANONYMOUS, Kind, Origin};
 use crate::report::reading::{Reading, Row};
+use crate::report::rise::Rise;
 use crate::walk::counts::Tally;
 
 /// A row is worth naming from this share of all growth on, in bytes, percent.
@@ -19,18 +18,8 @@ const SIGNIFICANT_COUNT: u64 = 10;
 const KEEPS_UP: f64 = 2.0;
 /// Fewer objects more are nothing to name.
 const FEWEST: i64 = 20;
-/// Each half of a leak's growth is at least this part of it. Leaks come in bursts; a warm-up has none of it in one half.
-const HALF: i64 = 10;
-/// Readings at which a leak has risen to a new height, by at least one part in `RISE` of its growth.
-const RISES: usize = 3;
-const RISE: i64 = 20;
-/// Nothing that leaks falls, between two readings, by more than this part of what it grew by in all.
-const FALL: i64 = 8;
 /// A point of accumulation with less of the growth, 0 to 1, is told and not blamed.
 const BLAMED: f64 = 0.1;
-/// When to read, as shares of the time in all: never evenly, so that no wave is met at one and the same phase (the distances
-/// between them differ, as a Golomb ruler's do), and once half-way.
-pub const MOMENTS: [f64; 7] = [0.0, 1.0 / 17.0, 4.0 / 17.0, 0.5, 10.0 / 17.0, 12.0 / 17.0, 1.0];
 /// Below this share of the heap, in thousandths, net growth is noise.
 const NOISE: u64 = 5;
 
@@ -45,8 +34,7 @@ pub struct Grown {
     pub bytes: u64,
     /// Objects more than before; negative when fewer hold more.
     pub count: i64,
-    /// It rose at several readings, in both halves of the time, and hardly fell in between: warm-up and waves do not. Of fewer
-    /// readings than [`MOMENTS`]: each found more than the one before; of two: it grew.
+    /// It rose as a leak does ([`Rise::Steady`]); of two readings: it grew.
     pub steady: bool,
     /// Enough of the growth to be worth naming; or the application's own, and grown in proportion: few small objects may hold
     /// all the others.
@@ -87,6 +75,8 @@ pub struct Growth {
     pub grows: bool,
     /// And rose as a leak does.
     pub leaking: bool,
+    /// Whether it rose as a leak does cannot be told from so few readings.
+    pub unclear: bool,
 }
 
 /// What tells rows apart.
@@ -104,40 +94,14 @@ fn tallies(reading: &Reading) -> BTreeMap<Key, Tally> {
     tallies
 }
 
-/// Whether levels rise as a leak's do: at several readings, in both halves of the time, and without falling far in between. Of fewer
-/// readings than [`MOMENTS`], taken when they could be, each must be higher than the one before.
-fn rises(levels: &[i64]) -> bool {
-    let (Some(first), Some(last)) = (levels.first(), levels.last()) else {
-        return false;
-    };
-    let middle = levels[levels.len() / 2];
-    let all = last - first;
-    if levels.len() < MOMENTS.len() {
-        return all > 0
-            && levels
-                .windows(2)
-                .all(|pair| (pair[1] - pair[0]).saturating_mul(RISE) >= all);
-    }
-    let mut highest = *first;
-    let mut rises = 0;
-    for &level in levels {
-        if (highest - level).saturating_mul(FALL) > all {
-            return false;
-        }
-        rises += usize::from((level - highest).saturating_mul(RISE) > all);
-        highest = highest.max(level);
-    }
-    let halves = [middle - first, last - middle];
-    all > 0 && halves.iter().all(|half| half.saturating_mul(HALF) >= all) && rises >= RISES
-}
-
 impl Growth {
     /// What is more in the last of the readings than in the first. All must be of the same process, in order; those between,
-    /// taken at [`MOMENTS`], tell a leak from a warm-up and from work that comes and goes. Fewer than two tell nothing.
+    /// taken at [`MOMENTS`](crate::MOMENTS), tell a leak from a warm-up and from work that comes and goes. Fewer than two tell nothing.
     pub fn over(readings: &[&Reading]) -> Self {
         let [first, .., after] = readings else {
             return Self::default();
         };
+        let at: Vec<f64> = readings.iter().map(|reading| reading.at).collect();
         let earlier: Vec<_> = readings[..readings.len() - 1].iter().map(|r| tallies(r)).collect();
         let mut growth = Self::default();
         for row in &after.rows {
@@ -158,7 +122,7 @@ impl Growth {
                     before,
                     bytes,
                     count: row.tally.count as i64 - before.count as i64,
-                    steady: readings.len() == 2 || rises(&levels),
+                    steady: readings.len() == 2 || Rise::of(&levels, &at) == Rise::Steady,
                     significant: false,
                     alive: None,
                 });
@@ -192,7 +156,9 @@ impl Growth {
         let totals: Vec<i64> = readings.iter().map(total).collect();
         growth.net = total(after) - total(first);
         growth.grows = growth.net > total(first) / 1000 * NOISE as i64;
-        growth.leaking = growth.grows && rises(&totals);
+        let rise = Rise::of(&totals, &at);
+        growth.leaking = growth.grows && rise == Rise::Steady;
+        growth.unclear = growth.grows && rise == Rise::Unclear;
         growth
     }
 
@@ -351,22 +317,5 @@ mod tests {
             "a leak in bursts, with pauses"
         );
         assert_eq!(named(&[2000, 2000, 2000, 4000, 4000, 4000, 4000]), 0, "one step");
-    }
-
-    #[test]
-    fn no_wave_is_met_at_one_phase() {
-        // Sines of all phases, from a twentieth to half of the time in all.
-        let mut reported = 0;
-        for step in 0..200 {
-            for phase in 0..100 {
-                let period = 0.05 + 0.45 * f64::from(step) / 200.0;
-                let levels = MOMENTS.map(|moment| {
-                    let turn = moment / period + f64::from(phase) / 100.0;
-                    (2000.0 + 1500.0 * (turn * std::f64::consts::TAU).sin()) as i64
-                });
-                reported += u32::from(rises(&levels));
-            }
-        }
-        assert!(reported <= 60, "{reported} of 20000 waves rise like a leak");
     }
 }

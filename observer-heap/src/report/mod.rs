@@ -6,6 +6,7 @@ pub(crate) mod count;
 pub(crate) mod growth;
 pub(crate) mod reader;
 pub(crate) mod reading;
+pub(crate) mod rise;
 pub(crate) mod rows;
 pub(crate) mod suspects;
 pub(crate) mod wording;

@@ -91,7 +91,7 @@ impl<'m> Reader<'m> {
             .collect();
         counted
             .isolates
-            .sort_by_key(|isolate| std::cmp::Reverse(isolate.by_map.iter().map(|tally| tally.bytes).sum::<u64>()));
+            .sort_by_key(|isolate| std::cmp::Reverse(isolate.bytes()));
         let mut reading = Reading {
             disturbed: counted.disturbed,
             order: counted.isolates.iter().map(|isolate| isolate.heap).collect(),

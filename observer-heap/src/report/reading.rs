@@ -101,6 +101,9 @@ pub struct Reading {
     pub rows: Vec<Row>,
     /// One for each isolate.
     pub isolates: Vec<Summary>,
+    /// When it was taken, in a unit of the caller's, who sets it: seconds, or rounds of the same work. Readings that are compared
+    /// have the same.
+    pub at: f64,
     /// Collections moved objects in every attempt to read: some may be missing, or counted twice.
     pub disturbed: bool,
     /// The largest collections, by bytes.

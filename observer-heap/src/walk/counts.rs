@@ -78,6 +78,15 @@ pub(crate) struct Isolate {
     pub(crate) young_pages: u64,
     pub(crate) young_live: u64,
     pub(crate) torn: u64,
+    /// A minor collection came between: young objects may have been met twice, or not at all.
+    pub(crate) moved: bool,
+}
+
+impl Isolate {
+    /// Bytes of all objects that were counted.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.by_map.iter().map(|tally| tally.bytes).sum()
+    }
 }
 
 pub(crate) struct Count<'c, 'm> {

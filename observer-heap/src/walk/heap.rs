@@ -38,7 +38,10 @@ pub(crate) struct Walked {
     /// Bytes of young pages.
     pub(crate) young_pages: u64,
     pub(crate) torn: u64,
+    /// A minor collection moved young objects between their visit and the end: some may have been met twice.
+    pub(crate) moved: bool,
 }
+
 impl<'m> Heap<'m> {
     /// Finds and checks; refuses what it cannot prove. What is `known` of the process is not learned anew.
     pub(crate) fn open(memory: &'m dyn Memory, metadata: &Metadata, known: Option<&Learned>) -> Result<Self, Refusal> {
@@ -101,6 +104,7 @@ impl<'m> Heap<'m> {
             coverage: walker.coverage,
             young_pages: young.bytes(),
             torn: young.torn,
+            moved: false,
         })
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Young {
     marks: Vec<Marks>,
     /// Addresses of old slots that pointed at young pages, and what stood there when they were followed last.
     slots: Vec<(u64, u64)>,
+    /// Some of the slots whose objects were visited.
+    settled: Vec<(u64, u64)>,
     /// Objects reached by slots that were noted before their page was known.
     reached: Vec<u64>,
     /// Objects whose map word was not one: moved while they were read.
@@ -66,6 +68,7 @@ impl Young {
             index: ByAddress::default(),
             marks: Vec::new(),
             slots: Vec::new(),
+            settled: Vec::new(),
             reached: Vec::new(),
             torn: 0,
         };
@@ -228,6 +231,23 @@ impl Young {
         Ok(self.torn == 0 && moved * 10 <= checked.len())
     }
 
+    /// Forgets the slots whose objects were visited: looked at once more, they would point at where these were moved to since.
+    /// Some are kept for [`Self::moved`].
+    pub(crate) fn settle(&mut self) {
+        let every = self.slots.len() / CHECKED + 1;
+        self.settled = std::mem::take(&mut self.slots).into_iter().step_by(every).collect();
+    }
+
+    /// Whether a minor collection moved objects since [`Self::settle`].
+    pub(crate) fn moved(&self, maps: &Maps<'_>) -> Result<bool, Refusal> {
+        maps.peek.forget();
+        let mut moved = 0;
+        for &(slot, word) in &self.settled {
+            moved += usize::from(maps.peek.word(slot)? != word);
+        }
+        Ok(moved * 10 > self.settled.len())
+    }
+
     /// Visits what the slots noted since the last time reach and was not visited before. Nothing is found anew when a minor
     /// collection intervenes.
     pub(crate) fn spread(&mut self, maps: &Maps<'_>, sizes: &Sizes, visit: &mut impl Visit) -> Result<(), Refusal> {
@@ -238,6 +258,7 @@ impl Young {
         for (slot, _) in std::mem::take(&mut self.slots) {
             let word = maps.peek.word(slot)?;
             self.reach(&[word.to_le_bytes()]);
+            visit.old_slot(word);
         }
         let mut walker = Walker::new(maps, sizes);
         for _ in 0..MOST_PASSES {
@@ -261,6 +282,9 @@ impl Young {
             if self.trace(maps, sizes)? {
                 break;
             }
+        }
+        for &(_, word) in &self.slots {
+            visit.old_slot(word);
         }
         let mut walker = Walker::new(maps, sizes);
         for index in 0..self.marks.len() {

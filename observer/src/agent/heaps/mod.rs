@@ -75,6 +75,7 @@ impl Heaps {
             procfs,
             hierarchy,
             bytes_per_second,
+            started: Instant::now(),
             first: VecDeque::new(),
             versions: BTreeMap::new(),
         };
@@ -115,6 +116,8 @@ struct Readings {
     procfs: Arc<Procfs>,
     hierarchy: Arc<Hierarchy>,
     bytes_per_second: u64,
+    /// From when on readings count their time.
+    started: Instant,
     first: VecDeque<First>,
     /// By workload: a version, and what of it stood in the heap under names of its own.
     versions: BTreeMap<String, (Option<Version>, Reading)>,
@@ -181,6 +184,7 @@ impl Readings {
                 .flatten()
                 .max_by_key(|contents| contents.held);
         }
+        reading.at = began.duration_since(self.started).as_secs_f64();
         let memory = moment.and_then(|moment| memory_use(moment, &reader, &reading, &paced));
         let took = began.elapsed();
         let outcome = if let Some(first) = self

@@ -138,7 +138,10 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
             reader = process.open(Some(&known))?;
         }
         anonymous.push(anonymous_bytes(process.pid)?);
-        readings.push(read(&mut reader)?);
+        let at = began.elapsed().as_secs_f64();
+        let mut reading = read(&mut reader)?;
+        reading.at = at;
+        readings.push(reading);
     }
     let mut growth = Growth::over(&readings.iter().collect::<Vec<_>>());
     let marked = reader.is_marked();

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Instant};
 
-use observer_core::process::ProcessKey;
+use observer_core::{process::ProcessKey, telemetry::units};
 use observer_heap::{Growth, Learned, Metadata, Reader, Reading, Refusal, Row, Suspect};
 
 use super::{
@@ -46,8 +46,8 @@ struct Compared {
     readings: usize,
     held: (u64, u64),
     culprits: Vec<Culprit>,
-    /// What rose steadily although no place was found where it accumulates.
-    unplaced: Option<String>,
+    /// Why it is neither a leak nor none, where that cannot be told.
+    untold: Option<String>,
 }
 
 impl Watched {
@@ -110,7 +110,7 @@ impl Watched {
         let Some(metadata) = &self.metadata else { return Ok(()) };
         let live = LiveMemory::open(self.key.pid)?;
         let mut reader = memory::open(&live, metadata, self.known.as_ref())?;
-        let reading = reader.read(&mut |_, _| {})?;
+        let mut reading = reader.read(&mut |_, _| {})?;
         self.known = Some(reader.learned());
         if reading.disturbed {
             return Ok(());
@@ -119,6 +119,7 @@ impl Watched {
             at: self.since.elapsed().as_secs_f64(),
             round,
         };
+        reading.at = over.position(&taken);
         self.taken.push(taken);
         if over.compares(&taken, self.compared.as_ref().map(|compared| &compared.last)) {
             self.compare(over, &mut reader, &reading)?;
@@ -155,7 +156,7 @@ impl Watched {
         let mut growth = Growth::over(&readings);
         let rounds = taken_last.round - taken_first.round;
         let mut culprits = Vec::new();
-        let mut unplaced = None;
+        let mut untold = None;
         if growth.grows && growth.net >= LEAST {
             if reader.is_marked() {
                 let mut suspects = reader.suspects(&growth, (before, newest), &mut |_| {})?;
@@ -164,14 +165,24 @@ impl Watched {
                 suspects.retain(|suspect| !suspect.path.iter().any(|step| step.contains(RUNNER)));
                 reader.lines(suspects.iter_mut().map(|suspect| &mut suspect.content))?;
                 culprits.extend(suspects.iter().map(|suspect| placed(suspect, &growth, rounds)));
-                unplaced = growth.culprits(3).find(|grown| !blamed && grown.row.is_named());
+                let unplaced = growth.culprits(3).find(|grown| grown.row.is_named());
+                untold = match unplaced {
+                    _ if blamed => None,
+                    Some(grown) => Some(format!(
+                        "{} became more, and no place was found where they accumulate",
+                        grown.row.title()
+                    )),
+                    None => growth.unclear.then(|| {
+                        let more = units::bytes(growth.net.unsigned_abs());
+                        format!("it holds {more} more than before, and too few readings tell whether that goes on")
+                    }),
+                };
             } else {
                 // Too large for places of accumulation to be told.
                 reader.lines(growth.grown.iter_mut().map(|grown| &mut grown.row))?;
                 culprits.extend(growth.culprits(3).map(|grown| Culprit::unplaced(grown, rounds)));
             }
         }
-        let unplaced = unplaced.map(|grown| grown.row.title());
         let held = |reading: &Reading| reading.rows.iter().map(|row| row.tally.bytes).sum();
         self.compared = Some(Compared {
             first: taken_first,
@@ -179,7 +190,7 @@ impl Watched {
             readings: readings.len(),
             held: (held(before), held(newest)),
             culprits,
-            unplaced,
+            untold,
         });
         Ok(())
     }
@@ -199,10 +210,10 @@ impl Watched {
             why: String::new(),
         };
         if let Some(compared) = &self.compared {
-            judged.verdict = match &compared.unplaced {
+            judged.verdict = match &compared.untold {
                 _ if !compared.culprits.is_empty() => Verdict::Leaks,
-                Some(what) => {
-                    judged.why = format!("{what} became more, and no place was found where they accumulate");
+                Some(why) => {
+                    judged.why.clone_from(why);
                     Verdict::NotJudged
                 }
                 None => Verdict::Clean,

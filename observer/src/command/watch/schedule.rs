@@ -28,7 +28,8 @@ pub(super) struct Taken {
 }
 
 impl Over {
-    fn position(self, taken: &Taken) -> f64 {
+    /// Where a reading stands, in seconds or rounds.
+    pub(super) fn position(self, taken: &Taken) -> f64 {
         match self {
             Self::Time(_) => taken.at,
             Self::Rounds(_) => taken.round as f64,

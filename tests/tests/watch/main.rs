@@ -8,12 +8,14 @@
     reason = "a test's helpers fail as the test does"
 )]
 
+mod catalogue;
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    thread,
+    sync::{Condvar, Mutex},
 };
 
 use observer_tests::{agent, app::App, need, places, stage::Scratch};
@@ -23,6 +25,29 @@ const WATCHED: &str = "14s";
 
 fn fixture(name: &str) -> String {
     places::fixtures().join(name).display().to_string()
+}
+
+/// Commands watched at a time: more would take each other's processor, and a program that hardly runs tells nothing.
+const AT_A_TIME: usize = 3;
+
+/// Waits for one of [`AT_A_TIME`] places, and gives it back when dropped.
+struct Turn;
+
+static TAKEN: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+impl Turn {
+    fn take() -> Self {
+        let taken = TAKEN.0.lock().unwrap();
+        *TAKEN.1.wait_while(taken, |taken| *taken >= AT_A_TIME).unwrap() += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *TAKEN.0.lock().unwrap() -= 1;
+        TAKEN.1.notify_one();
+    }
 }
 
 /// `observer watch ARGUMENTS -- COMMAND`.
@@ -38,6 +63,7 @@ fn watch(arguments: &[&str], command: &[&str]) -> Output {
         let path = std::env::var("PATH").unwrap_or_default();
         watch.env("PATH", format!("{}:{path}", directory.display()));
     }
+    let _turn = Turn::take();
     watch.current_dir(places::fixtures().join("watch")).output().unwrap()
 }
 
@@ -61,119 +87,6 @@ fn all(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
-}
-
-/// Programs of the heap's catalogue, with whether they leak.
-fn catalogue() -> Vec<(String, bool)> {
-    let mut programs: Vec<(String, bool)> = fs::read_dir(places::fixtures().join("heap"))
-        .unwrap()
-        .filter_map(|entry| {
-            let path = entry.unwrap().path();
-            let source = fs::read_to_string(&path).unwrap();
-            let expected: serde_json::Value = serde_json::from_str(source.lines().next()?.strip_prefix("// ")?).ok()?;
-            Some((path.display().to_string(), expected["healthy"].is_null()))
-        })
-        .collect();
-    programs.sort();
-    programs
-}
-
-/// Watches programs of the catalogue with a Node.js; what is wrong.
-fn wrong(node: &Path, programs: &[(String, bool)]) -> Vec<String> {
-    wrong_of(node, programs, |node, program| {
-        watch(&["--for", WATCHED], &[node, program])
-    })
-}
-
-fn wrong_of(node: &Path, programs: &[(String, bool)], watch: impl Fn(&str, &str) -> Output) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for (program, leaks) in programs {
-        let output = watch(node.to_str().unwrap(), program);
-        if output.status.code() != Some(if *leaks { 3 } else { 0 }) {
-            wrong.push(format!("{} {program}: {}", node.display(), text(&output)));
-        }
-    }
-    wrong
-}
-
-#[test]
-fn programs_of_the_catalogue_that_leak_and_that_do_not() {
-    need!(Root, Node);
-    let programs = catalogue();
-    let some: Vec<_> = programs
-        .iter()
-        .filter(|(program, leaks)| !leaks || program.contains("map-without") || program.contains("listener"))
-        .cloned()
-        .collect();
-    assert!(some.len() >= 5, "{some:?}");
-    assert_eq!(wrong(&places::node().unwrap(), &some), Vec::<String>::new());
-}
-
-#[test]
-fn the_whole_catalogue_on_every_version() {
-    need!(
-        Root,
-        NodeMajor(18),
-        NodeMajor(20),
-        NodeMajor(22),
-        NodeMajor(24),
-        NodeMajor(26),
-        Full
-    );
-    on_every_version(wrong);
-}
-
-#[test]
-fn the_whole_catalogue_on_every_version_as_an_ordinary_user() {
-    need!(
-        Root,
-        NodeMajor(18),
-        NodeMajor(20),
-        NodeMajor(22),
-        NodeMajor(24),
-        NodeMajor(26),
-        Program("setpriv"),
-        Full
-    );
-    on_every_version(|node, programs| {
-        let scratch = Scratch::new("catalogue").unwrap();
-        wrong_of(node, programs, |node, program| {
-            let below = Path::new(program).strip_prefix(places::fixtures()).unwrap();
-            as_user_with(
-                &scratch,
-                Path::new(node),
-                &["--for", WATCHED],
-                &[],
-                below.to_str().unwrap(),
-            )
-        })
-    });
-}
-
-fn on_every_version(wrong: impl Fn(&Path, &[(String, bool)]) -> Vec<String> + Copy + Send + 'static) {
-    let programs = catalogue();
-    let nodes = [18, 20, 22, 24, 26].map(|major| places::cached_node(major).unwrap());
-    // Some at a time: a machine that is busy with itself tells nothing.
-    let all: Vec<String> = nodes
-        .chunks(3)
-        .flat_map(|nodes| {
-            let watched = |node| {
-                thread::spawn({
-                    let (node, programs) = (PathBuf::clone(node), programs.clone());
-                    move || wrong(&node, &programs)
-                })
-            };
-            let running: Vec<_> = nodes.iter().map(watched).collect();
-            running
-                .into_iter()
-                .flat_map(|running| running.join().unwrap())
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    // One in twenty may be missed; none may be accused that does not leak.
-    let accused = all.iter().filter(|one| one.contains("healthy-")).count();
-    assert_eq!(accused, 0, "{all:#?}");
-    assert!(all.len() * 20 <= programs.len() * nodes.len(), "{all:#?}");
 }
 
 #[test]
@@ -313,6 +226,7 @@ fn as_user_with(scratch: &Scratch, node: &Path, arguments: &[&str], flags: &[&st
         fs::set_permissions(parent, fs::Permissions::from_mode(0o755)).unwrap();
         parent = parent.parent().unwrap();
     }
+    let _turn = Turn::take();
     Command::new("setpriv")
         .args([
             "--reuid",
