@@ -99,6 +99,10 @@ impl Backend {
 
     /// The same of a file.
     pub fn with_history_file(program: &Path, history: &Path, web: Option<&Path>) -> Result<Self> {
+        Self::with_history_and(program, history, web, "global: {}")
+    }
+
+    fn with_history_and(program: &Path, history: &Path, web: Option<&Path>, configuration: &str) -> Result<Self> {
         let directory = Scratch::new("prometheus")?;
         let data = directory.file("data");
         let blocks = Command::new(program.with_file_name("promtool"))
@@ -113,7 +117,7 @@ impl Backend {
         );
         let [port] = free_ports()?;
         let query = format!("127.0.0.1:{port}");
-        fs::write(directory.file("prometheus.yml"), "global: {}\n")?;
+        fs::write(directory.file("prometheus.yml"), configuration)?;
         let mut command = Command::new(program);
         command
             .arg("--config.file=prometheus.yml")
@@ -124,6 +128,43 @@ impl Backend {
             command.arg(format!("--web.config.file={}", web.display()));
         }
         Self::start(&mut command, directory, query.clone(), query, "/-/ready")
+    }
+
+    /// A Thanos as most have it: a Prometheus with a history that is given as OpenMetrics text, a sidecar beside it, and before
+    /// them what answers queries.
+    pub fn thanos(prometheus: &Path, thanos: &Path, text: &str) -> Result<Vec<Self>> {
+        let scratch = Scratch::new("history")?;
+        let history = scratch.file("history");
+        fs::write(&history, text)?;
+        let labels = "global:\n  external_labels:\n    cluster: test\n    replica: '0'\n";
+        let storage = Self::with_history_and(prometheus, &history, None, labels)?;
+        let ports: [u16; 4] = free_ports()?;
+        let [sidecar_grpc, sidecar, grpc, http] = ports.map(|port| format!("127.0.0.1:{port}"));
+        let mut command = Command::new(thanos);
+        command.args([
+            "sidecar".to_owned(),
+            format!("--prometheus.url=http://{}", storage.query),
+            format!("--tsdb.path={}", storage.directory.file("data").display()),
+            format!("--grpc-address={sidecar_grpc}"),
+            format!("--http-address={sidecar}"),
+        ]);
+        let sidecar = Self::start(
+            &mut command,
+            Scratch::new("sidecar")?,
+            String::new(),
+            sidecar,
+            "/-/ready",
+        )?;
+        let mut command = Command::new(thanos);
+        command.args([
+            "query".to_owned(),
+            "--query.replica-label=replica".to_owned(),
+            format!("--endpoint={sidecar_grpc}"),
+            format!("--grpc-address={grpc}"),
+            format!("--http-address={http}"),
+        ]);
+        let query = Self::start(&mut command, Scratch::new("query")?, String::new(), http, "/-/ready")?;
+        Ok(vec![query, sidecar, storage])
     }
 
     /// A VictoriaMetrics with a history that is given in Prometheus' text format, started with more flags.

@@ -14,12 +14,13 @@ use std::{
     process::{Command, Output},
     sync::{OnceLock, mpsc},
     thread,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use observer_tests::{
     agent,
     backend::{Backend, debian_prometheus, debian_victoria_metrics},
+    counterpart::THANOS,
     histories::{HOURS, STEP, cluster, text},
     need, places,
     stage::Scratch,
@@ -246,6 +247,22 @@ fn containers_of_a_prometheus_are_reported() {
     let unknown = report(&["shop/crat-0"]);
     assert_eq!(unknown.status.code(), Some(1));
     assert!(errors(&unknown).contains("shop/cart-0/cart"), "{}", errors(&unknown));
+}
+
+#[test]
+fn a_thanos_is_judged_alike() {
+    need!(Full, DebianPrometheus, Counterpart(&THANOS));
+    let end = now();
+    let text = text(&cluster(), end, 1);
+    let thanos = Backend::thanos(&debian_prometheus().unwrap(), &THANOS.program("thanos").unwrap(), &text).unwrap();
+    // It learns of its stores by and by.
+    let deadline = Instant::now() + agent::DEADLINE;
+    let lists = |backend: &Backend| backend.ask("/api/v1/label/__name__/values").unwrap()["data"].to_string();
+    while !lists(&thanos[0]).contains("container_memory_rss") {
+        assert!(Instant::now() < deadline, "{}", thanos[0].log());
+        thread::sleep(Duration::from_millis(200));
+    }
+    said_as_replayed(&thanos[0], end);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::{
     collect::{Collected, Span, Talk},
     find::Found,
     question::Batch,
+    run::containers,
     server::{Asker, Server, Trouble},
 };
 use crate::{
@@ -43,8 +44,7 @@ pub(crate) fn histories(wanted: &Wanted<'_>) -> anyhow::Result<Result<Vec<Case>,
         .context("cannot start")?;
     let refused = |trouble: Trouble| anyhow!("{}", trouble.why());
     runtime.block_on(async {
-        talk.meet().await.map_err(refused)?;
-        let Found { mut batches, kinds } = talk.find(&[]).await.map_err(refused)?;
+        let Found { mut batches, kinds } = containers(&mut talk, &[]).await?;
         let known: Vec<String> = batches
             .iter()
             .flat_map(|batch| &batch.places)

@@ -36,16 +36,7 @@ pub(super) async fn run(
     tells_findings: bool,
     judged: &mut Vec<Judged>,
 ) -> anyhow::Result<()> {
-    let refused = |trouble: Trouble| anyhow!("{}", trouble.why());
-    talk.meet().await.map_err(refused)?;
-    if !talk.metrics.iter().any(|metric| LEVELS.contains(&metric.name)) {
-        bail!(
-            "the server has neither {} nor {} in this time: is cAdvisor (the kubelet) scraped? docs/audit.md tells what is needed",
-            LEVELS[0],
-            LEVELS[1]
-        );
-    }
-    let Found { mut batches, kinds } = talk.find(&asked.namespaces).await.map_err(refused)?;
+    let Found { mut batches, kinds } = containers(&mut talk, &asked.namespaces).await?;
     if batches.is_empty() {
         bail!("the server has no container that matches --namespace and --selector in this time");
     }
@@ -96,6 +87,20 @@ pub(super) async fn run(
         ));
     }
     Ok(())
+}
+
+/// Meets the server, and asks which containers it knows in these namespaces, or in all where none is named.
+pub(super) async fn containers(talk: &mut Talk, namespaces: &[String]) -> anyhow::Result<Found> {
+    let refused = |trouble: Trouble| anyhow!("{}", trouble.why());
+    talk.meet().await.map_err(refused)?;
+    if !talk.metrics.iter().any(|metric| LEVELS.contains(&metric.name)) {
+        bail!(
+            "the server has neither {} nor {} in this time: is cAdvisor (the kubelet) scraped? docs/audit.md tells what is needed",
+            LEVELS[0],
+            LEVELS[1]
+        );
+    }
+    talk.find(namespaces).await.map_err(refused)
 }
 
 /// Why the audit ends before its end, and how it goes on.

@@ -46,7 +46,7 @@ impl Before {
     /// By how many bytes a class grew, with what it holds.
     fn grown(&self, class: &Class) -> i64 {
         let before = self.classes.get(&class.name);
-        all(class) - before.map_or(0, all)
+        all(class).cast_signed() - before.map_or(0, all).cast_signed()
     }
 
     /// The classes that grew most.
@@ -65,8 +65,8 @@ impl Before {
     }
 }
 
-const fn all(class: &Class) -> i64 {
-    (class.bytes + class.held).cast_signed()
+const fn all(class: &Class) -> u64 {
+    class.bytes + class.held
 }
 
 /// The JavaScript class whose property wraps the native object, and how that is held: of `Gzip._handle` in the end it is `Gzip`.
@@ -120,12 +120,12 @@ pub(super) fn print(
             }
             None => counted.count.to_string(),
         };
-        let each = all(counted) / counted.count.max(1).cast_signed();
+        let each = all(counted) / counted.count.max(1);
         writeln!(
             out,
             "{count:>18} {:>12} {:>12}  {}, {} each",
-            size(counted.bytes.cast_signed()),
-            size(counted.held.cast_signed()),
+            size(counted.bytes),
+            size(counted.held),
             clean::name(&title(class)),
             size(each)
         )?;
@@ -160,9 +160,9 @@ pub(super) fn print(
         writeln!(
             out,
             "{count:>18} {:>12} {:>12}  up to {}",
-            size(block.bytes.cast_signed()),
+            size(block.bytes),
             "",
-            size(block.up_to.cast_signed())
+            size(block.up_to)
         )?;
     }
     if let Some(reason) = &native.unwrapped {

@@ -19,7 +19,7 @@ pub(super) struct Meaning {
     /// What it is about; none where nothing stands out.
     pub(super) kind: Option<Kind>,
     /// Bytes of it, or by how much it grew.
-    pub(super) bytes: i64,
+    pub(super) bytes: u64,
     /// Its share of everything, or of everything that grew.
     pub(super) share: f64,
     /// `observed`, or `inferred` where the sentence says more than was read.
@@ -42,12 +42,7 @@ pub(super) fn now(container: &Container) -> Meaning {
             .iter()
             .take(3)
             .map(|KindBytes { kind, bytes }| {
-                format!(
-                    "{} ({}, {:.0} %)",
-                    kind.noun(),
-                    size(bytes.cast_signed()),
-                    share(*bytes) * 100.0
-                )
+                format!("{} ({}, {:.0} %)", kind.noun(), size(*bytes), share(*bytes) * 100.0)
             })
             .collect();
         return nothing(format!(
@@ -58,12 +53,12 @@ pub(super) fn now(container: &Container) -> Meaning {
     let (means, inferred) = advice(kind, container);
     Meaning {
         kind: Some(kind),
-        bytes: bytes.cast_signed(),
+        bytes,
         share: share(bytes),
         confidence: confidence(inferred),
         sentence: format!(
             "most of it ({}, {:.0} %) is {}{}: {means}",
-            size(bytes.cast_signed()),
+            size(bytes),
             share(bytes) * 100.0,
             kind.noun(),
             unmarked(kind, container)
@@ -79,25 +74,25 @@ pub(super) fn growth(before: &Container, after: &Container) -> Meaning {
     let share = |bytes: u64| bytes as f64 / all.max(1) as f64;
     let least = first.least_growth();
     let Some(&KindBytes { kind, bytes }) = grown.first().filter(|kind| kind.bytes >= least) else {
-        return nothing(format!("nothing grew by {} or more", size(least.cast_signed())));
+        return nothing(format!("nothing grew by {} or more", size(least)));
     };
     let second = grown
         .get(1)
         .filter(|second| share(second.bytes) >= SECOND)
         .map_or_else(String::new, |second| {
-            format!("; {} grew by {}", second.kind.noun(), size(second.bytes.cast_signed()))
+            format!("; {} grew by {}", second.kind.noun(), size(second.bytes))
         });
     let (verdict, inferred) = verdict(kind, after);
     Meaning {
         kind: Some(kind),
-        bytes: bytes.cast_signed(),
+        bytes,
         share: share(bytes),
         confidence: confidence(inferred),
         sentence: format!(
             "what grew is {}{}, by {} ({:.0} % of all that grew){second}: {verdict}",
             kind.noun(),
             unmarked(kind, after),
-            size(bytes.cast_signed()),
+            size(bytes),
             share(bytes) * 100.0
         ),
     }
@@ -177,8 +172,8 @@ fn fragmentation(container: &Container) -> String {
     format!(
         "{} of it in whole pages, which malloc_trim would give back, {} in pieces between blocks in use; fewer arenas (MALLOC_ARENA_MAX; \
          there are {}) or another allocator may keep less (inferred)",
-        size(memory.trimmable.cast_signed()),
-        size(pieces.cast_signed()),
+        size(memory.trimmable),
+        size(pieces),
         memory.arenas,
     )
 }
@@ -187,7 +182,7 @@ fn tmpfs(mounts: &[Tmpfs]) -> String {
     let named: Vec<String> = mounts
         .iter()
         .take(2)
-        .map(|tmpfs| format!("{} holds {}", tmpfs.mount, size(tmpfs.used.cast_signed())))
+        .map(|tmpfs| format!("{} holds {}", tmpfs.mount, size(tmpfs.used)))
         .collect();
     if named.is_empty() {
         "no mounted tmpfs holds files, so it is shared memory".to_owned()
@@ -197,8 +192,8 @@ fn tmpfs(mounts: &[Tmpfs]) -> String {
 }
 
 /// Bytes for a sentence.
-pub(super) fn size(bytes: i64) -> String {
-    match bytes.unsigned_abs() {
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
         0..10_240 => format!("{bytes} B"),
         10_240..10_485_760 => format!("{} KiB", bytes >> 10),
         _ => format!("{} MiB", bytes >> 20),

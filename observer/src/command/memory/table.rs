@@ -33,7 +33,7 @@ pub(super) fn now(out: &mut impl Write, container: &Container, meaning: &Meaning
                 out,
                 "{:>26}{} of the page cache is mapped by processes",
                 "",
-                size(container.cache_mapped.cast_signed())
+                size(container.cache_mapped)
             )?;
         }
         for tmpfs in container.tmpfs.iter().take(4) {
@@ -42,7 +42,7 @@ pub(super) fn now(out: &mut impl Write, container: &Container, meaning: &Meaning
                 out,
                 "{:>26}tmpfs {mount}: {} of files, whoever is charged",
                 "",
-                size(tmpfs.used.cast_signed())
+                size(tmpfs.used)
             )?;
         }
     }
@@ -85,7 +85,7 @@ fn conclusion(out: &mut impl Write, meaning: &Meaning) -> io::Result<()> {
 }
 
 fn headline(out: &mut impl Write, container: &Container) -> io::Result<()> {
-    let usage = size(container.usage.cast_signed());
+    let usage = size(container.usage);
     match (&container.cgroup, container.limit) {
         (None, _) => writeln!(
             out,
@@ -96,12 +96,7 @@ fn headline(out: &mut impl Write, container: &Container) -> io::Result<()> {
             "{usage} in cgroup {}, which has no limit of its own",
             clean::name(path)
         ),
-        (Some(path), Some(limit)) => writeln!(
-            out,
-            "{usage} of {} in cgroup {}",
-            size(limit.cast_signed()),
-            clean::name(path)
-        ),
+        (Some(path), Some(limit)) => writeln!(out, "{usage} of {} in cgroup {}", size(limit), clean::name(path)),
     }
 }
 
@@ -110,7 +105,7 @@ fn title(process: &Process) -> String {
         "process {} ({}): {} of anonymous memory, {} threads, {}",
         process.pid,
         clean::name(&process.name),
-        size(process.anonymous().cast_signed()),
+        size(process.anonymous()),
         process.threads,
         process.allocator.name()
     );
@@ -142,8 +137,8 @@ fn notes(out: &mut impl Write, process: &Process) -> io::Result<()> {
         } => {
             notes.push(format!(
                 "V8: {} in pages of one large object each; {} of the young generation is held",
-                size(large.cast_signed()),
-                size(young_held.cast_signed())
+                size(*large),
+                size(*young_held)
             ));
             if !marked {
                 notes.push("V8: too large to tell dead objects from held ones".to_owned());
@@ -158,7 +153,7 @@ fn notes(out: &mut impl Write, process: &Process) -> io::Result<()> {
     for (index, arena) in process.arenas.iter().enumerate().take(8) {
         let name = if arena.main { "main arena" } else { "arena" };
         let number = if arena.main { String::new() } else { format!(" {index}") };
-        let bytes = [arena.in_use, arena.free_pages, arena.free_pieces].map(|bytes| size(bytes.cast_signed()));
+        let bytes = [arena.in_use, arena.free_pages, arena.free_pieces].map(size);
         notes.push(format!(
             "{name}{number}: {} in use, {} free in whole pages, {} in pieces",
             bytes[0], bytes[1], bytes[2]
@@ -167,15 +162,15 @@ fn notes(out: &mut impl Write, process: &Process) -> io::Result<()> {
     if process.mapped_blocks > 0 {
         notes.push(format!(
             "blocks with a mapping of their own: {}",
-            size(process.mapped_blocks.cast_signed())
+            size(process.mapped_blocks)
         ));
     }
     notes.push(format!(
         "beside it, mapped files {} and shared memory {} (its share), page tables {}, swapped out {}",
-        size(process.mapped_files.cast_signed()),
-        size(process.mapped_shared.cast_signed()),
-        size(process.page_tables.cast_signed()),
-        size(process.swapped.cast_signed())
+        size(process.mapped_files),
+        size(process.mapped_shared),
+        size(process.page_tables),
+        size(process.swapped)
     ));
     for note in notes {
         writeln!(out, "{:>26}{note}", "")?;
