@@ -9,6 +9,8 @@ pub(crate) mod losses;
 pub(crate) mod marks;
 pub(crate) mod timeline;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use self::{cgroups::KnownCgroups, deaths::PendingDeaths, losses::Losses, marks::Marks, timeline::Timeline};
@@ -31,6 +33,9 @@ pub struct Engine {
     pub(crate) losses: Losses,
     /// Findings made.
     pub(crate) findings: u64,
+    /// Ids of what an earlier agent said after this state was put away.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) told: BTreeSet<String>,
 }
 
 /// The host, as the agent told it at its beginning.

@@ -17,6 +17,7 @@ use observer::{
     export::otlp::{Entry, Queue, Spool},
     store::{History, Record},
 };
+use observer_core::{Engine, Input, What, time::BootTime};
 use observer_tests::{
     agent::{Agent, DEADLINE},
     findings::finding,
@@ -52,6 +53,8 @@ fn the_process_that_suffers() {
     };
     match role.as_str() {
         "killed" => writes_until_killed(Path::new(&store)),
+        "filled" => keeps_until_killed(Path::new(&store)),
+        "fills" => fills_and_kills(Path::new(&store)),
         _ => writes_to_a_small_disk(Path::new(&store)),
     }
 }
@@ -211,6 +214,23 @@ fn the_agent_starts_on_a_damaged_store_and_goes_on() {
     }
 }
 
+/// What this program says in a role, on a disk of 6 MiB.
+fn on_a_small_disk(role: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    // In a mount namespace of its own: nobody else sees it, and it goes with the process.
+    let mount = format!(
+        "mount -t tmpfs -o size=6m none '{}' && exec \"$0\" \"$@\"",
+        directory.path().display()
+    );
+    let wrapper = ["unshare", "--mount", "sh", "-c", &mount];
+    let mut command = again(role, directory.path(), &wrapper);
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let failed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{failed}");
+    said
+}
+
 fn writes_to_a_small_disk(directory: &Path) {
     let (spool, queue) = spool(directory, 64 << 20);
     let (history, thread, _) = History::start_with(directory, 64 << 20, SYNC).unwrap();
@@ -244,19 +264,123 @@ fn writes_to_a_small_disk(directory: &Path) {
 #[test]
 fn a_full_disk_ends_nothing_and_syncs_go_on_when_there_is_room() {
     need!(Root, Program("unshare"), Program("mount"));
-    let directory = tempfile::tempdir().unwrap();
-    // In a mount namespace of its own: nobody else sees it, and it goes with the process.
-    let mount = format!(
-        "mount -t tmpfs -o size=6m none '{}' && exec \"$0\" \"$@\"",
-        directory.path().display()
-    );
-    let wrapper = ["unshare", "--mount", "sh", "-c", &mount];
-    let output = again("disk", directory.path(), &wrapper).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
+    let said = on_a_small_disk("disk");
     assert!(
         said.contains("full 4000"),
         "all of it waits in memory meanwhile: {said}"
     );
     assert!(said.contains("left 11"), "{said}");
+}
+
+/// An engine that tells by its clock how far it came.
+fn engine(nth: u64) -> Engine {
+    let mut engine = Engine::new();
+    engine.step(&Input {
+        at: BootTime(nth),
+        what: What::Tick,
+    });
+    engine
+}
+
+/// Goes on from the state it finds, and says how far the state on disk is and how many entries of the queue are there.
+fn keeps_until_killed(directory: &Path) {
+    let (spool, queue) = spool(directory, 4 << 20);
+    let (history, _thread, resumed) = History::start_with(directory, 1 << 20, SYNC).unwrap();
+    let first = resumed.map_or(0, |engine| engine.now().0);
+    let restored = spool.counts.restored.load(Relaxed);
+    tell(format_args!("kept {first} {restored}"));
+    let (from, counts) = (queue.window().0, &history.counts);
+    for nth in first + 1.. {
+        let (states, failed) = (counts.states.load(Relaxed), counts.failed.load(Relaxed));
+        queue.push(entry(nth, 200));
+        history.keep(&record(nth));
+        history.keep_state(&engine(nth));
+        while counts.states.load(Relaxed) == states && counts.failed.load(Relaxed) == failed {
+            std::thread::sleep(SYNC / 20);
+        }
+        if counts.states.load(Relaxed) > states {
+            let entries = spool.counts.synced.load(Relaxed).saturating_sub(from);
+            tell(format_args!("kept {nth} {}", entries.max(restored)));
+        } else {
+            tell(format_args!("failed"));
+        }
+    }
+}
+
+/// Fills and empties the disk and kills the writer, at any moment: what was put away is there for the next one.
+fn fills_and_kills(disk: &Path) {
+    let (store, ballast) = (disk.join("store"), disk.join("ballast"));
+    // It ends where the disk does.
+    let fill = || assert!(std::fs::write(&ballast, vec![1; 16 << 20]).is_err());
+    let (mut kept, mut on_full, mut failed) = ((0, 0), 0, false);
+    for round in 0..60 {
+        // What an agent finds at its start.
+        let full = fastrand::bool();
+        if full {
+            fill();
+            on_full += 1;
+        } else {
+            let _ = std::fs::remove_file(&ballast);
+        }
+        let mut child = again("filled", &store, &[]).stderr(Stdio::inherit()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = lines.map_while(Result::ok).filter_map(|line| {
+            let of = |line: &str| {
+                line.split(' ')
+                    .filter_map(|word| word.parse().ok())
+                    .collect::<Vec<u64>>()
+            };
+            match line.rsplit_once("kept ") {
+                Some((_, numbers)) => Some(of(numbers)),
+                None => (line == "failed").then(Vec::new),
+            }
+        });
+        let found = lines.next().unwrap();
+        assert!(
+            found[0] >= kept.0 && found[1] >= kept.1,
+            "round {round}, disk full: {full}: {found:?} is there of {kept:?}"
+        );
+        let mut saw = |line: &[u64]| match line {
+            [state, entries] => kept = (*state, *entries),
+            _ => failed = true,
+        };
+        saw(&found);
+        for _ in 0..fastrand::u32(0..4) {
+            let line = lines.next().unwrap();
+            saw(&line);
+            // The next attempt comes in some seconds.
+            if line.is_empty() {
+                break;
+            }
+        }
+        if !full && fastrand::bool() {
+            fill();
+        }
+        // The moment is random; nothing depends on what it hits.
+        std::thread::sleep(Duration::from_micros(fastrand::u64(..20_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        lines.for_each(|line| saw(&line));
+        let there: Vec<_> = std::fs::read_dir(&store)
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect();
+        assert!(
+            there.iter().all(|name| !name.to_string_lossy().contains("damaged")),
+            "round {round}: {there:?}"
+        );
+    }
+    tell(format_args!(
+        "{on_full} starts on a full disk, {} states, a write refused: {failed}",
+        kept.0
+    ));
+    assert!(on_full > 0 && kept.0 > 0 && failed);
+}
+
+/// An agent on a node whose disk is full may be killed for it, and starts on that disk: it goes on from what is there, so
+/// that no run is numbered or told anew.
+#[test]
+fn what_was_put_away_survives_a_full_disk_and_kills_at_any_moment() {
+    need!(Root, Program("unshare"), Program("mount"));
+    on_a_small_disk("fills");
 }

@@ -113,12 +113,20 @@ impl Engine {
 
     /// All of them: the agent stops, and may not come back.
     pub(super) fn release_all_closing(&mut self, out: &mut Output) {
-        let all = std::mem::take(&mut self.registry.closing);
-        out.ended.extend(all.into_values().map(|closing| closing.ended));
+        for closing in std::mem::take(&mut self.registry.closing).into_values() {
+            self.tell_ended(closing, out);
+        }
     }
 
     fn release_closing(&mut self, slot_id: &SlotId, out: &mut Output) {
-        out.ended
-            .extend(self.registry.closing.remove(slot_id).map(|closing| closing.ended));
+        if let Some(closing) = self.registry.closing.remove(slot_id) {
+            self.tell_ended(closing, out);
+        }
+    }
+
+    fn tell_ended(&mut self, closing: Closing, out: &mut Output) {
+        if !self.told.remove(&closing.ended.id) {
+            out.ended.push(closing.ended);
+        }
     }
 }

@@ -27,6 +27,10 @@ impl Engine {
         let slot = identity::slot(facts, named.as_deref());
         let workload = identity::workload(&slot, facts, named.as_deref());
         let release = Release::of(facts, named.as_deref());
+        let before = match named {
+            Some(_) => 0,
+            None => self.runs_of_its_pod(&slot, facts),
+        };
         let Some(slot_id) = self.slot_for(slot, facts, named.is_some()) else {
             return;
         };
@@ -55,7 +59,8 @@ impl Engine {
         let Some(state) = self.registry.slots.get_mut(&slot_id) else {
             return;
         };
-        state.runs += 1;
+        state.program = identity::program(facts);
+        state.runs = state.runs.max(before) + 1;
         state.last_active = self.time.now;
         state.waiting.push_back(id);
         let subject = Subject {
@@ -216,15 +221,32 @@ impl Engine {
         }
     }
 
+    /// Whether a slot's runs are over or ending, so that a new life may be the next of it.
+    fn is_free(&self, state: &SlotState) -> bool {
+        let ending = |id: &ContainerId| {
+            let container = self.registry.containers.get(*id);
+            container.is_none_or(|c| c.gone || c.main_dead || c.members.is_empty())
+        };
+        state.current.iter().chain(&state.waiting).all(ending)
+    }
+
+    /// Runs begun of what a container without a name goes on: its pod's only slot, where that ran this program and runs no more.
+    /// Its own are numbered on from there, and not anew, while nobody says what it is called.
+    fn runs_of_its_pod(&self, slot: &Slot, facts: &ProcessFacts) -> u64 {
+        let Slot::Pod { uid, .. } = slot else { return 0 };
+        let of_pod = |id: &SlotId| id.slot != *slot && matches!(&id.slot, Slot::Pod { uid: other, .. } if other == uid);
+        let mut known = self.registry.slots.iter().filter(|(id, _)| of_pod(id));
+        match (known.next(), known.next()) {
+            (Some((_, state)), None) if state.program == identity::program(facts) && self.is_free(state) => state.runs,
+            _ => 0,
+        }
+    }
+
     /// Which of the slots alike is free for a new life: the first that is idle or whose run is ending.
     pub(super) fn free_instance(&self, slot: &Slot) -> SlotId {
         let mut next = 0;
         for (id, state) in self.registry.slots.instances(slot) {
-            let ending = |id: &ContainerId| {
-                let container = self.registry.containers.get(*id);
-                container.is_none_or(|c| c.gone || c.main_dead || c.members.is_empty())
-            };
-            if state.current.iter().chain(&state.waiting).all(ending) {
+            if self.is_free(state) {
                 return id.clone();
             }
             next = id.instance.saturating_add(1);

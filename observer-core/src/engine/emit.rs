@@ -7,9 +7,24 @@ use crate::{
     Output,
     finding::{Confidence, Event, Finding},
     identity::Subject,
+    process::ProcessKey,
     registry::{ContainerId, SlotId},
     time::BootTime,
 };
+
+/// Ids kept of what an earlier agent said, at most.
+const MAX_TOLD: usize = 1_024;
+
+/// What tells a finding from others of its kind about the same run. What two agents may learn in different ways, one that saw
+/// it and one that found it done, has no time in it.
+pub(super) enum Occurrence {
+    /// A run has one.
+    Once,
+    /// One for each process.
+    Of(ProcessKey),
+    /// When it happened, and how many findings there were before it.
+    At,
+}
 
 impl Engine {
     /// States something of a container's run.
@@ -20,6 +35,23 @@ impl Engine {
         event: Event,
         confidence: Confidence,
         contradicted_by: &str,
+        out: &mut Output,
+    ) {
+        let occurrence = match &event {
+            // Each life follows another once.
+            Event::Restart(_) => Occurrence::Once,
+            _ => Occurrence::At,
+        };
+        self.find_of(id, at, occurrence, (event, confidence, contradicted_by), out);
+    }
+
+    /// States something of a container's run that differs from others of its kind by its occurrence.
+    pub(super) fn find_of(
+        &mut self,
+        id: ContainerId,
+        at: BootTime,
+        occurrence: Occurrence,
+        (event, confidence, contradicted_by): (Event, Confidence, &str),
         out: &mut Output,
     ) {
         let Some(container) = self.registry.containers.get(id) else {
@@ -33,19 +65,28 @@ impl Engine {
         };
         state.findings += 1;
         let subject = container.run.subject.clone();
-        // The run's start and not its number: a number begins anew with an agent that has lost its history. The time of the
-        // occurrence beside the count: an agent that was killed before its state was put away counts on from less.
+        let occurrence = match occurrence {
+            Occurrence::Once => String::new(),
+            Occurrence::Of(process) => format!("{}|{}", process.pid, process.start),
+            // The time beside the count: an agent that was killed before its state was put away counts on from less.
+            Occurrence::At => format!("{}|{}", at.0, state.findings),
+        };
+        // The run's start and not its number: a number begins anew with an agent that has lost its history.
         let key = format!(
-            "{}|{:?}|{}|{}|{}|{}|{}",
+            "{}|{:?}|{}|{}|{}|{occurrence}",
             self.host.boot_id,
             container.slot.slot,
             container.slot.instance,
             container.run.started.0,
             event.kind(),
-            at.0,
-            state.findings
         );
         self.push(&key, at, Some(subject), (event, confidence, contradicted_by), out);
+    }
+
+    /// An earlier agent went on after this state was put away, and said these, by their ids: they are not said again.
+    pub fn told(&mut self, ids: impl IntoIterator<Item = String>) {
+        let room = MAX_TOLD.saturating_sub(self.told.len());
+        self.told.extend(ids.into_iter().take(room));
     }
 
     /// The id of a run: the same from every agent that sees it on this boot.
@@ -77,9 +118,13 @@ impl Engine {
         (event, confidence, contradicted_by): (Event, Confidence, &str),
         out: &mut Output,
     ) {
+        let id = id(key);
+        if self.told.remove(&id) {
+            return;
+        }
         self.findings += 1;
         out.findings.push(Finding {
-            id: id(key),
+            id,
             at,
             wall: self.time.wall(at),
             subject,

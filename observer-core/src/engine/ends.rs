@@ -142,13 +142,16 @@ impl Engine {
         let counted = state.restarts.zip(restarts);
         let unseen = counted.map_or(0, |(before, now)| now.saturating_sub(before).saturating_sub(1));
         let (at, number, version) = (run.started, run.number, run.release.name());
+        // In a name that stood for its slot's until now.
+        let told = run.succession_told;
+        run.succession_told = told || !state.ended.is_empty();
         let mut verdicts = vec![state.detector.begin_run(number, at, version.as_ref())];
         verdicts.extend(
             std::mem::take(&mut run.early)
                 .iter()
                 .map(|point| state.detector.observe(point)),
         );
-        if let Some(previous) = state.ended.back_mut() {
+        if let Some(previous) = state.ended.back_mut().filter(|_| !told) {
             if previous.end.status.is_none() {
                 // An end that nobody saw came no later than the next beginning.
                 previous.ended = previous.ended.min(at).max(previous.started);

@@ -1,7 +1,7 @@
 //! Names: reads what Kubernetes or an engine says of a container, at any time, produces the right slot, workload,
 //! release and Resource for its run.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::Engine;
 use crate::{
@@ -151,23 +151,29 @@ impl Engine {
             }
             return;
         }
-        // It has a history under its true name: this life is the next of it.
+        // It has a history under its true name: this life is the next of it, and those that ended without a name came before.
+        let mut nameless = VecDeque::new();
         if let Some(state) = self.registry.slots.get_mut(&from) {
             if state.current == Some(id) {
                 state.current = None;
             }
             state.waiting.retain(|waiting| *waiting != id);
             if state.is_idle() {
+                nameless = std::mem::take(&mut state.ended);
                 self.registry.slots.remove(&from);
             } else {
                 self.begin_waiting(&from, out);
             }
         }
         if let Some(state) = self.registry.slots.get_mut(to) {
-            state.runs += 1;
+            if state.is_idle() {
+                nameless.into_iter().for_each(|run| state.keep(run));
+            }
             state.waiting.push_back(id);
             if let Some(container) = self.registry.containers.get_mut(id) {
                 container.slot = to.clone();
+                // Lives before it may have ended without a name, and were numbered too.
+                state.runs = (state.runs + 1).max(container.run.number);
                 container.run.number = state.runs;
                 Arc::make_mut(&mut container.run.subject).run = state.runs;
             }

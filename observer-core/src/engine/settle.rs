@@ -1,6 +1,6 @@
 //! Deaths: reads those whose grace is over, produces their causes, and findings of kills for memory.
 
-use super::{Engine, GRACE, restore::AWAY};
+use super::{Engine, GRACE, emit::Occurrence, restore::AWAY};
 use crate::{
     Output,
     container::owner,
@@ -223,8 +223,10 @@ impl Engine {
         {
             workload.oom_kills += victims.len() as u64;
         }
+        let victim = victim.key;
         let contradicted_by = "an exit by another signal or by a code; none was seen";
-        self.find(id, at, event, end.confidence, contradicted_by, out);
+        let said = (event, end.confidence, contradicted_by);
+        self.find_of(id, at, Occurrence::Of(victim), said, out);
         for key in victims {
             if let Some(death) = self.registry.processes.get_mut(&key).and_then(|p| p.death.as_mut()) {
                 death.reported = true;

@@ -24,6 +24,9 @@ const STILL: u64 = 3_600 * crate::time::SECOND;
 pub(crate) struct Run {
     /// Number within its slot, from 1; 0 while the run before it is being settled.
     pub(crate) number: u64,
+    /// That it follows another life has been told.
+    #[serde(default)]
+    pub(crate) succession_told: bool,
     pub(crate) started: BootTime,
     /// It was running when the agent began.
     pub(crate) found: bool,
@@ -97,6 +100,7 @@ impl Run {
     pub(crate) fn new(started: BootTime, found: bool, release: Release, subject: Arc<Subject>) -> Self {
         Self {
             number: 0,
+            succession_told: false,
             started,
             found,
             gap: false,

@@ -26,6 +26,9 @@ pub(crate) const MAX_RUNS: usize = 8;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SlotState {
     pub(crate) workload: Workload,
+    /// What the program of its last run is called where nobody names the container.
+    #[serde(default)]
+    pub(crate) program: String,
     /// Runs begun.
     pub(crate) runs: u64,
     /// The container whose run is the current one.
@@ -67,6 +70,7 @@ impl SlotState {
     pub(crate) fn new(workload: Workload, at: BootTime, config: DetectConfig) -> Self {
         Self {
             workload,
+            program: String::new(),
             runs: 0,
             current: None,
             waiting: VecDeque::new(),

@@ -2,7 +2,9 @@
 
 use std::{
     cell::Cell,
-    fs, io, panic,
+    fs,
+    io::{self, Read as _},
+    panic,
     path::Path,
     sync::{
         Once,
@@ -12,15 +14,46 @@ use std::{
 
 use redb::Database;
 
-use super::error::StoreError;
+use super::{error::StoreError, overlay::Overlay};
 use crate::terminal::say;
 
 /// redb's page cache, bytes: its default of 1 GiB is for databases that are read.
 const CACHE: usize = 1 << 20;
 
+/// Bytes of redb's mark at the beginning of a file (`MAGICNUMBER` in its `page_store/header.rs`).
+const MARK: usize = 9;
+/// Bytes of a page, the least that redb makes its header.
+const HEADER: usize = 4 << 10;
+
 /// Opens the file, or makes it.
 pub(crate) fn open(path: &Path) -> Result<Database, redb::Error> {
-    Ok(Database::builder().set_cache_size(CACHE).create(path)?)
+    let open = || Database::builder().set_cache_size(CACHE).create(path);
+    match open() {
+        Err(redb::DatabaseError::Storage(_)) if is_unmade(path) => {
+            fs::remove_file(path)?;
+            Ok(open()?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Whether the file's maker was killed, or ran out of disk, while it made it: redb writes one page (of at least
+/// [`HEADER`] bytes) and then its mark at the beginning, before anything else.
+fn is_unmade(path: &Path) -> bool {
+    let zeros = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let read = || -> io::Result<bool> {
+        let mut file = fs::File::open(path)?;
+        let mut page = Vec::with_capacity(HEADER);
+        file.by_ref().take(HEADER as u64).read_to_end(&mut page)?;
+        let mut unmade = zeros(&page[..page.len().min(MARK)]);
+        while unmade && page.len() == HEADER {
+            page.clear();
+            file.by_ref().take(HEADER as u64).read_to_end(&mut page)?;
+            unmade = zeros(&page);
+        }
+        Ok(unmade)
+    };
+    read().unwrap_or(false)
 }
 
 /// Makes the store's directory.
@@ -55,18 +88,34 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
+/// What was read of a database file.
+#[derive(Debug)]
+pub(crate) struct Opened<T> {
+    /// What `attempt` made of it.
+    pub(crate) read: T,
+    /// Why it cannot be written now; its database is of no use beyond reading, and the file is to be opened again later.
+    pub(crate) unwritable: Option<redb::Error>,
+}
+
 /// Opens a file and reads what `attempt` reads of it. A file that cannot be read is put aside as `*.damaged`, once,
-/// and counted.
+/// and counted; a full disk is no damage to it.
 pub(crate) fn open_or_put_aside<T>(
     path: &Path,
     damaged: &AtomicU64,
-    attempt: impl Fn() -> Result<T, redb::Error>,
-) -> Result<T, StoreError> {
+    attempt: impl Fn(Database) -> Result<T, redb::Error>,
+) -> Result<Opened<T>, StoreError> {
     let open_error = |reason: String| StoreError::Open {
         path: path.to_owned(),
         reason,
     };
-    match guarded(&attempt) {
+    let attempt = || match guarded(|| attempt(open(path)?)) {
+        Err(error) if is_unwritable(&error) => guarded(|| attempt(open_unwritable(path)?)).map(|read| Opened {
+            read,
+            unwritable: Some(error),
+        }),
+        tried => tried.map(|read| Opened { read, unwritable: None }),
+    };
+    match attempt() {
         Ok(opened) => return Ok(opened),
         Err(redb::Error::DatabaseAlreadyOpen) => return Err(open_error("another observer uses it".into())),
         // What may not be read is not damaged: it waits for an agent that may.
@@ -75,7 +124,23 @@ pub(crate) fn open_or_put_aside<T>(
         }
         Err(reason) => put_aside(path, damaged, &reason).map_err(|error| open_error(error.to_string()))?,
     }
-    guarded(&attempt).map_err(|error| open_error(error.to_string()))
+    attempt().map_err(|error| open_error(error.to_string()))
+}
+
+/// Whether it is the disk that takes nothing more, for the time being.
+fn is_unwritable(error: &redb::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error, redb::Error::Io(error) if [StorageFull, QuotaExceeded, ReadOnlyFilesystem].contains(&error.kind()))
+}
+
+/// Opens the file to be read, on a disk that takes nothing more.
+fn open_unwritable(path: &Path) -> Result<Database, redb::Error> {
+    let overlay = if is_unmade(path) {
+        Overlay::empty()
+    } else {
+        Overlay::over(path)?
+    };
+    Ok(Database::builder().set_cache_size(CACHE).create_with_backend(overlay)?)
 }
 
 /// Closes a database that is given up, or opened anew. redb writes when it closes, and may meet damage only then.

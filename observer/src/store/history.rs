@@ -17,7 +17,7 @@ use std::{
 };
 
 use observer_core::Engine;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase};
 use tokio::sync::oneshot;
 
 use super::{
@@ -25,7 +25,8 @@ use super::{
     database::{
         close, close_for_good, guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal,
     },
-    state::{self, ENGINE, STATES},
+    rows::{RECORDS, Surveyed, newest, survey},
+    state::{self, Aside, ENGINE, FOLLOWS, STATES},
 };
 use crate::terminal::say;
 
@@ -40,9 +41,6 @@ const UNWRITTEN: usize = 4_096;
 
 /// Its name in the store.
 const FILE: &str = "history.redb";
-
-/// Records by number, each sealed JSON.
-const RECORDS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("records");
 
 enum Request {
     Keep(Vec<u8>),
@@ -86,20 +84,33 @@ impl History {
         make_directory(directory)?;
         let path = directory.join(FILE);
         let counts = Arc::new(HistoryCounts::default());
-        let (database, next, state) = open_or_put_aside(&path, &counts.damaged, || survey(&path, &counts))?;
-        let engine = state.and_then(|bytes| state::take_over(&database, &bytes, &counts));
+        let opened = open_or_put_aside(&path, &counts.damaged, |database| survey(database, &counts))?;
+        let Surveyed {
+            database,
+            next,
+            state,
+            told,
+        } = opened.read;
+        let (mut engine, aside) = state.map_or((None, None), |bytes| state::take_over(&bytes, &counts));
+        if let Some(engine) = &mut engine {
+            engine.told(told);
+        }
         let (requests, receiver) = sync_channel(WAITING);
-        let writer = Writer {
+        let mut writer = Writer {
             path,
             database: Some(database),
             next,
             capacity,
             unwritten: VecDeque::new(),
             state: None,
+            aside,
             counts: Arc::clone(&counts),
             failing: None,
             interval: sync,
         };
+        if let Some(error) = &opened.unwritable {
+            writer.failed(error);
+        }
         let thread = thread::Builder::new()
             .name("history".into())
             .spawn(move || writer.run(&receiver))?;
@@ -203,7 +214,10 @@ struct Writer {
     next: u64,
     capacity: u64,
     unwritten: VecDeque<Vec<u8>>,
-    state: Option<Vec<u8>>,
+    /// The engine's state, and the number of the record that followed it.
+    state: Option<(Vec<u8>, u64)>,
+    /// A state of a newer layout, to be kept under a name of its own.
+    aside: Option<Aside>,
     counts: Arc<HistoryCounts>,
     /// When writing began to fail, or failed last.
     failing: Option<Instant>,
@@ -220,10 +234,16 @@ impl Writer {
                     self.unwritten.push_back(record);
                     if self.unwritten.len() > UNWRITTEN {
                         self.unwritten.pop_front();
+                        if let Some((_, follows)) = &mut self.state {
+                            *follows = follows.saturating_sub(1).max(self.next);
+                        }
                         self.counts.lost.fetch_add(1, Relaxed);
                     }
                 }
-                Ok(Request::State(state)) => self.state = Some(state),
+                Ok(Request::State(state)) => {
+                    let follows = self.next + self.unwritten.len() as u64;
+                    self.state = Some((state, follows));
+                }
                 Ok(Request::Read {
                     workload,
                     limit,
@@ -258,7 +278,7 @@ impl Writer {
     }
 
     fn try_sync(&mut self) {
-        if self.unwritten.is_empty() && self.state.is_none() {
+        if self.unwritten.is_empty() && self.state.is_none() && self.aside.is_none() {
             return;
         }
         let mut synced = guarded(|| self.sync());
@@ -272,18 +292,21 @@ impl Writer {
         }
         match synced {
             Ok(()) => self.failing = None,
-            Err(error) => {
-                self.counts.failed.fetch_add(1, Relaxed);
-                if self.failing.replace(Instant::now()).is_none() {
-                    say(format_args!(
-                        "cannot write {} ({error}); the history of the last minutes stays in memory for now",
-                        self.path.display()
-                    ));
-                }
-                // After an I/O error redb refuses everything until the file is opened again.
-                let _ = close(self.database.take());
-            }
+            Err(error) => self.failed(&error),
         }
+    }
+
+    /// It could not be written.
+    fn failed(&mut self, error: &redb::Error) {
+        self.counts.failed.fetch_add(1, Relaxed);
+        if self.failing.replace(Instant::now()).is_none() {
+            say(format_args!(
+                "cannot write {} ({error}); the history of the last minutes stays in memory for now",
+                self.path.display()
+            ));
+        }
+        // After an I/O error redb refuses everything until the file is opened again.
+        let _ = close(self.database.take());
     }
 
     fn sync(&mut self) -> Result<(), redb::Error> {
@@ -310,8 +333,13 @@ impl Writer {
                 records = records.saturating_sub(1);
                 dropped += 1;
             }
-            if let Some(state) = &self.state {
-                write.open_table(STATES)?.insert(ENGINE, seal(state).as_slice())?;
+            let mut states = write.open_table(STATES)?;
+            if let Some(aside) = &self.aside {
+                aside.put(&mut states)?;
+            }
+            if let Some((state, follows)) = &self.state {
+                states.insert(ENGINE, seal(state).as_slice())?;
+                states.insert(FOLLOWS, follows.to_le_bytes().as_slice())?;
             }
         }
         write.commit()?;
@@ -321,58 +349,11 @@ impl Writer {
         counts.written.store(next, Relaxed);
         self.next = next;
         self.unwritten.clear();
+        self.aside = None;
         if self.state.take().is_some() {
             counts.states.fetch_add(1, Relaxed);
         }
         self.database = Some(database);
         Ok(())
     }
-}
-
-/// Opens the file and goes through all of it: the number of the next record, and the state's bytes.
-fn survey(path: &Path, counts: &HistoryCounts) -> Result<(Database, u64, Option<Vec<u8>>), redb::Error> {
-    let database = open(path)?;
-    // Tables are made once, so that reading needs no case for their absence.
-    let write = database.begin_write()?;
-    write.open_table(RECORDS)?;
-    write.open_table(STATES)?;
-    write.commit()?;
-    let read = database.begin_read()?;
-    let (mut next, mut records, mut bytes) = (0, 0, 0);
-    for row in read.open_table(RECORDS)?.iter()? {
-        let (number, record) = row?;
-        next = number.value().saturating_add(1);
-        records += 1;
-        bytes += record.value().len() as u64;
-    }
-    counts.records.store(records, Relaxed);
-    counts.bytes.store(bytes, Relaxed);
-    counts.written.store(next, Relaxed);
-    let state = state::last(&read.open_table(STATES)?)?;
-    drop(read);
-    Ok((database, next, state))
-}
-
-fn newest(
-    database: &Database,
-    workload: Option<&str>,
-    limit: usize,
-    counts: &HistoryCounts,
-) -> Result<Vec<Record>, redb::Error> {
-    let table = database.begin_read()?.open_table(RECORDS)?;
-    let mut found = Vec::new();
-    for row in table.iter()?.rev() {
-        if found.len() >= limit {
-            break;
-        }
-        let row = row?;
-        let record = unseal(row.1.value()).and_then(Record::decode);
-        match record {
-            Some(record) if workload.is_none_or(|workload| record.concerns(workload)) => found.push(record),
-            Some(_) => {}
-            None => drop(counts.damaged.fetch_add(1, Relaxed)),
-        }
-    }
-    found.reverse();
-    Ok(found)
 }

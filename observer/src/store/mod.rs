@@ -4,7 +4,9 @@
 pub(crate) mod database;
 mod error;
 mod history;
+mod overlay;
 mod record;
+mod rows;
 pub mod state;
 #[cfg(test)]
 mod tests;

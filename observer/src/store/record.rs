@@ -2,7 +2,11 @@
 
 use std::sync::atomic::AtomicU64;
 
-use observer_core::{Finding, finding::EndedRun, recording::LAYOUT};
+use observer_core::{
+    Finding,
+    finding::{EndedRun, Event},
+    recording::LAYOUT,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -30,6 +34,17 @@ impl Record {
             Self::Run(run) => &run.subject,
         };
         subject.workload.is_called(subject.service(), workload)
+    }
+
+    /// The id of a kill, a restart or an ended run, which another agent that goes on from an older state would tell again.
+    pub(super) fn edge(self) -> Option<String> {
+        match self {
+            Self::Finding(finding) if matches!(finding.event, Event::OomKill(_) | Event::Restart(_)) => {
+                Some(finding.id)
+            }
+            Self::Finding(_) => None,
+            Self::Run(run) => Some(run.id),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use observer_core::{Engine, recording::LAYOUT};
-use redb::{Database, ReadableTable, TableDefinition};
+use redb::{ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 
 use super::{HistoryCounts, database::unseal};
@@ -19,6 +19,8 @@ use crate::{
 /// The engine's state under [`ENGINE`], sealed; beside it states of newer layouts, put aside by a downgrade.
 pub(super) const STATES: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("states");
 pub(super) const ENGINE: &str = "engine";
+/// Beside the state: the number of the first record made after it.
+pub(super) const FOLLOWS: &str = "follows";
 /// Longest state that is read back, bytes: 2,048 slots take some 30 MB.
 const LONGEST: u64 = 256 << 20;
 
@@ -65,44 +67,53 @@ pub fn decode(bytes: &[u8]) -> Result<Engine, StateError> {
     serde_json::from_value(restore["restore"].take()).map_err(|error| damaged(&error))
 }
 
-/// The engine in a sealed state. What cannot be used is reported and counted; a state of a newer layout is put aside.
-pub(super) fn take_over(database: &Database, sealed: &[u8], counts: &HistoryCounts) -> Option<Engine> {
+/// The engine in a sealed state. What cannot be used is reported and counted; a state of a newer layout is to be put aside.
+pub(super) fn take_over(sealed: &[u8], counts: &HistoryCounts) -> (Option<Engine>, Option<Aside>) {
     let decoded = match unseal(sealed) {
         Some(bytes) => decode(bytes),
         None => Err(StateError::Damaged("its checksum does not fit".into())),
     };
     let error = match decoded {
-        Ok(engine) => return Some(engine),
+        Ok(engine) => return (Some(engine), None),
         Err(error) => error,
     };
-    let mut kept = String::new();
+    let mut aside = None;
     match &error {
         StateError::Layout(layout) => {
             counts.foreign.fetch_add(1, Relaxed);
             if let LayoutError::Newer { found, .. } = layout {
-                kept = match put_state_aside(database, *found, sealed) {
-                    Ok(()) => "; it is kept beside the new one".into(),
-                    Err(error) => format!("; it could not be kept: {error}"),
-                };
+                aside = Some(Aside {
+                    layout: *found,
+                    sealed: sealed.to_vec(),
+                });
             }
         }
         StateError::Damaged(_) => drop(counts.damaged.fetch_add(1, Relaxed)),
     }
+    let kept = aside.as_ref().map_or("", |_| "; it is kept beside the new one");
     say(format_args!(
         "cannot use the state of an earlier agent: {error}; observation starts from nothing{kept}"
     ));
-    None
+    (None, aside)
 }
 
-/// Keeps a state of a newer layout under a name of its own, so that the observer that wrote it can be given it back.
-fn put_state_aside(database: &Database, layout: u32, sealed: &[u8]) -> Result<(), redb::Error> {
-    let write = database.begin_write()?;
-    {
-        let mut states = write.open_table(STATES)?;
-        states.insert(format!("{ENGINE}-layout-{layout}").as_str(), sealed)?;
+/// A state of a newer layout, kept under a name of its own so that the observer that wrote it can be given it back.
+#[derive(Debug)]
+pub(super) struct Aside {
+    layout: u32,
+    sealed: Vec<u8>,
+}
+
+impl Aside {
+    /// Puts it there; the place of the engine's state is free then.
+    pub(super) fn put(&self, states: &mut redb::Table<'_, &'static str, &'static [u8]>) -> Result<(), redb::Error> {
+        states.insert(
+            format!("{ENGINE}-layout-{}", self.layout).as_str(),
+            self.sealed.as_slice(),
+        )?;
         states.remove(ENGINE)?;
+        Ok(())
     }
-    Ok(write.commit()?)
 }
 
 /// A state to go on from: the last one, or, where that was put aside by a downgrade and nothing followed it, the one of

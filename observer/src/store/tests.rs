@@ -8,7 +8,7 @@ use std::{
 
 use observer_core::{
     Engine, Finding, Input, What,
-    finding::{Confidence, Event, Gap},
+    finding::{Confidence, Event, Gap, OomKill, OomKiller, OomScope},
     time::{BootTime, WallTime},
 };
 
@@ -59,6 +59,44 @@ fn what_was_kept_is_there_for_the_next_agent() {
     let all = read(directory.path(), None, 100).unwrap();
     assert_eq!(all, (0..10).map(record).collect::<Vec<_>>());
     assert_eq!(read(directory.path(), Some("any"), 2).unwrap(), [record(8), record(9)]);
+}
+
+/// A kill that was said after the state was put away, or before it.
+#[test]
+fn the_next_agent_hears_what_was_said_after_its_state() {
+    let kill = |id: &str| {
+        let Record::Finding(mut finding) = record(1) else {
+            panic!("a finding")
+        };
+        finding.id = id.to_owned();
+        finding.event = Event::OomKill(OomKill {
+            killer: OomKiller::Kernel,
+            scope: OomScope::Container,
+            cgroup: None,
+            limit: None,
+            usage: None,
+            anon: None,
+            file: None,
+            shmem: None,
+            pid: 7,
+            comm: "node".into(),
+            main_process: true,
+            co_victims: 0,
+        });
+        Record::Finding(finding)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let (history, thread, _) = History::start(directory.path(), 1 << 20).unwrap();
+    history.keep(&kill("before"));
+    history.keep_state(&engine());
+    history.keep(&kill("after"));
+    history.keep(&record(8));
+    thread.finish();
+    let (_, thread, state) = History::start(directory.path(), 1 << 20).unwrap();
+    thread.finish();
+    let mut expected = engine();
+    expected.told(["after".to_owned()]);
+    assert_eq!(state, Some(expected));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! full; the agent killed. Observation goes on, the state says what is wrong, and afterwards everything is there.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -125,12 +125,19 @@ fn what_happened_on_a_bad_day_is_all_there_afterwards() {
     let gap = |finding: &Value| (finding["event"] == "observer.gap").then_some(());
     agent.wait_finding("the time between the two", gap).unwrap();
 
-    let runs = |findings: &[Value]| -> Vec<u64> {
-        let ours = findings
-            .iter()
-            .filter(|f| f["event"] == RESTART && f["resource"]["k8s.pod.name"] == "leaky");
-        ours.filter_map(|f| f["attributes"]["observer.run.number"].as_u64())
-            .collect()
+    // By its id, since what is delivered twice is one record, and in our namespace, since others' pods may be called the same.
+    let runs = |findings: &[Value]| -> BTreeMap<String, u64> {
+        let ours = findings.iter().filter(|f| {
+            f["event"] == RESTART
+                && f["resource"]["k8s.namespace.name"] == NAMESPACE
+                && f["resource"]["k8s.pod.name"] == "leaky"
+        });
+        ours.filter_map(|f| {
+            let attributes = &f["attributes"];
+            let id = attributes["observer.finding.id"].as_str()?.to_owned();
+            Some((id, attributes["observer.run.number"].as_u64()?))
+        })
+        .collect()
     };
     // Everything that either has said arrives, once; each life is counted once, and none was made up.
     let all: BTreeSet<String> = first.into_iter().chain(identities(agent.findings.so_far())).collect();
@@ -144,7 +151,7 @@ fn what_happened_on_a_bad_day_is_all_there_afterwards() {
         .filter(|record| record["signal"] == "log")
         .collect();
     let numbers = runs(&records);
-    let unique: BTreeSet<u64> = numbers.iter().copied().collect();
+    let unique: BTreeSet<u64> = numbers.values().copied().collect();
     assert_eq!(numbers.len(), unique.len(), "each once: {numbers:?}");
     let counted = cluster
         .wait("the kubelet's count", &["pods", "--namespace", NAMESPACE], |pod| {

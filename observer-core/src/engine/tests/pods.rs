@@ -170,3 +170,35 @@ fn a_static_pod_is_named_after_itself_and_has_the_apis_uid() {
     assert_eq!(subject.resource["service.name"], "checkout-1.0.0-x");
     assert_eq!(subject.resource["k8s.pod.uid"], "api");
 }
+
+/// The engine's files cannot be read any more, and the API is away: runs are numbered on, also when names come at last.
+#[test]
+fn lives_without_names_are_numbered_on() {
+    let mut world = World::new();
+    world.named(named(1, UID, "1.0.0"));
+    for n in 1..6_u8 {
+        let start = 100 + u64::from(n) * 60;
+        let pid = key(u32::from(n) + 10, start);
+        world.at(start).start(node(pid, &pod_cgroup(UID, n))).at(start + 10);
+        if n >= 4 {
+            world.named(named(n, UID, "1.0.0"));
+        }
+        assert_eq!(
+            world.engine.subject(pid).map(|subject| subject.run),
+            Some(u64::from(n)),
+            "named or not"
+        );
+        world.at(start + 50).mark(pid).exit(pid, KILLED);
+    }
+    world.at(500);
+    let told: Vec<_> = world
+        .edges()
+        .into_iter()
+        .filter(|line| line.starts_with("restart"))
+        .collect();
+    let expected = [3, 4, 5].map(|run| format!("restart run {run} after kernel_oom"));
+    assert_eq!(
+        told, expected,
+        "the second life was never named: nothing is said of what it follows"
+    );
+}

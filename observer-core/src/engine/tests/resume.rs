@@ -83,6 +83,58 @@ fn a_kill_while_the_agent_was_away_is_known_by_its_counter() {
     );
 }
 
+/// Killed before its state was put away: the next agent learns of the same end and the same beginning in its own way.
+#[test]
+fn what_was_told_after_the_state_was_put_away_is_not_told_again() {
+    let (one, two) = (key(10, 100), key(11, 205));
+    for knows in [true, false] {
+        let mut world = World::new();
+        world.start(node(one, LEAKY)).sample(one, LEAKY, 300, 512).at(200);
+        let mut state = world.engine.clone();
+        // Something else is found, by which the next finding is another one's successor.
+        world.sample(one, LEAKY, 500, 512).at(203);
+        world
+            .mark(one)
+            .exit(one, KILLED)
+            .at(205)
+            .start(node(two, LEAKY))
+            .at(210);
+        let told = [
+            "oom_kill Container main=true others=0",
+            "restart run 2 after kernel_oom",
+        ];
+        let said = |world: &World| {
+            let mut edges = world.edges();
+            edges.retain(|edge| told.iter().any(|told| edge.contains(told)));
+            edges.len()
+        };
+        assert_eq!((said(&world), world.ended.len()), (2, 1), "{:?}", world.edges());
+        if knows {
+            let findings = world.findings.iter().map(|finding| finding.id.clone());
+            state.told(findings.chain(world.ended.iter().map(|run| run.id.clone())));
+        }
+        world.engine = state;
+        world.restarted(300, "boot");
+        world.feed(What::OomKills {
+            cgroup: LEAKY.into(),
+            count: 1,
+        });
+        world.feed(What::Vanished(one));
+        world.at(310).facts(node(two, LEAKY)).at(400);
+        let times = if knows { (2, 1) } else { (4, 2) };
+        assert_eq!((said(&world), world.ended.len()), times, "{:?}", world.edges());
+        assert_eq!(world.engine.subject(two).map(|subject| subject.run), Some(2));
+        if !knows {
+            // A receiver can tell that they are the same.
+            let ids = |kind: &str| -> std::collections::BTreeSet<&str> {
+                let of_kind = world.findings.iter().filter(|f| f.event.kind() == kind);
+                of_kind.map(|f| f.id.as_str()).collect()
+            };
+            assert_eq!((ids("oom_kill").len(), ids("restart").len()), (1, 1));
+        }
+    }
+}
+
 #[test]
 fn nobody_lives_on_over_a_boot() {
     let mut world = World::new();

@@ -71,7 +71,8 @@ impl Spool {
         make_directory(directory)?;
         let path = directory.join("spool.redb");
         let counts = Arc::new(SpoolCounts::default());
-        let (database, queues_on_disk) = open_or_put_aside(&path, &counts.damaged, || restore(&path, queues, &counts))?;
+        let opened = open_or_put_aside(&path, &counts.damaged, |database| restore(database, queues, &counts))?;
+        let (database, queues_on_disk) = opened.read;
         let restored = counts.restored.load(Relaxed);
         if restored > 0 {
             say(format_args!("delivering {restored} records that an earlier agent left"));
@@ -81,7 +82,7 @@ impl Spool {
             say(format_args!("skipped {damaged} damaged records in {}", path.display()));
         }
         let (stop, stopping) = sync_channel(0);
-        let journal = Journal {
+        let mut journal = Journal {
             path,
             database: Some(database),
             queues_on_disk,
@@ -89,6 +90,9 @@ impl Spool {
             failing: false,
             interval: sync,
         };
+        if let Some(error) = &opened.unwritable {
+            journal.failed(error);
+        }
         let thread = thread::Builder::new()
             .name("spool".into())
             .spawn(move || journal.run(&stopping))?;
@@ -145,15 +149,7 @@ impl Journal {
             match synced {
                 Ok(()) => self.failing = false,
                 Err(error) => {
-                    self.counts.failed.fetch_add(1, Relaxed);
-                    if !std::mem::replace(&mut self.failing, true) {
-                        say(format_args!(
-                            "cannot write {} ({error}); what waits for delivery stays in memory for now",
-                            self.path.display()
-                        ));
-                    }
-                    // After an I/O error redb refuses everything until the file is opened again.
-                    let _ = close(self.database.take());
+                    self.failed(&error);
                     skip = SKIPPED;
                 }
             }
@@ -161,6 +157,19 @@ impl Journal {
                 return self.close();
             }
         }
+    }
+
+    /// It could not be written.
+    fn failed(&mut self, error: &redb::Error) {
+        self.counts.failed.fetch_add(1, Relaxed);
+        if !std::mem::replace(&mut self.failing, true) {
+            say(format_args!(
+                "cannot write {} ({error}); what waits for delivery stays in memory for now",
+                self.path.display()
+            ));
+        }
+        // After an I/O error redb refuses everything until the file is opened again.
+        let _ = close(self.database.take());
     }
 
     /// A file that closing finds to be damaged is written anew.
@@ -222,11 +231,10 @@ impl Journal {
 }
 
 fn restore(
-    path: &Path,
+    database: Database,
     queues: &[(&'static str, Arc<Queue>)],
     counts: &SpoolCounts,
 ) -> Result<(Database, Vec<Journaled>), redb::Error> {
-    let database = open(path)?;
     let mut queues_on_disk = Vec::with_capacity(queues.len());
     for (name, queue) in queues {
         let table = Table::new(name);
