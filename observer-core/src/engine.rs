@@ -29,6 +29,7 @@ mod release;
 mod restore;
 mod selected;
 mod settle;
+mod succession;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod view;

@@ -118,6 +118,7 @@ impl Engine {
         }
         self.leave_release(id, Some((ended, cause)));
         self.registry.containers.remove(id);
+        self.succeed_beside(slot_id);
     }
 
     /// The next life of a slot begins when the one before is settled.
@@ -130,6 +131,10 @@ impl Engine {
         }
         let Some(id) = state.waiting.pop_front() else { return };
         state.current = Some(id);
+        self.succeed_ended(slot_id);
+        let Some(state) = self.registry.slots.get_mut(slot_id) else {
+            return;
+        };
         let named = self.registry.containers.get(id).and_then(|c| c.named.as_deref());
         let reported = named.and_then(reported);
         let restarts = named.and_then(|named| named.restart_count);

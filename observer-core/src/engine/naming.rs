@@ -123,6 +123,7 @@ impl Engine {
                 }
             }
         }
+        self.succeed_ended(&slot_id);
         self.select(id, out);
         self.enter_release(id, out);
         self.name_service(id);

@@ -64,6 +64,9 @@ pub(crate) struct SlotState {
     /// Its pod is not to be observed: nothing is shown of it.
     #[serde(default)]
     pub(crate) left_out: bool,
+    /// Another pod of its workload has taken its place, and what was learnt of it.
+    #[serde(default)]
+    pub(crate) succeeded: bool,
 }
 
 impl SlotState {
@@ -87,6 +90,7 @@ impl SlotState {
             heap: HeapWatch::default(),
             last_active: at,
             left_out: false,
+            succeeded: false,
         }
     }
 
@@ -106,7 +110,9 @@ impl SlotState {
     /// Replaces what detection knows of ended runs by all that is known of them.
     pub(crate) fn complete(&self, runs: &mut [RunSummary]) {
         for run in runs {
-            if let Some(ours) = self.ended.iter().find(|ours| ours.run == run.run) {
+            let same =
+                |ours: &&RunSummary| ours.run == run.run && (ours.started == run.started || ours.ended == run.ended);
+            if let Some(ours) = self.ended.iter().find(same) {
                 let slope_bytes_per_hour = ours.slope_bytes_per_hour.or(run.slope_bytes_per_hour);
                 *run = RunSummary {
                     slope_bytes_per_hour,

@@ -102,13 +102,16 @@ pub(in crate::detect) fn period_ns(span: &Span, skip_ns: u64, ceiling: f64) -> u
     }
 }
 
-/// The troughs of a run: lowest levels between two rises of at least `least` bytes, its start and the current tooth left out.
+/// The troughs of a run: lowest floors after a fall of at least `least` bytes and before such a rise, its start and the current
+/// tooth left out.
+///
+/// It is the floor that must fall. A bucket's highest level above the next one's floor is a tooth wherever noise, or a step, is as high.
 fn find(span: &Span, skip_ns: u64, least: f64) -> Vec<Trough> {
     let width = span.width_ns();
     let mut troughs: Vec<Trough> = Vec::new();
-    // Falling towards a trough (the lowest so far), or rising from one (the highest so far).
+    // Falling towards a trough (the lowest so far), or rising from one (the highest floor and level so far).
     let mut low: Option<Trough> = None;
-    let mut high = 0.0f64;
+    let (mut high, mut highest) = (0.0f64, 0.0f64);
     for (number, wide) in span
         .buckets()
         .filter(|(number, _)| number.saturating_mul(width) >= skip_ns)
@@ -123,17 +126,17 @@ fn find(span: &Span, skip_ns: u64, least: f64) -> Vec<Trough> {
                 }
                 if top - trough.floor >= least {
                     troughs.extend(low.take());
-                    high = top;
+                    (high, highest) = (floor, top);
                 }
             }
             None => {
-                high = high.max(top);
+                (high, highest) = (high.max(floor), highest.max(top));
                 if high - floor >= least {
                     low = Some(Trough {
                         hours: (number as f64 + 0.5) * width as f64 / 3.6e12,
                         floor,
                         work: f64::from(wide.low.work),
-                        tooth: high - floor,
+                        tooth: highest - floor,
                     });
                 }
             }

@@ -78,7 +78,9 @@ impl<'a> Ended<'a> {
     /// Another run ended at the same level, and not at a ceiling: a level that is reached each time is no news.
     fn bounded_alike(self, record: &Record) -> bool {
         self.records.iter().any(|other| {
-            other.run != record.run && !other.at_ceiling() && within(f64::from(other.peak), f64::from(record.peak), 1.1)
+            other.started != record.started
+                && !other.at_ceiling()
+                && within(f64::from(other.peak), f64::from(record.peak), 1.1)
         })
     }
 

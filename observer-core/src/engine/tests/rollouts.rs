@@ -318,3 +318,35 @@ fn a_rollback_is_a_rollout_to_a_version_that_is_clean() {
         );
     }
 }
+
+/// Pods of one version that are replaced each time before they die, one after another or by a rolling update: none of them
+/// climbs twice, their place does.
+#[test]
+fn a_leak_whose_pods_are_replaced_is_confirmed_once() {
+    for (late, rolling) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut host = Node::new(late);
+        let mut pod = host.start(0, 1, "1.42.0");
+        for number in 0..4 {
+            host.live(pod, number, number + 1, 6 * 60, true);
+            if rolling {
+                let next = host.start(number + 1, number + 2, "1.42.0");
+                host.retire(pod, number, number + 1, "1.42.0");
+                pod = next;
+            } else {
+                host.retire(pod, number, number + 1, "1.42.0");
+                host.now += 30;
+                pod = host.start(number + 1, number + 2, "1.42.0");
+            }
+        }
+        let said = [State::Likely, State::Confirmed].map(|state| host.verdicts(state).len());
+        assert_eq!(said, [2, 1], "late: {late}, rolling: {rolling}");
+        let (_, verdict) = host.verdicts(State::Confirmed)[0];
+        let starts: std::collections::BTreeSet<_> = verdict.runs.iter().map(|run| run.started).collect();
+        assert_eq!(
+            starts.len(),
+            verdict.runs.len(),
+            "each of them once: {:?}",
+            verdict.runs
+        );
+    }
+}
