@@ -16,6 +16,9 @@ pub const FULL: &str = "OBSERVER_FULL";
 /// the version Grafana's.
 pub const GRAFANA_BUILDER: (&str, &str) = ("grafana-foundation-sdk", "1769699379!11.6.0");
 
+/// Readers of bills of materials, from PyPI: CycloneDX's with its published schemas, and SPDX's.
+pub const BILL_VALIDATORS: [&str; 2] = ["cyclonedx-python-lib[json-validation]==11.12.0", "spdx-tools==0.8.5"];
+
 /// Something a test cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -41,6 +44,8 @@ pub enum Need {
     OtlpPython,
     /// Grafana's typed builder of dashboards.
     GrafanaBuilder,
+    /// Validators of bills of materials.
+    BillValidators,
     /// A real counterpart, built.
     Counterpart(&'static counterpart::Counterpart),
     /// Debian's Prometheus.
@@ -100,6 +105,8 @@ pub fn missing(need: Need) -> Option<String> {
             )))
             .then(|| format!("no Python with {name} {version}: `cargo xtask setup --matrix`"))
         }
+        Need::BillValidators => (!python_has("cyclonedx.validation.json, spdx_tools.spdx.validation, jsonschema"))
+            .then(|| "no Python with CycloneDX's and SPDX's libraries: `cargo xtask setup --matrix`".into()),
         Need::Counterpart(counterpart) => counterpart.missing(),
         Need::Full => env::var_os(FULL)
             .is_none_or(|full| full != "1")

@@ -8,6 +8,8 @@ mod bill;
 mod fixture;
 mod layout;
 mod release;
+#[cfg(test)]
+mod validation;
 
 use std::process::ExitCode;
 

@@ -80,6 +80,12 @@ pub(super) fn matrix() -> Vec<Need> {
         },
     ));
     needs.push(Need::new(
+        "cyclonedx-python-lib and spdx-tools",
+        "the bills of materials are judged by them",
+        || need::missing(Check::BillValidators).is_none(),
+        || pip(&need::BILL_VALIDATORS),
+    ));
+    needs.push(Need::new(
         "Chromium",
         "reports are opened in a browser",
         || need::missing(Check::Chromium).is_none(),
