@@ -29,6 +29,9 @@ pub(crate) struct Point {
     pub(crate) objects: Vec<u64>,
     /// The heaviest of the objects that accumulate there.
     pub(crate) content: u64,
+    /// A name that leads to `content` would lead to most of it, or has nothing to do with it: it is one of a collection's contents.
+    /// Two lists of listeners whose closures share a scope have it in common; neither list's name is where it hangs.
+    pub(crate) leads: bool,
     /// Weight of the sampled objects below.
     pub(crate) weight: u64,
 }
@@ -130,11 +133,12 @@ impl Tree {
         tree
     }
 
-    /// The heaviest child.
-    fn heaviest(&self, at: usize) -> Option<usize> {
+    /// The heaviest child, but for these.
+    fn heaviest(&self, at: usize, but: &[usize]) -> Option<usize> {
         self.children[at]
             .iter()
             .copied()
+            .filter(|child| !but.contains(child))
             .max_by_key(|&child| (self.weight[child], child))
     }
 }
@@ -222,6 +226,7 @@ impl Search<'_> {
                 self.points.push(Point {
                     objects: group.iter().map(|&at| self.tree.addresses[at]).collect(),
                     content: self.tree.addresses[group[0]],
+                    leads: true,
                     weight,
                 });
             }
@@ -235,25 +240,25 @@ impl Search<'_> {
         loop {
             // The head changes with every link that is added: what holds the chain is what holds its head.
             if self.tree.chain[at] && way.len() > 1 {
-                return self.point(way[way.len() - 2], self.tree.weight[at]);
+                return self.point(way[way.len() - 2], self.tree.weight[at], &[]);
             }
-            let heavy = self.tree.heaviest(at).filter(|&child| {
+            let heavy = self.tree.heaviest(at, &[]).filter(|&child| {
                 self.tree.weight[child] * 100 >= self.tree.weight[at] * MOST_OF_IT
                     && self.tree.below[child] >= FEWEST_BELOW
             });
             let branches = self.branches(at);
             if branches.len() > 1 {
                 let rest = self.tree.weight[at] - branches.iter().map(|&child| self.tree.weight[child]).sum::<u64>();
-                for child in branches {
+                for &child in &branches {
                     self.descend(child);
                 }
                 if rest >= self.least {
-                    self.point(at, rest);
+                    self.point(at, rest, &branches);
                 }
                 return;
             }
             let Some(child) = heavy else {
-                return self.point(at, self.tree.weight[at]);
+                return self.point(at, self.tree.weight[at], &[]);
             };
             way.push(child);
             // A linked list: each link holds all that follow. It is held by what holds its first.
@@ -262,7 +267,7 @@ impl Search<'_> {
             if links.len() >= CHAIN && !links.windows(2).all(|pair| pair[1] == pair[0] + 1) || links.len() >= 2 * CHAIN
             {
                 let first = links[0].saturating_sub(1);
-                return self.point(way[first], self.tree.weight[way[first]]);
+                return self.point(way[first], self.tree.weight[way[first]], &[]);
             }
             at = child;
         }
@@ -294,11 +299,14 @@ impl Search<'_> {
         }
     }
 
-    fn point(&mut self, at: usize, weight: u64) {
-        let content = self.tree.heaviest(at).unwrap_or(at);
+    /// What hangs at an object, but for these children, which are points of their own.
+    fn point(&mut self, at: usize, weight: u64, but: &[usize]) {
+        let content = self.tree.heaviest(at, but).unwrap_or(at);
+        let most = self.tree.weight[content] * 100 >= weight * MOST_OF_IT;
         self.points.push(Point {
             objects: vec![self.tree.addresses[at]],
             content: self.tree.addresses[content],
+            leads: most || !(self.kinds.names)(self.tree.addresses[at]),
             weight,
         });
     }

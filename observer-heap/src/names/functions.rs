@@ -5,6 +5,10 @@ use crate::layout::maps::{MapInfo, Maps};
 use crate::layout::refusal::Refusal;
 use crate::memory::peek::{TAG_MASK, smi, strong};
 
+/// Where a symbol has its flags, and its description behind them (src/objects/symbols.tq, V8 10 to 14).
+const SYMBOL_FLAGS: u64 = 12;
+const SYMBOL_DESCRIPTION: u64 = 16;
+
 /// The longest name shown, characters.
 const LONGEST: usize = 160;
 /// Indirections followed from one string to the characters.
@@ -268,16 +272,18 @@ impl Maps<'_> {
         let map = self.of(address)?;
         let is_symbol = map.is_some_and(|map| map.instance_type == self.layout.string.first_nonstring);
         let text = if is_symbol {
-            self.text(self.peek.word(address + 16)?)?
+            self.text(self.peek.word(address + SYMBOL_DESCRIPTION)?)?
         } else {
             self.text(key)?
         };
         let text = text.filter(|text| is_identifier(text));
-        Ok(if is_symbol {
-            text.map(|text| format!("[{text}]"))
-        } else {
-            text
-        })
+        // The lowest of a symbol's flags (src/objects/symbols.tq, `is_private`): the name of a private field is one of those.
+        let is_private = is_symbol && self.peek.u32(address + SYMBOL_FLAGS)? & 1 != 0;
+        Ok(text.map(|text| match is_symbol {
+            true if is_private && text.starts_with('#') => text,
+            true => format!("[{text}]"),
+            false => text,
+        }))
     }
 }
 

@@ -41,7 +41,7 @@ impl<'g> Part<'g> {
         let row = self.row();
         // Classes of Node's own say what is to be closed or removed.
         let class = row.kind == Kind::Object && row.origin == Origin::Node;
-        class || row.is_named() || matches!(row.kind, Kind::Shape | Kind::Buffer | Kind::String)
+        class && !is_link(row) || row.is_named() || matches!(row.kind, Kind::Shape | Kind::Buffer | Kind::String)
     }
 
     const fn row(&self) -> &'g Row {
@@ -91,6 +91,12 @@ pub(crate) fn content<'g>(
         None => None,
     };
     Ok(chosen(item.copied(), parts))
+}
+
+/// An EventTarget keeps what listens to it in a list of these (lib/internal/event_target.js): they are part of the collection, as a
+/// Map's table is, and what they call is what accumulates.
+fn is_link(row: &Row) -> bool {
+    row.what == "Listener" && row.file.as_deref() == Some("node:internal/event_target")
 }
 
 /// A reader can act on its name.

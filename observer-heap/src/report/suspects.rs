@@ -385,7 +385,7 @@ fn path(heap: &Heap<'_>, ancestors: &Ancestors, point: &Point) -> Result<Vec<Str
     let variable = |edge: &Edge| owners.is_telling(edge).unwrap_or(false);
     let above = nearest(object, &ancestors.nodes, variable).unwrap_or_else(|| route(object, &ancestors.nodes).0);
     let below = ancestors.nodes.get(&point.content);
-    let edge = below.and_then(|node| node.owners.iter().find(|edge| edge.owner == object));
+    let edge = below.and_then(|node| node.owners.iter().find(|edge| edge.owner == object && point.leads));
     let edges: Vec<Edge> = edge.into_iter().copied().chain(above).collect();
     if edges.is_empty()
         && let Some(map) = heap.maps.of(object)?

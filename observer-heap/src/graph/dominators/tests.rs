@@ -91,6 +91,22 @@ fn what_two_collections_share_hangs_at_neither() {
 }
 
 #[test]
+fn what_two_properties_share_is_told_by_the_name_of_neither() {
+    // 100 has two lists by name, 200 and 201; 200 has two more of its own.
+    let mut graph: Vec<(u64, &[u64])> = vec![(100, &[0]), (200, &[100]), (201, &[100])];
+    graph.extend([(500, &[200][..]), (501, &[200][..])]);
+    graph.extend((300..308).map(|n| (n, &[200, 201][..])));
+    let samples: Vec<(u64, u64)> = (300..308).chain(500..502).map(|n| (n, 1)).collect();
+    let found = |kinds: &Kinds<'_>| {
+        let points = points(&ancestors(&graph), &samples, kinds);
+        assert_eq!(points.len(), 1);
+        (points[0].objects.clone(), points[0].leads)
+    };
+    assert_eq!(found(&NAMED), (vec![100], false));
+    assert_eq!(found(&NAMELESS), (vec![100], true), "elements of a collection");
+}
+
+#[test]
 fn a_chain_hangs_at_what_holds_its_first_link() {
     // 100 holds closure 200, which holds scope 300, which holds closure 201 ...
     let owners: Vec<[u64; 1]> = (0..40).map(|n| if n == 0 { [100] } else { [299 + n] }).collect();
