@@ -309,6 +309,13 @@ pub fn debian_program(package: &str, below: &str) -> Option<PathBuf> {
     places::program(name).or_else(|| unpacked.is_file().then_some(unpacked))
 }
 
+/// A library of a Debian package that is unpacked in the cache.
+pub fn debian_library(package: &str, name: &str) -> Option<PathBuf> {
+    let below = format!("debian-{package}/usr/lib/x86_64-linux-gnu/{name}");
+    let unpacked = places::cache().join("counterparts").join(below);
+    unpacked.is_file().then_some(unpacked)
+}
+
 #[cfg(test)]
 mod tests {
     use super::ALL;

@@ -20,6 +20,7 @@ pub mod findings;
 pub mod fleet;
 pub mod histories;
 pub mod lines;
+pub mod musl;
 pub mod need;
 pub mod otlp;
 pub mod places;

@@ -38,6 +38,10 @@ pub enum Need {
     NodeMajor(u32),
     /// Debian's build of Node.js, V8 in a shared library, in the cache.
     DebianNode,
+    /// Node.js on musl, in the cache.
+    Musl,
+    /// A library of a Debian package in the cache, by the names of both.
+    Library(&'static str, &'static str),
     /// A Bun in the cache.
     Bun,
     /// The official OpenTelemetry protobuf classes.
@@ -93,6 +97,12 @@ pub fn missing(need: Need) -> Option<String> {
                 .is_ok_and(|output| output.status.success());
             (!runs).then(|| "no Debian build of Node.js that runs here: `cargo xtask setup --matrix`".into())
         }
+        Need::Musl => {
+            (!crate::musl::runs()).then(|| "no Node.js on musl that runs here: `cargo xtask setup --matrix`".into())
+        }
+        Need::Library(package, name) => counterpart::debian_library(package, name)
+            .is_none()
+            .then(|| format!("no {name} of Debian's {package} in the cache: `cargo xtask setup --matrix`")),
         Need::Bun => places::cached_bun()
             .is_none()
             .then(|| "no Bun in the cache: `cargo xtask setup --matrix`".into()),

@@ -8,6 +8,7 @@
     reason = "a test's helpers fail as the test does"
 )]
 
+mod allocators;
 mod classes;
 mod kinds;
 
@@ -87,8 +88,17 @@ struct InCgroup {
 
 impl InCgroup {
     fn start(name: &str, program: &Path, arguments: &[&str]) -> Self {
+        Self::command(name, |memory| {
+            let mut command = memory.command(program);
+            command.args(arguments);
+            command
+        })
+    }
+
+    /// What `of` makes of the path of a program, in a cgroup.
+    fn command(name: &str, of: impl FnOnce(&Memcg) -> Command) -> Self {
         let memory = Memcg::new(name, None).unwrap();
-        let mut app = App::start(memory.command(program).args(arguments)).unwrap();
+        let mut app = App::start(&mut of(&memory)).unwrap();
         app.ready().unwrap();
         Self { app, _memory: memory }
     }

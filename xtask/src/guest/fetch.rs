@@ -96,6 +96,11 @@ pub(crate) fn kernel(release: &Release) -> Result<Image> {
     bail!("{NEWEST} of {} leads to no kernel image", release.suite)
 }
 
+/// Unpacks a package of another release than this machine's.
+pub(crate) fn unpack_of(suite: &'static str, package: &str, into: &Path) -> Result<()> {
+    Archive::of(suite)?.unpack(package, into)
+}
+
 /// The kernel below this directory: `boot/vmlinuz-RELEASE`, or `usr/lib/modules/RELEASE/vmlinuz` as from 7.2 on.
 fn unpacked(directory: &Path) -> Result<Option<Image>> {
     for below in ["boot", "usr/lib/modules"] {

@@ -7,6 +7,6 @@ mod release;
 mod tree;
 
 pub(crate) use emulator::emulator;
-pub(crate) use fetch::{Image, impossible, kernel};
+pub(crate) use fetch::{Image, impossible, kernel, unpack_of};
 pub(crate) use release::{RELEASES, Release};
 pub(crate) use tree::{Tree, executable, installed};

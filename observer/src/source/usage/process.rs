@@ -42,7 +42,8 @@ impl Allocator {
         let has = |begins: &[&str]| {
             mappings.iter().any(|mapping| {
                 let name = mapping.path.rsplit('/').next().unwrap_or("");
-                mapping.kind == Kind::File && begins.iter().any(|begin| name.starts_with(begin))
+                mapping.kind == Kind::File
+                    && (begins.iter().any(|begin| name.starts_with(begin)) || begins.contains(&MUSL) && is_debians_musl(mapping))
             })
         };
         // One that is preloaded takes the C library's place.
@@ -50,7 +51,7 @@ impl Allocator {
             (Self::Jemalloc, &["libjemalloc"]),
             (Self::Mimalloc, &["libmimalloc"]),
             (Self::Tcmalloc, &["libtcmalloc"]),
-            (Self::Musl, &["ld-musl-", "libc.musl-"]),
+            (Self::Musl, &[MUSL, "libc.musl-"]),
             (Self::Glibc, GLIBC),
         ];
         known
@@ -70,6 +71,13 @@ impl Allocator {
             Self::Unknown => "an unknown allocator",
         }
     }
+}
+
+/// How musl's file is called; Debian's is a link to a `libc.so` in a directory of musl's own.
+const MUSL: &str = "ld-musl-";
+
+fn is_debians_musl(mapping: &Mapping) -> bool {
+    mapping.path.ends_with("-linux-musl/libc.so")
 }
 
 /// How the file of glibc is called; before 2.34 it is a link to one with the version in its name.
@@ -251,7 +259,13 @@ impl WholeProcess {
         if let Ok(v8) = v8 {
             blocks::elsewhere(used, left, &v8.buffers, &self.residency);
             let memory: Vec<(u64, u64)> = v8.buffers.iter().map(|b| (b.address, b.address + b.bytes)).collect();
-            parts.extend(v8.parts(&self.residency, &self.mappings, &regions::without(left, &memory)));
+            // Other allocators than glibc's map memory in the pieces in which V8 maps pages: what V8 keeps for later is then
+            // not told from it.
+            let left = match self.process.allocator {
+                Allocator::Glibc => regions::without(left, &memory),
+                _ => Vec::new(),
+            };
+            parts.extend(v8.parts(&self.residency, &self.mappings, &left));
         }
         parts.extend([
             (Part::Native, used.native),

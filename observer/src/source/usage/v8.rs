@@ -101,7 +101,7 @@ impl V8 {
         extents.map(|extent| residency.bytes(extent.start, extent.end)).sum()
     }
 
-    /// Held, dead and free memory of the old pages, the young generation, code.
+    /// Held, dead and free memory of the old pages, the young generation, code. `left` is what is nothing else's.
     pub(super) fn parts(&self, residency: &Residency, mappings: &[Mapping], left: &[(u64, u64)]) -> Vec<(Part, f64)> {
         let isolates = &self.isolates;
         let held: u64 = isolates
