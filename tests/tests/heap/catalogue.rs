@@ -21,12 +21,17 @@ const HEALTHY: Duration = Duration::from_secs(8);
 /// Reads as `observer heap --diff` does.
 fn grow(app: &App, apart: Duration) -> (Growth, Vec<Suspect>) {
     sleep(LEAKING / 2);
+    grow_at(app, apart, &MOMENTS)
+}
+
+/// Reads at these moments, shares of the time in all.
+fn grow_at(app: &App, apart: Duration, moments: &[f64]) -> (Growth, Vec<Suspect>) {
     let metadata = memory::metadata(app.pid()).unwrap();
     let live = LiveMemory::open(app.pid()).unwrap();
     let began = Instant::now();
     let mut readings = Vec::new();
     let mut last = None;
-    for moment in MOMENTS {
+    for &moment in moments {
         sleep((began + apart.mul_f64(moment)).saturating_duration_since(Instant::now()));
         let (reader, reading) = read_with(&live, &metadata);
         last = Some(reader);
@@ -145,5 +150,64 @@ fn healthy_programs_name_no_culprit() {
             let named = blamed(&growth, &suspects);
             assert!(named.is_empty(), "Node {major} {name}: {named:?}");
         }
+    }
+}
+
+/// Caches that fill, each of its own kind; they are full long after the last reading.
+const FILLING: [&str; 6] = ["lru", "memo", "pool", "ring", "routes", "sessions"];
+
+/// What docs/adr/0032 was decided by: three readings of a healthy cache that fills name a steady suspect, as those of a leak do. Should
+/// they no longer, a suspect is evidence, and the decision is to be made again.
+#[test]
+fn three_readings_of_a_cache_that_fills_are_those_of_a_leak() {
+    need!(Root, Node, Full);
+    let (mut alike, mut all) = (0, 0);
+    for (major, node) in some_nodes() {
+        for kind in FILLING {
+            let mut command = Command::new(&node);
+            command.arg("--expose-gc").arg("-r");
+            command.arg(places::fixtures().join("heap/major.js")).env("KIND", kind);
+            let app = started(command, "fills-to-a-bound.js");
+            sleep(LEAKING / 2);
+            let (growth, suspects) = grow_at(&app, 2 * LEAKING, &[0.0, 0.5, 1.0]);
+            let named = blamed(&growth, &suspects);
+            println!("Node {major} {kind}: {named:?}");
+            all += 1;
+            alike += usize::from(!named.is_empty());
+        }
+    }
+    println!("{alike} of {all} healthy caches that fill show a steady suspect");
+    assert!(2 * alike > all, "{alike} of {all}: docs/adr/0032");
+}
+
+/// What Alpine's images run: V8 is the same, roots are found without knowing the allocator.
+#[test]
+fn on_musl_leaks_are_named_with_their_holders() {
+    need!(Root, Musl, Full);
+    let wanted = [
+        "map-without-eviction.js",
+        "closure-in-timer.js",
+        "two-leaks.js",
+        "private-field.js",
+    ];
+    for (name, expected) in programs()
+        .into_iter()
+        .filter(|(name, _)| wanted.contains(&name.as_str()))
+    {
+        let mut command = musl::node(|program| Command::new(program)).unwrap();
+        command
+            .arg("--expose-gc")
+            .arg("-r")
+            .arg(places::fixtures().join("heap/major.js"));
+        let app = started(command, &name);
+        let (growth, suspects) = grow(&app, LEAKING);
+        let blamed = blamed(&growth, &suspects);
+        let (what, path) = blamed.first().cloned().unwrap_or_default();
+        assert!(
+            strings(&expected["culprit"]).contains(&what.as_str()),
+            "{name}: {blamed:?}"
+        );
+        let is_held = strings(&expected["holder"]).iter().all(|part| path.contains(part));
+        assert!(is_held && shares(&expected, &suspects), "{name}: {blamed:?}");
     }
 }

@@ -26,7 +26,7 @@ use observer::source::memory::{self, LiveMemory};
 use observer_heap::{Metadata, Reader, Reading};
 use observer_tests::{
     app::{self, App},
-    need, places,
+    musl, need, places,
 };
 
 /// The versions of the support matrix.

@@ -43,7 +43,8 @@ impl Allocator {
             mappings.iter().any(|mapping| {
                 let name = mapping.path.rsplit('/').next().unwrap_or("");
                 mapping.kind == Kind::File
-                    && (begins.iter().any(|begin| name.starts_with(begin)) || begins.contains(&MUSL) && is_debians_musl(mapping))
+                    && (begins.iter().any(|begin| name.starts_with(begin))
+                        || begins.contains(&MUSL) && is_debians_musl(mapping))
             })
         };
         // One that is preloaded takes the C library's place.
