@@ -274,9 +274,10 @@ pub(crate) fn collect(heap: &mut Heap<'_>, marking: usize) -> Result<Option<Coll
             walker.page(page, &mut visit)?;
         }
         let disturbed = live.disturbed(&heap.maps)? || live.torn * DISTURBED > live.visited || young_torn > 0;
-        if disturbed && attempt < ATTEMPTS {
+        if disturbed && !live.cut && attempt < ATTEMPTS {
             continue;
         }
+        let disturbed = disturbed || live.cut;
         let Collect {
             mut objects,
             mut young,

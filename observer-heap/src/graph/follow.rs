@@ -49,7 +49,11 @@ impl Live {
                 walker.chosen(&page, &mut follow)?;
                 step(follow.bytes);
             }
-            if !any || visits == 0 {
+            if !any {
+                break;
+            }
+            if visits == 0 {
+                self.cut = true;
                 break;
             }
         }

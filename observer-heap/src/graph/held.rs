@@ -7,7 +7,9 @@ use crate::walk::walker::{Coverage, Object, Visit, Walker};
 use crate::walk::young::{Old, Young};
 
 /// Times pages are looked for that came into being meanwhile.
-const MOST_ROUNDS: usize = 8;
+const MOST_LOOKS: usize = 8;
+/// Turns between old and young objects: a chain whose links are old and young by turns takes one for each link.
+const MOST_TURNS: usize = 4096;
 
 /// Visits every object of an isolate that is held: old ones first, then the young ones they reach. `step` is told
 /// the bytes of old objects visited.
@@ -21,17 +23,9 @@ pub(crate) fn walk_held(
     let mut young = Young::new(heap.maps.pages.pages.iter().filter(|page| page.heap == isolate));
     let mut walker = Walker::new(&heap.maps, &heap.sizes);
     follow(heap, isolate, &mut walker, (live, &mut young), visit, step)?;
-    visit.young_begins();
     young.visit(&heap.maps, &heap.sizes, &mut Back { live, visit })?;
     young.settle();
-    // What only young objects hold, and the young ones that is held by.
-    for _ in 0..MOST_ROUNDS {
-        follow(heap, isolate, &mut walker, (live, &mut young), visit, step)?;
-        young.spread(&heap.maps, &heap.sizes, &mut Back { live, visit })?;
-        if !live.is_pending(isolate) {
-            break;
-        }
-    }
+    take_turns(heap, isolate, &mut walker, (live, &mut young), visit, step)?;
     Ok(Walked {
         coverage: Coverage::default(),
         young_pages: young.bytes(),
@@ -40,8 +34,8 @@ pub(crate) fn walk_held(
     })
 }
 
-/// Visits the old objects that are reached and were not visited yet, those on pages that came into being meanwhile among them.
-pub(crate) fn follow(
+/// Visits what is reached and was not visited yet: old objects, the young ones they reach, the old ones these reach, and so on.
+pub(crate) fn take_turns(
     heap: &Heap<'_>,
     isolate: u64,
     walker: &mut Walker<'_, '_>,
@@ -49,7 +43,27 @@ pub(crate) fn follow(
     visit: &mut impl Visit,
     step: &mut dyn FnMut(u64),
 ) -> Result<(), Refusal> {
-    for _ in 0..MOST_ROUNDS {
+    for _ in 0..MOST_TURNS {
+        follow(heap, isolate, walker, (live, young), visit, step)?;
+        live.cut |= young.spread(walker, &mut Back { live, visit })?;
+        if !live.is_pending(isolate) {
+            return Ok(());
+        }
+    }
+    live.cut = true;
+    Ok(())
+}
+
+/// Visits the old objects that are reached and were not visited yet, those on pages that came into being meanwhile among them.
+fn follow(
+    heap: &Heap<'_>,
+    isolate: u64,
+    walker: &mut Walker<'_, '_>,
+    (live, young): (&mut Live, &mut Young),
+    visit: &mut impl Visit,
+    step: &mut dyn FnMut(u64),
+) -> Result<(), Refusal> {
+    for _ in 0..MOST_LOOKS {
         live.follow(isolate, walker, heap.tables, &mut Old { young, visit }, step)?;
         let appeared = live.take_in(&heap.maps)?;
         for (page, reached) in appeared.young {

@@ -63,6 +63,8 @@ pub(crate) struct Live {
     pub(crate) lost: u64,
     /// Pages that came into being since the marks began.
     pub(crate) appeared: Vec<Page>,
+    /// Not everything that is reached was visited: it would have taken too many visits.
+    pub(crate) cut: bool,
 }
 
 /// Bytes that marking this many pages takes.
@@ -84,6 +86,7 @@ impl Live {
             torn: 0,
             lost: 0,
             appeared: Vec::new(),
+            cut: false,
         };
         for page in &pages.pages {
             live.add(*page);

@@ -2,7 +2,7 @@
 //! without it.
 
 use crate::graph::before::Held;
-use crate::graph::held::{Back, follow};
+use crate::graph::held::take_turns;
 use crate::graph::live::{self, Live};
 use crate::layout::maps::MapId;
 use crate::layout::refusal::Refusal;
@@ -12,9 +12,6 @@ use crate::walk::counts::{Count, Isolate};
 use crate::walk::heap::Heap;
 use crate::walk::walker::{Object, Visit, Walker};
 use crate::walk::young::Young;
-
-/// Rounds between old and young objects.
-const MOST_ROUNDS: usize = 16;
 
 /// What stands in the way of the marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,17 +112,7 @@ fn count(
         new: Count::new(&heap.maps, heap.tables),
         before,
     };
-    for _ in 0..MOST_ROUNDS {
-        follow(heap, isolate, &mut walker, (live, young), &mut visit, &mut |_| {})?;
-        let mut back = Back {
-            live,
-            visit: &mut visit,
-        };
-        young.spread(&heap.maps, &heap.sizes, &mut back)?;
-        if !live.is_pending(isolate) {
-            break;
-        }
-    }
+    take_turns(heap, isolate, &mut walker, (live, young), &mut visit, &mut |_| {})?;
     Ok(Split {
         heap: isolate,
         all: visit.all.map(Count::finish).unwrap_or_default(),

@@ -39,13 +39,15 @@ pub(crate) fn count(
         })?;
         // Until no collection moved what was about to be looked at.
         let disturbed = match &live {
-            Some(live) => live.disturbed(&heap.maps)? || moved(&isolates),
+            Some(live) => live.cut || live.disturbed(&heap.maps)? || moved(&isolates),
             None => false,
         };
         if let Some(live) = &live {
             heap.maps.pages.take_in(&live.appeared);
         }
-        if !disturbed || attempt == ATTEMPTS {
+        // It would be cut short again.
+        let cut = live.as_ref().is_some_and(|live| live.cut);
+        if !disturbed || cut || attempt == ATTEMPTS {
             return Ok(Counted {
                 isolates,
                 live,
@@ -73,7 +75,16 @@ fn isolates(heap: &Heap<'_>, mut live: Option<&mut Live>, step: &mut dyn FnMut(u
     for isolate in pages.heaps() {
         let mut count = Count::new(&heap.maps, heap.tables);
         let walked = match &mut live {
-            Some(live) => walk_held(heap, isolate, live, &mut count, step)?,
+            Some(live) => {
+                // Old objects that only young ones hold are visited after those.
+                let mut old = 0;
+                let walked = walk_held(heap, isolate, live, &mut count, &mut |bytes| {
+                    old += bytes;
+                    step(bytes);
+                })?;
+                count.old_bytes = old.min(count.bytes);
+                walked
+            }
             None => heap.walk(isolate, Order::Ascending, &mut count, step)?,
         };
         let code = pages

@@ -104,7 +104,8 @@ pub struct Reading {
     /// When it was taken, in a unit of the caller's, who sets it: seconds, or rounds of the same work. Readings that are compared
     /// have the same.
     pub at: f64,
-    /// Collections moved objects in every attempt to read: some may be missing, or counted twice.
+    /// Collections moved objects in every attempt to read, or chains were too long to be followed to their ends: some objects may be
+    /// missing, or counted twice.
     pub disturbed: bool,
     /// The largest collections, by bytes.
     pub collections: Vec<Collection>,

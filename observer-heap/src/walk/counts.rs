@@ -97,6 +97,7 @@ pub(crate) struct Count<'c, 'm> {
     /// SharedFunctionInfo of each function a suspended call was seen of.
     functions: ByAddress<u64>,
     pub(crate) bytes: u64,
+    /// Of these, of old objects.
     pub(crate) old_bytes: u64,
 }
 

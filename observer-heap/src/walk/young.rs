@@ -21,7 +21,7 @@ const BITS: usize = (PAGE / 8 / 64) as usize;
 const MOST_PASSES: usize = 256;
 /// Old slots remembered, 16 bytes each; so many point at young objects only right after an allocation storm.
 const MOST_SLOTS: usize = 1 << 20;
-/// Slots looked at again to see whether a collection moved what they point at.
+/// Slots, and objects, looked at again to see whether a collection moved what they point at.
 const CHECKED: usize = 256;
 /// Times the young generation is read before a moving one is taken as it is.
 const ATTEMPTS: usize = 5;
@@ -33,6 +33,17 @@ struct Marks {
     pending: bool,
 }
 
+impl Marks {
+    /// Addresses of objects that were visited.
+    fn visited(&self) -> impl Iterator<Item = u64> + '_ {
+        let words = self.visited.iter().enumerate();
+        words.flat_map(move |(index, &word)| {
+            let bits = (0..64).filter(move |bit| word >> bit & 1 == 1);
+            bits.map(move |bit| self.page.base + (index as u64 * 64 + bit) * 8)
+        })
+    }
+}
+
 /// The young objects of one isolate that were found reachable.
 pub(crate) struct Young {
     filter: Vec<bool>,
@@ -40,8 +51,6 @@ pub(crate) struct Young {
     marks: Vec<Marks>,
     /// Addresses of old slots that pointed at young pages, and what stood there when they were followed last.
     slots: Vec<(u64, u64)>,
-    /// Some of the slots whose objects were visited.
-    settled: Vec<(u64, u64)>,
     /// Objects reached by slots that were noted before their page was known.
     reached: Vec<u64>,
     /// Objects whose map word was not one: moved while they were read.
@@ -68,7 +77,6 @@ impl Young {
             index: ByAddress::default(),
             marks: Vec::new(),
             slots: Vec::new(),
-            settled: Vec::new(),
             reached: Vec::new(),
             torn: 0,
         };
@@ -232,25 +240,32 @@ impl Young {
     }
 
     /// Forgets the slots whose objects were visited: looked at once more, they would point at where these were moved to since.
-    /// Some are kept for [`Self::moved`].
     pub(crate) fn settle(&mut self) {
-        let every = self.slots.len() / CHECKED + 1;
-        self.settled = std::mem::take(&mut self.slots).into_iter().step_by(every).collect();
+        self.slots.clear();
     }
 
-    /// Whether a minor collection moved objects since [`Self::settle`].
+    /// Whether a minor collection moved objects since they were visited: where they stood is no map any more.
     pub(crate) fn moved(&self, maps: &Maps<'_>) -> Result<bool, Refusal> {
+        let visited = || self.marks.iter().flat_map(Marks::visited);
+        let every = visited().count() / CHECKED + 1;
         maps.peek.forget();
-        let mut moved = 0;
-        for &(slot, word) in &self.settled {
-            moved += usize::from(maps.peek.word(slot)? != word);
+        let (mut looked, mut moved) = (0, 0);
+        for address in visited().step_by(every) {
+            looked += 1;
+            // A page that is gone was emptied before.
+            let stands = match maps.peek.word(address) {
+                Ok(word) => maps.lookup(word)?.is_some(),
+                Err(_) => false,
+            };
+            moved += usize::from(!stands);
         }
-        Ok(moved * 10 > self.settled.len())
+        Ok(moved * 10 > looked)
     }
 
     /// Visits what the slots noted since the last time reach and was not visited before. Nothing is found anew when a minor
-    /// collection intervenes.
-    pub(crate) fn spread(&mut self, maps: &Maps<'_>, sizes: &Sizes, visit: &mut impl Visit) -> Result<(), Refusal> {
+    /// collection intervenes. Returns whether it ended before everything was visited.
+    pub(crate) fn spread(&mut self, walker: &mut Walker<'_, '_>, visit: &mut impl Visit) -> Result<bool, Refusal> {
+        let maps = walker.maps;
         maps.peek.forget();
         for address in std::mem::take(&mut self.reached) {
             self.mark(address, address / PAGE);
@@ -260,20 +275,19 @@ impl Young {
             self.reach(&[word.to_le_bytes()]);
             visit.old_slot(word);
         }
-        let mut walker = Walker::new(maps, sizes);
         for _ in 0..MOST_PASSES {
             let mut any = false;
             for index in 0..self.marks.len() {
                 if std::mem::take(&mut self.marks[index].pending) {
                     any = true;
-                    self.step(&mut walker, index, visit)?;
+                    self.step(walker, index, visit)?;
                 }
             }
             if !any {
-                break;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Visits every reachable object once; when a minor collection intervenes, everything is found anew.

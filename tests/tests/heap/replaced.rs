@@ -196,48 +196,53 @@ fn what_hangs_at_a_map_is_its_own_when_its_table_is_replaced_before_it_is_measur
 /// Few enough to stay young.
 const GUESTS: u32 = 3000;
 /// Moments of a reading at which they are moved.
-const POINTS: usize = 12;
+const POINTS: usize = 6;
+
+/// Guests counted when they are moved behind so many windows that a reading takes, whether it calls itself disturbed, and when they
+/// were still to be moved.
+fn guests(node: &Path, windows: usize, moved_before: bool) -> (u64, bool, When) {
+    // A process of its own: where one stored the same before, stale pointers lead there.
+    let mut command = Command::new(node);
+    command.arg("--expose-gc");
+    let mut app = started(command, "moves-when-told.js");
+    let take = format!("take {GUESTS}");
+    say(&mut app, &take, &format!("done: {take}"));
+    if moved_before {
+        say(&mut app, "move", "done: move");
+    }
+    let metadata = memory::metadata(app.pid()).unwrap();
+    let live = LiveMemory::open(app.pid()).unwrap();
+    let mut memory = Meddled::of(&live, &mut app);
+    memory.told = ("move".into(), "done: move".into());
+    let mut reader = memory::open(&memory, &metadata, None).unwrap();
+    memory.when.set(When::Behind(windows));
+    let reading = reader.read(&mut |_, _| {}).unwrap();
+    (counted(&reading, "Guest"), reading.disturbed, memory.when.get())
+}
 
 #[test]
 fn objects_that_a_collection_moves_are_counted_once() {
     need!(Root, Node);
     for (major, node) in some_nodes() {
-        let mut command = Command::new(&node);
-        command.arg("--expose-gc");
-        let mut app = started(command, "moves-when-told.js");
-        let metadata = memory::metadata(app.pid()).unwrap();
-        // Guests counted when they are moved behind so many windows that a reading takes, and windows that were left then.
-        let mut guests = |windows: usize, moved_before: bool| {
-            let take = format!("take {GUESTS}");
-            say(&mut app, &take, &format!("done: {take}"));
-            if moved_before {
-                say(&mut app, "move", "done: move");
-            }
-            let live = LiveMemory::open(app.pid()).unwrap();
-            let mut memory = Meddled::of(&live, &mut app);
-            memory.told = ("move".into(), "done: move".into());
-            let mut reader = memory::open(&memory, &metadata, None).unwrap();
-            memory.when.set(When::Behind(windows));
-            let reading = reader.read(&mut |_, _| {}).unwrap();
-            (counted(&reading, "Guest"), reading.disturbed, memory.when.get())
-        };
-        let When::Behind(left) = guests(usize::MAX, false).2 else {
+        let When::Behind(left) = guests(&node, usize::MAX, false).2 else {
             panic!("so many windows are never read");
         };
         let all = usize::MAX - left;
-        let mut wrong = Vec::new();
+        let (mut wrong, mut moved) = (Vec::new(), 0);
+        // Once moved before, they are promoted.
         for (point, moved_before) in (0..POINTS).flat_map(|point| [(point, false), (point, true)]) {
-            let (guests, disturbed, when) = guests(all * point / POINTS, moved_before);
-            assert_eq!(
-                when,
-                When::Never,
-                "Node {major}: they were not moved at {point} of {POINTS}"
-            );
+            let (guests, disturbed, when) = guests(&node, all * point / POINTS, moved_before);
+            // A reading may take fewer windows than the first did.
+            moved += usize::from(when == When::Never);
             // Between two looks at one slot there is always a moment: one in a hundred may be met twice or missed.
             if disturbed || guests.abs_diff(u64::from(GUESTS)) > u64::from(GUESTS) / 100 {
                 wrong.push((point, moved_before, guests, disturbed));
             }
         }
+        assert!(
+            moved >= POINTS,
+            "Node {major}: they were moved during {moved} readings only"
+        );
         assert_eq!(
             wrong,
             Vec::new(),
