@@ -3,8 +3,9 @@
 use crate::graph::live::Live;
 use crate::layout::refusal::Refusal;
 use crate::walk::heap::{Heap, Walked};
+use crate::walk::old::Old;
 use crate::walk::walker::{Coverage, Object, Visit, Walker};
-use crate::walk::young::{Old, Young};
+use crate::walk::young::Young;
 
 /// Times pages are looked for that came into being meanwhile.
 const MOST_LOOKS: usize = 8;

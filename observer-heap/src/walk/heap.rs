@@ -12,8 +12,9 @@ use crate::memory::peek::Peek;
 use crate::memory::source::Memory;
 use crate::names::scopes::Scopes;
 use crate::walk::calibrate::{Learned, calibrate};
+use crate::walk::old::Old;
 use crate::walk::walker::{Coverage, Visit, Walker};
-use crate::walk::young::{Old, Young};
+use crate::walk::young::Young;
 
 /// The heaps of one process, ready to be walked.
 pub(crate) struct Heap<'m> {

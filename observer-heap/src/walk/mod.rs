@@ -3,5 +3,6 @@
 pub(crate) mod calibrate;
 pub(crate) mod counts;
 pub(crate) mod heap;
+pub(crate) mod old;
 pub(crate) mod walker;
 pub(crate) mod young;

@@ -162,7 +162,7 @@ impl Young {
 
     /// Notes the slots of an old object, from `address` on, that point at young pages.
     #[inline]
-    fn note(&mut self, address: u64, words: &[[u8; 8]]) {
+    pub(super) fn note(&mut self, address: u64, words: &[[u8; 8]]) {
         for (index, word) in words.iter().enumerate() {
             let word = u64::from_le_bytes(*word);
             let number = word / PAGE;
@@ -177,7 +177,7 @@ impl Young {
     }
 
     /// Whether any of these words points at a young page.
-    fn is_touched(&self, words: &[[u8; 8]]) -> bool {
+    pub(super) fn is_touched(&self, words: &[[u8; 8]]) -> bool {
         words.iter().any(|word| {
             let word = u64::from_le_bytes(*word);
             let number = word / PAGE;
@@ -379,33 +379,5 @@ struct Nothing;
 impl Visit for Nothing {
     fn object(&mut self, _: &Object<'_>) -> Result<(), Refusal> {
         Ok(())
-    }
-}
-
-/// Visits old objects and notes what they reach among the young.
-pub(crate) struct Old<'o, V: Visit> {
-    pub(crate) young: &'o mut Young,
-    pub(crate) visit: &'o mut V,
-}
-
-impl<V: Visit> Visit for Old<'_, V> {
-    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
-        if object.slots {
-            self.young.note(object.address, object.words);
-        }
-        self.visit.object(object)
-    }
-
-    fn wants(&mut self, page: &Page, words: &[[u8; 8]]) -> bool {
-        self.visit.wants(page, words) || self.young.is_touched(words)
-    }
-
-    fn again(&mut self) -> bool {
-        self.visit.again()
-    }
-
-    fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
-        self.young.note(object.address + first as u64 * 8, words);
-        self.visit.more(object, first, words)
     }
 }
