@@ -12,6 +12,7 @@ mod events;
 mod plugin;
 mod rollouts;
 mod selected;
+mod updates;
 mod watch;
 
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{NODE, manifest};
 
 /// The Deployment.
-const SERVICE: &str = "checkout";
+pub(super) const SERVICE: &str = "checkout";
 
 #[test]
 fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
@@ -120,7 +120,7 @@ fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
 }
 
 /// The manifest, with where to send, how fast to judge, and a store that nobody had before.
-fn for_test(endpoint: &str, scratch: &Scratch) -> String {
+pub(super) fn for_test(endpoint: &str, scratch: &Scratch) -> String {
     let plain = "args: [run, --output, json]";
     let store = "path: /var/lib/observer\n";
     let manifest = manifest();
@@ -135,7 +135,7 @@ fn for_test(endpoint: &str, scratch: &Scratch) -> String {
     )
 }
 
-fn deployment(version: &str) -> Value {
+pub(super) fn deployment(version: &str) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": SERVICE, "namespace": "shop"},
         "spec": {
@@ -159,7 +159,7 @@ fn deployment(version: &str) -> Value {
     })
 }
 
-fn rolled_out(cluster: &Cluster, namespace: &str, what: &str) {
+pub(super) fn rolled_out(cluster: &Cluster, namespace: &str, what: &str) {
     let namespace = format!("--namespace={namespace}");
     cluster
         .ask(&["rollout", "status", what, &namespace, "--timeout=180s"])
