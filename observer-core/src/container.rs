@@ -116,6 +116,17 @@ pub fn own_cgroup(path: &str) -> &str {
     }
 }
 
+/// The cgroup of the container that the container of `path` lies in; `None` where either is none.
+pub fn around(path: &str) -> Option<&str> {
+    let is_container = |path: &str| {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        container(name, above.rsplit('/').next().filter(|name| !name.is_empty())).is_some()
+    };
+    let own = Some(own_cgroup(path)).filter(|own| is_container(own))?;
+    let (above, _) = own.rsplit_once('/')?;
+    Some(own_cgroup(above)).filter(|outer| is_container(outer))
+}
+
 /// Whether a cgroup only groups others that have nothing to do with each other: the root, a slice, a user's manager. A limit
 /// there makes no container.
 pub fn is_group(path: &str) -> bool {

@@ -13,6 +13,7 @@
 //! nothing waits for an event. Inputs may be late, doubled or missing; none of them makes the engine fail.
 
 mod bare;
+mod claimed;
 mod closing;
 #[cfg(test)]
 mod consistency;

@@ -215,6 +215,20 @@ fn a_containers_own_cgroup_ends_at_its_id() {
 }
 
 #[test]
+fn a_container_may_lie_in_another() {
+    for (template, outer) in [
+        ("/kubepods/pod{uid}/{node}/{id}/a", Some("/kubepods/pod{uid}/{node}")),
+        ("/docker/{node}/kubepods/pod{uid}/{id}", Some("/docker/{node}")),
+        ("/lxc.payload.web/lxc.payload.web", Some("/lxc.payload.web")),
+        ("/kubepods/pod{uid}/{id}/a", None),
+        ("/a/b", None),
+        ("", None),
+    ] {
+        assert_eq!(around(&path(template)), outer.map(path).as_deref(), "{template}");
+    }
+}
+
+#[test]
 fn slices_and_managers_are_groups() {
     for path in [
         "/",

@@ -22,6 +22,11 @@ impl Engine {
             // Late facts of a former owner of this pid.
             return;
         }
+        let in_its_own = self.cgroup_around_claim(&facts.cgroup).map(|cgroup| ProcessFacts {
+            cgroup,
+            ..facts.clone()
+        });
+        let facts = in_its_own.as_ref().unwrap_or(facts);
         self.replace_pid(at, key, out);
         self.leave_if_moved(key, facts, out);
         let process = self

@@ -48,13 +48,15 @@ impl Engine {
     /// A process has said who it is, and where it is by now.
     pub(super) fn published(&mut self, published: &PublishedResource, out: &mut Output) {
         let key = published.process;
+        let around = self.cgroup_around_claim(&published.cgroup);
+        let cgroup = around.as_ref().unwrap_or(&published.cgroup);
         let Some(process) = self.registry.processes.get_mut(&key).filter(|process| process.alive()) else {
             return;
         };
         let (Some(facts), Some(id)) = (&mut process.facts, process.container) else {
             return;
         };
-        let moved = facts.cgroup != published.cgroup || facts.limit_cgroup != published.limit_cgroup;
+        let moved = facts.cgroup != *cgroup || facts.limit_cgroup != published.limit_cgroup;
         // What was published stays known, also where an SDK takes it back when it shuts down.
         let renamed = !published.attributes.is_empty() && facts.published != published.attributes;
         if !moved && !renamed {
@@ -64,9 +66,9 @@ impl Engine {
         if renamed {
             facts.published.clone_from(&published.attributes);
         }
-        facts.cgroup.clone_from(&published.cgroup);
+        facts.cgroup.clone_from(cgroup);
         facts.limit_cgroup.clone_from(&published.limit_cgroup);
-        process.cgroup.clone_from(&published.cgroup);
+        process.cgroup.clone_from(cgroup);
         process.limit_cgroup.clone_from(&published.limit_cgroup);
         if moved {
             self.settle_in(id, key, out);

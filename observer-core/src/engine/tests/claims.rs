@@ -2,7 +2,7 @@
 
 use super::{
     KILLED, LEAKY, World, key,
-    names::{UID, named, pod_cgroup},
+    names::{UID, id, named, pod_cgroup},
     node,
 };
 use crate::{
@@ -85,6 +85,41 @@ fn a_process_cannot_claim_to_be_another_pod() {
             .refused
             .is_empty()
     );
+}
+
+/// Below a container's own cgroup anything may be called anything: what dies in there is the container's, and nobody's else.
+#[test]
+fn a_cgroup_named_after_another_container_is_nobodys_but_its_own() {
+    const OTHER: &str = "1f2e9d5c-1b3a-4c6d-8e7f-9a0b1c2d3e4f";
+    let own = pod_cgroup(OTHER, 2);
+    let victim = pod_cgroup(UID, 1);
+    for (claimed, victim_lives) in [
+        (format!("{own}/{}", id(1)), true),
+        (format!("{own}/{}/x", id(1)), true),
+        (format!("{own}{victim}"), true),
+        // Known by its names alone, it is a pod's, and this path shows none around it.
+        (format!("{own}/{}", id(1)), false),
+    ] {
+        let mut world = World::new();
+        world.named(named(1, UID, "1.0.0")).named(named(2, OTHER, "2.0.0"));
+        if victim_lives {
+            world.start(node(key(10, 100), &victim));
+        }
+        world.start(node(key(20, 100), &own));
+        let impostor = ProcessFacts {
+            ns_pid: 7,
+            parent: key(20, 100),
+            ..node(key(21, 110), &claimed)
+        };
+        world.at(110).start(impostor).at(150);
+        world.mark(key(21, 110)).exit(key(21, 110), KILLED).at(160);
+        let kills = world.findings.iter().filter(|f| f.event.kind() == "oom_kill");
+        let pods: Vec<_> = kills
+            .map(|kill| kill.subject.as_ref().unwrap().resource["k8s.pod.name"].as_str())
+            .collect();
+        assert_eq!(pods, ["checkout-2.0.0-x"], "{claimed}: {:?}", world.edges());
+        assert!(world.ended.is_empty(), "{claimed}: {:?}", world.edges());
+    }
 }
 
 /// What the SDK publishes is what a backend has of the application's own telemetry: it wins over the environment, is asked
