@@ -3,8 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod published;
+
 use std::{
-    fmt::Write as _,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -17,30 +18,7 @@ use observer_tests::{
     need, places,
     stage::Scratch,
 };
-use opentelemetry_proto::tonic::{
-    common::v1::{AnyValue, KeyValue, any_value::Value},
-    resource::v1::Resource,
-};
-use prost::Message as _;
-
-/// A Resource in hexadecimal.
-fn resource(pairs: &[(&str, &str)]) -> String {
-    let attributes = pairs.iter().map(|(name, value)| KeyValue {
-        key: (*name).to_owned(),
-        value: Some(AnyValue {
-            value: Some(Value::StringValue((*value).to_owned())),
-        }),
-        ..KeyValue::default()
-    });
-    let resource = Resource {
-        attributes: attributes.collect(),
-        ..Resource::default()
-    };
-    resource.encode_to_vec().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
+use published::resource;
 
 /// The Resource of the service `name`, as the running agent has it.
 fn shown(socket: &Path, name: &str) -> Option<serde_json::Value> {

@@ -1,12 +1,17 @@
 //! A pod that would mislead the agent, stop it or make it grow: reads what the agent made of it and of the pod beside it.
 
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
 
 use observer_core::{Input, What, time::BootTime};
 use observer_tests::{
     agent::{self, Agent},
     cluster::{
-        Cluster, Proxy,
+        Cluster, DEADLINE, Proxy,
         pods::{container, list, namespace, pod, running, spec, with},
     },
     counterpart::KUBERNETES,
@@ -15,13 +20,21 @@ use observer_tests::{
 };
 use serde_json::{Value, json};
 
-use super::{NODE, account, kubeconfig};
+use super::{NODE, account, causes::replayed, kubeconfig, published};
 
 const NAMESPACE: &str = "attack";
+/// A kill for memory.
+const KILL: &str = "observer.process.oom_kill";
 /// What lies on the host, outside of every container.
 const SECRET: &str = "stolen-from-the-host";
 /// Directories with a program each, and what of them is hostile.
-const TRAPS: [&str; 6] = ["pipe", "absolute", "climbing", "device", "long", "linked"];
+const TRAPS: [&str; 8] = [
+    "pipe", "absolute", "climbing", "device", "long", "linked", "deep", "named",
+];
+/// What the program is called that is named to be read by a terminal and a browser.
+const NAMED: &str = "\u{1b}[2J\r\n\u{202e}<script>alert(1)<.js";
+/// Bytes that an impostor may take, by its cgroup's limit.
+const IMPOSTORS_LIMIT: &str = "67108864";
 /// Longest Input that a process may cause, bytes: environment and published Resource are kept by name and cut.
 const LONGEST_INPUT: usize = 64 << 10;
 /// How much the agent may grow by, bytes.
@@ -37,6 +50,7 @@ fn a_hostile_pod_reads_blocks_and_takes_nothing() {
         Node,
         Program("cc"),
         Program("mkfifo"),
+        Program("nsenter"),
         Counterpart(&KUBERNETES)
     );
     let cluster = Cluster::shared().unwrap();
@@ -51,25 +65,28 @@ fn a_hostile_pod_reads_blocks_and_takes_nothing() {
     objects.push(pod(NAMESPACE, "alice", spec(&[container("api", "serve")])));
     cluster.apply(&list(&objects), &[]).unwrap();
     let space = format!("--namespace={NAMESPACE}");
-    let alice = cluster
-        .wait("alice", &["pods", &space], |pod| running(pod, "alice"))
-        .unwrap();
+    let pod_of = |name: &str| cluster.wait(name, &["pods", &space], |pod| running(pod, name)).unwrap();
+    let alice = pod_of("alice");
+    cluster.apply(&carol(&app, &alice).to_string(), &[]).unwrap();
+    let carol = pod_of("carol");
     let mut command = agent::command(&["run", "--output", "json", "--status-socket", "off"]);
     command
         .args(["--sample-interval", "500ms", "--kubernetes", "on", "--node-name", NODE])
         .args(["--heap-workloads", "*"])
         .env("KUBECONFIG", &kubeconfig);
     let mut agent = Agent::spawn(&mut command).unwrap();
-    let alices = agent
-        .wait_input("alice's process", |input| process(input, "/app/pod.js"))
-        .unwrap()
-        .0;
+    let (alices, _) = agent
+        .wait_input("alice's process", |input| lives_in(input, &alice))
+        .unwrap();
+    let (carols, around) = agent
+        .wait_input("carol's process", |input| lives_in(input, &carol))
+        .unwrap();
     let before = resident(agent.pid());
 
     cluster.apply(&mallory(&app, &alice).to_string(), &[]).unwrap();
     let mut last = BootTime(0);
     for trap in TRAPS {
-        let script = format!("/app/{trap}/index.js");
+        let script = Path::new("/app").join(program(trap)).display().to_string();
         let (_, at) = agent.wait_input(trap, |input| process(input, &script)).unwrap();
         last = last.max(at);
     }
@@ -89,14 +106,34 @@ fn a_hostile_pod_reads_blocks_and_takes_nothing() {
     let grown = resident(agent.pid()).saturating_sub(before);
     assert!(grown < GROWTH, "{grown} bytes more than {before}");
 
-    let mallory = cluster
-        .wait("mallory", &["pods", &space], |pod| running(pod, "mallory"))
-        .unwrap();
+    let mallory = pod_of("mallory");
     let resource = &restart["resource"];
     assert_eq!(resource["k8s.pod.uid"], mallory["metadata"]["uid"], "{resource}");
     assert_eq!(resource["k8s.namespace.name"], NAMESPACE, "{resource}");
     assert_ne!(resource["container.id"], "c".repeat(64), "{resource}");
     assert_eq!(restart["attributes"]["observer.exit.cause"], "error_exit", "{restart}");
+
+    let claim = |input: &Input| match &input.what {
+        What::Resource(published) => (published.attributes.get("k8s.pod.name")? == "alice").then_some(()),
+        _ => None,
+    };
+    agent.wait_input("what carol publishes", claim).unwrap();
+    // Each is killed within its own bounds: of whose container is that told?
+    let id = container_id(&alice);
+    let uid = alice["metadata"]["uid"].as_str().unwrap();
+    let screen = format!("\u{1b}[2J<script>{}", "x".repeat(240));
+    for (n, name) in [&id, &format!("kubepods/pod{uid}/{id}"), &screen]
+        .into_iter()
+        .enumerate()
+    {
+        let _impostor = Impostor::start(&around, name, carols);
+        let killed = |line: &str| {
+            let finding: Value = serde_json::from_str(line).unwrap();
+            finding["event"] == KILL && finding["resource"]["k8s.pod.name"] == "carol"
+        };
+        let told = agent.findings.wait_count("kills at carol's", DEADLINE, n + 1, killed);
+        assert!(told.is_ok(), "{told:?} {:#?}", agent.findings.so_far());
+    }
 
     let stopped = agent.stop().unwrap();
     let recording = fs::read_to_string(&stopped.recording).unwrap();
@@ -109,11 +146,23 @@ fn a_hostile_pod_reads_blocks_and_takes_nothing() {
         let resource = &finding["resource"];
         let of_alice = resource["k8s.pod.uid"] == alice["metadata"]["uid"];
         assert_eq!(resource["k8s.pod.name"] == "alice", of_alice, "{finding}");
-        assert!(
-            !(of_alice && finding["event"] == "observer.container.restart"),
-            "{finding}"
-        );
+        let of_an_end = finding["event"] == "observer.container.restart" || finding["event"] == KILL;
+        assert!(!(of_alice && of_an_end), "{finding}");
+        if finding["resource"]["k8s.pod.name"] == "carol" && finding["event"] == KILL {
+            assert_eq!(resource["container.id"], container_id(&carol), "{finding}");
+            let refused = finding["attributes"]["observer.identity.refused"].to_string();
+            assert!(refused.contains("k8s.pod.name=alice (it is carol)"), "{finding}");
+        }
     }
+    let (ended, _) = replayed(&recording);
+    let of_alice = ended.iter().filter(|ended| {
+        ended
+            .subject
+            .resource
+            .get("k8s.pod.name")
+            .is_some_and(|name| name == "alice")
+    });
+    assert_eq!(of_alice.count(), 0, "she lives on");
     cluster
         .ask(&["delete", "namespace", NAMESPACE, "--wait=false"])
         .unwrap();
@@ -140,16 +189,32 @@ fn traps(app: &Path, outside: &Path) {
                 json!({"name": "n".repeat(1 << 20), "version": "1"}).to_string(),
             )
             .unwrap(),
-            _ => symlink("/proc/1/exe", &package).unwrap(),
+            "linked" => symlink("/proc/1/exe", &package).unwrap(),
+            // Its program is what is hostile.
+            _ => {}
         }
-        fs::write(directory.join("index.js"), &program).unwrap();
+        let script = app.join(self::program(trap));
+        fs::create_dir_all(script.parent().unwrap()).unwrap();
+        fs::write(script, &program).unwrap();
     }
     fs::write(app.join("hostile.js"), &program).unwrap();
-    let library = app.join("mappings.so");
-    let source = places::fixtures().join("mappings.c");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source);
-    assert!(compiler.status().unwrap().success());
+    for library in ["mappings", "otel_context"] {
+        let source = places::fixtures().join(library).with_extension("c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-pthread", "-o"]);
+        compiler.arg(app.join(library).with_extension("so")).arg(source);
+        assert!(compiler.status().unwrap().success());
+    }
+}
+
+/// Where a trap's program lies below `/app`: one has a path as long as the kernel takes, one a name that is no text.
+fn program(trap: &str) -> PathBuf {
+    let directory = Path::new(trap);
+    match trap {
+        "deep" => directory.join(vec!["d".repeat(255); 15].join("/")).join("index.js"),
+        "named" => directory.join(NAMED),
+        _ => directory.join("index.js"),
+    }
 }
 
 /// It claims to be alice wherever it can.
@@ -168,6 +233,94 @@ fn mallory(app: &Path, alice: &Value) -> Value {
     let api = with(container("api", ""), more);
     let volumes = json!({"volumes": [{"name": "app", "hostPath": {"path": app}}]});
     pod(NAMESPACE, "mallory", with(spec(&[api]), volumes))
+}
+
+/// It serves, and publishes in its memory that it is alice.
+fn carol(app: &Path, alice: &Value) -> Value {
+    let uid = alice["metadata"]["uid"].as_str().unwrap();
+    let claims = published::resource(&[
+        ("service.name", "alice"),
+        ("service.instance.id", "attack.alice.api"),
+        ("k8s.pod.name", "alice"),
+        ("k8s.pod.uid", uid),
+        ("container.id", &container_id(alice)),
+    ]);
+    let environment = json!([
+        {"name": "OTEL_CTX_FIRST", "value": claims},
+        {"name": "LD_PRELOAD", "value": "/hostile/otel_context.so"},
+    ]);
+    let mounts = json!([
+        {"name": "app", "mountPath": "/app", "readOnly": true},
+        {"name": "hostile", "mountPath": "/hostile", "readOnly": true},
+    ]);
+    let api = with(
+        container("api", "serve"),
+        json!({"env": environment, "volumeMounts": mounts}),
+    );
+    let mut spec = spec(&[api]);
+    let hostile = json!({"name": "hostile", "hostPath": {"path": app}});
+    spec["volumes"].as_array_mut().unwrap().push(hostile);
+    pod(NAMESPACE, "carol", spec)
+}
+
+/// The id of a pod's only container.
+fn container_id(pod: &Value) -> String {
+    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap();
+    id.strip_prefix("containerd://").unwrap().to_owned()
+}
+
+/// A process in a container's namespaces, in a cgroup that somebody made below the container's; gone with the value.
+struct Impostor {
+    child: Child,
+    cgroup: PathBuf,
+}
+
+impl Impostor {
+    /// Below the cgroup `around`, in the namespaces of `pid`; it takes more memory than it may have.
+    fn start(around: &str, name: &str, pid: u32) -> Self {
+        let (controller, version) = places::memory_controller().unwrap();
+        let cgroup = controller.join(&around[1..]).join(name);
+        fs::create_dir_all(&cgroup).unwrap();
+        let limit = if version == 1 {
+            "memory.limit_in_bytes"
+        } else {
+            "memory.max"
+        };
+        fs::write(cgroup.join(limit), IMPOSTORS_LIMIT).unwrap();
+        // With the pod's program under a path that no other process has.
+        let enter = "echo $$ > \"$0/cgroup.procs\" && exec nsenter -t \"$1\" -m -p /usr/bin/node /app/./pod.js buffers";
+        let child = Command::new("sh")
+            .args(["-c", enter])
+            .arg(&cgroup)
+            .arg(pid.to_string())
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, cgroup }
+    }
+}
+
+impl Drop for Impostor {
+    fn drop(&mut self) {
+        // It was killed, and what is left of it is nsenter; the cgroup goes with the pod's where it is still in use.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir(&self.cgroup);
+    }
+}
+
+/// The pid and cgroup of the process that runs in a pod's only container.
+fn lives_in(input: &Input, pod: &Value) -> Option<(u32, String)> {
+    match &input.what {
+        What::Process(facts) if facts.is_watched() && facts.cgroup.ends_with(&container_id(pod)) => {
+            Some((facts.key.pid, facts.cgroup.clone()))
+        }
+        _ => None,
+    }
 }
 
 /// The pid of the process that runs this script, and when that was known.

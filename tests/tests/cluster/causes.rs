@@ -244,7 +244,7 @@ fn is_of(pod: &str, name: &str) -> bool {
 }
 
 /// All runs that ended, and the engine as it stands.
-fn replayed(recording: &str) -> (Vec<EndedRun>, Engine) {
+pub(super) fn replayed(recording: &str) -> (Vec<EndedRun>, Engine) {
     let mut engine = Engine::new();
     let inputs = recording.lines().map(|line| serde_json::from_str(line).unwrap());
     let ended = inputs.flat_map(|input: Input| engine.step(&input).ended).collect();

@@ -10,6 +10,8 @@ mod causes;
 mod chart;
 mod events;
 mod plugin;
+#[path = "../published/mod.rs"]
+mod published;
 mod rollouts;
 mod selected;
 mod updates;
