@@ -11,10 +11,10 @@
 
 use crate::layout::maps::Maps;
 use crate::layout::refusal::Refusal;
-use crate::memory::glibc::CHeaps;
 use crate::memory::pages::{PAGE, Pages};
 use crate::memory::peek::{STRONG, TAG_MASK};
 use crate::memory::source::Region;
+use crate::native::in_use::CHeaps;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 18;
@@ -32,6 +32,8 @@ pub(crate) fn roots(maps: &Maps<'_>, reach: &mut dyn FnMut(&[[u8; 8]])) -> Resul
     let mut window = vec![0; CHUNK];
     let unused = peek.memory.unused()?;
     let mut heaps = CHeaps::default();
+    // Where heaps end changes.
+    peek.forget();
     let mut strongly = |words: &[[u8; 8]]| strong(words, &|address| is_string(maps, address), reach);
     for region in peek.memory.writable()? {
         if is_v8s(region, pages) || pages.is_new(peek, region)? {
@@ -39,7 +41,7 @@ pub(crate) fn roots(maps: &Maps<'_>, reach: &mut dyn FnMut(&[[u8; 8]])) -> Resul
         }
         let known = heaps.find(peek, region)?;
         // What is known: parts out of use, and heaps, of which the blocks in use are handed on.
-        let mut parts: Vec<(u64, u64)> = known.iter().map(|chunks| (chunks.start, chunks.end)).collect();
+        let mut parts: Vec<(u64, u64)> = known.iter().map(|chunks| chunks.range()).collect();
         let within = |part: &&Region| (region.start..region.end).contains(&part.start);
         parts.extend(unused.iter().filter(within).map(|part| (part.start, part.end)));
         parts.sort_unstable();

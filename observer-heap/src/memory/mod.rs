@@ -2,7 +2,6 @@
 
 pub(crate) mod blocks;
 pub(crate) mod by_address;
-pub(crate) mod glibc;
 pub(crate) mod pages;
 pub(crate) mod peek;
 pub(crate) mod source;

@@ -1,27 +1,19 @@
 //! Reads the memory that glibc's allocator may have, produces its arenas with their heaps, and the blocks that have a mapping
 //! of their own.
 //!
-//! The main arena's heap is the process's data segment (`brk`). A thread's arena has heaps at multiples of 64 MiB
-//! (malloc/arena.c, `struct _heap_info`), which begin with their arena's address, the heap before, and their size; the
-//! first of an arena holds the arena itself. Large blocks are mapped one by one: a chunk's header with the flag
-//! `IS_MMAPPED` and a size of whole pages. Nothing is taken for a heap unless its chunks lead to its end.
+//! Where heaps begin, [`heaps`] tells. Large blocks are mapped one by one: a chunk's header with the flag `IS_MMAPPED` and a size
+//! of whole pages.
 
 use crate::memory::peek::Peek;
 use crate::memory::source::{Memory, MemoryError, Region};
-use crate::native::chunks::Chunks;
 pub use crate::native::chunks::{Block, State};
+use crate::native::chunks::{Chunks, FLAGS, Span};
+use crate::native::heaps;
 use crate::native::lists::{self, MOST_LINKS};
 
-/// Where a thread's heap may stand (`HEAP_MAX_SIZE` on 64-bit).
-const HEAP: u64 = 64 << 20;
-/// Bytes from a heap to its first chunk: behind its description (32 bytes, from 2.35 on 48), and, in an arena's first
-/// heap, behind the arena too (2,200 bytes), aligned.
-const FIRST_CHUNK: [u64; 2] = [0x20, 0x30];
-const ARENA_SIZE: u64 = 0x898;
 const PAGE: u64 = 4096;
 /// The flag of a chunk with a mapping of its own; the other two are not set beside it.
 const IS_MMAPPED: u64 = 2;
-const FLAGS: u64 = 7;
 /// Where an arena keeps the address of its top chunk, and its bins behind that (2.27 to 2.41).
 const TOP: u64 = 0x60;
 const BINS: u64 = 0x70;
@@ -104,7 +96,14 @@ impl Malloc {
         let peek = Peek::new(memory);
         let mut malloc = Self::default();
         if let Some(brk) = areas.brk
-            && let Some(chunks) = Chunks::read(memory, brk.start, brk.end, true)?
+            && let Some(chunks) = Chunks::read(
+                memory,
+                Span {
+                    start: brk.start,
+                    end: brk.end,
+                    known: true,
+                },
+            )?
         {
             let address = main_arena(&peek, areas.library, &chunks, brk)?.unwrap_or(0);
             let heap = Heap {
@@ -159,38 +158,23 @@ impl Malloc {
 
     /// A thread's heap that begins here; where it ends, which may be behind what was known of it: it grows.
     fn heap(&mut self, memory: &dyn Memory, peek: &Peek<'_>, start: u64) -> Result<Option<u64>, MemoryError> {
-        if !start.is_multiple_of(HEAP) {
+        let Some(found) = heaps::thread(peek, start)? else {
             return Ok(None);
-        }
-        let (address, before, size) = (peek.word(start)?, peek.word(start + 8)?, peek.word(start + 16)?);
-        if size > HEAP || !size.is_multiple_of(PAGE) || size == 0 {
+        };
+        let Some(chunks) = Chunks::read(memory, found.chunks)? else {
             return Ok(None);
+        };
+        let end = found.chunks.end;
+        let heap = Heap { start, end, chunks };
+        match self.arenas.iter_mut().find(|arena| arena.address == found.arena) {
+            Some(arena) => arena.heaps.push(heap),
+            None => self.arenas.push(Arena {
+                address: found.arena,
+                main: false,
+                heaps: vec![heap],
+            }),
         }
-        let end = start + size;
-        // A further heap of an arena is known by the one before.
-        let further = before != 0 && before.is_multiple_of(HEAP) && address > HEAP && peek.word(before)? == address;
-        for description in FIRST_CHUNK {
-            let first = if before == 0 && address == start + description {
-                (address + ARENA_SIZE).next_multiple_of(16)
-            } else if further {
-                start + description
-            } else {
-                continue;
-            };
-            if let Some(chunks) = Chunks::read(memory, first, end, true)? {
-                let heap = Heap { start, end, chunks };
-                match self.arenas.iter_mut().find(|arena| arena.address == address) {
-                    Some(arena) => arena.heaps.push(heap),
-                    None => self.arenas.push(Arena {
-                        address,
-                        main: false,
-                        heaps: vec![heap],
-                    }),
-                }
-                return Ok(Some(end));
-            }
-        }
-        Ok(None)
+        Ok(Some(end))
     }
 
     /// A block with a mapping of its own that begins here; where it ends.

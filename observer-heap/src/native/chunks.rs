@@ -1,4 +1,5 @@
-//! Reads one heap of glibc's allocator, produces the chunks it consists of and which of them are free.
+//! Reads one heap of glibc's allocator, produces the chunks it consists of and which of them are free: the one place that follows
+//! chunks, for those who count them and for those who read what stands in them.
 //!
 //! A heap is a sequence of chunks (malloc/malloc.c, `struct malloc_chunk`, the same from 2.28 to 2.41): two words of header,
 //! the second the size with three flags, the lowest of which says that the chunk before is in use. The last one (`top`)
@@ -18,7 +19,7 @@ const GROWN: u64 = 64 << 20;
 /// Heaps end where pages do.
 const PAGE: u64 = 4096;
 const PREVIOUS_IN_USE: u64 = 1;
-const FLAGS: u64 = 7;
+pub(super) const FLAGS: u64 = 7;
 /// Bits of an address of a chunk, which is a multiple of 16, that hold its state here.
 const STATE: u64 = 15;
 
@@ -42,6 +43,15 @@ impl State {
 
     const fn bits(self) -> u64 {
         self as u64
+    }
+
+    /// Of the chunk before the one with this word in its header.
+    const fn before(header: u64) -> Self {
+        if header & PREVIOUS_IN_USE == 0 {
+            Self::Free
+        } else {
+            Self::InUse
+        }
     }
 
     const fn of(word: u64) -> Self {
@@ -72,6 +82,128 @@ impl Block {
     }
 }
 
+/// How a walk over a heap ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// At the heap's end.
+    Reached,
+    /// Here: what stands from here on is not told apart.
+    Lost(u64),
+}
+
+/// What a copy of a piece of a heap told.
+enum Step {
+    /// The next chunk begins here, and was not copied whole; its size, where its header was.
+    On(u64, Option<u64>),
+    End,
+    /// A header that makes no sense stands here.
+    Nonsense(u64),
+}
+
+/// The chunks of a heap, from `start` to `end`, of which the first may be missing: `known` heaps may have grown or shrunk since
+/// their end was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) known: bool,
+}
+
+impl Span {
+    /// Follows the chunks, copy by copy. Each is handed on with the words of the copy it was found in, from its header on: at
+    /// least as far as the next one's header, from which its state is, unless it is larger than a copy. Ends when `visit` says
+    /// false.
+    pub(super) fn walk(
+        self,
+        memory: &dyn Memory,
+        visit: &mut dyn FnMut(Block, &[[u8; 8]]) -> bool,
+    ) -> Result<End, MemoryError> {
+        let mut window = vec![0; WINDOW];
+        let mut found = Vec::new();
+        let mut at = self.start;
+        let mut attempts = 0;
+        while at < self.end {
+            let length = (self.end - at).min(WINDOW as u64) as usize;
+            memory.read(at, &mut window[..length])?;
+            let words = window[..length].as_chunks::<8>().0;
+            found.clear();
+            let mut step = self.follow(at, words, &mut found);
+            attempts += 1;
+            // What was read before the nonsense may be as wrong.
+            if matches!(step, Step::Nonsense(_)) && self.known && attempts < ATTEMPTS {
+                continue;
+            }
+            if let Step::On(here, Some(size)) = step
+                && here == at
+            {
+                // Larger than a copy.
+                let mut next = [0; 16];
+                memory.read(at + size, &mut next)?;
+                let state = State::before(u64::from(next[8]));
+                let end = at + size;
+                found.push(Block { start: at, end, state });
+                step = Step::On(end, None);
+            }
+            for &block in &found {
+                let from = ((block.start - at) / 8) as usize;
+                if !visit(block, words.get(from..).unwrap_or_default()) {
+                    return Ok(End::Lost(block.end));
+                }
+            }
+            attempts = 0;
+            at = match step {
+                Step::End => return Ok(End::Reached),
+                Step::Nonsense(here) => return Ok(End::Lost(here)),
+                // A header that was not copied to its end: there is none.
+                Step::On(here, _) if here == at => return Ok(End::Lost(here)),
+                Step::On(here, _) => here,
+            };
+        }
+        Ok(End::Reached)
+    }
+
+    /// Follows the chunks through a copy that begins with one.
+    fn follow(self, from: u64, words: &[[u8; 8]], found: &mut Vec<Block>) -> Step {
+        let mut at = from;
+        loop {
+            let index = ((at - from) / 8) as usize;
+            let header = |index: usize| words.get(index + 1).map(|word| u64::from_le_bytes(*word));
+            let Some(word) = header(index) else {
+                return Step::On(at, None);
+            };
+            let size = word & !FLAGS;
+            let left = self.end - at;
+            let outgrown = size == 0 && left == 16;
+            // The heap has grown since its end was asked for, or shrunk.
+            let grown = self.known && size > left && size - left < GROWN && (at + size).is_multiple_of(PAGE);
+            let shrunk = self.known && word == 0 && at.is_multiple_of(PAGE) && at > self.start;
+            if outgrown || grown || shrunk || size == left && is_size(size) {
+                let state = if outgrown { State::InUse } else { State::Top };
+                let (start, end) = (at, self.end);
+                found.push(Block { start, end, state });
+                return Step::End;
+            }
+            if !is_size(size) || size > left {
+                return Step::Nonsense(at);
+            }
+            let Some(next) = header(index + (size / 8) as usize) else {
+                return Step::On(at, Some(size));
+            };
+            found.push(Block {
+                start: at,
+                end: at + size,
+                state: State::before(next),
+            });
+            at += size;
+        }
+    }
+}
+
+/// Whether chunks have this size, bytes.
+pub(super) const fn is_size(size: u64) -> bool {
+    size >= 16 && size.is_multiple_of(16)
+}
+
 /// The chunks of one heap.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Chunks {
@@ -81,79 +213,22 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    /// Follows the sequence from `start` on; none unless it leads exactly to `end`, or, where the heap is known to be one,
-    /// unless it begins well.
-    pub(super) fn read(memory: &dyn Memory, start: u64, end: u64, known: bool) -> Result<Option<Self>, MemoryError> {
-        let mut chunks = Self { words: Vec::new(), end };
-        let mut window = vec![0; WINDOW];
-        let mut at = start;
-        let mut attempts = 0;
-        while at < end && chunks.words.len() < MOST_CHUNKS {
-            let length = (end - at).min(WINDOW as u64) as usize;
-            memory.read(at, &mut window[..length])?;
-            let before = chunks.words.len();
-            let (reached, sound) = chunks.follow(at, window[..length].as_chunks::<8>().0, known);
-            if sound {
-                attempts = 0;
-                at = reached;
-                continue;
-            }
-            attempts += 1;
-            if attempts == ATTEMPTS {
-                at = reached;
-                break;
-            }
-            // What was read before the nonsense may be as wrong.
-            chunks.words.truncate(before);
-            if let Some(last) = chunks.words.last_mut() {
-                *last &= !STATE;
-            }
-        }
-        if at < end {
-            if !known || chunks.words.is_empty() {
+    /// Those of a heap; none unless they lead exactly to its end, or, where it is known to be one, unless it begins well.
+    pub(super) fn read(memory: &dyn Memory, span: Span) -> Result<Option<Self>, MemoryError> {
+        let mut words = Vec::new();
+        let end = span.walk(memory, &mut |block, _| {
+            words.push(block.start | block.state.bits());
+            words.len() < MOST_CHUNKS
+        })?;
+        if let End::Lost(at) = end
+            && at < span.end
+        {
+            if !span.known || words.is_empty() {
                 return Ok(None);
             }
-            chunks.words.push(at | State::Unknown.bits());
+            words.push(at | State::Unknown.bits());
         }
-        Ok(Some(chunks))
-    }
-
-    /// Follows the sequence through a window that begins with a chunk. Where the next one begins, and whether all made sense.
-    fn follow(&mut self, from: u64, words: &[[u8; 8]], known: bool) -> (u64, bool) {
-        let mut at = from;
-        loop {
-            let index = ((at - from) / 8) as usize;
-            let Some(word) = words.get(index + 1).map(|word| u64::from_le_bytes(*word)) else {
-                // A chunk that begins with the window fits into it, so something was followed.
-                return (at, true);
-            };
-            let size = word & !FLAGS;
-            if word & PREVIOUS_IN_USE == 0
-                && let Some(last) = self.words.last_mut()
-                && *last & STATE == State::InUse.bits()
-            {
-                *last |= State::Free.bits();
-            }
-            let outgrown = size == 0 && at + 16 == self.end;
-            let left = self.end - at;
-            // The heap has grown since its end was asked for, or shrunk.
-            let grown = known && size > left && size - left < GROWN && (at + size).is_multiple_of(PAGE);
-            let shrunk = known && word == 0 && at.is_multiple_of(PAGE) && !self.words.is_empty();
-            let sound = size >= 16 && size.is_multiple_of(16) && size <= left;
-            if !(sound || outgrown || grown || shrunk) {
-                return (at, false);
-            }
-            let last = size == left || grown || shrunk;
-            let state = if last { State::Top } else { State::InUse };
-            self.words.push(at | state.bits());
-            if last || outgrown {
-                return (self.end, true);
-            }
-            if self.words.len() >= MOST_CHUNKS {
-                return (at + size, true);
-            }
-            at += size;
-        }
+        Ok(Some(Self { words, end: span.end }))
     }
 
     /// The chunks in order.
@@ -229,7 +304,8 @@ mod tests {
         };
         let mut image = Image::default();
         image.insert(region, words.iter().flat_map(|word| word.to_le_bytes()).collect());
-        let chunks = Chunks::read(&image, BASE, end, known).unwrap()?;
+        let start = BASE;
+        let chunks = Chunks::read(&image, Span { start, end, known }).unwrap()?;
         let blocks = chunks.blocks();
         Some(
             blocks

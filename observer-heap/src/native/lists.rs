@@ -6,10 +6,13 @@
 
 use crate::memory::peek::Peek;
 use crate::memory::source::MemoryError;
+use crate::native::chunks::FLAGS;
 
 /// Chunks that hold a thread's cache: 64 counts of two bytes (2.30 to 2.41) or of one (2.28, 2.29), and 64 lists.
 const CACHES: [(u64, u64); 2] = [(0x290, 2), (0x250, 1)];
 const SIZES: u64 = 64;
+/// Lists that must agree on the key before it is believed.
+const AGREEING: usize = 2;
 /// Links followed in all; a list of a cache has 7 unless tuned, a fast bin may have many.
 pub(super) const MOST_LINKS: usize = 1 << 20;
 /// Where an arena keeps its fast bins (2.27 to 2.41), and how many there are.
@@ -64,6 +67,35 @@ pub(super) fn cached(
         }
     }
     Ok(free)
+}
+
+/// The word that stands second in every block that a thread caches (`tcache_entry.key`, 2.34 and later the same for all threads):
+/// all lists that the main thread's cache begins with must agree on it. That cache is the main heap's first chunk.
+pub(super) fn key(peek: &Peek<'_>, heap: u64) -> Result<Option<u64>, MemoryError> {
+    let size = peek.word(heap + 8)? & !FLAGS;
+    let Some((_, width @ 2)) = CACHES.iter().find(|cache| cache.0 == size) else {
+        return Ok(None);
+    };
+    let counts = heap + HEADER;
+    let lists = counts + width * SIZES;
+    let mut key = None;
+    let mut agreeing = 0;
+    for index in 0..SIZES {
+        let (count, block) = (peek.u16(counts + width * index)?, peek.word(lists + 8 * index)?);
+        if count == 0 {
+            continue;
+        }
+        if block == 0 || !block.is_multiple_of(STEP) {
+            return Ok(None);
+        }
+        let told = peek.word(block + 8)?;
+        if told == 0 || key.is_some_and(|key| key != told) {
+            return Ok(None);
+        }
+        key = Some(told);
+        agreeing += 1;
+    }
+    Ok(key.filter(|_| agreeing >= AGREEING))
 }
 
 /// The chunks in the fast bins of an arena; at most so many links are followed.

@@ -3,8 +3,10 @@
 mod arenas;
 mod census;
 mod chunks;
+mod heaps;
 #[cfg(test)]
 mod hostile;
+pub(crate) mod in_use;
 mod lists;
 mod vtables;
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::memory::source::Image;
 
 const BASE: u64 = 0x1000;
+const CACHE_CHUNK: u64 = 0x290;
 const KEY: u64 = 0xd0db_1116_05c4_6a06;
 /// Above this, words that name the chunk they stand in.
 const NAMED: u64 = 1 << 40;
@@ -17,7 +18,14 @@ fn in_use(start: u64, words: &[u64]) -> Vec<u64> {
     };
     let mut image = Image::default();
     image.insert(region, words.iter().flat_map(|word| word.to_le_bytes()).collect());
-    let peek = Peek::new(&image);
+    let mut names = names(&image, region);
+    // Blocks larger than a copy come last.
+    names.sort_unstable();
+    names
+}
+
+fn names(image: &Image, region: Region) -> Vec<u64> {
+    let peek = Peek::new(image);
     let mut heaps = CHeaps::default();
     let mut names = Vec::new();
     for chunks in heaps.find(&peek, region).unwrap() {
@@ -51,8 +59,9 @@ fn chunk(name: u64, bytes: u64, previous_in_use: bool) -> Vec<u64> {
 /// A main heap: the main thread's cache with two lists, their blocks, a block in use, `top`.
 fn cached(keys: [u64; 2]) -> Vec<u64> {
     let mut cache = chunk(0, CACHE_CHUNK, true);
+    // 64 counts of two bytes, then 64 lists.
     cache[2] = 1 << 16 | 1 << 32;
-    let lists = 2 + 2 * CACHED_SIZES as usize / 8;
+    let lists = 2 + 2 * 64 / 8;
     cache[lists + 1] = BASE + CACHE_CHUNK + 16;
     cache[lists + 2] = BASE + CACHE_CHUNK + 80 + 16;
     let [mut first, mut second] = [chunk(1, 80, true), chunk(2, 80, true)];
@@ -79,21 +88,39 @@ fn blocks_that_a_thread_caches_are_free() {
 
 #[test]
 fn a_threads_heap_stands_behind_its_description() {
-    let mut description = vec![0; 0x8b0 / 8];
-    description[0] = ARENA + 32;
-    let mut chunks = [chunk(1, 96, true), chunk(2, 48, false), chunk(3, 64, true)].concat();
-    chunks[96 / 8 + 1] |= THREADS;
-    description[2] = (description.len() + chunks.len()) as u64 * 8;
+    // The description, the arena, and what aligns the first chunk.
+    let mut description = vec![0; 0x8c0 / 8];
+    description[0] = HEAP + 32;
+    let top = 0x1000 - 0x8c0 - 96 - 48;
+    let chunks = [chunk(1, 96, true), chunk(2, 48, false), chunk(3, top, true)].concat();
+    description[2] = 0x1000;
     let words = [description.clone(), chunks.clone()].concat();
-    assert_eq!(in_use(ARENA, &words), [2]);
-    let behind_a_stack = [vec![7; 64], words].concat();
-    assert_eq!(in_use(ARENA - 512, &behind_a_stack), [2]);
-    description[2] += 16;
-    assert_eq!(
-        in_use(ARENA, &[description, chunks].concat()),
-        [0; 0],
-        "it ends elsewhere"
+    assert_eq!(in_use(HEAP, &words), [2]);
+    let behind_a_stack = [vec![7; 64], words.clone()].concat();
+    assert_eq!(in_use(HEAP - 512, &behind_a_stack), [2]);
+    // A further heap of the same arena, behind the first: its chunks follow its description.
+    let mut further = vec![0; 0x20 / 8];
+    (further[0], further[1], further[2]) = (HEAP + 32, HEAP, 0x1000);
+    let chunks = [chunk(5, 64, true), chunk(6, 0x1000 - 0x20 - 64, true)].concat();
+    let region = Region {
+        start: 2 * HEAP,
+        end: 2 * HEAP + 0x1000,
+        executable: false,
+    };
+    let bytes = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let mut image = Image::default();
+    image.insert(
+        Region {
+            start: HEAP,
+            end: HEAP + 0x1000,
+            ..region
+        },
+        bytes(&words),
     );
+    image.insert(region, bytes(&[further, chunks].concat()));
+    assert_eq!(names(&image, region), [5]);
+    description[2] += 16;
+    assert_eq!(in_use(HEAP, &description), [0; 0], "heaps are of whole pages");
 }
 
 #[test]
