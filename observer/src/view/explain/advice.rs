@@ -24,7 +24,7 @@ pub(super) fn advice(case: &Case) -> Vec<String> {
     let bought = larger.is_some() || flag.is_some_and(|flag| flag.reprieve.is_some());
     if let Some(verdict) = verdict.filter(|_| bought) {
         said.push(format!(
-            "That is the room gained, divided by the growth of {} (99 % interval {} to {}), if it goes on growing so.",
+            "The time bought is the room gained, divided by the growth of {} (99 % interval {} to {}), if it goes on growing so.",
             units::rate(verdict.slope_bytes_per_hour),
             units::rate(verdict.slope_interval.0),
             units::rate(verdict.slope_interval.1)
