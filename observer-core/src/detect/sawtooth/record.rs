@@ -179,7 +179,8 @@ impl Record {
             && correlation(&profile(a), &profile(b)) > ALIKE_PROFILE
     }
 
-    /// Its level over its life, bytes: the profile, and its peak at the end. Nothing where too little was seen of it.
+    /// Its level over its life, bytes: the profile, and its peak at the end. Nothing where too little was seen of it, and nothing of
+    /// the time before the profile begins: what warmed up then is not kept.
     pub fn levels(&self) -> Vec<(BootTime, u64)> {
         let Some(climb) = &self.climb else { return Vec::new() };
         let life = self.lifetime_ns() as f64;
@@ -190,10 +191,7 @@ impl Record {
         let lowest = self.peak_bytes() as f64 - f64::from(climb.profile.iter().copied().max().unwrap_or(0)) * unit;
         let at = |height: u16| (lowest + f64::from(height) * unit).max(0.0) as u64;
         let from = f64::from(climb.from);
-        let mut levels = Vec::with_capacity(PROFILE + 2);
-        if from > 0.0 {
-            levels.push((self.started, at(first)));
-        }
+        let mut levels = Vec::with_capacity(PROFILE + 1);
         levels.extend(climb.profile.iter().enumerate().map(|(step, height)| {
             let share = (step as f64 + 0.5) / PROFILE as f64;
             (after(from + share * (1.0 - from)), at(*height))
