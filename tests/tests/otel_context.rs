@@ -20,7 +20,8 @@ use observer_tests::{
 };
 use published::resource;
 
-/// The Resource of the service `name`, as the running agent has it.
+/// The Resource of the service `name`, as the running agent has it. Other tests' programs run on this host, and are of the same
+/// package: of the same workload.
 fn shown(socket: &Path, name: &str) -> Option<serde_json::Value> {
     let output = Command::new(places::agent())
         .args(["status", "--json", "--status-socket"])
@@ -28,9 +29,11 @@ fn shown(socket: &Path, name: &str) -> Option<serde_json::Value> {
         .output()
         .unwrap();
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
-    let workloads = status["workloads"].as_array()?;
-    let workload = workloads.iter().find(|workload| workload["service"] == name)?;
-    Some(workload["slots"][0]["current"]["resource"].clone())
+    let workloads = status["workloads"].as_array()?.iter();
+    let mut resources = workloads
+        .flat_map(|workload| workload["slots"].as_array().into_iter().flatten())
+        .map(|slot| &slot["current"]["resource"]);
+    resources.find(|resource| resource["service.name"] == name).cloned()
 }
 
 #[test]
