@@ -25,6 +25,17 @@ pub(crate) const AGENT: &str = "docker.io/local/observer:dev";
 
 /// Builds the agent statically, with its kernel programs.
 pub(crate) fn build(architecture: Architecture) -> Result<PathBuf> {
+    build_in(architecture, &places::workspace(), &places::target(), &[])
+}
+
+/// The same from the sources in `workspace`, into the target directory `built`, with these settings of Cargo's in place of the
+/// manifest's.
+pub(super) fn build_in(
+    architecture: Architecture,
+    workspace: &Path,
+    built: &Path,
+    settings: &[&str],
+) -> Result<PathBuf> {
     let target = architecture.target();
     let installed = shell::quiet(shell::command("rustup", ["target", "list", "--installed"])).unwrap_or_default();
     if !installed.lines().any(|line| line == target) {
@@ -45,12 +56,11 @@ pub(crate) fn build(architecture: Architecture) -> Result<PathBuf> {
     }
     let home = env::var("HOME").unwrap_or_default();
     let cargo_home = env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));
-    let (workspace, built) = (places::workspace(), places::target());
     let mut remap = format!(
         "--remap-path-prefix={}=/observer --remap-path-prefix={cargo_home}=/cargo",
         workspace.display()
     );
-    if !built.starts_with(&workspace) {
+    if !built.starts_with(workspace) {
         write!(remap, " --remap-path-prefix={}=/observer/target", built.display())?;
     }
     println!("image: building the agent for {target}");
@@ -63,7 +73,14 @@ pub(crate) fn build(architecture: Architecture) -> Result<PathBuf> {
         "--target",
         &target,
     ]);
-    command.env("RUSTFLAGS", remap).env("OBSERVER_REQUIRE_EBPF", "1");
+    for setting in settings {
+        command.args(["--config", setting]);
+    }
+    command
+        .current_dir(workspace)
+        .env("CARGO_TARGET_DIR", built)
+        .env("RUSTFLAGS", remap)
+        .env("OBSERVER_REQUIRE_EBPF", "1");
     if !native {
         let variable = target.replace('-', "_");
         command

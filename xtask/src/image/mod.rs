@@ -9,6 +9,8 @@ mod fixture;
 mod layout;
 mod release;
 #[cfg(test)]
+mod reproducible;
+#[cfg(test)]
 mod validation;
 
 use std::process::ExitCode;
