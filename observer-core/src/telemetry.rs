@@ -53,7 +53,10 @@ impl Severity {
 }
 
 pub use self::{
-    sentence::{advised, grew, heap_flag, larger_limit, page_cache, recurring_oom, recurring_pattern, whereabouts},
+    sentence::{
+        advised, ceiling_words, grew, heap_flag, larger_limit, page_cache, recurring_oom, recurring_pattern,
+        whereabouts,
+    },
     value::Value,
     words::ceiling_kind,
 };

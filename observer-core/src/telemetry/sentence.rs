@@ -199,7 +199,8 @@ const fn ended(cause: Cause) -> &'static str {
     }
 }
 
-fn ceiling_words(ceiling: Ceiling) -> String {
+/// A ceiling with what it is.
+pub fn ceiling_words(ceiling: Ceiling) -> String {
     let size = units::bytes(ceiling.bytes);
     match ceiling.kind {
         CeilingKind::Cgroup => format!("{size} (its container's limit)"),

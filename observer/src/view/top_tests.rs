@@ -159,7 +159,7 @@ fn one_opened() {
     let mut board = board(three());
     assert_eq!(press(&mut board, "\n"), Wanted::Findings("shop/checkout".into()));
     board.findings(vec!["shop/checkout leaks".into()]);
-    expect![[r"
+    expect![[r#"
         unit/shop/checkout  confirmed  unit checkout.service
           512 MiB +---------------------------------------------------------------------
                   |*                                                                   *
@@ -171,16 +171,16 @@ fn one_opened() {
                 0 +---------------------------------------------------------------------
                    0                                                                10 s
                    - ceiling 512 MiB
-        run 3 of checkout.service, version 1.4.2: 460 MiB of 512 MiB, peak 460 MiB
+        run 3 of checkout.service, version 1.4.2: 460 MiB of 512 MiB (its container's
+        limit), peak 460 MiB
         grows by 86 MiB/h: 1 h to its ceiling
         findings, the newest first
           shop/checkout leaks
 
 
 
-
         Esc back  Up Down scroll  q quit  Space hold
-    "]]
+    "#]]
     .assert_eq(&drawn(&mut board, 80, 20, true));
     press(&mut board, "\x1b");
     assert!(drawn(&mut board, 80, 20, true).contains("SERVICE"));

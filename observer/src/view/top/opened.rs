@@ -18,11 +18,7 @@ use ratatui::{
 use super::{Board, rows::Key};
 use crate::{
     terminal::{clean, text},
-    view::{
-        case,
-        sawtooth::Sawtooth,
-        workloads::{ceiling, instance},
-    },
+    view::{case, sawtooth::Sawtooth, workloads::instance},
 };
 
 impl Board {
@@ -81,7 +77,7 @@ impl Board {
                 clean::name(&instance(slot, run)),
                 version(run.version.as_ref()),
                 run.level.map_or_else(|| "-".to_owned(), units::bytes),
-                ceiling(run),
+                run.ceiling.map_or_else(|| "-".to_owned(), telemetry::ceiling_words),
                 units::bytes(run.peak)
             )));
         }
