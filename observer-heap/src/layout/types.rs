@@ -1,4 +1,4 @@
-//! Reads [`Metadata`], produces the instance types the reader tells apart, and which of them hold others.
+//! Reads `Metadata`, produces the instance types the reader tells apart, and which of them hold others.
 
 use std::collections::BTreeMap;
 

@@ -34,7 +34,7 @@ pub struct Grown {
     pub bytes: u64,
     /// Objects more than before; negative when fewer hold more.
     pub count: i64,
-    /// It rose as a leak does ([`Rise::Steady`]); of two readings: it grew.
+    /// It rose as a leak does at several readings, in both halves of the time, and without falling far; of two readings: it grew.
     pub steady: bool,
     /// Enough of the growth to be worth naming; or the application's own, and grown in proportion: few small objects may hold
     /// all the others.

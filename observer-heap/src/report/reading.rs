@@ -20,7 +20,7 @@ pub struct Row {
     pub file: Option<String>,
     /// Where the function or class starts, in characters of the script.
     pub position: Option<u32>,
-    /// Where that is, counted from 1; looked up by [`Reader::lines`].
+    /// Where that is, counted from 1; looked up by `Reader::lines`.
     pub line: Option<u32>,
     /// The column, counted from 1, where the line is so long that it alone says little.
     pub column: Option<u32>,

@@ -159,7 +159,7 @@ fn one_opened() {
     let mut board = board(three());
     assert_eq!(press(&mut board, "\n"), Wanted::Findings("shop/checkout".into()));
     board.findings(vec!["shop/checkout leaks".into()]);
-    expect![[r#"
+    expect![[r"
         unit/shop/checkout  confirmed  unit checkout.service
           512 MiB +---------------------------------------------------------------------
                   |*                                                                   *
@@ -180,7 +180,7 @@ fn one_opened() {
 
 
         Esc back  Up Down scroll  q quit  Space hold
-    "#]]
+    "]]
     .assert_eq(&drawn(&mut board, 80, 20, true));
     press(&mut board, "\x1b");
     assert!(drawn(&mut board, 80, 20, true).contains("SERVICE"));

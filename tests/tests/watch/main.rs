@@ -67,6 +67,18 @@ fn watch(arguments: &[&str], command: &[&str]) -> Output {
     watch.current_dir(places::fixtures().join("watch")).output().unwrap()
 }
 
+/// Watches again, where a busy machine left time for too few readings.
+fn unless_busy(mut watch: impl FnMut() -> Output) -> Output {
+    for _ in 0..3 {
+        let output = watch();
+        let busy = output.status.code() == Some(4) && text(&output).contains("too few");
+        if !busy {
+            return output;
+        }
+    }
+    watch()
+}
+
 fn text(output: &Output) -> String {
     format!(
         "{}{}",
@@ -139,7 +151,7 @@ fn ten_small_healthy_suites_raise_no_alarm() {
     let names: Vec<&str> = listed.lines().collect();
     assert_eq!(names.len(), 10);
     for name in names {
-        let output = watch(&["--rounds", "30"], &[node, &suites, name, "30"]);
+        let output = unless_busy(|| watch(&["--rounds", "30"], &[node, &suites, name, "30"]));
         let text = text(&output);
         assert_eq!(output.status.code(), Some(0), "{name}: {text}");
     }

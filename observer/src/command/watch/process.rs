@@ -18,6 +18,8 @@ use crate::source::{
 
 /// Growth of what is held, bytes, below which nothing is said.
 const LEAST: i64 = 128 << 10;
+/// Below this share of what was held at the reading before, what is held is looked for once more.
+const GIVEN_BACK: f64 = 0.95;
 /// A test runner keeps the results of its tests: what hangs there is no leak of what is tested.
 const RUNNER: &str = "node:internal/test_runner";
 
@@ -30,6 +32,8 @@ pub(super) struct Watched {
     known: Option<Learned>,
     taken: Vec<Taken>,
     readings: Vec<Reading>,
+    /// Bytes held at the newest.
+    held: u64,
     /// One in so many readings is kept.
     every: u32,
     passed: u32,
@@ -76,6 +80,7 @@ impl Watched {
             known: None,
             taken: Vec::new(),
             readings: Vec::new(),
+            held: 0,
             every: 1,
             passed: 0,
             levels: Levels::new(over, heap_flags(key.pid)),
@@ -112,9 +117,16 @@ impl Watched {
         let mut reader = memory::open(&live, metadata, self.known.as_ref())?;
         let mut reading = reader.read(&mut |_, _| {})?;
         self.known = Some(reader.learned());
+        // A reading may find too little held (the head of a chain that moves while it is read leaves all of the chain out), and hardly
+        // too much: what seems to have been given back is looked for again. The reader keeps the marks of its last reading, so that
+        // that one is compared.
+        if reading.disturbed || (held(&reading) as f64) < GIVEN_BACK * self.held as f64 {
+            reading = reader.read(&mut |_, _| {})?;
+        }
         if reading.disturbed {
             return Ok(());
         }
+        self.held = held(&reading);
         let taken = Taken {
             at: self.since.elapsed().as_secs_f64(),
             round,
@@ -183,7 +195,6 @@ impl Watched {
                 culprits.extend(growth.culprits(3).map(|grown| Culprit::unplaced(grown, rounds)));
             }
         }
-        let held = |reading: &Reading| reading.rows.iter().map(|row| row.tally.bytes).sum();
         self.compared = Some(Compared {
             first: taken_first,
             last: taken_last,
@@ -246,6 +257,11 @@ impl Watched {
         judged.held_bytes = self.levels.ends().map(|(first, last)| (first as u64, last as u64));
         judged
     }
+}
+
+/// Bytes held.
+fn held(reading: &Reading) -> u64 {
+    reading.rows.iter().map(|row| row.tally.bytes).sum()
 }
 
 /// A suspect, with how many more of it there are: what was moved meanwhile is not new.
