@@ -66,7 +66,7 @@ fn residuals(n: usize, residual: impl Fn(usize) -> f64) -> (f64, f64) {
     (rss, rho)
 }
 
-/// Factor by which lag-1 autocorrelation inflates a variance, at most [`MAX_INFLATION`].
+/// Factor by which lag-1 autocorrelation inflates a variance, at most `MAX_INFLATION`.
 pub fn inflation(rho: f64) -> f64 {
     ((1.0 + rho) / (1.0 - rho)).clamp(1.0, MAX_INFLATION)
 }

@@ -1,5 +1,5 @@
 //! Reads an executable, produces whether it is Node.js and which version. Bounded: a malformed or hostile file costs
-//! at most [`LARGEST_TABLE`] bytes of memory and one pass over [`LARGEST_SCAN`] bytes.
+//! at most `LARGEST_TABLE` bytes of memory and one pass over `LARGEST_SCAN` bytes.
 //!
 //! What identifies Node.js: the dynamic symbol of `node::Start(int, char**)`, which official builds of 18 to 26 define,
 //! also as single-executable applications and after `strip`; a distribution's `node` imports it from libnode.so.N.

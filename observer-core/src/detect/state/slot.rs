@@ -171,7 +171,7 @@ impl SlotDetector {
         self.run.as_ref().map(|run| run.number)
     }
 
-    /// Ended runs, oldest first; at most [`RECORDS`].
+    /// Ended runs, oldest first; at most `RECORDS`.
     pub fn records(&self) -> &[Record] {
         &self.records
     }

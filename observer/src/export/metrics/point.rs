@@ -16,7 +16,7 @@ pub enum Kind {
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {
-    /// Name, of [`semconv::metric`].
+    /// Name, of `semconv::metric`.
     pub name: &'static str,
     /// UCUM unit.
     pub unit: &'static str,

@@ -2,7 +2,7 @@
 //! logs, ended runs as spans.
 //!
 //! Not through the OpenTelemetry SDK, which knows one Resource per provider and gives up after some retries
-//! (docs/adr/0010-otlp-without-the-sdk.md); what the agent measures of itself has one Resource and does ([`own`]).
+//! (docs/adr/0010-otlp-without-the-sdk.md); what the agent measures of itself has one Resource and does (`own`).
 
 mod batch;
 mod codec;
