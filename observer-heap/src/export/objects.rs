@@ -277,7 +277,6 @@ pub(crate) fn collect(heap: &mut Heap<'_>, marking: usize) -> Result<Option<Coll
         if disturbed && !live.cut && attempt < ATTEMPTS {
             continue;
         }
-        let disturbed = disturbed || live.cut;
         let Collect {
             mut objects,
             mut young,

@@ -25,7 +25,6 @@ pub(crate) fn walk_held(
     let mut walker = Walker::new(&heap.maps, &heap.sizes);
     follow(heap, isolate, &mut walker, (live, &mut young), visit, step)?;
     young.visit(&heap.maps, &heap.sizes, &mut Back { live, visit })?;
-    young.settle();
     take_turns(heap, isolate, &mut walker, (live, &mut young), visit, step)?;
     Ok(Walked {
         coverage: Coverage::default(),
@@ -93,9 +92,11 @@ impl<V: Visit> Visit for Back<'_, V> {
         self.visit.object(object)
     }
 
-    fn old_slot(&mut self, word: u64) {
-        self.live.reach(&[word.to_le_bytes()]);
-        self.visit.old_slot(word);
+    fn old_slots(&mut self, slots: &[(u64, u64)]) {
+        for (_, word) in slots {
+            self.live.reach(&[word.to_le_bytes()]);
+        }
+        self.visit.old_slots(slots);
     }
 
     fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {

@@ -285,7 +285,8 @@ impl Live {
         self.torn
     }
 
-    /// Whether so much moved, or moved to a page that came into being, that the reading has to be repeated.
+    /// Whether so much moved, or moved to a page that came into being, that the reading has to be repeated; or it was cut short, and would
+    /// be again.
     pub(crate) fn disturbed(&self, maps: &Maps<'_>) -> Result<bool, Refusal> {
         let appeared = maps.appeared(self.unknown.keys().map(|address| address / PAGE))?;
         let moved = appeared
@@ -293,6 +294,9 @@ impl Live {
             .filter(|page| matches!(page.space, Space::Old | Space::Young));
         let new: u64 = moved.map(Page::area).sum();
         let all: u64 = self.marks.iter().map(|mark| mark.page.area()).sum();
-        Ok(self.lost > 0 || (self.torn > 1000 && self.torn * DISTURBED > self.visited) || new * MISSED > all)
+        Ok(self.cut
+            || self.lost > 0
+            || (self.torn > 1000 && self.torn * DISTURBED > self.visited)
+            || new * MISSED > all)
     }
 }

@@ -7,11 +7,10 @@
 use crate::memory::peek::Peek;
 use crate::memory::source::{Memory, MemoryError, Region};
 pub use crate::native::chunks::{Block, State};
-use crate::native::chunks::{Chunks, FLAGS, Span};
+use crate::native::chunks::{Chunks, FLAGS, PAGE, Span};
 use crate::native::heaps;
 use crate::native::lists::{self, MOST_LINKS};
 
-const PAGE: u64 = 4096;
 /// The flag of a chunk with a mapping of its own; the other two are not set beside it.
 const IS_MMAPPED: u64 = 2;
 /// Where an arena keeps the address of its top chunk, and its bins behind that (2.27 to 2.41).

@@ -17,7 +17,7 @@ const MOST_CHUNKS: usize = 1 << 22;
 /// A heap does not grow by more while it is read, bytes.
 const GROWN: u64 = 64 << 20;
 /// Heaps end where pages do.
-const PAGE: u64 = 4096;
+pub(super) const PAGE: u64 = 4096;
 const PREVIOUS_IN_USE: u64 = 1;
 pub(super) const FLAGS: u64 = 7;
 /// Bits of an address of a chunk, which is a multiple of 16, that hold its state here.

@@ -6,7 +6,7 @@
 
 use crate::memory::peek::Peek;
 use crate::memory::source::MemoryError;
-use crate::native::chunks::{FLAGS, Span, is_size};
+use crate::native::chunks::{FLAGS, PAGE, Span, is_size};
 
 /// Where a thread's heap may stand (`HEAP_MAX_SIZE` on 64-bit).
 pub(super) const HEAP: u64 = 64 << 20;
@@ -14,7 +14,6 @@ pub(super) const HEAP: u64 = 64 << 20;
 /// heap, behind the arena too (2,200 bytes), aligned.
 const DESCRIPTIONS: [u64; 2] = [0x20, 0x30];
 const ARENA_SIZE: u64 = 0x898;
-const PAGE: u64 = 4096;
 
 /// A thread's heap.
 #[derive(Debug, Clone, Copy)]

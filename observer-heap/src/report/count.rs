@@ -39,7 +39,7 @@ pub(crate) fn count(
         })?;
         // Until no collection moved what was about to be looked at.
         let disturbed = match &live {
-            Some(live) => live.cut || live.disturbed(&heap.maps)? || moved(&isolates),
+            Some(live) => live.disturbed(&heap.maps)? || moved(&isolates),
             None => false,
         };
         if let Some(live) = &live {

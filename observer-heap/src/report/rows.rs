@@ -93,7 +93,7 @@ fn add<'n>(
 }
 
 pub(crate) fn summary(isolate: &Isolate) -> Summary {
-    let all: u64 = isolate.by_map.iter().map(|tally| tally.bytes).sum();
+    let all = isolate.bytes();
     Summary {
         heap_bytes: all - isolate.array_buffer_bytes,
         array_buffer_bytes: isolate.array_buffer_bytes,

@@ -292,7 +292,7 @@ impl Measured {
             by.push(Behind {
                 all: contents(split, false)?,
                 new,
-                retained: split.all.by_map.iter().map(|tally| tally.bytes).sum(),
+                retained: split.all.bytes(),
             });
         }
         Ok(Self { by, new: all })

@@ -100,7 +100,6 @@ impl<'m> Heap<'m> {
         }
         visit.young_begins();
         young.visit(&self.maps, &self.sizes, visit)?;
-        visit.old_slots(young.slots());
         Ok(Walked {
             coverage: walker.coverage,
             young_pages: young.bytes(),

@@ -53,11 +53,8 @@ pub(crate) trait Visit {
     }
     /// All old objects have been visited; what follows is young.
     fn young_begins(&mut self) {}
-    /// What an old slot that pointed at a young object holds by now: a minor collection may have promoted it.
-    fn old_slot(&mut self, word: u64) {
-        let _ = word;
-    }
-    /// Old slots that pointed at young objects, with what stood in them, when these were visited.
+    /// Old slots that pointed at young objects, with what stood in them when these were visited: a minor collection may have
+    /// promoted what they point at.
     fn old_slots(&mut self, slots: &[(u64, u64)]) {
         let _ = slots;
     }

@@ -63,10 +63,6 @@ impl Young {
         self.marks.iter().map(|marks| marks.page.area()).sum()
     }
 
-    pub(crate) fn slots(&self) -> &[(u64, u64)] {
-        &self.slots
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.marks.is_empty()
     }
@@ -239,11 +235,6 @@ impl Young {
         Ok(self.torn == 0 && moved * 10 <= checked.len())
     }
 
-    /// Forgets the slots whose objects were visited: looked at once more, they would point at where these were moved to since.
-    pub(crate) fn settle(&mut self) {
-        self.slots.clear();
-    }
-
     /// Whether a minor collection moved objects since they were visited: where they stood is no map any more.
     pub(crate) fn moved(&self, maps: &Maps<'_>) -> Result<bool, Refusal> {
         let visited = || self.marks.iter().flat_map(Marks::visited);
@@ -270,11 +261,12 @@ impl Young {
         for address in std::mem::take(&mut self.reached) {
             self.mark(address, address / PAGE);
         }
-        for (slot, _) in std::mem::take(&mut self.slots) {
-            let word = maps.peek.word(slot)?;
+        let mut slots = std::mem::take(&mut self.slots);
+        for (slot, word) in &mut slots {
+            *word = maps.peek.word(*slot)?;
             self.reach(&[word.to_le_bytes()]);
-            visit.old_slot(word);
         }
+        visit.old_slots(&slots);
         for _ in 0..MOST_PASSES {
             let mut any = false;
             for index in 0..self.marks.len() {
@@ -297,14 +289,14 @@ impl Young {
                 break;
             }
         }
-        for &(_, word) in &self.slots {
-            visit.old_slot(word);
-        }
+        // Looked at once more, they would point at where what is visited now was moved to.
+        let slots = std::mem::take(&mut self.slots);
         let mut walker = Walker::new(maps, sizes);
         for index in 0..self.marks.len() {
             self.marks[index].visited.fill(0);
             self.step(&mut walker, index, visit)?;
         }
+        visit.old_slots(&slots);
         Ok(())
     }
 
