@@ -65,7 +65,7 @@ impl Grown {
 pub struct Growth {
     /// What grew, the likeliest culprits first.
     pub grown: Vec<Grown>,
-    /// Bytes of all rows that grew.
+    /// Bytes of all rows that grew; no less than `net`, some of which may be in rows too small to be compared.
     pub bytes: u64,
     /// Of these, bytes of rows named by the application or its dependencies.
     pub named_bytes: u64,
@@ -104,7 +104,8 @@ impl Growth {
         let at: Vec<f64> = readings.iter().map(|reading| reading.at).collect();
         let earlier: Vec<_> = readings[..readings.len() - 1].iter().map(|r| tallies(r)).collect();
         let mut growth = Self::default();
-        for row in &after.rows {
+        // Those that count less are missing from readings that were kept.
+        for row in after.rows.iter().filter(|row| row.is_comparable()) {
             let key = key(row);
             let tally = |tallies: &BTreeMap<Key, Tally>| tallies.get(&key).copied().unwrap_or_default();
             let before = earlier.first().map(tally).unwrap_or_default();
@@ -152,11 +153,12 @@ impl Growth {
             let rank = |g: &Grown| (g.tier(), g.row.what == ANONYMOUS, std::cmp::Reverse(g.bytes));
             (rank(a), key(&a.row)).cmp(&(rank(b), key(&b.row)))
         });
-        let total = |reading: &&Reading| reading.rows.iter().map(|row| row.tally.bytes).sum::<u64>() as i64;
-        let totals: Vec<i64> = readings.iter().map(total).collect();
-        growth.net = total(after) - total(first);
-        growth.grows = growth.net > total(first) / 1000 * NOISE as i64;
-        let rise = Rise::of(&totals, &at);
+        let held: Vec<i64> = readings.iter().map(|reading| reading.held_bytes() as i64).collect();
+        let before = first.held_bytes() as i64;
+        growth.net = after.held_bytes() as i64 - before;
+        growth.bytes = growth.bytes.max(growth.net.max(0).cast_unsigned());
+        growth.grows = growth.net > before / 1000 * NOISE as i64;
+        let rise = Rise::of(&held, &at);
         growth.leaking = growth.grows && rise == Rise::Steady;
         growth.unclear = growth.grows && rise == Rise::Unclear;
         growth
@@ -197,12 +199,14 @@ impl Growth {
 mod tests {
     use super::*;
     use crate::graph::retainers::Path;
+    use crate::report::reading::Summary;
 
     fn over(readings: &[Reading]) -> Growth {
         Growth::over(&readings.iter().collect::<Vec<_>>())
     }
 
     fn reading(rows: &[(&str, Origin, u64, u64)]) -> Reading {
+        let heap_bytes = rows.iter().map(|row| row.3).sum();
         let rows = rows
             .iter()
             .map(|&(what, origin, count, bytes)| Row {
@@ -212,10 +216,34 @@ mod tests {
                 ..Row::named(Kind::Object)
             })
             .collect();
+        let isolate = Summary {
+            heap_bytes,
+            ..Summary::default()
+        };
         Reading {
             rows,
+            isolates: vec![isolate],
             ..Reading::default()
         }
+    }
+
+    #[test]
+    fn what_is_kept_and_what_was_just_read_are_compared_alike() {
+        let small: Vec<String> = (0..2_000).map(|nth| format!("Small{nth}")).collect();
+        let at = |n: u64| {
+            let mut rows = vec![("Session", Origin::Application, n, n * 40)];
+            rows.extend(small.iter().map(|name| (name.as_str(), Origin::Application, 7, 4_000)));
+            reading(&rows)
+        };
+        let (kept, newest) = (at(1_000).kept(), at(1_010));
+        assert_eq!((kept.rows.len(), newest.rows.len()), (1, 2_001));
+        let growth = over(&[kept, newest]);
+        assert_eq!((growth.net, growth.bytes, growth.grown.len()), (400, 400, 1));
+        assert!(!growth.grows);
+        // Growth in names of which each counts next to nothing is growth that no row explains.
+        let growth = over(&[reading(&[]), at(0)]);
+        assert_eq!((growth.bytes, growth.grown.len()), (2_000 * 4_000, 0));
+        assert!(growth.grows);
     }
 
     #[test]

@@ -116,6 +116,12 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Bytes that are held, all isolates together, ArrayBuffers' memory among them; with what is dead where that was not told apart.
+    pub fn held_bytes(&self) -> u64 {
+        let of = |isolate: &Summary| isolate.heap_bytes + isolate.array_buffer_bytes;
+        self.isolates.iter().map(of).sum()
+    }
+
     /// Bytes of V8's pages in which nothing is held: garbage that waits for a collection, and free memory.
     pub fn unheld_bytes(&self) -> u64 {
         self.isolates

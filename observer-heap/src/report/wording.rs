@@ -5,7 +5,7 @@ use crate::memory::source::Original;
 use crate::names::kind::{Kind, Origin};
 use crate::report::reading::{Reading, Row};
 
-/// Rows of fewer objects and fewer bytes are not kept for a later comparison.
+/// Rows of fewer objects and fewer bytes have no part in a comparison.
 const WORTH_COUNT: u64 = 8;
 const WORTH_BYTES: u64 = 4096;
 
@@ -50,6 +50,11 @@ impl Row {
         })
     }
 
+    /// Whether it counts enough to be compared with another reading's.
+    pub(crate) fn is_comparable(&self) -> bool {
+        self.tally.count >= WORTH_COUNT || self.tally.bytes >= WORTH_BYTES
+    }
+
     /// Whether the application or one of its dependencies named it.
     pub fn is_named(&self) -> bool {
         self.origin <= Origin::Dependency
@@ -61,8 +66,7 @@ impl Reading {
     #[must_use]
     pub fn kept(mut self) -> Self {
         self.collections = Vec::new();
-        self.rows
-            .retain(|row| row.tally.count >= WORTH_COUNT || row.tally.bytes >= WORTH_BYTES);
+        self.rows.retain(Row::is_comparable);
         for row in &mut self.rows {
             row.members = Members::default();
         }

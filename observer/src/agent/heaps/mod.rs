@@ -24,7 +24,7 @@ use observer_core::{
     memory_use::{MemoryGrowth, MemoryUse},
     process::ProcessKey,
 };
-use observer_heap::{Learned, Reader, Reading, Summary};
+use observer_heap::{Learned, Reader, Reading};
 
 use self::budget::Paced;
 use super::{allocator, clock, input_channel::InputSender};
@@ -234,7 +234,7 @@ impl Readings {
         reader: &mut Reader<'_>,
         (reading, memory): (Reading, Option<MemoryUse>),
     ) -> anyhow::Result<Outcome> {
-        let held = held(&reading);
+        let held = reading.held_bytes();
         let newcomers = match self.versions.get(&request.workload) {
             Some((version, before)) if *version != request.version => {
                 let versions = (version.clone(), request.version.clone());
@@ -277,12 +277,6 @@ fn memory_use(moment: Moment, reader: &Reader<'_>, reading: &Reading, memory: &P
     told.ok().map(|container| container.by_kind())
 }
 
-/// Bytes that are held, all isolates together; with what is dead where that was not told apart.
-fn held(reading: &Reading) -> u64 {
-    let of = |isolate: &Summary| isolate.heap_bytes + isolate.array_buffer_bytes;
-    reading.isolates.iter().map(of).sum()
-}
-
 /// More is dead than held: seldom true, and looked at again.
 const fn mostly_dead(contents: Contents) -> bool {
     contents.dead > contents.held
@@ -295,7 +289,7 @@ fn contents_of(reading: &Reading) -> Option<Contents> {
     }
     let dead: Option<u64> = reading.isolates.iter().map(|isolate| isolate.dead_bytes).sum();
     dead.map(|dead| Contents {
-        held: held(reading),
+        held: reading.held_bytes(),
         dead,
     })
 }

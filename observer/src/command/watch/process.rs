@@ -120,13 +120,13 @@ impl Watched {
         // A reading may find too little held (the head of a chain that moves while it is read leaves all of the chain out), and hardly
         // too much: what seems to have been given back is looked for again. The reader keeps the marks of its last reading, so that
         // that one is compared.
-        if reading.disturbed || (held(&reading) as f64) < GIVEN_BACK * self.held as f64 {
+        if reading.disturbed || (reading.held_bytes() as f64) < GIVEN_BACK * self.held as f64 {
             reading = reader.read(&mut |_, _| {})?;
         }
         if reading.disturbed {
             return Ok(());
         }
-        self.held = held(&reading);
+        self.held = reading.held_bytes();
         let taken = Taken {
             at: self.since.elapsed().as_secs_f64(),
             round,
@@ -199,7 +199,7 @@ impl Watched {
             first: taken_first,
             last: taken_last,
             readings: readings.len(),
-            held: (held(before), held(newest)),
+            held: (before.held_bytes(), newest.held_bytes()),
             culprits,
             untold,
         });
@@ -257,11 +257,6 @@ impl Watched {
         judged.held_bytes = self.levels.ends().map(|(first, last)| (first as u64, last as u64));
         judged
     }
-}
-
-/// Bytes held.
-fn held(reading: &Reading) -> u64 {
-    reading.rows.iter().map(|row| row.tally.bytes).sum()
 }
 
 /// A suspect, with how many more of it there are: what was moved meanwhile is not new.
