@@ -3,7 +3,8 @@
 //! V8 aligns every page, of whatever size, to 256 KiB and begins it with flags and, in the page or behind a pointer
 //! (from V8 13 on), its bounds, allocated bytes, owner space and heap. Three arrangements are known
 //! (src/heap/basic-memory-chunk.h, memory-chunk-metadata.h); one is taken only when the numbers of every field agree
-//! with one another. The young generation is told by the flags FROM_PAGE and TO_PAGE, bits 3 and 4 in all of them.
+//! with one another. The young generation is told by the flags FROM_PAGE and TO_PAGE, bits 3 and 4 in all of them. Pages that V8 has
+//! freed, but keeps mapped until its next collection, as it does with those whose objects it has moved to others, are none of a heap's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,6 +70,24 @@ struct Header {
     allocated: usize,
     heap: usize,
     owner: usize,
+    /// In the flags, and in a word of the metadata: bits of which all are set once V8 has freed the page.
+    freed: u64,
+    freed_metadata: Option<(usize, u64)>,
+}
+
+/// PRE_FREED of V8 10 to 12, and of 13 (src/heap/basic-memory-chunk.h, memory-chunk-metadata.h, memory-chunk.h).
+const PRE_FREED: u64 = 1 << 13;
+const PRE_FREED_13: u64 = 1 << 16;
+/// V8 14 keeps flags of its own in the metadata, behind the owner: IsUnregisteredField and IsPreeFreedField (src/heap/base-page.h). Before, a
+/// pointer stands there, in which these bits are clear.
+const FREED_14: (usize, u64) = (11, 0b110);
+
+/// What a header says.
+enum Parsed {
+    /// A page of a heap's.
+    Page(Page),
+    /// One that was freed, and where it ends.
+    Freed(u64),
 }
 
 /// V8 10 and 11 (Node 18, 20); V8 12 (22); V8 13 and 14 (24, 26).
@@ -82,6 +101,8 @@ const HEADERS: [Header; 3] = [
         allocated: 5,
         heap: 2,
         owner: 8,
+        freed: PRE_FREED,
+        freed_metadata: None,
     },
     Header {
         flags: 0,
@@ -92,6 +113,8 @@ const HEADERS: [Header; 3] = [
         allocated: 6,
         heap: 3,
         owner: 9,
+        freed: PRE_FREED,
+        freed_metadata: None,
     },
     Header {
         flags: 0,
@@ -102,13 +125,15 @@ const HEADERS: [Header; 3] = [
         allocated: 3,
         heap: 8,
         owner: 10,
+        freed: PRE_FREED_13,
+        freed_metadata: Some(FREED_14),
     },
 ];
 
 const HEADER_WORDS: usize = 12;
 
 impl Header {
-    fn parse(self, peek: &Peek<'_>, base: u64, region: Region) -> Result<Option<Page>, MemoryError> {
+    fn parse(self, peek: &Peek<'_>, base: u64, region: Region) -> Result<Option<Parsed>, MemoryError> {
         let page = words(peek, base)?;
         let fields = match self.metadata {
             None => page,
@@ -135,6 +160,14 @@ impl Header {
             return Ok(None);
         }
         let flags = page[self.flags];
+        let all = |(word, bits): (u64, u64)| word & bits == bits;
+        if all((flags, self.freed))
+            || self
+                .freed_metadata
+                .is_some_and(|(word, bits)| all((fields[word], bits)))
+        {
+            return Ok(Some(Parsed::Freed(end)));
+        }
         let space = match flags & (FROM_PAGE | TO_PAGE) {
             _ if region.executable => Space::Code,
             _ if heap == 0 => Space::ReadOnly,
@@ -142,14 +175,14 @@ impl Header {
             FROM_PAGE | TO_PAGE => Space::Young,
             _ => return Ok(None),
         };
-        Ok(Some(Page {
+        Ok(Some(Parsed::Page(Page {
             base,
             start,
             end,
             space,
             heap,
             allocated: fields[self.allocated].min(end - start),
-        }))
+        })))
     }
 }
 
@@ -233,9 +266,8 @@ impl Pages {
             };
             let known = self.pages.binary_search_by_key(&base, |page| page.base).is_ok();
             if !known
-                && let Some(page) = header
-                    .parse(peek, base, region)?
-                    .filter(|page| heaps.contains(&page.heap))
+                && let Some(Parsed::Page(page)) = header.parse(peek, base, region)?
+                && heaps.contains(&page.heap)
             {
                 appeared.push(page);
             }
@@ -246,17 +278,19 @@ impl Pages {
     fn scan(&mut self, peek: &Peek<'_>, header: Header, region: Region) -> Result<(), MemoryError> {
         let mut base = region.start.next_multiple_of(PAGE);
         while base < region.end {
-            match header.parse(peek, base, region)? {
-                Some(_) if self.pages.len() >= MOST_PAGES => self.dropped += 1,
-                Some(page) => self.pages.push(page),
-                None => {}
-            }
             // A large page's inside is not looked at: whatever stands there was written by the program.
-            let next = self
-                .pages
-                .last()
-                .filter(|page| page.base == base)
-                .map_or(base + 1, |page| page.end);
+            let next = match header.parse(peek, base, region)? {
+                Some(Parsed::Page(page)) => {
+                    if self.pages.len() < MOST_PAGES {
+                        self.pages.push(page);
+                    } else {
+                        self.dropped += 1;
+                    }
+                    page.end
+                }
+                Some(Parsed::Freed(end)) => end,
+                None => base + 1,
+            };
             let Some(aligned) = next.checked_next_multiple_of(PAGE) else {
                 break;
             };
