@@ -8,21 +8,17 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::fs::FileExt;
 use std::{thread, time::Duration};
 
 use observer_heap::{
     Generated, Learned, Memory, MemoryError, Metadata, MetadataError, Original, Reader, Refusal, Region,
 };
 
-use super::{rooted::Rooted, source_maps::SourceMaps};
-
-/// What presence is told in (`observer_heap::Memory::resident`): a part of a page where the kernel has larger ones.
-const PAGE: u64 = 4096;
-/// Bit 63 of a pagemap entry: the page is in memory (Documentation/admin-guide/mm/pagemap.rst).
-const PRESENT: u64 = 1 << 63;
-/// The most pieces one call may name (IOV_MAX), and so the most pages read at once.
-const MOST_PIECES: usize = 1024;
+use super::{
+    pagemap::{MOST_PAGES, PAGE, Pagemap},
+    rooted::Rooted,
+    source_maps::SourceMaps,
+};
 
 /// Times a heap is opened before it is refused, and how long apart.
 const ATTEMPTS: u32 = 6;
@@ -31,9 +27,7 @@ const APART: Duration = Duration::from_millis(250);
 /// The memory of a live process.
 pub struct LiveMemory {
     pid: u32,
-    pagemap: File,
-    /// Bytes of a page of the kernel's: 4, 16 or 64 KiB on aarch64.
-    page_size: u64,
+    pagemap: Pagemap,
     copied: Cell<u64>,
     maps: SourceMaps,
 }
@@ -41,11 +35,9 @@ pub struct LiveMemory {
 impl LiveMemory {
     /// Opens the process's pagemap. Needs CAP_SYS_PTRACE for processes of others.
     pub fn open(pid: u32) -> Result<Self, MemoryError> {
-        let pagemap = File::open(format!("/proc/{pid}/pagemap")).map_err(|e| refused(pid, "/proc/PID/pagemap", e))?;
         Ok(Self {
             pid,
-            pagemap,
-            page_size: rustix::param::page_size() as u64,
+            pagemap: Pagemap::of(pid).map_err(|e| refused(pid, "/proc/PID/pagemap", e))?,
             copied: Cell::new(0),
             maps: SourceMaps::of(pid),
         })
@@ -70,34 +62,11 @@ impl LiveMemory {
 
     /// Which of the pages from `first` on are present.
     fn present(&self, first: u64, flags: &mut [bool]) -> Result<(), MemoryError> {
-        let mut entries = [0; 8 * MOST_PIECES];
-        let first = first - first % PAGE;
-        let asked = pages_of(first, flags.len(), self.page_size);
-        let entries = &mut entries[..8 * (asked.end - asked.start) as usize];
-        let mut filled = 0;
-        while filled < entries.len() {
-            match self
-                .pagemap
-                .read_at(&mut entries[filled..], asked.start * 8 + filled as u64)
-            {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(refused(self.pid, "/proc/PID/pagemap", e)),
-            }
+        match self.pagemap.present(first, flags) {
+            Ok(0) if !std::path::Path::new(&format!("/proc/{}", self.pid)).exists() => Err(MemoryError::Gone(self.pid)),
+            Ok(_) => Ok(()),
+            Err(e) => Err(refused(self.pid, "/proc/PID/pagemap", e)),
         }
-        if filled == 0 && !std::path::Path::new(&format!("/proc/{}", self.pid)).exists() {
-            return Err(MemoryError::Gone(self.pid));
-        }
-        let entries = entries[..filled].as_chunks::<8>().0;
-        for (index, flag) in flags.iter_mut().enumerate() {
-            let entry = (first + index as u64 * PAGE) / self.page_size - asked.start;
-            // What the kernel did not answer for stays as it is.
-            if let Some(entry) = entries.get(entry as usize) {
-                *flag = u64::from_le_bytes(*entry) & PRESENT != 0;
-            }
-        }
-        Ok(())
     }
 
     /// Reads the present runs of one batch of pages.
@@ -169,11 +138,6 @@ impl LiveMemory {
     }
 }
 
-/// Numbers of the kernel's pages in which so many [`PAGE`]s from `first` on lie: as many or fewer.
-const fn pages_of(first: u64, pages: usize, page_size: u64) -> std::ops::Range<u64> {
-    first / page_size..(first + pages as u64 * PAGE).div_ceil(page_size)
-}
-
 impl Memory for LiveMemory {
     fn regions(&self) -> Result<Vec<Region>, MemoryError> {
         self.mapped(anonymous)
@@ -188,8 +152,8 @@ impl Memory for LiveMemory {
     }
 
     fn resident(&self, start: u64, pages: &mut [bool]) -> Result<(), MemoryError> {
-        for (index, batch) in pages.chunks_mut(MOST_PIECES).enumerate() {
-            self.present(start + (index * MOST_PIECES) as u64 * PAGE, batch)?;
+        for (index, batch) in pages.chunks_mut(MOST_PAGES).enumerate() {
+            self.present(start + (index * MOST_PAGES) as u64 * PAGE, batch)?;
         }
         Ok(())
     }
@@ -206,8 +170,8 @@ impl Memory for LiveMemory {
             let Some(at) = address.checked_add(done as u64).filter(|at| *at < 1 << 56) else {
                 break;
             };
-            let batch = (buffer.len() - done).min(MOST_PIECES * PAGE as usize - (at % PAGE) as usize);
-            let mut flags = [false; MOST_PIECES];
+            let batch = (buffer.len() - done).min(MOST_PAGES * PAGE as usize - (at % PAGE) as usize);
+            let mut flags = [false; MOST_PAGES];
             let pages = ((at % PAGE) as usize + batch).div_ceil(PAGE as usize);
             self.present(at, &mut flags[..pages])?;
             total += self.read_runs(at, &mut buffer[done..done + batch], &flags[..pages])?;
@@ -353,28 +317,6 @@ mod tests {
         assert_eq!(out, secret);
         assert_eq!(memory.read(0x1000, &mut out).unwrap(), 0);
         assert_eq!(out, [0; 9000]);
-    }
-
-    /// A kernel of 16 or 64 KiB pages, whose pagemap has an entry for each of those; from 4 KiB pages in its middle on.
-    #[test]
-    fn presence_is_told_in_parts_of_larger_pages() {
-        use std::io::Write as _;
-        for page_size in [PAGE, 4 * PAGE, 16 * PAGE] {
-            let mut pagemap = tempfile::tempfile().unwrap();
-            // The first and the third page are present.
-            for entry in [PRESENT, 0, PRESENT | 7, 0] {
-                pagemap.write_all(&u64::to_le_bytes(entry)).unwrap();
-            }
-            let mut memory = LiveMemory::open(std::process::id()).unwrap();
-            (memory.pagemap, memory.page_size) = (pagemap, page_size);
-            let parts = (page_size / PAGE) as usize;
-            for first in 0..parts {
-                let mut flags = vec![false; 4 * parts - first];
-                memory.present(first as u64 * PAGE + 8, &mut flags).unwrap();
-                let expected = (first..4 * parts).map(|part| (part / parts).is_multiple_of(2));
-                assert_eq!(flags, expected.collect::<Vec<_>>(), "{first} of {page_size}");
-            }
-        }
     }
 
     #[test]

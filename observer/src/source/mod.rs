@@ -11,6 +11,7 @@ pub mod idle;
 pub mod kubernetes;
 pub mod memory;
 mod open_files;
+mod pagemap;
 pub mod proc;
 mod rooted;
 pub mod sampler;

@@ -14,6 +14,7 @@ mod devtools;
 mod diagnosis;
 mod exact;
 mod export;
+mod moved;
 mod pprof;
 mod replaced;
 mod retained;
