@@ -133,6 +133,7 @@ impl Sitting {
     ) -> Result<Option<Written>, SnapshotError> {
         let marking = reader.marking();
         let collected = collect(reader.heap_mut(), marking)?.ok_or(SnapshotError::TooLarge)?;
+        reader.nothing_swapped()?;
         if u64::from(collected.count) * u64::from(NODE_FIELDS) > MOST_NUMBERS / 4 {
             return Err(SnapshotError::Format {
                 nodes: collected.count.into(),

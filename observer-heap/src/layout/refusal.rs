@@ -46,6 +46,11 @@ pub enum Refusal {
         /// Explained bytes per hundred.
         percent: u32,
     },
+    /// Pages that had to be read are swapped out, and to read them would bring them in.
+    #[error(
+        "a part of its memory is swapped out and is not brought in to be read: what stands there, and all that only that holds, would be missing"
+    )]
+    SwappedOut,
 }
 
 /// The share of bytes explained, percent, from which on a collection may be what left the others unexplained.

@@ -86,6 +86,11 @@ pub trait Memory {
         Ok(())
     }
 
+    /// Whether any page that was asked for until now is swapped out.
+    fn is_swapped(&self) -> bool {
+        false
+    }
+
     /// Where a place in a script was generated from, when the process's files tell it: a source map.
     fn original(&self, generated: &Generated<'_>) -> Option<Original> {
         let _ = generated;

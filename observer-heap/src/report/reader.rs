@@ -24,6 +24,7 @@ const MARKING: usize = 128 << 20;
 /// The heaps of one process.
 pub struct Reader<'m> {
     heap: Heap<'m>,
+    memory: &'m dyn Memory,
     /// The old objects that the last reading found held.
     live: Option<Live>,
     /// The memory of the ArrayBuffers that the last reading counted.
@@ -40,8 +41,15 @@ impl<'m> Reader<'m> {
 
     /// The same, of a process that was opened before: what was learned of it then is not learned anew.
     pub fn open_knowing(memory: &'m dyn Memory, metadata: &Metadata, known: Option<&Learned>) -> Result<Self, Refusal> {
+        // What is swapped out makes a layout look unknown.
+        let heap = Heap::open(memory, metadata, known).map_err(|refusal| match refusal {
+            Refusal::Memory(_) | Refusal::Metadata(_) => refusal,
+            _ if memory.is_swapped() => Refusal::SwappedOut,
+            _ => refusal,
+        });
         Ok(Self {
-            heap: Heap::open(memory, metadata, known)?,
+            heap: heap?,
+            memory,
             live: None,
             buffers: Vec::new(),
             marking: MARKING,
@@ -79,10 +87,20 @@ impl<'m> Reader<'m> {
         &mut self.heap
     }
 
+    /// Refuses what was read of a process of which a part is swapped out.
+    pub(crate) fn nothing_swapped(&self) -> Result<(), Refusal> {
+        if self.memory.is_swapped() {
+            Err(Refusal::SwappedOut)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Reads and counts everything once.
     pub fn read(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<Reading, Refusal> {
         self.live = None;
         let mut counted = count(&mut self.heap, self.marking, progress)?;
+        self.nothing_swapped()?;
         self.live = counted.live.take();
         self.buffers = counted
             .isolates
@@ -202,7 +220,9 @@ impl<'m> Reader<'m> {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Suspect>, Refusal> {
         let live = self.live.take();
-        suspects(&mut self.heap, live, self.marking, growth, readings, progress)
+        let suspects = suspects(&mut self.heap, live, self.marking, growth, readings, progress)?;
+        self.nothing_swapped()?;
+        Ok(suspects)
     }
 
     /// How these collections are held, each for itself.

@@ -158,6 +158,10 @@ impl Memory for LiveMemory {
         Ok(())
     }
 
+    fn is_swapped(&self) -> bool {
+        self.pagemap.is_swapped()
+    }
+
     fn original(&self, generated: &Generated<'_>) -> Option<Original> {
         self.maps.original(generated)
     }

@@ -88,6 +88,14 @@ impl Memory for Paced<'_> {
         self.memory.unused()
     }
 
+    fn resident(&self, start: u64, pages: &mut [bool]) -> Result<(), MemoryError> {
+        self.memory.resident(start, pages)
+    }
+
+    fn is_swapped(&self) -> bool {
+        self.memory.is_swapped()
+    }
+
     fn original(&self, generated: &Generated<'_>) -> Option<Original> {
         self.memory.original(generated)
     }
