@@ -113,7 +113,7 @@ def export(desk, signal):
     return method
 
 
-def serve_grpc(desk, options):
+def bind_grpc(desk, options):
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
     services = {
         "logs": (logs_service_pb2_grpc.LogsServiceServicer, logs_service_pb2_grpc.add_LogsServiceServicer_to_server),
@@ -136,9 +136,8 @@ def serve_grpc(desk, options):
         port = server.add_secure_port(address, credentials)
     else:
         port = server.add_insecure_port(address)
-    server.start()
     desk.server = server  # it stops when nothing refers to it
-    return port
+    return server, port
 
 
 def handler(desk):
@@ -180,7 +179,7 @@ def handler(desk):
     return Handler
 
 
-def serve_http(desk, options):
+def bind_http(desk, options):
     server = ThreadingHTTPServer(("127.0.0.1", options.http_port), handler(desk))
     if options.certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -189,8 +188,7 @@ def serve_http(desk, options):
             context.load_verify_locations(options.client_authority)
             context.verify_mode = ssl.CERT_REQUIRED
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server.server_port
+    return server, server.server_port
 
 
 def main():
@@ -203,7 +201,12 @@ def main():
     parser.add_argument("--client-authority")
     options = parser.parse_args()
     desk = Desk(options.answers)
-    desk.tell(listening={"grpc": serve_grpc(desk, options), "http": serve_http(desk, options)})
+    grpc_server, grpc_port = bind_grpc(desk, options)
+    http_server, http_port = bind_http(desk, options)
+    # Said before the first request is taken: a client that has waited for it sends at once.
+    desk.tell(listening={"grpc": grpc_port, "http": http_port})
+    grpc_server.start()
+    threading.Thread(target=http_server.serve_forever, daemon=True).start()
     # Ends with the test that started it, whatever becomes of that.
     sys.stdin.read()
 

@@ -241,10 +241,17 @@ fn writes_to_a_small_disk(directory: &Path) {
             std::thread::sleep(SYNC);
         }
     };
-    for nth in 0..4_000 {
+    let keep = |nth| {
         queue.push(entry(nth, 4_000));
         history.keep(&record(nth));
-    }
+    };
+    // Some of it is on the disk before that is full: that is where room comes from later, whichever of the two takes the rest.
+    (0..500).for_each(keep);
+    let before = spool.counts.synced.load(Relaxed);
+    until("a sync before the disk is full", &|| {
+        spool.counts.synced.load(Relaxed) > before
+    });
+    (500..4_000).for_each(keep);
     until("the disk is full", &|| spool.counts.failed.load(Relaxed) > 0);
     tell(format_args!("full {}", queue.depth().entries));
     // The receiver is back: what is delivered makes room, and syncs go on.
