@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -28,6 +29,12 @@ const ALIVE: usize = 40;
 const OF_A_RUN: usize = 24;
 /// Series of services and of the agent itself.
 const OTHERS: usize = 200;
+
+/// Held by a test while it runs: each agent observes all of the host, and one test counts what that takes.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A container of an engine, as its cgroup tells it, with one process. Its drop ends both.
 struct Sleeper {
@@ -96,6 +103,7 @@ impl Page {
 #[test]
 fn ten_thousand_containers_leave_no_more_series_than_those_alive_need() {
     need!(Full, Root, Bpf, Memory, Program("cc"));
+    let _alone = alone();
     let directory = Scratch::new("many").unwrap();
     let program = sleeper(&directory);
     let [port] = free_ports().unwrap();
@@ -151,6 +159,7 @@ fn ten_thousand_containers_leave_no_more_series_than_those_alive_need() {
 fn a_low_limit_of_open_files_costs_no_samples() {
     const CONTAINERS: u64 = 320;
     need!(Root, Bpf, Memory, Program("cc"));
+    let _alone = alone();
     let directory = Scratch::new("descriptors").unwrap();
     let program = sleeper(&directory);
     let run = agent::command(&["run", "--output", "json", "--sample-interval", "1s"]);
