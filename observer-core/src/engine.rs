@@ -200,12 +200,18 @@ impl Engine {
     }
 
     fn gap(&mut self, at: BootTime, from: BootTime, reason: &str, out: &mut Output) {
-        let event = Event::Gap(Gap {
+        let gap = Gap {
             from,
             to: at,
             reason: reason.to_owned(),
             lost: 0,
-        });
+            over_boot: None,
+        };
+        self.tell_gap(at, gap, out);
+    }
+
+    fn tell_gap(&mut self, at: BootTime, gap: Gap, out: &mut Output) {
+        let event = Event::Gap(gap);
         self.find_own(
             at,
             event,

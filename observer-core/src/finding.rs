@@ -260,4 +260,14 @@ pub struct Gap {
     pub reason: String,
     /// Records known to be lost in it.
     pub lost: u64,
+    /// How long it lasted by the wall clock, ns, where the host was restarted in it: times of two boots do not compare.
+    #[serde(default)]
+    pub over_boot: Option<u64>,
+}
+
+impl Gap {
+    /// How long nothing could be seen, ns.
+    pub fn lasted(&self) -> u64 {
+        self.over_boot.unwrap_or_else(|| self.to.since(self.from))
+    }
 }

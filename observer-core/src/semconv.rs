@@ -385,7 +385,7 @@ names! {
     HEAP_READ_BYTES = "observer.heap.read.bytes";
     /// Why it was not read. No convention.
     HEAP_NOT_READ = "observer.heap.read.refused";
-    /// How long nothing could be seen, s; the record's time is its end. No convention.
+    /// How long nothing could be seen, s; the record's time is its end. By the wall clock where the host was restarted in it. No convention.
     GAP_DURATION = "observer.gap.duration";
     /// Why. No convention.
     GAP_REASON = "observer.gap.reason";

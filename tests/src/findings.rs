@@ -44,6 +44,7 @@ fn gap() -> Event {
         to: BootTime(2),
         reason: "test".into(),
         lost: 3,
+        over_boot: None,
     })
 }
 

@@ -4,6 +4,7 @@
 use super::Engine;
 use crate::{
     Output, Request,
+    finding::Gap,
     registry::Evictions,
     time::{BootTime, SECOND},
 };
@@ -16,9 +17,16 @@ impl Engine {
     /// What a counter tells of that time is told as counted, not as seen.
     pub(super) fn restore(&mut self, at: BootTime, state: &Self, out: &mut Output) {
         if self.host.boot_id != state.host.boot_id {
-            // Nobody lives on over a boot, and times of two boots do not compare.
-            let reason = "the host was restarted; what was known of it before is not carried over";
-            self.gap(at, at, reason, out);
+            // Nobody lives on over a boot, and times of two boots do not compare: only the wall clock tells how long it was.
+            let away = self.time.wall(at).0.saturating_sub(state.time.wall(state.time.last).0);
+            let gap = Gap {
+                from: at,
+                to: at,
+                reason: "the host was restarted; what was known of it before is not carried over".into(),
+                lost: 0,
+                over_boot: Some(away),
+            };
+            self.tell_gap(at, gap, out);
             return;
         }
         let this = std::mem::replace(self, state.clone());

@@ -104,7 +104,7 @@ pub(super) fn of(finding: &Finding) -> Attributes {
             list.maybe_text(name::HEAP_NOT_READ, read.not_read.as_deref());
         }
         Event::Gap(gap) => {
-            list.float(name::GAP_DURATION, gap.to.since(gap.from) as f64 / SECOND as f64);
+            list.float(name::GAP_DURATION, gap.lasted() as f64 / SECOND as f64);
             list.text(name::GAP_REASON, &gap.reason);
             list.bytes(name::GAP_LOST, Some(gap.lost));
         }

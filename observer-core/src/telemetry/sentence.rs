@@ -56,7 +56,7 @@ pub(super) fn of(finding: &Finding) -> String {
             Some(reason) => format!("the heap of {who} (pid {}) was not read: {reason}", read.pid),
         },
         Event::Gap(gap) => {
-            let lasted = units::seconds(gap.to.since(gap.from) as f64 / SECOND as f64);
+            let lasted = units::seconds(gap.lasted() as f64 / SECOND as f64);
             let lost = if gap.lost > 0 {
                 format!("; {} records were lost", gap.lost)
             } else {

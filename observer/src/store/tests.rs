@@ -25,6 +25,7 @@ fn record(nth: u64) -> Record {
             to: BootTime(nth),
             reason: "test".into(),
             lost: 0,
+            over_boot: None,
         }),
         confidence: Confidence::Observed,
         contradicted_by: String::new(),

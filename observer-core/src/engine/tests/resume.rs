@@ -1,21 +1,35 @@
 //! The agent put away and started again, and hosts with more on them than is kept.
 
 use super::{Engine, KILLED, LEAKY, World, key, node};
-use crate::{Request, What, process::ProcessFacts};
+use crate::{
+    Request, What,
+    finding::Event,
+    process::ProcessFacts,
+    time::{Anchor, BootTime, SECOND, WallTime},
+};
 
 impl World {
     /// The agent ends and another begins with its state, at this second.
     fn restarted(&mut self, second: u64, boot_id: &str) -> &mut Self {
+        self.restarted_at(second, boot_id, second)
+    }
+
+    /// The same, when the wall clock has gone on by so many seconds since that of the first boot began.
+    fn restarted_at(&mut self, second: u64, boot_id: &str, wall: u64) -> &mut Self {
         self.feed(What::End);
         let state = serde_json::to_string(&self.engine).expect("an engine is JSON");
         let state = serde_json::from_str::<Engine>(&state).expect("and can be read back");
         assert_eq!(state, self.engine);
         self.engine = Engine::new();
         self.requests.clear();
-        self.now = crate::time::BootTime(second * crate::time::SECOND);
+        self.now = BootTime(second * SECOND);
         let mut first = self.inputs[0].what.clone();
         if let What::Begin(begin) = &mut first {
             begin.boot_id = boot_id.into();
+            begin.clock = Anchor {
+                boot: self.now,
+                wall: WallTime(begin.clock.wall.0 + wall * SECOND),
+            };
         }
         self.feed(first);
         self.feed(What::Restore(Box::new(state)));
@@ -141,10 +155,14 @@ fn nobody_lives_on_over_a_boot() {
     world
         .start(node(key(10, 100), LEAKY))
         .at(5_000)
-        .restarted(20, "another");
+        .restarted_at(20, "another", 5_042);
     world.start(node(key(10, 20), LEAKY)).at(30);
     assert_eq!(world.edges().len(), 1, "{:?}", world.edges());
     assert!(world.edges()[0].starts_with("gap the host was restarted"));
+    let Event::Gap(gap) = &world.findings[0].event else {
+        panic!("{:?}", world.findings)
+    };
+    assert_eq!(gap.lasted(), 42 * SECOND, "by the wall clock");
     assert_eq!(world.engine.counts().containers, 1);
 }
 
