@@ -32,7 +32,7 @@ impl ProcessKey {
     }
 }
 
-/// Which JavaScript runtime a process runs, and how that was recognised.
+/// What a process runs: which JavaScript runtime, and how that was recognised, or the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Runtime {
@@ -43,6 +43,8 @@ pub enum Runtime {
         /// What gave it away.
         evidence: NodeEvidence,
     },
+    /// The agent itself, where it was told to watch itself.
+    Agent,
     /// Anything else: not watched.
     Other,
 }
@@ -113,9 +115,9 @@ pub struct ProcessFacts {
 }
 
 impl ProcessFacts {
-    /// Whether this is a runtime the agent watches.
+    /// Whether the agent watches it.
     pub const fn is_watched(&self) -> bool {
-        matches!(self.runtime, Runtime::Node { .. })
+        matches!(self.runtime, Runtime::Node { .. } | Runtime::Agent)
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
+    fs,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -12,12 +13,15 @@ use std::{
 use observer_tests::{
     agent::{self, Agent, DEADLINE},
     bundle::Spec,
+    cgroup::Memcg,
     container::{Container, Restart},
     need, places,
 };
 use serde_json::Value;
 
 const MIB: u64 = 1 << 20;
+/// Memory of the unit that the agent runs as, bytes.
+const OWN_LIMIT: u64 = 96 * MIB;
 
 fn start(directory: &Path, more: &[&str]) -> Agent {
     let file = |name: &str| directory.join(name).display().to_string();
@@ -120,6 +124,56 @@ fn a_kill_while_the_agent_was_away_is_told_as_counted() {
         })
         .collect();
     assert!(kinds.contains(&"oom_kill") && kinds.contains(&"gap"), "{kinds:?}");
+}
+
+/// It runs as a unit, at whose limit the kernel kills it.
+#[test]
+fn the_agents_own_kill_for_memory_is_told_as_a_services_is() {
+    need!(Root, Bpf, Memory);
+    let directory = tempfile::tempdir().unwrap();
+    let unit = Memcg::exactly("system.slice/observer.service", Some(OWN_LIMIT)).unwrap();
+    let agent = || {
+        let file = |name: &str| directory.path().join(name).display().to_string();
+        let mut command = unit.command(&places::agent());
+        command
+            .args(["run", "--output", "json", "--watch-itself", "true"])
+            .args(["--sample-interval", "500ms", "--state-interval", "1s"])
+            .args(["--store", &file("store"), "--status-socket", &file("status.sock")]);
+        Agent::spawn(&mut command).unwrap()
+    };
+    let mut first = agent();
+    let pid = first.pid();
+    first.sampled(unit.path(), 0).unwrap();
+    put_away(directory.path());
+    fs::write(format!("/proc/{pid}/oom_score_adj"), "1000").unwrap();
+    // Who keeps what it reads until a line ends, which none does. It may be killed as well, after the agent.
+    let mut filler = unit.command(Path::new("/bin/sh"));
+    filler.args([
+        "-c",
+        "head -c \"$0\" /dev/zero | tail >/dev/null",
+        &OWN_LIMIT.to_string(),
+    ]);
+    filler.status().unwrap();
+    let killed = first.end().unwrap();
+    assert_eq!(killed.code, 128 + 9, "{:?}", killed.messages);
+
+    let mut second = agent();
+    let restart = second
+        .wait_finding("its restart", |finding| {
+            is(finding, "observer.container.restart", "observer").then(|| finding.clone())
+        })
+        .unwrap();
+    let attributes = &restart["attributes"];
+    assert_eq!(attributes["observer.exit.cause"], "kernel_oom", "{restart}");
+    assert_eq!(
+        attributes["observer.exit.confidence"], "inferred",
+        "nobody saw it: {restart}"
+    );
+    assert_eq!(attributes["observer.run.number"], 2, "{restart}");
+    assert_eq!(
+        restart["resource"]["systemd.unit.name"], "observer.service",
+        "{restart}"
+    );
 }
 
 #[test]

@@ -105,7 +105,11 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     };
     let served_history = checkpointer.as_ref().map(|checkpointer| checkpointer.history().clone());
     let (sender, mut inputs) = input_channel::channel();
-    let procfs = Arc::new(Procfs::new(&config.procfs, Arc::clone(&hierarchy)));
+    let mut procfs = Procfs::new(&config.procfs, Arc::clone(&hierarchy));
+    if config.watch_itself {
+        procfs = procfs.watching_itself();
+    }
+    let procfs = Arc::new(procfs);
     let names = Names::of_host(&procfs, config.engine_socket.clone());
     let sampler = Sampler::new(
         Arc::clone(&procfs),

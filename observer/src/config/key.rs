@@ -162,6 +162,11 @@ pub const KEYS: &[Key] = &[
         "Let a pod's labels app.kubernetes.io/instance and /name name its service, before its owner does [default: false]",
     ),
     key(
+        "watch-itself",
+        "true|false",
+        "Watch the agent as services are watched: its ends, restarts and growth are told like theirs [default: false]",
+    ),
+    key(
         "include-namespaces",
         "NAME,...",
         "Observe pods of these namespaces only; a * at the end stands for any ending [default: of all]",

@@ -105,6 +105,8 @@ pub struct Config {
     pub output: OutputFormat,
     /// Longest time to deliver what is queued at the end.
     pub stop_timeout: Duration,
+    /// The agent is watched as services are.
+    pub watch_itself: bool,
     /// The host's /proc.
     pub procfs: PathBuf,
     /// The host's cgroup file system.
@@ -246,6 +248,7 @@ fn validate(
         stop_timeout: reader.read("stop-timeout", seconds(5), |text| {
             value::duration(text, Duration::ZERO..=seconds(300))
         }),
+        watch_itself: reader.read("watch-itself", false, value::boolean),
         procfs: reader.read("procfs", PathBuf::from("/proc"), directory),
         cgroupfs: reader.read("cgroupfs", PathBuf::from("/sys/fs/cgroup"), directory),
         kubernetes: reader.read("kubernetes", Kubernetes::Auto, |text| {

@@ -75,6 +75,14 @@ pub(crate) struct Classification {
     pub(crate) unreadable: bool,
 }
 
+impl Classification {
+    /// Of the agent itself.
+    pub(crate) const AGENT: Self = Self {
+        runtime: Runtime::Agent,
+        unreadable: false,
+    };
+}
+
 impl Executables {
     /// Judges what a process runs.
     pub(crate) fn classify(&self, process: &ProcessDir) -> Classification {

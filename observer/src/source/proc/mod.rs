@@ -25,7 +25,7 @@ use std::{
     },
 };
 
-use observer_core::process::{HeapFlags, ProcessFacts, ProcessKey, PublishedResource, Runtime};
+use observer_core::process::{HeapFlags, Package, ProcessFacts, ProcessKey, PublishedResource, Runtime};
 
 pub use self::error::ProcError;
 use self::{dir::ProcessDir, executable::Executables};
@@ -42,6 +42,8 @@ pub struct Procfs {
     hierarchy: Arc<Hierarchy>,
     /// The agent's own cgroup.
     own_cgroup: String,
+    /// The agent's own pid here, where it is to be watched as services are.
+    watched_self: Option<u32>,
     executables: Executables,
     unreadable: AtomicU64,
 }
@@ -58,8 +60,19 @@ impl Procfs {
             root,
             hierarchy,
             own_cgroup,
+            watched_self: None,
             executables: Executables::default(),
             unreadable: AtomicU64::new(0),
+        }
+    }
+
+    /// With the agent itself among what is watched.
+    #[must_use]
+    pub fn watching_itself(self) -> Self {
+        let own = std::fs::read_link(self.root.join("self")).ok();
+        Self {
+            watched_self: own.and_then(|pid| pid.to_str()?.parse().ok()),
+            ..self
         }
     }
 
@@ -76,7 +89,11 @@ impl Procfs {
         let process = self.open(key)?;
         let before = process.stat()?;
         let cgroup = memory_cgroup(&process.read("cgroup")?).unwrap_or_default();
-        let executable::Classification { runtime, unreadable } = self.executables.classify(&process);
+        let executable::Classification { runtime, unreadable } = if self.watched_self == Some(key.pid) {
+            executable::Classification::AGENT
+        } else {
+            self.executables.classify(&process)
+        };
         if unreadable {
             self.unreadable.fetch_add(1, Ordering::Relaxed);
         }
@@ -204,9 +221,16 @@ fn describe(process: &ProcessDir, facts: &mut ProcessFacts) -> Result<(), ProcEr
         .read("environ")
         .map(|text| environ::parse(&text))
         .unwrap_or_default();
+    facts.otel = environment.otel;
+    if facts.runtime == Runtime::Agent {
+        facts.package = Some(Package {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        });
+        return Ok(());
+    }
     facts.script = arguments.script;
     facts.heap_flags = args::merge(arguments.flags, environment.flags);
-    facts.otel = environment.otel;
     facts.cwd = process.link("cwd");
     facts.package = Rooted::of(process.fd())
         .ok()

@@ -203,6 +203,23 @@ fn a_scan_finds_this_process_and_no_kernel_thread() {
 }
 
 #[test]
+fn this_process_is_watched_where_it_was_told_to_watch_itself() {
+    let hierarchy = Arc::new(Hierarchy::at(2, "/sys/fs/cgroup", None));
+    let procfs = Procfs::new("/proc", hierarchy).watching_itself();
+    let own = procfs.inspect(key(std::process::id(), 0)).unwrap();
+    assert!(own.is_watched() && own.runtime == Runtime::Agent, "{own:?}");
+    let package = own.package.unwrap();
+    let of_it = (package.name.as_str(), package.version.as_deref());
+    assert_eq!(of_it, ("observer", Some(env!("CARGO_PKG_VERSION"))));
+    assert_eq!((own.script, own.heap_flags), (None, HeapFlags::default()));
+    let mut other = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let facts = procfs.inspect(key(other.id(), 0)).unwrap();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(!facts.is_watched(), "{facts:?}");
+}
+
+#[test]
 fn a_process_that_ended_is_gone_even_while_its_directory_is_held() {
     let hierarchy = Arc::new(Hierarchy::at(2, "/sys/fs/cgroup", None));
     let procfs = Procfs::new("/proc", hierarchy);
