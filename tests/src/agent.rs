@@ -79,9 +79,7 @@ impl Agent {
 
     /// Waits for a finding that `wanted` makes something of; findings that have come already count.
     pub fn wait_finding<T>(&mut self, what: &str, wanted: impl Fn(&Value) -> Option<T>) -> Result<T> {
-        let found = self
-            .findings
-            .wait(what, DEADLINE, |line| wanted(&serde_json::from_str(line).ok()?));
+        let found = self.findings.wait_json(what, DEADLINE, wanted);
         found.with_context(|| format!("the agent said: {}", self.messages.so_far().join("\n  ")))
     }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use serde_json::Value;
 
 /// What a program has written so far, and what it will.
 #[derive(Debug)]
@@ -70,6 +71,17 @@ impl Lines {
             seen.set(seen.get() + usize::from(wanted(line)));
             (seen.get() >= count).then_some(())
         })
+    }
+
+    /// Waits for the first JSON object, from the beginning, of which `wanted` makes something: a finding, a record.
+    pub fn wait_json<T>(&mut self, what: &str, within: Duration, wanted: impl Fn(&Value) -> Option<T>) -> Result<T> {
+        self.wait(what, within, |line| wanted(&serde_json::from_str(line).ok()?))
+    }
+
+    /// The JSON objects that have come by now.
+    pub fn json_so_far(&mut self) -> Vec<Value> {
+        let lines = self.so_far().iter();
+        lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// Everything that has come by now.

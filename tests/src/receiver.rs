@@ -9,7 +9,6 @@ use serde_json::Value;
 use crate::{
     agent::DEADLINE,
     app::{App, READY},
-    lines::Lines,
     places,
 };
 
@@ -33,7 +32,7 @@ impl Receiver {
         let mut app = App::start(Command::new(places::python()).arg(script).args(arguments))?;
         let port = app
             .output
-            .wait("the receiver's port", READY, |line| json(line)?["port"].as_u64());
+            .wait_json("the receiver's port", READY, |line| line["port"].as_u64());
         let port = u16::try_from(port.context("the OTLP receiver did not start")?)?;
         Ok(Self { app, port })
     }
@@ -45,7 +44,12 @@ impl Receiver {
 
     /// Waits for a record that `wanted` makes something of; records that have come already count.
     pub fn wait<T>(&mut self, what: &str, wanted: impl Fn(&Value) -> Option<T>) -> Result<T> {
-        self.app.output.wait(what, DEADLINE, |line| wanted(&json(line)?))
+        self.wait_for(what, DEADLINE, wanted)
+    }
+
+    /// The same, for as long as `within`.
+    pub fn wait_for<T>(&mut self, what: &str, within: Duration, wanted: impl Fn(&Value) -> Option<T>) -> Result<T> {
+        self.app.output.wait_json(what, within, wanted)
     }
 
     /// Waits for this many log records; those that came, where no more do.
@@ -62,11 +66,6 @@ impl Receiver {
 
     /// The records that have come by now.
     pub fn so_far(&mut self) -> Vec<Value> {
-        let lines: &mut Lines = &mut self.app.output;
-        lines.so_far().iter().filter_map(|line| json(line)).collect()
+        self.app.output.json_so_far()
     }
-}
-
-fn json(line: &str) -> Option<Value> {
-    serde_json::from_str(line).ok()
 }

@@ -28,6 +28,7 @@ use crate::{
 };
 
 pub use audit::Asked;
+use parts::MACHINE;
 pub use parts::{API_SERVER, processes};
 pub use proxy::Proxy;
 
@@ -130,12 +131,12 @@ impl Cluster {
     }
 
     /// Hands it the agent as the image that the manifest names: the one that this workspace has built for its tests, or
-    /// under `cargo xtask ci --full` the static one that people get.
+    /// under `cargo xtask ci --full` the static one that people get, unless `OBSERVER_BIN` names one.
     pub fn load_agent(&self, scratch: &Path) -> Result<()> {
         let archive = scratch.join("observer.oci.tar").display().to_string();
         let agent = places::agent().display().to_string();
         let mut arguments = vec!["image", "--output", &archive];
-        if need::missing(need::Need::Full).is_some() {
+        if need::missing(need::Need::Full).is_some() || env::var_os("OBSERVER_BIN").is_some() {
             arguments.extend(["--built", &agent]);
         }
         printed(&mut xtask(&arguments))?;
@@ -207,6 +208,18 @@ impl Cluster {
         parts::kill(API_SERVER)
     }
 
+    /// Takes the power from a node that is a virtual machine and gives it back; returns when its kubelet is ready in the next boot.
+    pub fn reboot_node(&self, within: Duration) -> Result<()> {
+        let boot = |node: &Value| node["status"]["nodeInfo"]["bootID"].as_str().map(str::to_owned);
+        let before = self.wait("the node", &["nodes"], boot)?;
+        parts::kill(MACHINE)?.start_again()?;
+        self.wait_for("the node's next boot", within, &["nodes"], |node| {
+            let mut conditions = node["status"]["conditions"].as_array()?.iter();
+            let ready = conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+            (boot(node)? != before && ready).then_some(())
+        })
+    }
+
     /// `kubectl ARGUMENTS`
     pub fn kubectl(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(KUBERNETES.program("kubectl").context("kubectl is not built")?);
@@ -247,6 +260,17 @@ impl Cluster {
 
     /// The first object that `kubectl get ARGUMENTS -o json` lists for which `wanted` has something.
     pub fn wait<T>(&self, what: &str, arguments: &[&str], wanted: impl Fn(&Value) -> Option<T>) -> Result<T> {
+        self.wait_for(what, DEADLINE, arguments, wanted)
+    }
+
+    /// The same, for as long as `within`.
+    pub fn wait_for<T>(
+        &self,
+        what: &str,
+        within: Duration,
+        arguments: &[&str],
+        wanted: impl Fn(&Value) -> Option<T>,
+    ) -> Result<T> {
         let started = Instant::now();
         loop {
             let listed: Value = serde_json::from_str(&self.ask(&[&["get", "-o", "json"], arguments].concat())?)?;
@@ -254,8 +278,8 @@ impl Cluster {
             if let Some(found) = items.into_iter().find_map(&wanted) {
                 return Ok(found);
             }
-            if started.elapsed() > DEADLINE {
-                bail!("{what}: not within {} s; the last answer: {listed}", DEADLINE.as_secs());
+            if started.elapsed() > within {
+                bail!("{what}: not within {} s; the last answer: {listed}", within.as_secs());
             }
             // The look-out for the API server's next answer.
             std::thread::sleep(Duration::from_millis(250));

@@ -16,6 +16,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// The part that answers requests.
 pub const API_SERVER: &str = "kube-apiserver";
+/// The part that is a node of its own, where there is one.
+pub(super) const MACHINE: &str = "machine";
 /// The variable that marks: directory of the cluster, a colon, the part.
 const MARK: &[u8] = b"OBSERVER_CLUSTER=";
 

@@ -8,7 +8,9 @@ mod bad_days;
 mod bookmarks;
 mod causes;
 mod chart;
+mod downgrade;
 mod events;
+mod own_end;
 mod plugin;
 #[path = "../published/mod.rs"]
 mod published;

@@ -65,8 +65,8 @@ fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
         };
         agent
             .lines
-            .wait(awaited, DEADLINE, |line| {
-                said(&serde_json::from_str(line).ok()?, SERVICE, awaited, version).then_some(())
+            .wait_json(awaited, DEADLINE, |finding| {
+                said(finding, SERVICE, awaited, version).then_some(())
             })
             .unwrap();
         receiver
@@ -84,12 +84,7 @@ fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
         ("container.runtime.name", "containerd"),
         ("container.image.name", "docker.io/local/node"),
     ];
-    let printed: Vec<Value> = agent
-        .lines
-        .so_far()
-        .iter()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect();
+    let printed = agent.lines.json_so_far();
     let exported: Vec<Value> = receiver
         .so_far()
         .into_iter()

@@ -44,11 +44,8 @@ fn an_update_of_the_agent_in_mid_leak_changes_no_verdict() {
     cluster.apply(&deployment(LEAKING).to_string(), &[]).unwrap();
 
     // One run has ended at its limit, which is not enough to confirm a leak.
-    let kill = |line: &str| {
-        let finding: Value = serde_json::from_str(line).ok()?;
-        said(&finding, SERVICE, "observer.process.oom_kill", LEAKING).then_some(finding)
-    };
-    let first = before.lines.wait("a first kill", DEADLINE, kill).unwrap();
+    let kill = |finding: &Value| said(finding, SERVICE, "observer.process.oom_kill", LEAKING).then(|| finding.clone());
+    let first = before.lines.wait_json("a first kill", DEADLINE, kill).unwrap();
     let early = before.lines.so_far().iter().any(|line| line.contains(CONFIRMED));
     assert!(!early, "too late to be in the middle of it");
     cluster
@@ -56,13 +53,9 @@ fn an_update_of_the_agent_in_mid_leak_changes_no_verdict() {
         .unwrap();
     rolled_out(&cluster, "observer", AGENT);
     let mut after = cluster.follow("observer", AGENT).unwrap();
-    let verdict = |line: &str| {
-        let finding: Value = serde_json::from_str(line).ok()?;
-        said(&finding, SERVICE, CONFIRMED, LEAKING).then_some(finding)
-    };
-    let confirmed = after.lines.wait(CONFIRMED, DEADLINE, verdict).unwrap();
-    let gap = after.lines.so_far().iter().any(|line| {
-        let finding: Value = serde_json::from_str(line).unwrap_or_default();
+    let verdict = |finding: &Value| said(finding, SERVICE, CONFIRMED, LEAKING).then(|| finding.clone());
+    let confirmed = after.lines.wait_json(CONFIRMED, DEADLINE, verdict).unwrap();
+    let gap = after.lines.json_so_far().iter().any(|finding| {
         finding["event"] == "observer.gap"
             && finding["attributes"]["observer.gap.reason"] == "the agent was not running"
     });

@@ -1,11 +1,16 @@
 //! The chart on a real node with cgroup v2: a Deployment that leaks and one that does not, as the agent tells of them there, until
-//! a version without the leak; and what else happens to pods.
+//! a version without the leak; what else happens to pods; and a node whose memory is short, and that reboots.
 //!
 //! The node is a virtual machine under emulation (`cargo xtask cluster up --cgroup 2`), its kernel Debian's.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod eviction;
 mod pods;
+#[path = "../published/mod.rs"]
+mod published;
+mod reboot;
+mod sdk;
 
 use std::{collections::BTreeSet, fs, time::Instant};
 
@@ -14,13 +19,14 @@ use observer_tests::{
     counterpart::{HELM, KUBERNETES},
     need, places,
     receiver::Receiver,
-    rollouts::TIME_SCALE,
+    rollouts::{TIME_SCALE, is_of, said},
     stage::Scratch,
 };
 use serde_json::{Value, json};
 
 const VERSION: &str = "1.42.0";
 const FIXED: &str = "1.43.0";
+const RESOLVED: &str = "observer.memory.leak_resolved";
 const NAMESPACE: &str = "shop";
 /// Limit of memory, bytes: some fifteen seconds of `checkout.js leaks`, so that a run has samples enough under emulation.
 const LIMIT: u64 = 192 << 20;
@@ -37,6 +43,8 @@ fn a_leak_is_confirmed_and_resolved_on_cgroup_v2_and_every_cause_is_what_it_was(
         OtlpPython,
         Program("qemu-system-x86_64"),
         Program("busybox"),
+        Program("mkfs.ext4"),
+        Program("cc"),
         Program("xz"),
         Counterpart(&KUBERNETES),
         Counterpart(&HELM)
@@ -55,7 +63,7 @@ fn a_leak_is_confirmed_and_resolved_on_cgroup_v2_and_every_cause_is_what_it_was(
     let script = fs::read_to_string(places::fixtures().join("checkout.js")).unwrap();
     let files = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "checkout", "namespace": NAMESPACE},
-        "data": {"checkout.js": script},
+        "data": {"checkout.js": script}, "binaryData": {sdk::LIBRARY: sdk::library(&scratch)},
     });
     cluster.apply(&files.to_string(), &[]).unwrap();
     for (name, argument) in [("healthy", "holds"), ("leaky", "leaks")] {
@@ -64,29 +72,20 @@ fn a_leak_is_confirmed_and_resolved_on_cgroup_v2_and_every_cause_is_what_it_was(
             .unwrap();
     }
     let mut await_one_of = |events: &[&str]| {
-        let told = |line: &str| {
-            let finding: Value = serde_json::from_str(line).ok()?;
+        let told = |finding: &Value| {
             let event = finding["event"].as_str()?.strip_prefix("observer.")?;
-            (finding["resource"]["service.name"] == "leaky" && events.contains(&event)).then_some(())
+            (is_of(finding, "leaky") && events.contains(&event)).then_some(())
         };
-        agent.lines.wait(&events.join(" or "), PATIENCE, told).unwrap();
+        agent.lines.wait_json(&events.join(" or "), PATIENCE, told).unwrap();
     };
     // A sampler that the emulator holds up may pass over the first of the two.
     await_one_of(&["memory.leak_suspected", "memory.leak_likely"]);
     await_one_of(&["process.oom_kill"]);
     await_one_of(&["container.restart"]);
     await_one_of(&["memory.leak_confirmed"]);
-    let findings: Vec<Value> = agent
-        .lines
-        .so_far()
-        .iter()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect();
+    let findings = agent.lines.json_so_far();
 
-    let of = |service: &str| -> Vec<&Value> {
-        let ours = findings.iter().filter(|f| f["resource"]["service.name"] == service);
-        ours.collect()
-    };
+    let of = |service: &str| -> Vec<&Value> { findings.iter().filter(|f| is_of(f, service)).collect() };
     let reported: BTreeSet<&str> = of("healthy").into_iter().filter_map(|f| f["event"].as_str()).collect();
     for event in &reported {
         assert!(
@@ -95,6 +94,7 @@ fn a_leak_is_confirmed_and_resolved_on_cgroup_v2_and_every_cause_is_what_it_was(
         );
         assert!(!event.contains("oom_kill"), "{reported:?}");
     }
+    sdk::judged(&findings, &mut receiver);
     let pod = the_pod(&cluster, "leaky");
     for finding in of("leaky") {
         of_the_pod(finding, &pod);
@@ -128,13 +128,8 @@ fn a_leak_is_confirmed_and_resolved_on_cgroup_v2_and_every_cause_is_what_it_was(
     cluster
         .apply(&deployment("leaky", "holds", FIXED).to_string(), &[])
         .unwrap();
-    let resolved = |line: &str| {
-        let finding: Value = serde_json::from_str(line).ok()?;
-        let of_it =
-            finding["resource"]["service.name"] == "leaky" && finding["event"] == "observer.memory.leak_resolved";
-        of_it.then_some(finding)
-    };
-    let resolved = agent.lines.wait("the leak's end", PATIENCE, resolved).unwrap();
+    let resolved = |finding: &Value| said(finding, "leaky", RESOLVED, FIXED).then(|| finding.clone());
+    let resolved = agent.lines.wait_json("the leak's end", PATIENCE, resolved).unwrap();
     for (side, version) in [("before", VERSION), ("after", FIXED)] {
         assert_eq!(
             resolved["attributes"][format!("observer.leak.{side}.version")],
@@ -147,6 +142,8 @@ fn a_leak_is_confirmed_and_resolved_on_cgroup_v2_and_every_cause_is_what_it_was(
 
     pods::start(&cluster);
     pods::judged(&cluster, &mut agent);
+    eviction::judged(&cluster, &mut receiver);
+    reboot::judged(&cluster, address, agent, receiver);
 }
 
 /// The spans of the leaking rollout's runs are those of one trace.
@@ -240,7 +237,7 @@ fn deployment(name: &str, argument: &str, version: &str) -> Value {
                     "terminationGracePeriodSeconds": 20,
                     "containers": [{
                         "name": "api", "image": "docker.io/local/node:host", "imagePullPolicy": "Never",
-                        "args": ["/app/checkout.js", argument],
+                        "args": ["/app/checkout.js", argument], "env": sdk::environment(name),
                         "resources": {"limits": {"memory": LIMIT.to_string()}},
                         "volumeMounts": [{"name": "app", "mountPath": "/app", "readOnly": true}],
                     }],

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, shown};
 
-const NAMESPACE: &str = "causes";
+pub(super) const NAMESPACE: &str = "causes";
 
 /// The pod, and the cause of each of its restarts.
 const ENDS: [(&str, &str); 6] = [
@@ -53,6 +53,10 @@ pub(super) fn start(cluster: &ExclusiveCluster) {
         cluster
             .wait(name, &["pods", "--namespace", NAMESPACE], |pod| running(pod, name))
             .unwrap();
+        // A life that ends before the emulated agent has looked at it is not told.
+        shown(cluster, name, |workload| {
+            workload["slots"][0]["current"]["run"].as_u64()
+        });
         let limit = r#"{"spec":{"containers":[{"name":"api","resources":{"limits":{"memory":"160Mi"}}}]}}"#;
         let resize = [
             "patch",
@@ -71,14 +75,13 @@ pub(super) fn start(cluster: &ExclusiveCluster) {
 /// Each restart, as what it was.
 pub(super) fn judged(cluster: &ExclusiveCluster, agent: &mut LogStream) {
     for (name, cause) in ENDS {
-        let restarted = |line: &str| {
-            let finding: Value = serde_json::from_str(line).ok()?;
+        let restarted = |finding: &Value| {
             let of_it = finding["resource"]["k8s.pod.name"] == name && finding["event"] == "observer.container.restart";
-            of_it.then_some(finding)
+            of_it.then(|| finding.clone())
         };
         let restart = agent
             .lines
-            .wait(&format!("a restart of {name}"), PATIENCE, restarted)
+            .wait_json(&format!("a restart of {name}"), PATIENCE, restarted)
             .unwrap();
         assert_eq!(restart["attributes"]["observer.exit.cause"], cause, "{restart}");
         // The container died at its limit, or of V8's; Kubernetes calls the one so, and the other an error.
@@ -88,15 +91,14 @@ pub(super) fn judged(cluster: &ExclusiveCluster, agent: &mut LogStream) {
             assert!(said.is_none_or(|said| said.starts_with(word)), "{restart}");
         }
     }
-    let family = |line: &str| {
-        let finding: Value = serde_json::from_str(line).ok()?;
+    let family = |finding: &Value| {
         let of_it = finding["resource"]["k8s.pod.name"] == "family" && finding["event"] == "observer.process.oom_kill";
-        of_it.then_some(finding)
+        of_it.then(|| finding.clone())
     };
     // The kubelet has all processes of a container killed with one (memory.oom.group): one kill, with its victims.
     let kill = agent
         .lines
-        .wait("a kill of the whole container", PATIENCE, family)
+        .wait_json("a kill of the whole container", PATIENCE, family)
         .unwrap();
     let attributes = &kill["attributes"];
     assert_eq!(attributes["observer.oom.co_victims"], 1, "{kill}");

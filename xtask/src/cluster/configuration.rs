@@ -112,7 +112,8 @@ pub(super) fn kubelet(place: &Place) -> Vec<String> {
     ])
 }
 
-/// The kubelet's file. No eviction and no image collection: a full disk of the developer's is not the test's subject.
+/// The kubelet's file. No eviction on this host and no image collection: a full disk or memory of the developer's is not the
+/// test's subject. A machine's memory is its own: pods are evicted when it is short.
 /// Restarts are backed off for seconds instead of minutes, since restarts are what the tests are about.
 pub(super) fn kubelet_file(place: &Place) -> String {
     let (certificate, key) = place.pair("kubelet");
@@ -132,19 +133,23 @@ failCgroupV1: false
 failSwapOn: false
 oomScoreAdj: 0
 makeIPTablesUtilChains: false
-localStorageCapacityIsolation: false
+localStorageCapacityIsolation: {local}
 resolvConf: {resolv}
 podLogsDir: {logs}
 staticPodPath: {manifests}
 volumePluginDir: {plugins}
 imageGCHighThresholdPercent: 100
-evictionHard: {{memory.available: '0%', nodefs.available: '0%', nodefs.inodesFree: '0%', imagefs.available: '0%', imagefs.inodesFree: '0%'}}
+evictionHard: {{memory.available: '{least}', nodefs.available: '0%', nodefs.inodesFree: '0%', imagefs.available: '0%', imagefs.inodesFree: '0%'}}
+evictionPressureTransitionPeriod: 10s
 crashLoopBackOff: {{maxContainerRestartPeriod: 2s}}
 featureGates: {{KubeletCrashLoopBackOffMax: true}}
 syncFrequency: 5s
 nodeStatusUpdateFrequency: 5s
 ",
         address = place.node_address(),
+        least = if place.machine { "1Gi" } else { "0%" },
+        // Without it, the kubelet knows no disk, and evicts nobody.
+        local = place.machine,
         authority = place.text("pki/ca.crt"),
         socket = place.socket().display(),
         resolv = place.text("resolv.conf"),

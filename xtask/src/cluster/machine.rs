@@ -1,8 +1,9 @@
 //! The node as a virtual machine: reads Debian's kernel, this host's programs and the cluster's files, produces a kubelet
 //! and containerd on cgroup v2 under emulation, on the bridge of this host.
 //!
-//! The machine has what a node has and no more; it boots from one archive into memory and is thrown away. Pods hang on its
-//! own bridge, which is joined to this host's: each reaches the other, the API server and this host.
+//! The machine has what a node has and no more; it boots from one archive into memory. What a node's disk keeps over a boot
+//! (containers, images, logs, the agent's store) is on a disk of its own, which is thrown away with the cluster. Pods hang on
+//! its own bridge, which is joined to this host's: each reaches the other, the API server and this host.
 
 use std::{
     fs,
@@ -27,15 +28,18 @@ use crate::{
 
 /// How long its kubelet may take: emulation is some twenty times slower than the processor.
 pub(super) const PATIENCE: Duration = Duration::from_mins(20);
-/// What it holds in memory: its root, images, containers.
-const MEMORY: &str = "5G";
+/// What it holds in memory: its root, containers.
+const MEMORY: &str = "4G";
+/// Size of its disk, bytes: images, containers, the agent's store. The file takes what is written.
+const DISK: u64 = 6 << 30;
 /// The kernel: the newest series that a stable release of Debian carries.
 const SERIES: &str = "6.12";
-/// Modules that its network and images need, in the order of their needs.
-const MODULES: [&str; 8] = [
+/// Modules that its network, disk and images need, in the order of their needs.
+const MODULES: [&str; 9] = [
     "failover",
     "net_failover",
     "virtio_net",
+    "virtio_blk",
     "llc",
     "stp",
     "bridge",
@@ -76,6 +80,8 @@ pub(super) fn start(place: &Place, programs: &runtime::Programs) -> Result<()> {
     println!("cluster: packing the machine's root");
     let archive = place.at("machine.cpio");
     pack(place, programs, &kernel, &archive)?;
+    let disk = place.at("machine.disk");
+    make_disk(&disk)?;
     let emulator = places::program("qemu-system-x86_64").context("no qemu-system-x86_64")?;
     let mut command = std::process::Command::new(&emulator);
     guest::emulator(&mut command, &kernel, &archive, MEMORY, "cgroup_no_v1=all", false);
@@ -91,15 +97,23 @@ pub(super) fn start(place: &Place, programs: &runtime::Programs) -> Result<()> {
             format!("tap,id=bridge,ifname={MACHINE_DEVICE},script=no,downscript=no"),
         ),
         ("-device", "virtio-net-pci,netdev=bridge,romfile=".to_owned()),
+        ("-drive", format!("file={},format=raw,if=none,id=disk", disk.display())),
+        ("-device", "virtio-blk-pci,drive=disk".to_owned()),
     ] {
         arguments.extend([name.to_owned(), value]);
     }
     part::start(place, MACHINE, &emulator, &arguments)
 }
 
-/// Its archive has been read into its memory.
-pub(super) fn booted(place: &Place) -> Result<()> {
-    fs::remove_file(place.at("machine.cpio")).context("cannot remove the machine's archive")
+/// An empty disk with a file system.
+fn make_disk(disk: &Path) -> Result<()> {
+    let file = fs::File::create(disk).with_context(|| format!("cannot create {}", disk.display()))?;
+    file.set_len(DISK)
+        .with_context(|| format!("cannot size {}", disk.display()))?;
+    let program = places::program("mkfs.ext4").context("no mkfs.ext4: `apt-get install e2fsprogs`")?;
+    let mut make = std::process::Command::new(program);
+    make.arg("-q").arg(disk);
+    shell::quiet(make).map(drop)
 }
 
 fn pack(place: &Place, programs: &runtime::Programs, kernel: &guest::Image, archive: &Path) -> Result<()> {

@@ -116,9 +116,6 @@ fn start_all(place: &Place, runtime: &runtime::Programs) -> Result<()> {
     };
     let patience = if place.machine { machine::PATIENCE } else { PATIENCE };
     until(place, node, "the node is ready", patience, || control::healthy(place))?;
-    if place.machine {
-        machine::booted(place)?;
-    }
     // Pods are refused until their namespace has its service account.
     let account = ["get", "serviceaccount", "default", "-n", "default"];
     until(place, "kube-controller-manager", "pods can be made", PATIENCE, || {
