@@ -13,7 +13,7 @@ use observer::{
     snapshot::{AgentView, Snapshot},
 };
 use observer_core::time::WallTime;
-use observer_tests::fleet::{Moment, Node, Plan};
+use observer_tests::fleet::{Moment, Node, Plan, Recorded};
 
 /// A node, and its agent's way out over OTLP where there is a receiver.
 pub(crate) struct Agent {
@@ -86,7 +86,28 @@ impl Told {
 impl Agent {
     /// The agent of a node; within a runtime where it has a receiver.
     pub(crate) fn start(plan: &Plan, number: u64, began: WallTime, receiver: Option<&str>) -> Result<Self> {
-        let node = Node::new(plan, number, began);
+        Self::on(Node::new(plan, number, began), began, receiver)
+    }
+
+    /// The agent of a recording, which ends at second `end` of the fleet's history.
+    pub(crate) fn recorded(
+        plan: &Plan,
+        of: &Recorded,
+        end: f64,
+        began: WallTime,
+        receiver: Option<&str>,
+    ) -> Result<Self> {
+        let takes = of.seconds();
+        anyhow::ensure!(
+            takes <= end,
+            "{} stands for {:.1} days: --days is less",
+            of.name,
+            takes / 86_400.0
+        );
+        Self::on(Node::recorded(plan, of, end, began), began, receiver)
+    }
+
+    fn on(node: Node, began: WallTime, receiver: Option<&str>) -> Result<Self> {
         let otlp = receiver
             .map(|receiver| exporter(&node.host, receiver, "gzip"))
             .transpose()?;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use observer_core::time::WallTime;
 use observer_tests::fleet::{
-    Plan,
+    Plan, Recorded,
     promtool::{self, Values, entries},
     server,
 };
@@ -19,6 +19,9 @@ use crate::agent::Agent;
 
 /// Alerts that say that something leaks.
 const LEAKS: &str = r#"sum by (alertname, observer_workload, service_version) (count_over_time(ALERTS{alertstate="firing",alertname=~"ObserverLeak.*|ObserverCanaryLeaks"}[60d]))"#;
+
+/// When the history begins.
+const BEGAN: WallTime = WallTime(1_700_000_000_000_000_000);
 
 /// What was measured.
 #[derive(Debug, Default)]
@@ -29,8 +32,8 @@ pub(crate) struct Judged {
     pub(crate) inputs: u64,
 }
 
-/// Plays the nodes of a plan one after another; rules are evaluated over `at_once` of them together.
-pub(crate) fn judge(plan: &Plan, every: u64, at_once: u64) -> Result<Judged> {
+/// Plays the nodes of a plan one after another; rules are evaluated over `at_once` of them together. All recordings are one more part.
+pub(crate) fn judge(plan: &Plan, recorded: &[Recorded], every: u64, at_once: u64) -> Result<Judged> {
     let replicas = plan.replicas.max(1);
     anyhow::ensure!(
         plan.nodes.is_multiple_of(replicas),
@@ -40,7 +43,9 @@ pub(crate) fn judge(plan: &Plan, every: u64, at_once: u64) -> Result<Judged> {
     let at_once = at_once.max(1).next_multiple_of(replicas);
     let names = names()?;
     let (next, inputs) = (AtomicU64::new(0), AtomicU64::new(0));
-    let parts = plan.nodes.div_ceil(at_once);
+    let end = plan.days * 86_400.0;
+    let generated = plan.nodes.div_ceil(at_once);
+    let parts = generated + u64::from(!recorded.is_empty());
     let worker = || -> Result<BTreeMap<String, f64>> {
         let mut alerts = BTreeMap::new();
         loop {
@@ -49,8 +54,17 @@ pub(crate) fn judge(plan: &Plan, every: u64, at_once: u64) -> Result<Judged> {
                 return Ok(alerts);
             }
             let mut values = Values::new();
-            for node in part * at_once..((part + 1) * at_once).min(plan.nodes) {
-                inputs.fetch_add(play(plan, node, every, &names, &mut values)?, Relaxed);
+            let agents: Vec<Agent> = if part < generated {
+                let nodes = part * at_once..((part + 1) * at_once).min(plan.nodes);
+                nodes
+                    .map(|node| Agent::start(plan, node, BEGAN, None))
+                    .collect::<Result<_>>()?
+            } else {
+                let agents = recorded.iter().map(|of| Agent::recorded(plan, of, end, BEGAN, None));
+                agents.collect::<Result<_>>()?
+            };
+            for agent in agents {
+                inputs.fetch_add(play(plan, agent, every, &names, &mut values), Relaxed);
             }
             let minute = (plan.days * 1_440.0) as u64;
             let answers = promtool::ask(&entries(&values), every, &[(minute, LEAKS)])?;
@@ -84,8 +98,7 @@ fn names() -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-fn play(plan: &Plan, number: u64, every: u64, names: &BTreeSet<String>, values: &mut Values) -> Result<u64> {
-    let mut agent = Agent::start(plan, number, WallTime(1_700_000_000_000_000_000), None)?;
+fn play(plan: &Plan, mut agent: Agent, every: u64, names: &BTreeSet<String>, values: &mut Values) -> u64 {
     let steps = (plan.days * 86_400.0) as usize / every as usize + 1;
     for step in 1..steps {
         for told in agent.play((step as u64 * every) as f64, every as f64) {
@@ -99,5 +112,5 @@ fn play(plan: &Plan, number: u64, every: u64, names: &BTreeSet<String>, values: 
             }
         }
     }
-    Ok(agent.node.moment().inputs)
+    agent.node.moment().inputs
 }

@@ -1,4 +1,4 @@
-//! A fleet before real servers: reads a plan, plays its history into a Prometheus that scrapes and one that takes OTLP, goes on
+//! A fleet before real servers: reads a plan and recordings, plays their history into a Prometheus that scrapes and one that takes OTLP, goes on
 //! in real time, and produces what both say and what that costs.
 
 use std::{
@@ -14,7 +14,7 @@ use observer_core::time::WallTime;
 use observer_tests::{
     backend::{Backend, debian_prometheus},
     counterpart::PROMETHEUS,
-    fleet::{Plan, server},
+    fleet::{Plan, Recorded, server},
     stage::Scratch,
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct Run {
 }
 
 /// Plays it.
-pub(crate) async fn run(plan: &Plan, how: &Run) -> Result<()> {
+pub(crate) async fn run(plan: &Plan, recorded: &[Recorded], how: &Run) -> Result<()> {
     let evaluate = how.evaluate.as_deref();
     let began = WallTime(wall()?.saturating_sub((plan.days * 86_400e9) as u64));
     let live = Plan {
@@ -59,8 +59,14 @@ pub(crate) async fn run(plan: &Plan, how: &Run) -> Result<()> {
     }
     let receiver = receiving.as_ref().map(|backend| format!("{}/v1/metrics", backend.otlp));
     let receiver = receiver.as_deref();
+    let present = plan.days * 86_400.0;
     let mut agents = (0..plan.nodes)
         .map(|node| Agent::start(&live, node, began, receiver))
+        .chain(
+            recorded
+                .iter()
+                .map(|of| Agent::recorded(&live, of, present, began, receiver)),
+        )
         .collect::<Result<Vec<_>>>()?;
     let scratch = Scratch::new("fleet")?;
     let (history, samples) = tell_history(&mut agents, how, began, &scratch).await?;

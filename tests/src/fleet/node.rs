@@ -1,6 +1,6 @@
-//! A node: reads what runs on it, produces its agent's engine at each moment, and what was found and ended since the last.
+//! A node: reads what runs on it, or what was recorded, produces its agent's engine at each moment, and what was found and ended since the last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use observer_core::{
     Engine, Finding, Input, What,
@@ -14,6 +14,7 @@ use observer_core::{
 use super::{
     life::{Place, Run},
     plan::{Container, Part, Plan},
+    recorded::Recorded,
 };
 use crate::catalogue::simulate::{self, Row, Series};
 
@@ -72,6 +73,8 @@ pub struct Node {
     shown: f64,
     /// Cgroups that are still to be released, by their ends, milliseconds.
     dead: BTreeMap<u64, Vec<What>>,
+    /// What its agent recorded, where its history is a recording: the seconds of Inputs that are still to come.
+    recorded: VecDeque<(f64, Input)>,
 }
 
 impl Node {
@@ -79,6 +82,34 @@ impl Node {
     pub fn new(plan: &Plan, number: u64, began: WallTime) -> Self {
         let host = format!("node-{number}");
         let played = plan.node(number).into_iter().map(Played::new).collect();
+        let begin = Begin {
+            format: observer_core::recording::LAYOUT,
+            agent: env!("CARGO_PKG_VERSION").into(),
+            boot_id: host.clone(),
+            host: host.clone(),
+            clock: Anchor::default(),
+            sample_interval_s: plan.interval,
+            host_memory: 64 << 30,
+            cgroup_version: 2,
+            settings: Settings::default(),
+        };
+        Self::begun(plan, begin, began, played)
+    }
+
+    /// A node whose history is a recording, which ends at second `end` of the fleet's.
+    pub fn recorded(plan: &Plan, recorded: &Recorded, end: f64, began: WallTime) -> Self {
+        let host = format!("recorded-{}", recorded.name);
+        let begin = Begin {
+            boot_id: host.clone(),
+            host,
+            ..recorded.begin()
+        };
+        let mut node = Self::begun(plan, begin, began, Vec::new());
+        node.recorded = recorded.inputs(end - recorded.seconds(), boot).collect();
+        node
+    }
+
+    fn begun(plan: &Plan, begin: Begin, began: WallTime, played: Vec<Played>) -> Self {
         let mut node = Self {
             engine: Engine::new(),
             began,
@@ -92,25 +123,14 @@ impl Node {
             now: 0.0,
             shown: 0.0,
             dead: BTreeMap::new(),
-            host: host.clone(),
+            recorded: VecDeque::new(),
+            host: begin.host.clone(),
         };
-        node.step(
-            0.0,
-            What::Begin(Box::new(Begin {
-                format: observer_core::recording::LAYOUT,
-                agent: env!("CARGO_PKG_VERSION").into(),
-                boot_id: host.clone(),
-                host,
-                clock: Anchor {
-                    boot: boot(0.0),
-                    wall: began,
-                },
-                sample_interval_s: plan.interval,
-                host_memory: 64 << 30,
-                cgroup_version: 2,
-                settings: Settings::default(),
-            })),
-        );
+        let clock = Anchor {
+            boot: boot(0.0),
+            wall: began,
+        };
+        node.step(0.0, What::Begin(Box::new(Begin { clock, ..begin })));
         node
     }
 
@@ -132,6 +152,9 @@ impl Node {
             due.sort_unstable();
             for (_, at) in &due {
                 self.row(*at);
+            }
+            while let Some((_, input)) = self.recorded.pop_front_if(|(second, _)| *second <= until) {
+                self.take(&input);
             }
             for at in 0..self.played.len() {
                 self.rolled_out(at, until);
@@ -171,8 +194,12 @@ impl Node {
     }
 
     fn step(&mut self, t: f64, what: What) {
+        self.take(&Input { at: boot(t), what });
+    }
+
+    fn take(&mut self, input: &Input) {
         self.inputs += 1;
-        let out = self.engine.step(&Input { at: boot(t), what });
+        let out = self.engine.step(input);
         self.findings.extend(out.findings);
         self.ended.extend(out.ended);
     }

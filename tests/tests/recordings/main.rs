@@ -12,7 +12,9 @@ use observer_core::{
     Engine,
     detect::{State, Verdict},
     finding::{Confidence, Event},
+    time::WallTime,
 };
+use observer_tests::fleet::{Node, Plan, Recorded};
 use serde::Deserialize;
 
 /// A program of programs.json, and what must be found of it.
@@ -69,6 +71,53 @@ fn leaks_are_reported_in_the_right_place_and_the_healthy_are_not() {
             && places != BTreeSet::from([place.as_str()])
         {
             wrong.push(format!("{}: grows in {place}, told as {places:?}", program.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A fleet plays a recording hours long again, as a node of its own: what is said of the program is the same.
+#[test]
+fn a_fleet_s_node_that_plays_a_recording_says_the_same() {
+    let plan = Plan {
+        nodes: 0,
+        containers: 0,
+        replicas: 1,
+        days: 1.0,
+        interval: 60.0,
+        seed: 1,
+        leaking: None,
+    };
+    let mut wrong = Vec::new();
+    for program in programs() {
+        let file = layouts::recordings().join(format!("{}.jsonl.gz", program.name));
+        let recorded = Recorded::of(&program.name, Recording::open(&file).unwrap().collect()).unwrap();
+        let (seconds, end) = (recorded.seconds(), plan.days * 86_400.0);
+        let mut node = Node::recorded(&plan, &recorded, end, WallTime(1_700_000_000_000_000_000));
+        let mut states: Vec<State> = Vec::new();
+        let mut first = None;
+        node.play(end, 600.0, |moment| {
+            first = first.or((moment.engine.counts().containers > 0).then_some(moment.t));
+            for finding in &moment.findings {
+                if let (Event::Leak(verdict), Some(subject)) = (&finding.event, &finding.subject)
+                    && subject.service() == program.name
+                {
+                    states.push(verdict.state);
+                }
+            }
+        });
+        let reported = states
+            .iter()
+            .any(|state| matches!(state, State::Likely | State::Confirmed));
+        let told: Vec<State> = verdicts(&program).iter().map(|verdict| verdict.state).collect();
+        let began = end - seconds;
+        let hours = seconds / 3_600.0;
+        let due = first.is_some_and(|first| (began..began + 0.1 * seconds).contains(&first));
+        if reported != program.leaks || states != told || !due || !(10.0..21.0).contains(&hours) {
+            wrong.push(format!(
+                "{}: {states:?}, not {told:?}; {hours:.1} h, since {first:?}",
+                program.name
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

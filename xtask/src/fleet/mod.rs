@@ -1,9 +1,12 @@
-//! `cargo xtask fleet`: reads how large a fleet is to be, and plays it through the real engine and the agent's exporters into
+//! `cargo xtask fleet`: reads how large a fleet is to be and which recordings are in it, and plays it through the real engine and the agent's exporters into
 //! real servers; prints what was measured.
 //!
 //! The agent's exporters come with its kernel programs, which this program must build without: an example of the tests does it.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{self, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use clap::Args;
@@ -59,6 +62,10 @@ pub(crate) struct Options {
     /// How often rules are evaluated, instead of as shipped
     #[arg(long)]
     evaluate: Option<String>,
+    /// Beside it, what agents recorded (`observer run --record`): files or directories of them, each on a node of its own, hours
+    /// long again where they were compressed, and ending with the history
+    #[arg(long, value_name = "PATH")]
+    recorded: Vec<PathBuf>,
     /// Draw the dashboards as the scraping server answers them, a page and a picture of each, into this directory
     #[arg(long, value_name = "DIR")]
     pictures: Option<PathBuf>,
@@ -86,12 +93,15 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
         healthy,
         at_once,
         evaluate,
+        recorded,
         pictures,
     } = options;
+    let recorded = recorded.iter().map(path::absolute).collect::<Result<Vec<_>, _>>()?;
     let text = serde_json::json!({
         "nodes": nodes, "containers": containers, "replicas": replicas, "days": days, "speed": speed,
         "interval": interval, "every": every, "leaking": leaking, "since": since, "hours": hours,
         "minutes": minutes, "seed": seed, "healthy": healthy, "at_once": at_once, "evaluate": evaluate, "pictures": pictures,
+        "recorded": recorded,
     })
     .to_string();
     let fixed = [
