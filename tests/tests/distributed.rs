@@ -42,7 +42,7 @@ const PLAN: Plan = Plan {
     leaking: Some(Leaking {
         replicas: 8,
         since: 0.25,
-        hours: 25.0,
+        hours: 23.0,
     }),
 };
 

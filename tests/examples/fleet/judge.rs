@@ -15,7 +15,7 @@ use observer_tests::fleet::{
     server,
 };
 
-use crate::agent::Agent;
+use crate::{agent::Agent, sieve};
 
 /// Alerts that say that something leaks.
 const LEAKS: &str = r#"sum by (alertname, observer_workload, service_version) (count_over_time(ALERTS{alertstate="firing",alertname=~"ObserverLeak.*|ObserverCanaryLeaks"}[60d]))"#;
@@ -67,7 +67,7 @@ pub(crate) fn judge(plan: &Plan, recorded: &[Recorded], every: u64, at_once: u64
                 inputs.fetch_add(play(plan, agent, every, &names, &mut values), Relaxed);
             }
             let minute = (plan.days * 1_440.0) as u64;
-            let answers = promtool::ask(&entries(&values), every, &[(minute, LEAKS)])?;
+            let answers = promtool::ask(&entries(&sieve::sift(values)), every, &[(minute, LEAKS)])?;
             for alert in answers.into_iter().flatten() {
                 println!("fleet: fired: {} ({} evaluations)", alert.0, alert.1);
                 alerts.insert(alert.0, alert.1);

@@ -8,6 +8,7 @@ mod picture;
 mod plot;
 mod scrape;
 mod servers;
+mod sieve;
 
 use std::{
     fs,
@@ -76,9 +77,10 @@ fn main() -> Result<()> {
     if options.healthy {
         let judged = judge::judge(&plan, &recorded, options.every, options.at_once)?;
         println!(
-            "fleet: {} inputs; {} healthy workloads over {} days: {} false alerts",
+            "fleet: {} inputs; {} healthy workloads and {} recordings over {} days: {} alerts of leaks",
             judged.inputs,
             plan.healthy(),
+            recorded.len(),
             plan.days,
             judged.alerts.len()
         );

@@ -73,6 +73,14 @@ impl Fleet {
             reported,
             pace(|p| p.floor),
         );
+        self.put(
+            "observer_memory_level_bytes",
+            "",
+            replica,
+            &instance,
+            reported,
+            |reported| Some(reported.level),
+        );
         let kind = r#",observer_memory_ceiling_kind="cgroup""#;
         self.put(
             "observer_memory_ceiling_bytes",

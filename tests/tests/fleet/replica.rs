@@ -58,6 +58,8 @@ impl Replica {
 pub(crate) struct Reported {
     pub(crate) pace: Option<Pace>,
     pub(crate) state: State,
+    /// Bytes.
+    pub(crate) level: f64,
     pub(crate) time_to_ceiling_s: Option<f64>,
 }
 
@@ -77,6 +79,7 @@ pub(crate) fn play(replica: &Replica, hours: f64) -> Vec<Option<Reported>> {
     for second in (0..(hours * 3_600.0) as u64).step_by(STEP as usize) {
         let hour = second as f64 / 3_600.0;
         let lives = (starts..ends).contains(&hour);
+        let mut level_now = 0.0;
         if lives {
             let age = hour - starts;
             let traffic = 1.0 + 0.5 * (hour / 24.0 * std::f64::consts::TAU).sin();
@@ -85,6 +88,7 @@ pub(crate) fn play(replica: &Replica, hours: f64) -> Vec<Option<Reported>> {
             let (share, tau) = replica.fills;
             let cache = share * (1.0 - (-age / tau).exp());
             let level = 100.0 + cache + replica.daily * traffic + replica.leak * age + wander;
+            level_now = level * MB;
             let at = |second: u64| BootTime((second + 1_000) * SECOND);
             let restarts = replica.agent_restarts.is_some_and(|at| (hour - at).abs() < 1.0 / 60.0);
             if restarts {
@@ -98,7 +102,7 @@ pub(crate) fn play(replica: &Replica, hours: f64) -> Vec<Option<Reported>> {
             });
             detector.observe(&Point {
                 at: at(second),
-                trend: (level * MB) as u64,
+                trend: level_now as u64,
                 cpu_ns: Some((cpu_s * 1e9) as u64),
                 ceilings: Ceilings {
                     cgroup: Some(Ceiling {
@@ -115,6 +119,7 @@ pub(crate) fn play(replica: &Replica, hours: f64) -> Vec<Option<Reported>> {
             reported.push(seen.map(|detector| Reported {
                 pace: detector.pace(),
                 state: detector.state(),
+                level: level_now,
                 time_to_ceiling_s: detector.time_to_ceiling_s().filter(|s| *s < 3.2e9),
             }));
         }
