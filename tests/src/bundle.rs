@@ -49,6 +49,8 @@ pub struct Spec {
     pub init: Init,
     /// Size of a /dev/shm of its own, bytes; without one it has none.
     pub shm: Option<u64>,
+    /// A file of the host's, and where it is inside.
+    pub file: Option<(PathBuf, String)>,
     /// Directory below the stage's cgroup; `None` puts the container's own name there.
     pub cgroup: Option<String>,
 }
@@ -66,6 +68,7 @@ impl Spec {
             environment: BTreeMap::new(),
             init: Init::Program,
             shm: None,
+            file: None,
             cgroup: None,
         }
     }
@@ -110,6 +113,7 @@ pub fn write(directory: &Path, spec: &Spec) -> Result<()> {
         mounts.push(json!({"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "nodev", "mode=1777", size]}));
     }
     fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+    mounts.extend(spec.file.iter().map(|(file, inside)| bind(file, inside)));
     for path in SYSTEM.map(Path::new) {
         let inside = root.join(path.strip_prefix("/")?);
         match fs::symlink_metadata(path) {

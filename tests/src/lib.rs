@@ -5,6 +5,7 @@
 //! themselves ([`stage`]), and what the agent says as it comes ([`agent`]). Nothing here waits by sleeping: a wait is
 //! on the event itself, with a generous deadline.
 
+pub mod addon;
 pub mod agent;
 pub mod app;
 pub mod backend;

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use observer_tests::{
+    addon,
     agent::{self, Agent},
     bundle::Spec,
     container::{Container, Restart},
+    stage::Scratch,
 };
 use serde_json::Value;
 
@@ -80,10 +82,34 @@ fn the_agent_names_what_leaks_in_a_container_that_consented() {
     );
 }
 
-/// What leaks here is below Node.js: the heap holds little of it.
+/// What leaks here is below Node.js: the heap holds little of it, and what it holds wraps native objects.
 #[test]
 fn the_agent_tells_where_the_memory_is_of_a_container_whose_heap_is_not_what_grows() {
-    need!(Root, Bpf, Runc, Node);
+    need!(Root, Bpf, Runc, Node, Full);
+    let native = Spec::fixture("native", Some(400 << 20), "heap/gzip-never-closed.js", &[]);
+    is_told_as_native(native.with("PER_TICK", "1"));
+}
+
+/// Of blocks that an addon forgets the heap knows nothing.
+#[test]
+fn the_agent_tells_native_memory_and_blames_nothing_in_the_heap_where_an_addon_leaks() {
+    need!(Root, Bpf, Runc, Node, NodeMajor(addon::MAJOR), Program("cc"));
+    let scratch = Scratch::new("diagnosis-addon").unwrap();
+    let inside = "/opt/addon.node";
+    let mut native = Spec::fixture("native", Some(400 << 20), "memory/addon.js", &[inside]);
+    native.file = Some((addon::compiled(scratch.path()).unwrap(), inside.to_owned()));
+    let told = is_told_as_native(native);
+    let culprit = told
+        .as_object()
+        .unwrap()
+        .keys()
+        .find(|name| name.contains("heap.culprit"));
+    assert!(culprit.is_none(), "{told:#}");
+}
+
+/// What the agent says of a container that leaks below Node.js, and in `explain`.
+#[track_caller]
+fn is_told_as_native(native: Spec) -> Value {
     let flags = [
         "--time-scale",
         "0.001",
@@ -93,8 +119,7 @@ fn the_agent_tells_where_the_memory_is_of_a_container_whose_heap_is_not_what_gro
         "1s",
     ];
     let mut agent = Agent::start(&flags).unwrap();
-    let native = Spec::fixture("native", Some(400 << 20), "heap/gzip-never-closed.js", &[]);
-    let native = native.with("OTEL_SERVICE_NAME", "native").with("PER_TICK", "1");
+    let native = native.with("OTEL_SERVICE_NAME", "native");
     let _native = Container::ready(native, Restart::After(Duration::from_millis(300))).unwrap();
     let told = agent
         .wait_finding("where the memory is of what leaks below Node.js", |finding| {
@@ -125,4 +150,5 @@ fn the_agent_tells_where_the_memory_is_of_a_container_whose_heap_is_not_what_gro
         whereabouts.contains("most of what grew is memory that native code has in use"),
         "{explained}"
     );
+    told
 }

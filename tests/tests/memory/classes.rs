@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use observer_tests::{app::App, need, places, stage::Scratch};
+use observer_tests::{addon, app::App, need, places, stage::Scratch};
 use serde_json::Value;
 
-use super::{APART, InCgroup, memory};
+use super::{APART, InCgroup, grown, is_about, memory};
 
 #[track_caller]
 fn class<'t>(told: &'t Value, name: &str) -> &'t Value {
@@ -39,6 +39,29 @@ fn objects_are_counted_exactly_with_what_they_alone_hold() {
     let caches = class(&told, "shop::Cache");
     assert_eq!(caches["count"], 2);
     assert_eq!(caches["held_bytes"], 0, "what both lead to is neither's alone");
+}
+
+/// Nothing in the heap knows of these blocks, and nothing of theirs tells a class: they are told by their size.
+#[test]
+fn blocks_that_an_addon_forgets_are_told_by_their_size() {
+    need!(Root, Memory, Node, NodeMajor(addon::MAJOR), Program("cc"));
+    let scratch = Scratch::new("memory-addon").unwrap();
+    let addon = addon::compiled(scratch.path()).unwrap().display().to_string();
+    let leak = InCgroup::node("memory-addon", "memory/addon.js", &[&addon]);
+    is_about(&grown(&leak.pid()), "native", &["a leak in native memory", "inferred"]);
+    let told = memory(&[&leak.pid(), "--classes", "--diff", APART]);
+    let sizes = told["sizes"].as_array().unwrap();
+    let more = |size: &&Value| size["bytes"].as_i64().unwrap() - size["bytes_before"].as_i64().unwrap();
+    let most = sizes.iter().max_by_key(more).unwrap();
+    assert_eq!(most["up_to"], 2_048, "{told:#}");
+    let all: i64 = sizes.iter().map(|size| more(&size).max(0)).sum();
+    assert!(more(&most) * 10 > all * 9, "{told:#}");
+    let more = most["count"].as_u64().unwrap() - most["count_before"].as_u64().unwrap();
+    // Blocks are 2,016 bytes with their header.
+    assert!(
+        more >= 100 && most["bytes"].as_u64() >= Some(2_000 * most["count"].as_u64().unwrap()),
+        "{most:#}"
+    );
 }
 
 /// Compressors below JavaScript streams that are kept.
