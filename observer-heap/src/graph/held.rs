@@ -30,6 +30,7 @@ pub(crate) fn walk_held(
         coverage: Coverage::default(),
         young_pages: young.bytes(),
         torn: young.torn + live.torn(),
+        young_torn: young.torn,
         moved: young.moved(&heap.maps)?,
     })
 }

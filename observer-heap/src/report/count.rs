@@ -59,11 +59,13 @@ pub(crate) fn count(
 }
 
 /// Whether a minor collection moved so much that what was counted of the young generation may be wrong by one part in
-/// [`MISSED`] of all.
+/// [`MISSED`] of all: by the bytes of what may have been met twice, or by the number of what had gone before it was counted.
 fn moved(isolates: &[Isolate]) -> bool {
     let all: u64 = isolates.iter().map(Isolate::bytes).sum();
     let young = isolates.iter().filter(|isolate| isolate.moved);
-    young.map(|isolate| isolate.young_live).sum::<u64>() * MISSED > all
+    let objects: u64 = isolates.iter().map(Isolate::objects).sum();
+    let gone: u64 = isolates.iter().map(|isolate| isolate.young_torn).sum();
+    young.map(|isolate| isolate.young_live).sum::<u64>() * MISSED > all || gone * MISSED > objects
 }
 
 fn isolates(heap: &Heap<'_>, mut live: Option<&mut Live>, step: &mut dyn FnMut(u64)) -> Result<Vec<Isolate>, Refusal> {
@@ -95,6 +97,7 @@ fn isolates(heap: &Heap<'_>, mut live: Option<&mut Live>, step: &mut dyn FnMut(u
         count.isolate.coverage = walked.coverage;
         count.isolate.young_pages = walked.young_pages;
         count.isolate.torn = walked.torn;
+        count.isolate.young_torn = walked.young_torn;
         count.isolate.moved = walked.moved;
         count.isolate.young_live = count.bytes - count.old_bytes;
         if let Some(live) = &live {

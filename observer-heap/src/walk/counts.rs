@@ -78,11 +78,17 @@ pub(crate) struct Isolate {
     pub(crate) young_pages: u64,
     pub(crate) young_live: u64,
     pub(crate) torn: u64,
+    pub(crate) young_torn: u64,
     /// A minor collection came between: young objects may have been met twice, or not at all.
     pub(crate) moved: bool,
 }
 
 impl Isolate {
+    /// Objects that were counted.
+    pub(crate) fn objects(&self) -> u64 {
+        self.by_map.iter().map(|tally| tally.count).sum()
+    }
+
     /// Bytes of all objects that were counted.
     pub(crate) fn bytes(&self) -> u64 {
         self.by_map.iter().map(|tally| tally.bytes).sum()
@@ -186,7 +192,7 @@ impl Visit for Count<'_, '_> {
         let mut elements = 0;
         if types.is_function(instance_type) {
             self.closure(object);
-        } else if types.generators.contains(&instance_type) {
+        } else if types.generators.iter().any(|&generator| generator == instance_type) {
             self.suspended(object)?;
         } else if instance_type == types.js_array_buffer {
             let bytes = object.word(layout.buffer.byte_length);

@@ -39,6 +39,8 @@ pub(crate) struct Walked {
     /// Bytes of young pages.
     pub(crate) young_pages: u64,
     pub(crate) torn: u64,
+    /// Of these, young objects that had moved by the time they were to be visited.
+    pub(crate) young_torn: u64,
     /// A minor collection moved young objects between their visit and the end: some may have been met twice.
     pub(crate) moved: bool,
 }
@@ -104,6 +106,7 @@ impl<'m> Heap<'m> {
             coverage: walker.coverage,
             young_pages: young.bytes(),
             torn: young.torn,
+            young_torn: young.torn,
             moved: false,
         })
     }
