@@ -1,14 +1,17 @@
 //! Follows pointers from object to object: visits what marks have reached, and marks what that points at.
 
-use crate::graph::live::{BITS, Live, MOST_STOPPED};
+use crate::graph::live::{BITS, Live, MOST_STOPPED, Mark};
 use crate::layout::maps::Maps;
 use crate::layout::refusal::Refusal;
 use crate::layout::tables::Tables;
 use crate::memory::pages::PAGE;
 use crate::walk::walker::{Choose, Object, Visit, Walker};
+use crate::walk::young::Young;
 
 /// Visits of pages, for each page there is; a list that zigzags through all pages could ask for many.
 const MOST_VISITS: usize = 64;
+/// A page waits while another has more than so many times as many open objects.
+const WAITS: u32 = 2;
 
 impl Live {
     /// Visits every object of one isolate that is held and was not visited yet.
@@ -16,30 +19,27 @@ impl Live {
         &mut self,
         heap: u64,
         walker: &mut Walker<'_, '_>,
-        tables: Tables,
+        (tables, young): (Tables, &mut Young),
         visit: &mut impl Visit,
         step: &mut dyn FnMut(u64),
     ) -> Result<(), Refusal> {
         let mut visits = self.marks.len().saturating_mul(MOST_VISITS);
-        // Back and forth: what is reached behind is visited first then.
-        for turn in 0.. {
-            let mut any = false;
-            let pages = self.marks.len();
-            for at in 0..pages {
-                let index = if turn % 2 == 0 { at } else { pages - 1 - at };
+        loop {
+            let chosen = self.worth_visiting(heap);
+            if chosen.is_empty() {
+                break;
+            }
+            for index in chosen {
                 let mark = &mut self.marks[index];
-                if !mark.pending || mark.page.heap != heap {
-                    continue;
-                }
                 mark.pending = false;
                 let page = mark.page;
-                any = true;
                 visits = visits.saturating_sub(1);
                 let maps = walker.maps;
                 let mut follow = Follow {
                     live: self,
                     maps,
                     tables,
+                    young,
                     index,
                     word: 0,
                     chosen: 0,
@@ -48,9 +48,7 @@ impl Live {
                 };
                 walker.chosen(&page, &mut follow)?;
                 step(follow.bytes);
-            }
-            if !any {
-                break;
+                self.marks[index].open = 0;
             }
             if visits == 0 {
                 self.cut = true;
@@ -59,6 +57,22 @@ impl Live {
         }
         Ok(())
     }
+
+    /// Pending pages of an isolate to be visited next: each visit reads the page, so one that has few open objects waits until more of
+    /// its objects are reached. Of large pages the only object is open: they wait for nothing.
+    fn worth_visiting(&mut self, heap: u64) -> Vec<usize> {
+        self.pending.sort_unstable();
+        self.pending.dedup();
+        let marks = &self.marks;
+        let is_of = |index: &u32| marks.get(*index as usize).filter(|mark| mark.page.heap == heap);
+        self.pending
+            .retain(|index| marks.get(*index as usize).is_some_and(|mark| mark.pending));
+        let most = self.pending.iter().filter_map(is_of).map(|mark| mark.open).max();
+        let most = most.unwrap_or(0);
+        let worth = |mark: &Mark| mark.open * WAITS >= most || mark.page.area() > PAGE;
+        let chosen = self.pending.iter().filter(|index| is_of(index).is_some_and(worth));
+        chosen.map(|&index| index as usize).collect()
+    }
 }
 
 /// Visits the objects of one page that were reached.
@@ -66,6 +80,8 @@ struct Follow<'f, 'm, V: Visit> {
     live: &'f mut Live,
     maps: &'f Maps<'m>,
     tables: Tables,
+    /// Is told what old objects point at among the young.
+    young: &'f mut Young,
     index: usize,
     /// Word of the bit map from which on the next is looked for.
     word: usize,
@@ -78,15 +94,21 @@ struct Follow<'f, 'm, V: Visit> {
 
 impl<V: Visit> Follow<'_, '_, V> {
     fn pointers(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) {
+        let address = object.address + first as u64 * 8;
         if Some(object.info.instance_type) == self.tables.weak {
+            self.young.note(address, words);
             // Entries are pairs behind five words; the first of a pair is the weak key.
             for (index, word) in words.iter().enumerate() {
                 if (first + index).is_multiple_of(2) {
                     self.live.reach(&[*word]);
                 }
             }
-        } else if !self.maps.is_weak(object.info.instance_type) {
-            self.live.reach(words);
+        } else if self.maps.is_weak(object.info.instance_type) {
+            self.young.note(address, words);
+        } else {
+            let young = &mut *self.young;
+            self.live
+                .reach_with(words, |index, word| young.note_slot(address + index as u64 * 8, word));
         }
     }
 }

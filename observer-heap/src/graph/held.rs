@@ -3,7 +3,6 @@
 use crate::graph::live::Live;
 use crate::layout::refusal::Refusal;
 use crate::walk::heap::{Heap, Walked};
-use crate::walk::old::Old;
 use crate::walk::walker::{Coverage, Object, Visit, Walker};
 use crate::walk::young::Young;
 
@@ -65,7 +64,7 @@ fn follow(
     step: &mut dyn FnMut(u64),
 ) -> Result<(), Refusal> {
     for _ in 0..MOST_LOOKS {
-        live.follow(isolate, walker, heap.tables, &mut Old { young, visit }, step)?;
+        live.follow(isolate, walker, (heap.tables, young), visit, step)?;
         let appeared = live.take_in(&heap.maps)?;
         for (page, reached) in appeared.young {
             if page.heap == isolate {

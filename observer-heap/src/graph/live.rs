@@ -32,7 +32,9 @@ pub(crate) struct Mark {
     /// Objects pointed at, and of these the ones whose own pointers were followed.
     pub(crate) reached: Bits,
     pub(crate) visited: Bits,
+    /// It has objects that were reached and not visited; how many, about.
     pub(crate) pending: bool,
+    pub(crate) open: u32,
 }
 
 /// What pages that came into being during the marks hold of what is reached.
@@ -49,6 +51,8 @@ pub(crate) struct Live {
     filter: Vec<bool>,
     index: ByAddress<u32>,
     pub(crate) marks: Vec<Mark>,
+    /// Indices of pending pages, and of some that are not any more.
+    pub(crate) pending: Vec<u32>,
     /// Pages pointed at last, by their numbers: number and index.
     recent: Vec<(u64, u32)>,
     /// What was pointed at and lies in no page that was known.
@@ -78,6 +82,7 @@ impl Live {
             filter: vec![false; FILTER],
             index: ByAddress::default(),
             marks: Vec::new(),
+            pending: Vec::new(),
             recent: vec![(u64::MAX, 0); FILTER],
             unknown: ByAddress::default(),
             barred: Vec::new(),
@@ -107,6 +112,7 @@ impl Live {
             reached: Box::new([0; BITS]),
             visited: Box::new([0; BITS]),
             pending: false,
+            open: 0,
         });
     }
 
@@ -175,8 +181,8 @@ impl Live {
     pub(crate) fn unbar(&mut self, address: u64) {
         if let Some((mark, word, flag)) = self.bit(address) {
             mark.visited[word] &= !flag;
-            mark.reached[word] |= flag;
-            mark.pending = true;
+            mark.reached[word] &= !flag;
+            self.mark(address);
         }
     }
 
@@ -227,13 +233,19 @@ impl Live {
     /// Notes what these words point at.
     #[inline]
     pub(crate) fn reach(&mut self, words: &[[u8; 8]]) {
-        for word in words {
+        self.reach_with(words, |_, _| {});
+    }
+
+    /// The same; `other` is told those that point at what is not old, by their index.
+    #[inline]
+    pub(crate) fn reach_with(&mut self, words: &[[u8; 8]], mut other: impl FnMut(usize, u64)) {
+        for (index, word) in words.iter().enumerate() {
             let word = u64::from_le_bytes(*word);
             if word & TAG_MASK == STRONG {
-                if self.filter[(word / PAGE) as usize % FILTER] {
-                    self.mark(word - STRONG);
-                } else {
+                if !self.filter[(word / PAGE) as usize % FILTER] {
                     self.note_unknown(word - STRONG);
+                } else if self.mark(word - STRONG) {
+                    other(index, word);
                 }
             }
         }
@@ -245,31 +257,37 @@ impl Live {
         }
     }
 
-    fn mark(&mut self, address: u64) {
+    /// Marks an old object; returns whether it is known not to be old.
+    fn mark(&mut self, address: u64) -> bool {
         let number = address / PAGE;
         let recent = &mut self.recent[number as usize % FILTER];
         if recent.0 != number {
             let Some(&index) = self.index.get(&number) else {
                 self.note_unknown(address);
-                return;
+                return false;
             };
             *recent = (number, index);
         }
         let Some(mark) = self.marks.get_mut(recent.1 as usize) else {
-            return;
+            return true;
         };
         if address < mark.page.start
             || address >= mark.page.end.min(mark.page.base + PAGE)
             || !address.is_multiple_of(8)
         {
-            return;
+            return false;
         }
         let bit = ((address - mark.page.base) / 8) as usize;
         let (word, flag) = (bit / 64, 1 << (bit % 64));
         if mark.reached[word] & flag == 0 {
             mark.reached[word] |= flag;
-            mark.pending = true;
+            mark.open += 1;
+            if !mark.pending {
+                mark.pending = true;
+                self.pending.push(recent.1);
+            }
         }
+        false
     }
 
     /// Takes every word outside the heap that points into it as a root.

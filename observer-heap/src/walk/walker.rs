@@ -5,6 +5,7 @@ use crate::layout::maps::{MapId, MapInfo, Maps};
 use crate::layout::refusal::Refusal;
 use crate::layout::sizes::Sizes;
 use crate::memory::pages::{PAGE, Page};
+use crate::memory::peek::STRONG;
 
 /// One object, as far as it was read.
 pub(crate) struct Object<'b> {
@@ -91,15 +92,24 @@ impl Coverage {
     }
 }
 
-/// Maps looked up last, by their first words.
+/// Maps looked up last, by the words that point at them.
 const RECENT: usize = 1 << 10;
+
+/// A map looked up before, in 16 bytes: the cache is to stay in the processor's own.
+#[derive(Clone, Copy)]
+struct Recent {
+    word: u64,
+    id: MapId,
+    instance_type: u16,
+    words: u8,
+}
 
 /// Walks pages through one window, reused.
 pub(crate) struct Walker<'w, 'm> {
     pub(crate) maps: &'w Maps<'m>,
     pub(crate) sizes: &'w Sizes,
     window: Vec<u8>,
-    recent: Vec<Option<(u64, MapId, MapInfo)>>,
+    recent: Vec<Recent>,
     pub(crate) coverage: Coverage,
 }
 
@@ -109,7 +119,15 @@ impl<'w, 'm> Walker<'w, 'm> {
             maps,
             sizes,
             window: vec![0; PAGE as usize],
-            recent: vec![None; RECENT],
+            recent: vec![
+                Recent {
+                    word: 0,
+                    id: MapId(0),
+                    instance_type: 0,
+                    words: 0,
+                };
+                RECENT
+            ],
             coverage: Coverage::default(),
         }
     }
@@ -162,6 +180,7 @@ impl<'w, 'm> Walker<'w, 'm> {
         Ok(())
     }
 
+    #[inline]
     fn at<'b>(
         &self,
         page: &Page,
@@ -213,27 +232,52 @@ impl<'w, 'm> Walker<'w, 'm> {
         Ok(())
     }
 
+    #[inline]
     fn map(&mut self, word: u64) -> Result<Option<(MapId, MapInfo)>, Refusal> {
-        let slot = (word >> 3) as usize % RECENT;
-        if let Some((known, id, info)) = self.recent[slot]
-            && known == word
-        {
-            return Ok(Some((id, info)));
+        match self.recent(word) {
+            Some(found) => Ok(Some(found)),
+            None => self.look_up(word),
         }
+    }
+
+    #[inline]
+    fn recent(&self, word: u64) -> Option<(MapId, MapInfo)> {
+        let recent = &self.recent[(word >> 3) as usize % RECENT];
+        let info = MapInfo {
+            address: word.wrapping_sub(STRONG),
+            instance_type: recent.instance_type,
+            words: recent.words,
+        };
+        (recent.word == word && word != 0).then_some((recent.id, info))
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, word: u64) -> Result<Option<(MapId, MapInfo)>, Refusal> {
         let found = self.maps.lookup(word)?.and_then(|id| Some((id, self.maps.info(id)?)));
         if let Some((id, info)) = found {
-            self.recent[slot] = Some((word, id, info));
+            self.recent[(word >> 3) as usize % RECENT] = Recent {
+                word,
+                id,
+                instance_type: info.instance_type,
+                words: info.words,
+            };
         }
         Ok(found)
     }
 
     /// Size and whether the body holds pointers. Without a rule, the object ends where the next one begins; the only one of
     /// a large page, where its page does.
+    #[inline]
     fn measure(&self, info: MapInfo, words: &[[u8; 8]], room: u64) -> Result<(u64, bool), Refusal> {
         if info.words > 0 {
             let size = u64::from(info.words) * 8;
             return Ok((size.min(room), info.words > 1));
         }
+        self.measure_each(info, words, room)
+    }
+
+    #[inline(never)]
+    fn measure_each(&self, info: MapInfo, words: &[[u8; 8]], room: u64) -> Result<(u64, bool), Refusal> {
         if let Some(rule) = self.sizes.rule(info.instance_type)
             && let Some(size) = rule.size(words).filter(|&size| size <= room)
         {

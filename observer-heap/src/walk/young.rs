@@ -158,17 +158,22 @@ impl Young {
 
     /// Notes the slots of an old object, from `address` on, that point at young pages.
     #[inline]
-    pub(super) fn note(&mut self, address: u64, words: &[[u8; 8]]) {
+    pub(crate) fn note(&mut self, address: u64, words: &[[u8; 8]]) {
         for (index, word) in words.iter().enumerate() {
-            let word = u64::from_le_bytes(*word);
-            let number = word / PAGE;
-            if self.filter[number as usize % FILTER]
-                && word & TAG_MASK == STRONG
-                && self.index.contains_key(&number)
-                && self.slots.len() < MOST_SLOTS
-            {
-                self.slots.push((address + index as u64 * 8, word));
-            }
+            self.note_slot(address + index as u64 * 8, u64::from_le_bytes(*word));
+        }
+    }
+
+    /// Notes one slot, if it points at a young page.
+    #[inline]
+    pub(crate) fn note_slot(&mut self, slot: u64, word: u64) {
+        let number = word / PAGE;
+        if self.filter[number as usize % FILTER]
+            && word & TAG_MASK == STRONG
+            && self.index.contains_key(&number)
+            && self.slots.len() < MOST_SLOTS
+        {
+            self.slots.push((slot, word));
         }
     }
 
