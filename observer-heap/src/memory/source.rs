@@ -22,15 +22,21 @@ pub enum MemoryError {
     /// The process exited or replaced its address space.
     #[error("process {0} has gone: its memory can no longer be read")]
     Gone(u32),
+    /// It runs no program.
+    #[error("process {0} runs no program: it is a kernel thread, or has just ended")]
+    NoProgram(u32),
     /// The kernel refused; usually a missing CAP_SYS_PTRACE, or Yama.
-    #[error("reading {what} of process {pid} was refused: {source}; run as root or with CAP_SYS_PTRACE")]
+    #[error(
+        "reading process {pid} was refused ({}: {error}); that needs root, or CAP_SYS_PTRACE over it",
+        what.replace("PID", &pid.to_string())
+    )]
     Refused {
         /// The file or call that was refused.
         what: &'static str,
         /// The observed process.
         pid: u32,
         /// What the kernel said.
-        source: std::io::Error,
+        error: std::io::Error,
     },
 }
 

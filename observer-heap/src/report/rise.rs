@@ -11,7 +11,8 @@ const HALF: i64 = 10;
 /// Readings at which a leak has risen to a new height, by at least one part in `RISE` of its growth.
 const RISES: usize = 3;
 const RISE: i64 = 20;
-/// Of fewer readings than [`MOMENTS`], each adds at least one part in so many of what is its due by the time since the one before.
+/// Of fewer readings than [`MOMENTS`], each adds at least one part in so many of what is its due by the time since the one before; of
+/// more, the last quarter of the time does.
 const DUE: f64 = 3.0;
 /// Nothing that leaks falls, between two readings, by more than this part of what it grew by in all.
 const FALL: i64 = 8;
@@ -25,7 +26,8 @@ pub(crate) enum Rise {
     /// Not at all, or as a warm-up or a wave: it fell far in between, one half has next to nothing of it, or it rose at one or two
     /// of many readings.
     Ended,
-    /// Too few readings to be sure of either.
+    /// Too few readings to be sure of either; or it has hardly risen in the last quarter of the time, as a cache that is full and a
+    /// leak that pauses.
     Unclear,
 }
 
@@ -55,23 +57,28 @@ impl Rise {
             rises += usize::from((level - highest).saturating_mul(RISE) > all);
             highest = highest.max(level);
         }
-        // Half-way: there is a reading then, or it lies between two.
-        let half = start + (end - start) / 2.0;
-        let after = at.partition_point(|&moment| moment < half).clamp(1, at.len() - 1);
-        let part = (half - at[after - 1]) / (at[after] - at[after - 1]);
-        let (below, above) = (levels[after - 1] as f64, levels[after] as f64);
-        let middle = (below + (above - below) * part) as i64;
+        // After a part of the time: there is a reading then, or it lies between two.
+        let level_after = |part: f64| {
+            let moment = start + (end - start) * part;
+            let after = at.partition_point(|&at| at < moment).clamp(1, at.len() - 1);
+            let part = (moment - at[after - 1]) / (at[after] - at[after - 1]);
+            let (below, above) = (levels[after - 1] as f64, levels[after] as f64);
+            (below + (above - below) * part) as i64
+        };
+        let middle = level_after(0.5);
         if [middle - first, last - middle]
             .iter()
             .any(|part| part.saturating_mul(HALF) < all)
         {
             return Self::Ended;
         }
-        match levels.len() < MOMENTS.len() {
-            true if each => Self::Steady,
-            true => Self::Unclear,
-            false if rises >= RISES => Self::Steady,
-            false => Self::Ended,
+        let few = levels.len() < MOMENTS.len();
+        // A cache that is full rises no more.
+        let goes_on = (last - level_after(0.75)) as f64 >= all as f64 * 0.25 / DUE;
+        match (few, if few { each } else { rises >= RISES }) {
+            (false, false) => Self::Ended,
+            (_, true) if goes_on => Self::Steady,
+            _ => Self::Unclear,
         }
     }
 }
@@ -108,6 +115,22 @@ mod tests {
         let mut pauses = leak;
         pauses[3] = pauses[2];
         assert_eq!(Rise::of(&pauses, &at), Rise::Unclear);
+    }
+
+    #[test]
+    fn a_cache_that_is_full_before_the_last_quarter_is_no_leak() {
+        for readings in [MOMENTS.as_slice(), &MOMENTS[1..], &[0.0, 0.3, 0.5, 0.8, 1.0]] {
+            for full in (30..=75).map(|percent| f64::from(percent) / 100.0) {
+                let levels: Vec<i64> = readings.iter().map(|&at| (at.min(full) * 8_000.0) as i64).collect();
+                assert_ne!(
+                    Rise::of(&levels, readings),
+                    Rise::Steady,
+                    "full after {full}: {levels:?}"
+                );
+            }
+            let leak: Vec<i64> = readings.iter().map(|&at| (at * 8_000.0) as i64).collect();
+            assert_eq!(Rise::of(&leak, readings), Rise::Steady);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::{thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
 use observer_heap::{
     Generated, Learned, Memory, MemoryError, Metadata, MetadataError, Original, Reader, Refusal, Region,
@@ -63,7 +63,7 @@ impl LiveMemory {
     /// Which of the pages from `first` on are present.
     fn present(&self, first: u64, flags: &mut [bool]) -> Result<(), MemoryError> {
         match self.pagemap.present(first, flags) {
-            Ok(0) if !std::path::Path::new(&format!("/proc/{}", self.pid)).exists() => Err(MemoryError::Gone(self.pid)),
+            Ok(0) if !is_there(self.pid) => Err(MemoryError::Gone(self.pid)),
             Ok(_) => Ok(()),
             Err(e) => Err(refused(self.pid, "/proc/PID/pagemap", e)),
         }
@@ -226,7 +226,10 @@ pub fn open<'m>(memory: &'m dyn Memory, metadata: &Metadata, known: Option<&Lear
 
 /// What the process's V8 publishes about itself: from its executable, or from the libnode it has mapped.
 pub fn metadata(pid: u32) -> Result<Metadata, Refusal> {
-    let exe = File::open(format!("/proc/{pid}/exe")).map_err(|e| refused(pid, "/proc/PID/exe", e))?;
+    let exe = File::open(format!("/proc/{pid}/exe")).map_err(|e| match refused(pid, "/proc/PID/exe", e) {
+        MemoryError::Gone(_) if is_there(pid) => MemoryError::NoProgram(pid),
+        error => error,
+    })?;
     match Metadata::of_file(exe) {
         Err(MetadataError::NotPublished) => {}
         parsed => return Ok(parsed?),
@@ -284,10 +287,15 @@ fn writable(line: &str) -> Option<Region> {
         .flatten()
 }
 
-fn refused(pid: u32, what: &'static str, source: io::Error) -> MemoryError {
-    match source.raw_os_error() {
+/// Whether there is such a process, perhaps one that waits to be reaped.
+fn is_there(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+fn refused(pid: u32, what: &'static str, error: io::Error) -> MemoryError {
+    match error.raw_os_error() {
         Some(libc::ESRCH | libc::ENOENT) => MemoryError::Gone(pid),
-        _ => MemoryError::Refused { what, pid, source },
+        _ => MemoryError::Refused { what, pid, error },
     }
 }
 

@@ -10,6 +10,7 @@ use observer_tests::{
     places,
     stage::Scratch,
 };
+use serde_json::Value;
 
 use super::{InCgroup, compiled, grown, is_about, now, part};
 
@@ -22,13 +23,25 @@ fn nodes(one: Option<PathBuf>) -> Vec<PathBuf> {
     nodes
 }
 
+/// Two readings; taken again, as the sentence advises, where most of what grew is young yet.
+fn settled(target: &str) -> Value {
+    let mut told = grown(target);
+    for _ in 0..3 {
+        if told["meaning"]["kind"] != "young" {
+            break;
+        }
+        told = grown(target);
+    }
+    told
+}
+
 #[test]
 fn a_leak_in_the_heap_is_named_on_every_version() {
     need!(Root, Memory, Node);
     for node in nodes(None) {
         let leak = InCgroup::with(&node, "memory-heap", "leak.js", &["--mb", "30", "--wait", "no"]);
         is_about(
-            &grown(&leak.pid()),
+            &settled(&leak.pid()),
             "heap",
             &[
                 "what grew is objects that the JavaScript heap holds",
@@ -137,4 +150,23 @@ fn a_tmpfs_that_fills_is_named_with_its_mount() {
     let told = grown("memory-of-a-tmpfs");
     is_about(&told, "tmpfs", &["what grew is files in a tmpfs", "/dev/shm holds"]);
     assert_eq!(told["after"]["limit_bytes"], 512 << 20);
+}
+
+/// Of many processes the largest are looked into: where some of those end, others are not looked into in their place, since all that they
+/// have would seem to have grown.
+#[test]
+fn nothing_grows_where_processes_end() {
+    need!(Full, Root, Memory, Node);
+    let program = "for each in 1 2 3 4 5 6 7 8; do \"$0\" -e 'const b = Buffer.alloc(12 << 20, 1); setInterval(() => b.length, 1e6)' & [ $each -gt 2 ] || ending=\"$ending $!\"; done; \
+                   for each in 1 2; do \"$0\" -e 'globalThis.t = Array.from({length: 60000}, (_, i) => ({i})); setInterval(() => {}, 1e6)' & done; \
+                   sleep 6; echo '{\"ready\":true}'; sleep 4; kill $ending; wait";
+    let many = InCgroup::command("memory-many", |memory| {
+        let mut command = memory.command("/bin/sh".as_ref());
+        command.args(["-c", program]).arg(places::node().unwrap());
+        command
+    });
+    let told = super::memory(&[&many.pid(), "--diff", "10s"]);
+    let looked_into = |when: &str| told[when]["processes"].as_array().unwrap().len();
+    assert!(looked_into("before") > looked_into("after"), "{told:#}");
+    assert_eq!(told["meaning"]["kind"], Value::Null, "{:#}", told["meaning"]);
 }

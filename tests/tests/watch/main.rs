@@ -67,12 +67,11 @@ fn watch(arguments: &[&str], command: &[&str]) -> Output {
     watch.current_dir(places::fixtures().join("watch")).output().unwrap()
 }
 
-/// Watches again, where a busy machine left time for too few readings.
+/// Watches again where it could not be judged, as a busy machine leaves time for too few readings.
 fn unless_busy(mut watch: impl FnMut() -> Output) -> Output {
     for _ in 0..3 {
         let output = watch();
-        let busy = output.status.code() == Some(4) && text(&output).contains("too few");
-        if !busy {
+        if output.status.code() != Some(4) {
             return output;
         }
     }

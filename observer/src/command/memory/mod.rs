@@ -58,9 +58,8 @@ pub(super) fn memory(args: &MemoryArgs) -> anyhow::Result<Exit> {
     let hierarchy = Hierarchy::discover(Path::new("/proc"), None)
         .inspect_err(|error| say(format_args!("{error}: only the process is told")))
         .ok();
-    let read =
-        || Container::read(hierarchy.as_ref(), pid).with_context(|| format!("the memory of process {pid} is not read"));
-    let before = read()?;
+    let unread = || format!("the memory of process {pid} is not read");
+    let before = Container::read(hierarchy.as_ref(), pid).with_context(unread)?;
     let out = &mut terminal::stdout();
     let Some(apart) = args.diff else {
         let meaning = meaning::now(&before);
@@ -73,7 +72,7 @@ pub(super) fn memory(args: &MemoryArgs) -> anyhow::Result<Exit> {
     };
     let began = Instant::now();
     wait(pid, began + apart)?;
-    let after = read()?;
+    let after = before.read_again(hierarchy.as_ref(), pid).with_context(unread)?;
     let apart = began.elapsed();
     let meaning = meaning::growth(&before, &after);
     if args.json {

@@ -32,6 +32,9 @@ pub(super) fn human(outcome: &Outcome) -> String {
             }
         }
     }
+    if outcome.verdict == Verdict::Leaks {
+        page += "  a cache that has not filled yet looks the same: where one is meant, watch for longer than it takes to fill\n";
+    }
     page
 }
 
@@ -170,6 +173,7 @@ mod tests {
             observer watch: it leaks (watched for 20 s, 12 rounds)
               cache.js (pid 42): leaks: what it holds went from 5.0 MiB to 8.0 MiB over 10 rounds and 12 s
                 97 % of it: 2000 more cache.js (/srv/app/cache.js:7), 200 in each round, 3.0 MiB; held by cache.js -> Map
+              a cache that has not filled yet looks the same: where one is meant, watch for longer than it takes to fill
         "]]
         .assert_eq(&human(&outcome));
         expect![[r"

@@ -15,9 +15,11 @@ const HEAP_LIMIT: u64 = 2 << 30;
 const SHORTEST: f64 = 7_200.0;
 /// Questions about a ceiling, which a command has none of.
 const CEILING: [&str; 2] = ["near_in_time", "level"];
-/// Growth over the last half below which a level is flat: bytes, and as a share of it.
-const FLAT: f64 = 4_194_304.0;
+/// Growth from the third quarter of the time to the last below which a level is flat: bytes, and as a share of it.
+const FLAT: f64 = 1_048_576.0;
 const FLAT_SHARE: f64 = 0.05;
+/// Seconds of levels below which they tell of nothing that it stays.
+const LONG: f64 = 8.0;
 
 pub(super) struct Levels {
     detector: SlotDetector,
@@ -98,11 +100,8 @@ impl Levels {
             sum / f64::from(count.max(1))
         };
         let (before, after) = (mean(0.5, 0.75), mean(0.75, 1.0));
-        if after - before < FLAT.max(FLAT_SHARE * before) {
-            Told::Flat
-        } else {
-            Told::Nothing
-        }
+        let flat = after - before < FLAT.max(FLAT_SHARE * before);
+        if flat && end >= LONG { Told::Flat } else { Told::Nothing }
     }
 }
 
@@ -119,5 +118,33 @@ mod tests {
         let limit = told(old_space(100)).unwrap();
         assert!((100 << 20..130 << 20).contains(&limit), "{limit}");
         assert_eq!(told(HeapFlags::default()), None);
+    }
+
+    /// What is told of a process whose level goes from one height to another over so many seconds.
+    fn over(seconds: u32, level: impl Fn(f64) -> f64) -> Told {
+        let mut levels = Levels::new(Over::Time(f64::from(seconds)), HeapFlags::default());
+        for tenth in 0..=seconds * 10 {
+            let at = f64::from(tenth) / 10.0;
+            levels.take(at, (level(at / f64::from(seconds)) * f64::from(1 << 20)) as u64);
+        }
+        levels.told()
+    }
+
+    #[test]
+    fn a_small_process_that_grows_to_a_multiple_does_not_stay_level() {
+        for (seconds, from, to) in [(14, 6.2, 20.0), (38, 4.1, 11.0), (30, 5.9, 15.0), (60, 20.0, 60.0)] {
+            let told = over(seconds, |part| from + (to - from) * part);
+            assert_ne!(told, Told::Flat, "{from} to {to} MiB over {seconds} s");
+        }
+    }
+
+    #[test]
+    fn what_stays_level_is_told_after_a_while() {
+        assert_eq!(over(40, |part| 30.0 + (part * 300.0).sin()), Told::Flat);
+        assert_eq!(
+            over(40, |part| if part < 0.3 { 10.0 + 60.0 * part } else { 28.0 }),
+            Told::Flat
+        );
+        assert_eq!(over(3, |_| 30.0), Told::Nothing, "seconds tell nothing");
     }
 }

@@ -207,9 +207,10 @@ impl Outcome {
             Verdict::Leaks => "it leaks",
             Verdict::Clean => "no leak",
             Verdict::NotJudged if self.processes.is_empty() => "not judged: no Node.js process was seen",
-            Verdict::NotJudged => {
-                "not judged: too much of the time was spent in processes that lived too briefly, or could not be read"
+            Verdict::NotJudged if self.processes.iter().any(|judged| judged.verdict == Verdict::Clean) => {
+                "not judged: too much of the time was spent in processes that could not be judged"
             }
+            Verdict::NotJudged => "not judged: no process could be",
         };
         let rounds = if self.rounds > 0 {
             format!(", {} rounds", self.rounds)

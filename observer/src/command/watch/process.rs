@@ -1,9 +1,12 @@
 //! One Node.js process under watch: reads its heap now and then, produces what grew in it and where that accumulates.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use observer_core::{process::ProcessKey, telemetry::units};
-use observer_heap::{Growth, Learned, Metadata, Reader, Reading, Refusal, Row, Suspect};
+use observer_heap::{Growth, Learned, MOMENTS, Metadata, Reader, Reading, Refusal, Row, Suspect};
 
 use super::{
     levels::{self, Levels},
@@ -20,6 +23,9 @@ use crate::source::{
 const LEAST: i64 = 128 << 10;
 /// Below this share of what was held at the reading before, what is held is looked for once more.
 const GIVEN_BACK: f64 = 0.95;
+/// What a program may hold more, as a share of what it held, when that seems to have ended and few readings were taken: more of it is
+/// no warm-up for certain.
+const WARM_UP: f64 = 0.1;
 /// A test runner keeps the results of its tests: what hangs there is no leak of what is tested.
 const RUNNER: &str = "node:internal/test_runner";
 
@@ -57,6 +63,7 @@ struct Compared {
 impl Watched {
     /// A process, where it runs Node.js; `heap` where its heap may be read.
     pub(super) fn of(key: ProcessKey, over: Over, heap: bool) -> Option<Self> {
+        let program = program(key.pid);
         let metadata = memory::metadata(key.pid);
         // Of another user's process not even the executable can be read: then its name has to do.
         let name = arguments(key.pid);
@@ -71,10 +78,10 @@ impl Watched {
         if metadata.is_err() && !named {
             return None;
         }
-        Some(Self {
+        let watched = Self {
             key,
-            name: shown(&name),
-            program: program(key.pid),
+            name: shown(&name, program.as_deref()),
+            program,
             since: Instant::now(),
             metadata: metadata.ok().filter(|_| heap),
             known: None,
@@ -87,7 +94,9 @@ impl Watched {
             compared: None,
             refused,
             lived: 0.0,
-        })
+        };
+        // It may have become another program while it was looked at, as `/usr/bin/env node` does.
+        watched.is_same().then_some(watched)
     }
 
     /// Whether it still runs what it ran: a process begins as a copy of its parent. One that is ending runs nothing any more.
@@ -167,6 +176,7 @@ impl Watched {
         };
         let mut growth = Growth::over(&readings);
         let rounds = taken_last.round - taken_first.round;
+        let few = readings.len() < MOMENTS.len();
         let mut culprits = Vec::new();
         let mut untold = None;
         if growth.grows && growth.net >= LEAST {
@@ -184,10 +194,14 @@ impl Watched {
                         "{} became more, and no place was found where they accumulate",
                         grown.row.title()
                     )),
-                    None => growth.unclear.then(|| {
+                    None if growth.unclear || few && growth.net as f64 > WARM_UP * before.held_bytes() as f64 => {
                         let more = units::bytes(growth.net.unsigned_abs());
-                        format!("it holds {more} more than before, and too few readings tell whether that goes on")
-                    }),
+                        let count = readings.len();
+                        Some(format!(
+                            "it holds {more} more than before, and {count} readings do not tell whether that goes on"
+                        ))
+                    }
+                    None => None,
                 };
             } else {
                 // Too large for places of accumulation to be told.
@@ -240,7 +254,7 @@ impl Watched {
             Some(refused) if self.taken.is_empty() => refused,
             _ => {
                 judged.why = format!(
-                    "{} readings are too few, or come from too short a time",
+                    "{} readings, which are too few or come from too short a time",
                     self.taken.len()
                 );
                 return judged;
@@ -292,9 +306,14 @@ fn thin_out<T>(all: &mut Vec<T>) {
 }
 
 /// The program and its first argument that is no flag, without their directories.
-fn shown(arguments: &[String]) -> String {
+fn shown(arguments: &[String], program: Option<&Path>) -> String {
     let base = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
-    let program = arguments.first().map(base);
+    // One that has written over its arguments, or is ending, has none.
+    let program = arguments
+        .first()
+        .cloned()
+        .or_else(|| Some(program?.display().to_string()));
+    let program = program.as_ref().map(base);
     let script = arguments
         .iter()
         .skip(1)

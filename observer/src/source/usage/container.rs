@@ -93,7 +93,18 @@ pub struct Container {
 impl Container {
     /// Reads the container of a process; without a cgroup of its own, the process alone.
     pub fn read(hierarchy: Option<&Hierarchy>, pid: u32) -> Result<Self, ContainerError> {
-        let mut container = Moment::read(hierarchy, pid, MOST_LOOKED_INTO)?.look_into(None)?;
+        Self::of(pid, Moment::read(hierarchy, pid, MOST_LOOKED_INTO)?)
+    }
+
+    /// Reads it once more, to be compared: of the processes only those are looked into that were the first time. What another one
+    /// has would seem to be new.
+    pub fn read_again(&self, hierarchy: Option<&Hierarchy>, pid: u32) -> Result<Self, ContainerError> {
+        let known: BTreeSet<u32> = self.processes.iter().map(|process| process.pid).collect();
+        Self::of(pid, Moment::of(hierarchy, pid, &|other, _| known.contains(&other))?)
+    }
+
+    fn of(pid: u32, moment: Moment) -> Result<Self, ContainerError> {
+        let mut container = moment.look_into(None)?;
         if container.cgroup.is_some() {
             container.tmpfs = tmpfs(pid);
         }
@@ -149,6 +160,15 @@ pub struct Moment {
 impl Moment {
     /// Reads the cgroup of a process, and of up to `most` processes in it what is to be looked into.
     pub fn read(hierarchy: Option<&Hierarchy>, pid: u32, most: usize) -> Result<Self, ContainerError> {
+        Self::of(hierarchy, pid, &|_, already| already < most)
+    }
+
+    /// The same of the processes that are chosen, by their PID and how many there are before them.
+    fn of(
+        hierarchy: Option<&Hierarchy>,
+        pid: u32,
+        choose: &dyn Fn(u32, usize) -> bool,
+    ) -> Result<Self, ContainerError> {
         let place = hierarchy.and_then(|hierarchy| Place::of(hierarchy, pid));
         let account = place.as_ref().map(Place::account).transpose()?;
         let mut moment = Self {
@@ -173,7 +193,7 @@ impl Moment {
         for (anonymous, other) in small {
             // One that ended meanwhile has given its memory back.
             if anonymous >= WORTH_A_LOOK
-                && moment.whole.len() < most
+                && choose(other, moment.whole.len())
                 && let Ok(process) = WholeProcess::read(other)
             {
                 moment.whole.push(process);

@@ -303,13 +303,9 @@ fn anonymous_bytes(mapping: &Mapping) -> u64 {
     }
 }
 
-fn refused(pid: u32, name: &'static str, source: io::Error) -> MemoryError {
-    match source.kind() {
+fn refused(pid: u32, name: &'static str, error: io::Error) -> MemoryError {
+    match error.kind() {
         io::ErrorKind::NotFound => MemoryError::Gone(pid),
-        _ => MemoryError::Refused {
-            what: name,
-            pid,
-            source,
-        },
+        _ => MemoryError::Refused { what: name, pid, error },
     }
 }
