@@ -192,7 +192,7 @@ impl Visit for Count<'_, '_> {
         let mut elements = 0;
         if types.is_function(instance_type) {
             self.closure(object);
-        } else if types.generators.iter().any(|&generator| generator == instance_type) {
+        } else if types.generators.contains(&instance_type) {
             self.suspended(object)?;
         } else if instance_type == types.js_array_buffer {
             let bytes = object.word(layout.buffer.byte_length);
