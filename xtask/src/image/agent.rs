@@ -37,12 +37,7 @@ pub(super) fn build_in(
     settings: &[&str],
 ) -> Result<PathBuf> {
     let target = architecture.target();
-    let installed = shell::quiet(shell::command("rustup", ["target", "list", "--installed"])).unwrap_or_default();
-    if !installed.lines().any(|line| line == target) {
-        println!("image: adding the Rust target {target}");
-        shell::quiet(shell::command("rustup", ["target", "add", &target]))
-            .with_context(|| format!("a static agent needs the Rust target {target}"))?;
-    }
+    add_target(&target)?;
     let native = architecture == Architecture::host();
     let (cross, packages) = architecture.cross_compiler();
     let (compiler, needed) = if native {
@@ -99,6 +94,17 @@ pub(super) fn build_in(
         );
     }
     Ok(binary)
+}
+
+/// Adds a Rust target where it is missing.
+pub(super) fn add_target(target: &str) -> Result<()> {
+    let installed = shell::quiet(shell::command("rustup", ["target", "list", "--installed"])).unwrap_or_default();
+    if !installed.lines().any(|line| line == target) {
+        println!("image: adding the Rust target {target}");
+        shell::quiet(shell::command("rustup", ["target", "add", target]))
+            .with_context(|| format!("a static program needs the Rust target {target}"))?;
+    }
+    Ok(())
 }
 
 /// Where distributions keep the authorities that TLS trusts.

@@ -5,6 +5,8 @@ mod agent;
 mod architecture;
 mod archive;
 mod bill;
+#[cfg(test)]
+mod emulated;
 mod fixture;
 mod layout;
 mod release;
