@@ -97,6 +97,77 @@ fn a_recording_of_a_real_leak_is_explained() {
     );
 }
 
+/// What one recording is told of, without line breaks.
+fn recorded(name: &str) -> String {
+    let file = places::workspace().join(format!("tests/recordings/{name}.jsonl.gz"));
+    let text = explain(&[name, "--from", file.to_str().unwrap()]).unwrap();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn kills_and_limits_that_do_not_fit_are_not_nothing() {
+    let late = recorded("late");
+    all(
+        &late,
+        &[
+            "late: no leak is told of it, but it died at its ceiling once",
+            "It came close to its ceiling: late",
+        ],
+    );
+    let lru = recorded("lru");
+    all(
+        &lru,
+        &["lru: no leak is told of it, but its limits do not fit each other"],
+    );
+    assert!(
+        !late.contains("nothing is said") && !lru.contains("nothing is said"),
+        "{late}\n{lru}"
+    );
+}
+
+#[test]
+fn growth_outside_v8_s_heap_is_given_no_flag_of_v8_s() {
+    for name in ["buffers", "native", "children"] {
+        let text = recorded(name);
+        assert!(
+            !text.contains("--max-old-space-size") && !text.contains("may end it before"),
+            "{text}"
+        );
+    }
+    // In the heap it is: V8's limit is what ends this one.
+    all(&recorded("closure"), &["--max-old-space-size=202 fits its container"]);
+}
+
+#[test]
+fn of_two_runs_neither_is_told_for_both_and_the_first_version_seen_for_the_cause() {
+    let text = recorded("listener");
+    all(
+        &text,
+        &[
+            "(from run to run 77 MiB/min to 85 MiB/min)",
+            "growth of 81 MiB/min (from run to run",
+            "it died at its ceiling twice",
+            "No version before 1.4.2 was seen",
+            "Now it stands at ",
+        ],
+    );
+    assert!(
+        !text.contains("It came with version") && !text.contains("99 % interval"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_no_recording_is_told_with_what_reads_it() {
+    let asked = explain(&["shop", "--from", "http://127.0.0.1:9090"]).unwrap_err();
+    all(&asked, &["observer report shop --from http://127.0.0.1:9090"]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("history.csv");
+    fs::write(&file, incident()).unwrap();
+    let asked = explain(&["shop/cart", "--from", file.to_str().unwrap()]).unwrap_err();
+    all(&asked, &["--format csv"]);
+}
+
 #[test]
 fn the_running_agent_explains_what_it_said() {
     need!(Root, Bpf, Runc, Node);

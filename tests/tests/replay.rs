@@ -9,8 +9,20 @@ use observer_tests::{
     agent::{self, Agent},
     bundle::Spec,
     container::{Container, Restart},
-    need,
+    need, places,
 };
+
+#[test]
+fn a_chart_of_nobody_is_an_error_that_names_who_there_is() {
+    let recording = places::workspace().join("tests/recordings/lru.jsonl.gz");
+    let output = agent::command(&["replay", "--chart", "nosuch"])
+        .arg(recording)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("nosuch") && said.contains("  lru"), "{said}");
+}
 
 #[test]
 fn the_same_findings_byte_for_byte() {

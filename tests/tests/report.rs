@@ -162,6 +162,8 @@ fn markdown_of_a_recording_and_of_a_history() {
     for part in [
         "**a leak is confirmed: run after run climbs alike**",
         "- Died at its ceiling: 2x",
+        "- Level of ceiling: 63 MiB of 160 MiB",
+        "- To the ceiling, now: 1 min ",
         "### What the verdict stands on",
         "| yes | runs that climbed alike | 2 | 2 |",
         "Before likely was said:",
@@ -187,6 +189,75 @@ fn markdown_of_a_recording_and_of_a_history() {
         .unwrap();
     let said = String::from_utf8(unknown.stderr).unwrap();
     assert!(!unknown.status.success() && said.contains("listener"), "{said}");
+}
+
+/// Two runs that climbed alike and died, and a third that is well on its way; one that is killed without a leak; one of which
+/// nothing is said.
+fn fleet() -> String {
+    let mut text = "series,t,anon,limit,run,end\n".to_owned();
+    for i in 0..1_000u64 {
+        let t = 1_777_626_725 + i * 60;
+        let level = (64 << 20) + i % 360 * (448 << 20) / 360;
+        let end = if i % 360 == 359 { "kernel_oom" } else { "" };
+        writeln!(text, "leaky,{t},{level},536870912,{},{end}", i / 360).unwrap();
+        let (level, end) = if i % 200 == 199 {
+            (530 << 20, "kernel_oom")
+        } else {
+            (440 << 20, "")
+        };
+        writeln!(text, "tight,{t},{level},536870912,{},{end}", i / 200).unwrap();
+        writeln!(text, "flat,{t},67108864,536870912,0,").unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_table_of_all_counts_from_the_present_level_and_only_those_with_findings() {
+    let scratch = Scratch::new("table").unwrap();
+    let rows = scratch.file("history.csv");
+    fs::write(&rows, fleet()).unwrap();
+    let from = ["--from", rows.to_str().unwrap(), "--format", "csv", "--md"];
+    let page = report(&[&["--all"], &from[..]].concat());
+    assert!(page.contains("# Memory of 3 containers, 2 with findings"), "{page}");
+    let row = |name: &str| {
+        let row = page.lines().find(|line| line.starts_with(&format!("| {name} ")));
+        let cells: Vec<String> = row.unwrap().split('|').map(|cell| cell.trim().to_owned()).collect();
+        cells
+    };
+    // 280 of 360 minutes are over: 80 are left, less what the ceiling that was learned lies below the limit.
+    let leaky = row("leaky");
+    assert_eq!(leaky[2], "confirmed", "{page}");
+    assert!(leaky[6].starts_with("1 h "), "{page}");
+    assert!(
+        page.contains(&format!("- Level of ceiling: {} of {}", leaky[3], leaky[4])),
+        "{page}"
+    );
+    assert!(
+        page.contains("## tight\n\n**no leak is told of it, but it died at its ceiling 5 times**"),
+        "{page}"
+    );
+    assert_eq!(row("flat")[6], "-");
+    let flat = report(&[&["flat"], &from[..]].concat());
+    assert!(flat.contains("**nothing is said of it**"), "{flat}");
+}
+
+#[test]
+fn what_cannot_be_written_and_what_to_write_is_told_at_once() {
+    let failed = |arguments: &[&str]| {
+        let output = agent::command(arguments).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    // Nothing is asked before: nothing listens there.
+    for command in [
+        &["report", "--all", "--from", "http://127.0.0.1:1"][..],
+        &["audit", "http://127.0.0.1:1"],
+    ] {
+        let said = failed(&[command, &["--html", "/nosuchdir/a.html"]].concat());
+        assert!(said.contains("cannot write /nosuchdir/a.html"), "{said}");
+    }
+    let said = failed(&["report", "foo"]);
+    assert!(said.contains("--html <FILE>") && said.contains("--md"), "{said}");
 }
 
 #[test]

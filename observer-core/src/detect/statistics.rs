@@ -85,6 +85,17 @@ pub fn median(values: &mut [f64]) -> f64 {
     quantile(values, 0.5)
 }
 
+/// The middle one of `values`, of an even number of them the mean of the two in the middle; reorders them; 0 of nothing.
+pub fn middle(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match (values.get(half.wrapping_sub(1)), values.get(half)) {
+        (Some(below), Some(above)) if values.len().is_multiple_of(2) => f64::midpoint(*below, *above),
+        (_, Some(middle)) => *middle,
+        _ => 0.0,
+    }
+}
+
 /// The value at share `q` of `values`, which are reordered; 0 of nothing.
 pub fn quantile(values: &mut [f64], q: f64) -> f64 {
     if values.is_empty() {
@@ -258,6 +269,13 @@ mod tests {
 
     fn xs(n: usize) -> Vec<f64> {
         (0..n).map(|i| i as f64).collect()
+    }
+
+    #[test]
+    fn the_middle_of_two_lies_between_them() {
+        assert_eq!(middle(&mut [85.0, 77.0]), 81.0);
+        assert_eq!(middle(&mut [9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(middle(&mut []), 0.0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     heap::Diagnosis,
     identity::Version,
-    time::{BootTime, WallTime},
+    time::{BootTime, SECOND, WallTime},
 };
 
 /// What is said of a slot.
@@ -68,7 +68,7 @@ pub struct Verdict {
     pub floor: u64,
     /// The ceiling it leads to.
     pub ceiling: Option<Ceiling>,
-    /// Seconds until the ceiling.
+    /// Seconds until the ceiling from `at` on; of runs alike, the life of the next one from its start.
     pub time_to_ceiling: Option<Forecast>,
     /// Runs that were compared.
     pub runs: Vec<RunSummary>,
@@ -100,6 +100,39 @@ pub struct Verdict {
     pub gates: Vec<Gate>,
     /// The reason in words.
     pub because: String,
+}
+
+impl Verdict {
+    /// Seconds until the ceiling from `now`, at which a run that still goes on stands at `level` bytes; `None` where it is
+    /// not said to grow, or nothing tells how fast.
+    ///
+    /// Of a run: what is left of the forecast. Of runs alike it tells the life of a whole one: then the rest of the way at
+    /// their pace, in an interval that is as wide, for its length, as that of a life.
+    pub fn time_left(&self, now: BootTime, level: u64) -> Option<Forecast> {
+        match self.state {
+            State::Suspected | State::Likely => {
+                let forecast = self.time_to_ceiling?;
+                let elapsed = now.since(self.at) as f64 / SECOND as f64;
+                (forecast.p90 > elapsed).then(|| Forecast {
+                    p10: (forecast.p10 - elapsed).max(0.0),
+                    p50: (forecast.p50 - elapsed).max(0.0),
+                    p90: forecast.p90 - elapsed,
+                })
+            }
+            State::Confirmed => {
+                let ceiling = self.ceiling?.bytes;
+                let slope = Some(self.slope_bytes_per_hour).filter(|slope| *slope > 0.0)?;
+                let rest = ceiling.saturating_sub(level) as f64 / slope * 3_600.0;
+                let life = self.time_to_ceiling.filter(|life| life.p50 > 0.0)?;
+                Some(Forecast {
+                    p10: rest * life.p10 / life.p50,
+                    p50: rest,
+                    p90: rest * life.p90 / life.p50,
+                })
+            }
+            State::Quiet | State::Retracted | State::Resolved => None,
+        }
+    }
 }
 
 /// Which version introduced a leak.

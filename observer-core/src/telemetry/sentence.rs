@@ -307,6 +307,11 @@ fn confirmed(who: &str, version: &str, verdict: &Verdict, rate: &str) -> String 
         "{who}{version} leaks: {} runs in a row grew alike, by {rate}",
         runs.len()
     );
+    let (slowest, fastest) = verdict.slope_interval;
+    let (slowest, fastest) = (units::rate(slowest), units::rate(fastest));
+    if slowest != fastest {
+        let _ = write!(text, " ({slowest} to {fastest})");
+    }
     if let Some(ceiling) = verdict.ceiling {
         let _ = write!(text, ", and ended at {}", ceiling_words(ceiling));
     }

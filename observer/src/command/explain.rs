@@ -8,7 +8,7 @@ use observer_core::engine::view::WorkloadView;
 use super::{
     Exit,
     ask::{self, Agents, Socket},
-    format::Format,
+    format::{Format, with_formats},
     ps::is_in,
 };
 use crate::{
@@ -50,12 +50,20 @@ pub(super) struct ExplainArgs {
 
 pub(super) fn explain_command(args: &ExplainArgs) -> anyhow::Result<Exit> {
     let name = args.name.as_str();
+    if let Some(url) = args
+        .from
+        .as_ref()
+        .and_then(|from| from.to_str())
+        .filter(|from| from.contains("://"))
+    {
+        bail!("explain reads files: `observer report {name} --from {url} --md` asks a Prometheus");
+    }
     let found = match (&args.from, args.format) {
         (None, _) => {
             let agent = Socket(args.status_socket.clone());
             return print(&agent, None, name, (args.width, args.plain));
         }
-        (Some(file), Format::Recording) => case::of_recording(file, name)?,
+        (Some(file), Format::Recording) => case::of_recording(file, name).map_err(with_formats)?,
         (Some(file), Format::Csv) => one(case::of_history(history::csv::read, file, args.time_scale, Some(name))?),
         (Some(file), Format::Prometheus) => one(case::of_history(
             history::prometheus::read,

@@ -33,6 +33,7 @@ mod status;
 mod target;
 mod top;
 mod watch;
+mod writable;
 
 pub use exit::Exit;
 use settings::ConfigArgs;

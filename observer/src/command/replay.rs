@@ -2,14 +2,20 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use observer_core::Engine;
 
-use super::{Exit, format::Format, replay_csv};
+use super::{
+    Exit,
+    explain::unknown,
+    format::{Format, with_formats},
+    replay_csv,
+};
 use crate::{
     config::OutputFormat,
     export::line::Lines,
     record::Recording,
-    terminal::{self, Look, say},
+    terminal::{self, Look, clean, say},
     view::history::History,
 };
 
@@ -53,7 +59,7 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
         Output::Human => OutputFormat::Human,
         Output::Json => OutputFormat::Json,
     });
-    let mut recording = Recording::open(&args.file)?;
+    let mut recording = Recording::open(&args.file).map_err(with_formats)?;
     let mut engine = Engine::new();
     let mut history = History::default();
     for input in recording.by_ref() {
@@ -67,9 +73,13 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<Exit> {
             lines.of(&finding).print()?;
         }
     }
-    if args.chart.is_some() {
+    if let Some(service) = &args.chart {
+        if !history.services.contains(service) {
+            let others: Vec<String> = history.services.into_iter().collect();
+            bail!("{}", unknown(service, &others));
+        }
         if history.levels.is_empty() {
-            terminal::print("no level was recorded")?;
+            bail!("no level of {} was recorded", clean::name(service));
         }
         terminal::print(history.sawtooth().text(Look::of_stdout()))?;
     }

@@ -15,8 +15,9 @@ use super::{
     ask::{self, Agents, Socket},
     audit,
     explain::unknown,
-    format::Format,
+    format::{Format, with_formats},
     ps::is_in,
+    writable::writable,
 };
 use crate::{
     config::key,
@@ -36,6 +37,7 @@ const RECORDS: usize = 10_000;
 
 /// Arguments of `observer report`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("written").args(["html", "md"]).required(true).multiple(true))]
 pub(super) struct ReportArgs {
     /// A service, a workload, a slot, a series of a history, or the id of a finding of a recording
     #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "WORKLOAD")]
@@ -67,7 +69,7 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "FILE", env = "OBSERVER_STATUS_SOCKET", default_value = key::STATUS_SOCKET)]
     status_socket: PathBuf,
     /// Write one file for browsers, mail and paper, which needs nothing else
-    #[arg(long, value_name = "FILE", required_unless_present = "md")]
+    #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Print it as Markdown
     #[arg(long)]
@@ -76,6 +78,7 @@ pub(super) struct ReportArgs {
 
 pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
     let name = args.name.as_deref();
+    writable(args.html.as_deref())?;
     let (source, found) = match (&args.from, &args.store) {
         (Some(url), _) if url.contains("://") => (url.clone(), of_server(args, url, name)?),
         (Some(file), _) => (file.clone(), of_file(args, Path::new(file), name)?),
@@ -122,8 +125,10 @@ fn of_file(args: &ReportArgs, file: &Path, name: Option<&str>) -> anyhow::Result
         Format::Prometheus => history::prometheus::read,
         Format::Recording => {
             return Ok(match name {
-                Some(name) => case::of_recording(file, name)?.map(|case| vec![case]),
-                None => Ok(case::all_of_recording(file)?),
+                Some(name) => case::of_recording(file, name)
+                    .map_err(with_formats)?
+                    .map(|case| vec![case]),
+                None => Ok(case::all_of_recording(file).map_err(with_formats)?),
             });
         }
     };

@@ -1,5 +1,7 @@
 //! A service's levels over its runs: reads Inputs and the findings they led to, produces its sawtooth.
 
+use std::collections::BTreeSet;
+
 use observer_core::{
     Engine, Finding, Input, What,
     exit::Cause,
@@ -18,6 +20,8 @@ pub struct History {
     pub limit: Option<u64>,
     /// When runs ended, and why.
     pub ends: Vec<(BootTime, Cause)>,
+    /// All services of which a sample was read.
+    pub services: BTreeSet<String>,
 }
 
 impl History {
@@ -44,9 +48,8 @@ impl History {
     /// Takes what one step of the engine read and said. Call it after the step: the engine knows then whose it is.
     pub fn take(&mut self, service: &str, engine: &Engine, input: &Input, findings: &[Finding]) {
         if let What::Sample(sample) = &input.what
-            && engine
-                .subject(sample.process)
-                .is_some_and(|subject| subject.service() == service)
+            && let Some(subject) = engine.subject(sample.process)
+            && self.is(service, subject.service())
         {
             let (level, limit) = match &sample.cgroup {
                 Some(cgroup) => (Some(cgroup.usage), cgroup.limit.as_ref().map(|limit| limit.bytes)),
@@ -64,6 +67,14 @@ impl History {
                 self.finding(finding);
             }
         }
+    }
+
+    /// Whether this is the service wanted; remembers it.
+    fn is(&mut self, wanted: &str, service: &str) -> bool {
+        if !self.services.contains(service) {
+            self.services.insert(service.to_owned());
+        }
+        service == wanted
     }
 
     fn finding(&mut self, finding: &Finding) {

@@ -169,6 +169,15 @@ fn said_as_replayed(backend: &Backend, end: i64) {
     assert_eq!(containers["shop/gone-7/cart"]["gone"], true);
     assert_eq!(containers["shop/cart-0/cart"]["gone"], false);
     assert_eq!(containers["shop/fixed-4/db"]["version"], "shop/app:2");
+    // Of a confirmed leak too: the rest of the way at its pace.
+    let cart = &containers["shop/cart-0/cart"];
+    assert_eq!(cart["state"], "confirmed");
+    let number = |name: &str| cart[name].as_f64().unwrap();
+    let pace = number("slope_bytes_per_hour") / 3_600.0;
+    let left = cart["time_to_ceiling_s"]["p50"].as_f64().unwrap();
+    let stands_at_end = left.mul_add(pace, number("level_bytes"));
+    assert!((stands_at_end / number("limit_bytes") - 1.0).abs() < 0.1, "{cart}");
+    assert!(cart["why"].as_str().unwrap().contains("there in"), "{cart}");
 }
 
 #[test]
@@ -209,6 +218,8 @@ fn a_prometheus_is_judged_as_replay_judges_its_answers() {
     let page = fs::read_to_string(page).unwrap();
     assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"), "{page}");
 
+    let tls = audit(&format!("https://{}", backend.query), end, &[]);
+    assert!(errors(&tls).contains("try http://"), "{}", errors(&tls));
     let only = audit(&backend.query, end, &["--namespace", "odd.ns"]);
     assert_eq!(only.status.code(), Some(0), "{}", errors(&only));
     let selected = audit(

@@ -60,7 +60,7 @@ fn who_asks_is_told_to_the_server_and_nobody_else() {
         ("an unknown authority", &url, &[][..], "TLS with 127.0.0.1 failed"),
         ("no TLS", &plain, &[][..], "HTTPS"),
         ("no such host", &unknown, &[][..], "there is no host"),
-        ("nobody there", nobody, &[][..], "no connection to 127.0.0.1"),
+        ("nobody there", nobody, &[][..], "nothing listens at 127.0.0.1:1"),
         ("no address", "ftp://alice:hunter2@x", &[][..], "http://"),
     ] {
         let output = audit(url, end, arguments);

@@ -5,7 +5,7 @@ use super::{ended::Ended, pattern::climbed_in_bursts, record::Record};
 use crate::{
     detect::{
         config::DetectConfig,
-        statistics::{median, round, within},
+        statistics::{middle, round, within},
         thresholds::{ALIKE_PEAK, BURSTS, DEATHS, MASKED, SAME_LEVEL},
     },
     finding::{Cause, Forecast},
@@ -80,11 +80,11 @@ fn burst_alike(ended: Ended<'_>) -> Vec<Record> {
 }
 
 impl Confirmation {
-    /// The slopes of its runs: median, lowest, highest, bytes per hour.
+    /// The slopes of its runs: middle, lowest, highest, bytes per hour.
     pub(in crate::detect) fn slopes(&self) -> (f64, f64, f64) {
         let mut slopes: Vec<f64> = self.runs.iter().map(|run| f64::from(run.slope)).collect();
         let (low, high) = extremes(&slopes);
-        (median(&mut slopes), low, high)
+        (middle(&mut slopes), low, high)
     }
 
     /// When the next run will die, seconds from its start: as the earlier ones did.
@@ -93,7 +93,7 @@ impl Confirmation {
         if lives.is_empty() || self.runs.iter().any(|run| !run.at_ceiling()) {
             return None;
         }
-        let middle = median(&mut lives);
+        let middle = middle(&mut lives);
         let (low, high) = extremes(&lives);
         Some(Forecast {
             p10: round(low.min(middle * 0.85)),

@@ -36,7 +36,7 @@ impl SlotDetector {
             return None;
         }
         let confirmed = confirmation(self.ended(), &self.config)?;
-        Some(self.enter_confirmed(run.number, end.at, &confirmed, &run.now))
+        Some(self.enter_confirmed(end.at, &confirmed, &run))
     }
 
     /// Keeps a record, oldest out first.

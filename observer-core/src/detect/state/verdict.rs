@@ -7,11 +7,11 @@ use crate::{
             gates::{Evaluation, Outcome},
             reprieve::{heap_flag, larger_limit},
         },
-        history::{point::Point, run::Run},
+        history::run::Run,
         sawtooth::{alike::Confirmation, record::Record},
         statistics::round,
     },
-    finding::{Ceiling, Forecast, HeapFlag, LargerLimit, PageCache, RunSummary, State, Verdict},
+    finding::{Ceiling, Forecast, HeapFlag, LargerLimit, MOST, PageCache, RunSummary, State, Verdict},
     time::BootTime,
 };
 
@@ -32,13 +32,13 @@ impl SlotDetector {
             self.first_version.clone_from(&self.version);
         }
         let because = match state {
-            State::Likely => "growth leads to the ceiling within days",
+            State::Likely => "growth that is significant leads to the ceiling",
             _ => "growth within this run is significant",
         };
         let advice = self.run.as_ref().filter(|_| state == State::Likely);
         let advice = advice.map_or_else(Advice::default, |run| {
             let slope = &evaluation.slope;
-            Advice::of(slope.median, slope.interval99, &run.now, self.ceiling())
+            Advice::of(slope.median, slope.interval99, run, self.ceiling())
         });
         Verdict {
             larger_limit: advice.larger_limit,
@@ -85,18 +85,12 @@ impl SlotDetector {
         deaths.map(|record| record.summary(self.version.as_ref())).collect()
     }
 
-    /// `confirmed`, by the runs that confirm it; the last of them, number `run`, ended at `at` with this point.
-    pub(super) fn enter_confirmed(
-        &mut self,
-        run: u64,
-        at: BootTime,
-        confirmation: &Confirmation,
-        last: &Point,
-    ) -> Verdict {
+    /// `confirmed`, by the runs that confirm it; `last` is the last of them, which ended at `at`.
+    pub(super) fn enter_confirmed(&mut self, at: BootTime, confirmation: &Confirmation, last: &Run) -> Verdict {
         let previous = self.state;
         let runs = &confirmation.runs;
         self.state = State::Confirmed;
-        self.entered = (run, runs.last().map_or(0, Record::lifetime_ns));
+        self.entered = (last.number, runs.last().map_or(0, Record::lifetime_ns));
         if self.first_version.is_none() {
             self.first_version.clone_from(&self.version);
         }
@@ -170,12 +164,19 @@ struct Advice {
 }
 
 impl Advice {
-    /// By a slope with its interval, the last point of the run and the ceiling it leads to.
-    fn of(slope: f64, interval: (f64, f64), point: &Point, ceiling: Option<Ceiling>) -> Self {
+    /// By a slope with its interval, the run as it was last seen and the ceiling it leads to. What grows outside V8's heap is
+    /// neither ended by V8's limit nor helped by V8's flag.
+    fn of(slope: f64, interval: (f64, f64), run: &Run, ceiling: Option<Ceiling>) -> Self {
+        let point = &run.now;
+        let in_v8 = run.early.is_none_or(|early| early.share_in_v8(point) >= MOST);
         let limit = point.ceilings.cgroup.map(|limit| limit.bytes);
+        let larger_limit = larger_limit(slope, interval, point, ceiling).map(|larger| LargerLimit {
+            heap_limit: larger.heap_limit.filter(|_| in_v8),
+            ..larger
+        });
         Self {
-            larger_limit: larger_limit(slope, interval, point, ceiling),
-            heap_flag: heap_flag(slope, interval, point, ceiling),
+            larger_limit,
+            heap_flag: heap_flag(slope, interval, point, ceiling).filter(|_| in_v8),
             page_cache: limit.and_then(|limit| PageCache::of(point.file, point.trend, limit)),
         }
     }
@@ -186,5 +187,92 @@ fn rounded(forecast: Forecast) -> Forecast {
         p10: round(forecast.p10),
         p50: round(forecast.p50),
         p90: round(forecast.p90),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_common::growth::{PLACES, Place};
+
+    use super::*;
+    use crate::{
+        detect::{
+            config::DetectConfig,
+            history::point::{Ceilings, Point, RunEnd},
+        },
+        finding::{Cause, CeilingKind},
+        time::SECOND,
+    };
+
+    const MIB: u64 = 1 << 20;
+
+    /// What is said last of two runs that climb from 64 to 512 MiB in six hours, and grow in this place.
+    fn confirmed(place: Place) -> Verdict {
+        let mut detector = SlotDetector::new(DetectConfig::default());
+        let mut said = None;
+        for run in 0..2u64 {
+            let at = |seconds: u64| BootTime((run * 22_000 + seconds) * SECOND);
+            detector.begin_run(run, at(0), None);
+            for step in 0..=360u64 {
+                let grown = step * 448 * MIB / 360;
+                let mut growth = [0; PLACES];
+                growth[place as usize] = grown as i64;
+                detector.observe(&Point {
+                    at: at(step * 60),
+                    trend: 64 * MIB + grown,
+                    growth: Some(growth),
+                    heap_limit: Some(560 * MIB),
+                    ceilings: Ceilings {
+                        cgroup: Some(Ceiling {
+                            bytes: 512 * MIB,
+                            kind: CeilingKind::Cgroup,
+                        }),
+                        v8: None,
+                    },
+                    ..Point::default()
+                });
+            }
+            said = detector.end_run(&RunEnd::new(at(21_600), Cause::KernelOom));
+        }
+        said.unwrap()
+    }
+
+    #[test]
+    fn v8_s_limit_and_flag_are_told_of_growth_in_its_heap_and_of_no_other() {
+        let heap = confirmed(Place::V8Heap);
+        assert_eq!(heap.state, State::Confirmed);
+        assert_eq!(heap.larger_limit.unwrap().heap_limit, Some(560 * MIB));
+        assert!(heap.heap_flag.is_some());
+        let native = confirmed(Place::Malloc);
+        assert_eq!(native.state, State::Confirmed);
+        // More room helps for a while wherever it grows.
+        assert_eq!(native.larger_limit.unwrap().heap_limit, None);
+        assert_eq!(native.heap_flag, None);
+    }
+
+    #[test]
+    fn the_time_left_of_a_run_among_runs_alike_counts_from_where_it_stands() {
+        let verdict = confirmed(Place::V8Heap);
+        let ceiling = verdict.ceiling.unwrap().bytes;
+        let (now, life) = (verdict.at, verdict.time_to_ceiling.unwrap());
+        let hour = verdict.slope_bytes_per_hour as u64;
+        let left = verdict.time_left(now, ceiling - hour).unwrap();
+        assert!((left.p50 - 3_600.0).abs() < 1.0 && life.p50 > 5.0 * 3_600.0, "{left:?}");
+        assert!(left.p10 < left.p50 && left.p50 < left.p90, "{left:?}");
+        assert_eq!(verdict.time_left(now, ceiling + 1).unwrap().p50, 0.0);
+        let likely = Verdict {
+            state: State::Likely,
+            ..verdict.clone()
+        };
+        let left = likely.time_left(now.plus(3_600 * SECOND), 0).unwrap();
+        assert!(
+            (left.p50 + 3_600.0 - life.p50).abs() < 1.0,
+            "what is left of the forecast"
+        );
+        let over = Verdict {
+            state: State::Resolved,
+            ..verdict
+        };
+        assert_eq!(over.time_left(now, 0), None);
     }
 }

@@ -3,7 +3,6 @@
 use std::{collections::VecDeque, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use observer_core::detect::State;
 
 use super::{
     collect::{Collected, Span, Talk},
@@ -72,10 +71,7 @@ pub(crate) fn histories(wanted: &Wanted<'_>) -> anyhow::Result<Result<Vec<Case>,
                     let kind = |place: &Place| kinds.get(&(place.namespace.clone(), place.pod.clone())).cloned();
                     let mut judged = case::of_containers(&containers, kind);
                     if wanted.name.is_none() {
-                        judged
-                            .iter_mut()
-                            .filter(|case| case.state() == State::Quiet)
-                            .for_each(forget);
+                        judged.iter_mut().filter(|case| !case.has_findings()).for_each(forget);
                     }
                     cases.extend(judged);
                 }

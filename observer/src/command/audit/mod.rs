@@ -22,7 +22,7 @@ use std::{
 use anyhow::Context as _;
 use clap::ValueEnum as _;
 
-use super::Exit;
+use super::{Exit, writable::writable};
 use crate::terminal::{self, say};
 pub(super) use histories::{Wanted, histories};
 pub(super) use server::Asker;
@@ -92,6 +92,7 @@ fn fail_on(text: &str) -> Result<FailOn, String> {
 
 pub(super) fn audit(args: &AuditArgs) -> anyhow::Result<Exit> {
     let server = Server::new(&args.url, &args.asker)?;
+    writable(args.html.as_deref())?;
     let mut asked = Asked {
         server: server.name(),
         selector: question::matchers(&args.selector),

@@ -8,6 +8,7 @@ use observer_core::{
     exit::Cause,
     finding::{LargerLimit, PageCache, RecurringOom},
     telemetry::{self, recurring_pattern, units},
+    time::{BootTime, SECOND},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -116,6 +117,8 @@ struct Heard {
     run: Option<u64>,
     run_started: f64,
     longest: f64,
+    /// The last row ended a run.
+    ended: bool,
     kills: u32,
     /// What was last said of kills that recur.
     recurring: Option<RecurringOom>,
@@ -136,6 +139,7 @@ impl HistorySink for Heard {
             self.run_started = row.t;
         }
         self.longest = self.longest.max(row.t - self.run_started);
+        self.ended = row.end.is_some();
         (self.last, self.level, self.file) = (row.t, row.anon, row.file.unwrap_or(0.0));
         self.limit = row.limit.filter(|limit| *limit > 0.0 && *limit < 1e15);
         if row.version != self.version.as_deref() {
@@ -163,6 +167,12 @@ impl HistorySink for Heard {
 }
 
 impl Heard {
+    /// Seconds until the ceiling, where the run goes on.
+    fn left(&self, verdict: &Verdict) -> Option<Forecast> {
+        let now = BootTime((self.last.max(0.0) * SECOND as f64) as u64);
+        verdict.time_left(now, self.level as u64).filter(|_| !self.ended)
+    }
+
     fn page_cache(&self) -> Option<PageCache> {
         PageCache::of(self.file as u64, self.level as u64, self.limit? as u64)
     }
@@ -198,7 +208,7 @@ pub(super) fn judge(place: &Place, kind: Option<&str>, metrics: &Container, end:
         level_bytes: heard.first.map(|_| heard.level as u64),
         limit_bytes: heard.limit.map(|limit| limit as u64),
         slope_bytes_per_hour: verdict.map(|verdict| verdict.slope_bytes_per_hour),
-        time_to_ceiling_s: verdict.and_then(|verdict| left(verdict, heard.last)),
+        time_to_ceiling_s: verdict.and_then(|verdict| heard.left(verdict)),
         larger_limit: verdict.and_then(|verdict| verdict.larger_limit),
         page_cache: heard.page_cache(),
         findings: heard.findings,
@@ -255,17 +265,6 @@ impl Judged {
             self.place(),
         )
     }
-}
-
-/// What is left of a forecast at `now`, where it was made in the run that still goes on.
-fn left(verdict: &Verdict, now: f64) -> Option<Forecast> {
-    let forecast = verdict.time_to_ceiling?;
-    let elapsed = (now - verdict.at.0 as f64 / 1e9).max(0.0);
-    (forecast.p90 > elapsed).then(|| Forecast {
-        p10: (forecast.p10 - elapsed).max(0.0),
-        p50: (forecast.p50 - elapsed).max(0.0),
-        p90: forecast.p90 - elapsed,
-    })
 }
 
 /// Whether growth is said in this state.
@@ -326,21 +325,17 @@ fn say(heard: &Heard, kind: Option<&str>, step: f64) -> (Outcome, String) {
 
 fn leak_sentence(verdict: &Verdict, heard: &Heard) -> String {
     let mut text = match verdict.state {
-        State::Confirmed => format!("{} runs climbed alike and died at the ceiling", verdict.runs.len()),
+        // That is said once; more may have ended so since.
+        State::Confirmed => format!("confirmed when {}; grows", verdict.because),
         _ => "grows".to_owned(),
     };
     if verdict.slope_bytes_per_hour > 0.0 {
-        let joined = if verdict.state == State::Confirmed {
-            ", by "
-        } else {
-            " by "
-        };
-        text += &format!("{joined}{}", units::rate(verdict.slope_bytes_per_hour));
+        text += &format!(" by {}", units::rate(verdict.slope_bytes_per_hour));
     }
     if let Some(ceiling) = verdict.ceiling {
         text += &format!(", towards {}", units::bytes(ceiling.bytes));
     }
-    if let Some(forecast) = left(verdict, heard.last) {
+    if let Some(forecast) = heard.left(verdict) {
         text += &format!(
             ", there in {} ({} to {})",
             units::seconds(forecast.p50),

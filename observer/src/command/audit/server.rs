@@ -236,7 +236,21 @@ impl Server {
         if lower.contains("dns error") || lower.contains("lookup address") {
             return Trouble::Refused(format!("there is no host {host:?}"));
         }
-        Trouble::Later(None, format!("no connection to {host}: {why}"))
+        let port = self.base.port_or_known_default().unwrap_or_default();
+        if lower.contains("invalidcontenttype") {
+            return Trouble::Refused(format!(
+                "{host}:{port} does not speak TLS: try http:// in place of https://"
+            ));
+        }
+        if lower.contains("connection refused") {
+            return Trouble::Later(
+                None,
+                format!(
+                    "nothing listens at {host}:{port}; check the address, or that its port is forwarded (kubectl port-forward)"
+                ),
+            );
+        }
+        Trouble::Later(None, format!("no connection to {host}:{port}: {why}"))
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use self::nodes::{Nodes, Place};
-use super::{Exit, examples, explain, ps, report, top};
+use super::{Exit, examples, explain, ps, report, top, writable::writable};
 
 /// What kubectl calls a plugin's file.
 pub(super) const NAME: &str = "kubectl-observer";
@@ -64,6 +64,7 @@ enum Command {
         plain: bool,
     },
     /// One file about a workload, or about all, the worst first
+    #[command(group = clap::ArgGroup::new("written").args(["html", "md"]).required(true).multiple(true))]
     Report {
         /// A service, a workload, namespace/name, or a slot
         #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "WORKLOAD")]
@@ -72,7 +73,7 @@ enum Command {
         #[arg(long)]
         all: bool,
         /// Write one file for browsers, mail and paper, which needs nothing else
-        #[arg(long, value_name = "FILE", required_unless_present = "md")]
+        #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
         /// Print it as Markdown
         #[arg(long)]
@@ -91,6 +92,7 @@ pub(super) fn run(cli: Cli) -> anyhow::Result<Exit> {
         }
         Command::Explain { name, width, plain } => explain::print(&nodes, of, &name, (width, plain)),
         Command::Report { name, all, html, md } => {
+            writable(html.as_deref())?;
             let (source, found) = report::of_agents(&nodes, of, name.as_deref())?;
             report::write(&source, found, name.as_deref(), (all, html.as_deref(), md))
         }

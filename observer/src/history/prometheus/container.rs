@@ -188,6 +188,8 @@ impl Container {
         };
         let run_at = |t: i64| restarts.latest(t).map_or(0, |count| (count * 1_000.0) as i64 as u64);
         let mut before: Option<(i64, f64)> = None;
+        // Counters of restarts begin anew, and times are large: runs are numbered as they come.
+        let mut number = 0;
         let mut times = levels.iter().copied().peekable();
         while let Some((t, level)) = times.next() {
             let run = run_at(t);
@@ -215,7 +217,7 @@ impl Container {
                 file: self.cache.latest(t),
                 limit: self.limit.latest(t),
                 cpu,
-                run: Some(run),
+                run: Some(number),
                 end,
                 version: image.map(|(_, (_, image))| &**image),
                 kind,
@@ -224,6 +226,7 @@ impl Container {
             ear.row(&row);
             replay.row(&row, &mut |series, said| ear.said(series, said));
             ear.judged(&row, replay);
+            number += u64::from(next.is_some());
         }
     }
 }

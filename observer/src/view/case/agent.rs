@@ -1,6 +1,7 @@
 //! Cases of what the agent knows: reads workloads as they stand and what was kept of them, produces their cases.
 
 use observer_core::{
+    detect::growth::misfit::misfit,
     engine::view::{SlotView, WorkloadView},
     finding::{Event, RunSummary},
     identity::Subject,
@@ -10,6 +11,7 @@ use observer_core::{
 
 use super::{
     Case, HAPPENED, Happened,
+    standing::left,
     track::{mark, seconds},
 };
 use crate::{export::line, store::Record, view::timeline};
@@ -93,6 +95,14 @@ pub(in crate::view) fn of_slot(service: &str, slot: &SlotView) -> Case {
 pub(super) fn complete(case: &mut Case, workload: &WorkloadView, slot: &SlotView) {
     case.releases.clone_from(&workload.releases);
     case.current.clone_from(&slot.current);
+    case.left = left(case, slot);
+    let limits = slot
+        .current
+        .as_ref()
+        .and_then(|run| run.heap_limit.zip(run.cgroup_limit));
+    if let Some(misfit) = limits.and_then(|(heap, limit)| misfit(heap, limit)) {
+        case.misfit = Some(misfit.advice);
+    }
     case.ceilings.clone_from(&slot.ceilings);
     if case.diagnosis.is_none() {
         case.diagnosis.clone_from(&slot.diagnosis);
@@ -135,6 +145,9 @@ fn remember(case: &mut Case, workload: &WorkloadView, slot: &SlotView, records: 
         if let Record::Finding(finding) = record {
             match &finding.event {
                 Event::Leak(verdict) if same_slot(finding.subject.as_deref(), slot) => case.judged(verdict),
+                Event::NearCeiling(_) if same_slot(finding.subject.as_deref(), slot) => {
+                    case.near = Some(line::sentence(finding));
+                }
                 Event::Gap(_) => case.unseen.push(line::sentence(finding)),
                 Event::HeapRead(read) if read.not_read.is_some() => case.unseen.push(line::sentence(finding)),
                 Event::Rollout(rollout) => {

@@ -152,6 +152,7 @@ impl HistorySink for Listener<'_> {
             Said::Misfit(at, misfit) => {
                 let since = track.since(seconds(at));
                 track.happened(wall(seconds(at)), since, Severity::Info, misfit.advice.clone());
+                track.case.misfit = Some(misfit.advice.clone());
             }
         }
     }

@@ -4,6 +4,7 @@
 mod agent;
 mod history;
 mod recording;
+mod standing;
 mod track;
 
 use observer_core::{
@@ -50,6 +51,12 @@ pub struct Case {
     pub ceilings: Vec<Ceiling>,
     /// That it is killed again and again, in a sentence, where it is.
     pub recurring: Option<String>,
+    /// That it came close to its ceiling, in a sentence, where that was said.
+    pub near: Option<String>,
+    /// That V8's heap limit and the container's do not fit, and what to set, where that was said.
+    pub misfit: Option<String>,
+    /// Seconds until the ceiling, as the engine knows them of the run in progress.
+    pub left: Option<f64>,
     /// What was asked of its growth when that came nearest to being said, where nothing was.
     pub asked: Vec<Gate>,
     /// What grew in its heap, where it was read.

@@ -197,6 +197,8 @@ fn note(track: &mut Track, finding: &Finding, frozen: bool) {
             let service = finding.subject.as_ref().map_or("it", |subject| subject.service());
             track.case.recurring = Some(telemetry::recurring_oom(service, "", recurring));
         }
+        Event::NearCeiling(_) => track.case.near = Some(line::sentence(finding)),
+        Event::Misfit(misfit) => track.case.misfit = Some(misfit.advice.clone()),
         Event::Rollout(rollout) => track.case.rollouts.push((since, rollout.to.0.clone())),
         Event::Diagnosis(diagnosis) => track.case.diagnosis = Some((**diagnosis).clone()),
         Event::HeapRead(read) if read.not_read.is_some() => track.case.unseen.push(line::sentence(finding)),

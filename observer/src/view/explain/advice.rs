@@ -2,11 +2,12 @@
 //! it stands on.
 
 use observer_core::{
-    detect::growth::misfit::misfit,
-    finding::PageCache,
+    detect::{State, growth::misfit::misfit},
+    finding::{Confidence, PageCache},
     telemetry::{self, units},
 };
 
+use super::interval;
 use crate::view::{case::Case, wording::size};
 
 /// Sentences of advice.
@@ -24,14 +25,17 @@ pub(super) fn advice(case: &Case) -> Vec<String> {
     let bought = larger.is_some() || flag.is_some_and(|flag| flag.reprieve.is_some());
     if let Some(verdict) = verdict.filter(|_| bought) {
         said.push(format!(
-            "The time bought is the room gained, divided by the growth of {} (99 % interval {} to {}), if it goes on growing so.",
+            "The time bought is the room gained, divided by the growth of {} ({} {} to {}), if it goes on growing so.",
             units::rate(verdict.slope_bytes_per_hour),
+            interval(verdict),
             units::rate(verdict.slope_interval.0),
             units::rate(verdict.slope_interval.1)
         ));
     }
     let limits = case.current.as_ref().map(|run| (run.heap_limit, run.cgroup_limit));
-    if let Some((Some(heap), Some(limit))) = limits.filter(|_| flag.is_none())
+    // What is said of a leak has its flag where one helps: growth outside V8's heap is not helped by any.
+    let leaks = verdict.is_some_and(|verdict| matches!(verdict.state, State::Likely | State::Confirmed));
+    if let Some((Some(heap), Some(limit))) = limits.filter(|_| !leaks && !outside_heap(case))
         && let Some(misfit) = misfit(heap, limit)
     {
         said.push(sentence(&misfit.advice));
@@ -46,6 +50,12 @@ pub(super) fn advice(case: &Case) -> Vec<String> {
         said.push("That is the cgroup's own account (memory.stat); what detection follows is the rest.".to_owned());
     }
     said
+}
+
+/// Whether most of its growth was counted outside V8's heap.
+fn outside_heap(case: &Case) -> bool {
+    let attribution = case.attribution();
+    attribution.is_some_and(|all| all.confidence == Confidence::Observed && all.shares.v8_heap < 0.5)
 }
 
 /// As it was read last, else as it was when something was said.

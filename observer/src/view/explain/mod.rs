@@ -7,8 +7,12 @@ use std::fmt::Write;
 
 use observer_core::{
     detect::{Comparison, Gate, State, Verdict},
-    finding::{Confidence, RunSummary},
-    telemetry::{grew, units::seconds as duration, whereabouts},
+    finding::{CeilingKind, Confidence, RunSummary},
+    telemetry::{
+        grew,
+        units::{rate, seconds as duration},
+        whereabouts,
+    },
 };
 use ratatui::text::Text;
 
@@ -72,7 +76,30 @@ fn in_words(case: &Case, width: usize) -> String {
 /// What is known of its memory, a sentence each; its runs and versions aside.
 pub(in crate::view) fn known(case: &Case) -> Vec<String> {
     let mut known = case.verdict.as_ref().map_or_else(|| quiet(case), sentences);
+    if let (Some(left), Some((_, level)), Some(ceiling)) =
+        (case.time_left(), case.levels.last(), case.ceiling_in_force())
+    {
+        known.push(format!(
+            "Now it stands at {} of {}, and gets there in {}.",
+            size(*level),
+            size(ceiling),
+            duration(left)
+        ));
+    }
     known.extend(case.recurring.as_ref().map(|recurring| format!("{recurring}.")));
+    if case.deaths() > 0 {
+        known.push(format!(
+            "In all that was seen of it, it died at its ceiling {}.",
+            times(case.deaths())
+        ));
+    }
+    if case.verdict.is_none() {
+        known.extend(
+            case.near
+                .as_ref()
+                .map(|near| format!("It came close to its ceiling: {near}.")),
+        );
+    }
     known.extend(advice(case));
     known
 }
@@ -90,9 +117,27 @@ fn gates(case: &Case) -> &[Gate] {
     case.verdict.as_ref().map_or(&case.asked[..], |verdict| &verdict.gates)
 }
 
-/// The verdict in one sentence.
-pub(in crate::view) fn in_one_sentence(case: &Case) -> &'static str {
-    case.verdict.as_ref().map_or(NOTHING, headline)
+/// What is said of it, in one sentence.
+pub(in crate::view) fn in_one_sentence(case: &Case) -> String {
+    if let Some(verdict) = &case.verdict {
+        return headline(verdict).to_owned();
+    }
+    let also = match case.deaths() {
+        0 if case.recurring.is_some() => "it is killed for memory again and again".to_owned(),
+        0 if case.near.is_some() => "it came close to its ceiling".to_owned(),
+        0 if case.misfit.is_some() => "its limits do not fit each other".to_owned(),
+        0 => return NOTHING.to_owned(),
+        deaths => format!("it died at its ceiling {}", times(deaths)),
+    };
+    format!("no leak is told of it, but {also}")
+}
+
+fn times(count: usize) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        count => format!("{count} times"),
+    }
 }
 
 /// A sentence in lines of at most `width` columns, each begun with `indent`.
@@ -135,18 +180,20 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
     let confirmed = verdict.state == State::Confirmed;
     if verdict.slope_bytes_per_hour != 0.0 {
         let (low, high) = verdict.slope_interval;
-        let what = if confirmed { "from run to run" } else { "99 % interval" };
+        let what = interval(verdict);
         said.push(format!(
-            "The floor (what is left after garbage collection) rises by {} an hour ({what} {} to {}), seen over {}.",
-            size(verdict.slope_bytes_per_hour),
-            size(low),
-            size(high),
+            "The floor (what is left after garbage collection) rises by {} ({what} {} to {}), seen over {}.",
+            rate(verdict.slope_bytes_per_hour),
+            rate(low),
+            rate(high),
             duration(verdict.span_ns as f64 / 1e9)
         ));
     }
     if let Some(ceiling) = verdict.ceiling {
         let what = whose(ceiling.kind);
-        said.push(if confirmed {
+        said.push(if confirmed && ceiling.kind == CeilingKind::Learned {
+            format!("Earlier runs died at {}.", size(ceiling.bytes as f64))
+        } else if confirmed {
             format!("The ceiling is {}: {what}.", size(ceiling.bytes as f64))
         } else {
             format!(
@@ -197,15 +244,32 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
     if let Some(version) = &verdict.first_version {
         said.push(format!("First version that shows it: {}.", version.0));
     }
-    if let Some(blame) = &verdict.blame {
-        if let Some(version) = &blame.introduced_by {
+    match verdict
+        .blame
+        .as_ref()
+        .map(|blame| (&blame.introduced_by, &blame.last_clean))
+    {
+        Some((Some(version), Some(clean))) => {
             said.push(format!("It came with version {}.", version.0));
+            said.push(format!("The last version without it was {}.", clean.0));
         }
-        if let Some(version) = &blame.last_clean {
-            said.push(format!("The last version without it was {}.", version.0));
-        }
+        Some((Some(version), None)) => said.push(format!(
+            "No version before {} was seen, so it may be older than that.",
+            version.0
+        )),
+        Some((None, Some(clean))) => said.push(format!("The last version without it was {}.", clean.0)),
+        Some((None, None)) | None => {}
     }
     said
+}
+
+/// What the two ends of a slope's interval are.
+fn interval(verdict: &Verdict) -> &'static str {
+    if verdict.state == State::Confirmed {
+        "from run to run"
+    } else {
+        "99 % interval"
+    }
 }
 
 fn compared(both: &Comparison) -> Vec<String> {
@@ -239,10 +303,9 @@ fn run_in_words(run: &RunSummary) -> String {
 
 /// The levels as they were seen, with the ends of runs.
 pub(in crate::view) fn sawtooth(case: &Case) -> Sawtooth {
-    let ceiling = case.verdict.as_ref().and_then(|verdict| verdict.ceiling);
     Sawtooth {
         levels: case.levels.clone(),
-        ceiling: ceiling.map(|ceiling| ceiling.bytes as f64).or(case.ceiling),
+        ceiling: case.ceiling_in_force(),
         ends: case.ends.clone(),
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn chapter((nth, case): (usize, &Case)) -> Chapter {
         anchor: anchor(nth),
         name: clean::name(&case.whose).into_owned(),
         state: case.state(),
-        verdict: in_one_sentence(case).to_owned(),
+        verdict: in_one_sentence(case),
         figures: figures(case),
         sections: sections
             .into_iter()
@@ -51,12 +51,17 @@ pub(super) fn chapter((nth, case): (usize, &Case)) -> Chapter {
 fn figures(case: &Case) -> Vec<(&'static str, String)> {
     let mut figures = vec![("State", case.state().name().to_owned())];
     let level = case.levels.last().map(|level| size(level.1));
-    let ceiling = case.verdict.as_ref().and_then(|verdict| verdict.ceiling);
-    let ceiling = ceiling.map(|ceiling| ceiling.bytes as f64).or(case.ceiling);
-    match (level, ceiling) {
+    match (level, case.ceiling_in_force()) {
         (Some(level), Some(ceiling)) => figures.push(("Level of ceiling", format!("{level} of {}", size(ceiling)))),
         (Some(level), None) => figures.push(("Level", level)),
         (None, _) => {}
+    }
+    if let Some(left) = case.time_left() {
+        figures.push(("To the ceiling, now", units::seconds(left)));
+    }
+    let died = case.deaths();
+    if died > 0 {
+        figures.push(("Died at its ceiling", format!("{died}x")));
     }
     let Some(verdict) = &case.verdict else {
         return figures;
@@ -74,10 +79,6 @@ fn figures(case: &Case) -> Vec<(&'static str, String)> {
     }
     if let Some(version) = &verdict.first_version {
         figures.push(("First version that shows it", version.0.clone()));
-    }
-    let died = case.ends.iter().filter(|end| end.died).count();
-    if died > 0 {
-        figures.push(("Died at its ceiling", format!("{died}x")));
     }
     figures
 }

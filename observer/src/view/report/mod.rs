@@ -7,7 +7,7 @@ mod page;
 mod plot;
 mod tables;
 
-use observer_core::{detect::State, telemetry::units};
+use observer_core::telemetry::units;
 
 use crate::terminal::clean;
 
@@ -21,14 +21,15 @@ pub use page::About;
 
 /// The page about one container, or about all there are: a table of them, and a chapter of each that something is said of.
 pub fn page(cases: &[Case], about: &About, all: bool) -> Page {
-    let told = |case: &&Case| !all || rank(case.state()) > State::Quiet || case.recurring.is_some();
+    let told = |case: &&Case| !all || case.has_findings();
     let mut order: Vec<&Case> = cases.iter().collect();
-    order.sort_by_key(|case| std::cmp::Reverse(rank(case.state())));
+    order.sort_by_key(|case| std::cmp::Reverse((rank(case.state()), case.has_findings())));
+    let findings = cases.iter().filter(|case| case.has_findings()).count();
     let chapters: Vec<_> = order.iter().copied().filter(told).enumerate().map(chapter).collect();
     let title = match cases {
         [case] if !all => format!("Memory of {}", clean::name(&case.whose)),
-        [_] => format!("Memory of 1 container, {} with findings", chapters.len()),
-        _ => format!("Memory of {} containers, {} with findings", cases.len(), chapters.len()),
+        [_] => format!("Memory of 1 container, {findings} with findings"),
+        _ => format!("Memory of {} containers, {findings} with findings", cases.len()),
     };
     Page {
         title,
@@ -62,14 +63,13 @@ fn index(cases: &[&Case], chapters: usize) -> Table {
         let slope = verdict
             .map(|verdict| verdict.slope_bytes_per_hour)
             .filter(|slope| *slope != 0.0);
-        let left = verdict.and_then(|verdict| verdict.time_to_ceiling);
         let cells = vec![
             clean::name(&case.whose).into_owned(),
             case.state().name().to_owned(),
             bytes(case.levels.last().map(|level| level.1)),
-            bytes(case.ceiling),
+            bytes(case.ceiling_in_force()),
             slope.map_or_else(dash, units::rate),
-            left.map_or_else(dash, |left| units::seconds(left.p50)),
+            case.time_left().map_or_else(dash, units::seconds),
         ];
         (cells, (nth < chapters).then(|| page::anchor(nth)))
     };

@@ -86,7 +86,12 @@ pub(super) fn runs(case: &Case) -> Vec<Block> {
         left("Its owner says"),
         left("Compared"),
     ];
-    vec![Block::Table(table(head, runs.iter().map(row).collect()))]
+    let mut blocks = vec![Block::Table(table(head, runs.iter().map(row).collect()))];
+    if case.runs.is_empty() && case.ends.len() > runs.len() {
+        let only = format!("Those that the verdict compared; {} ended in all.", case.ends.len());
+        blocks.insert(0, Block::Text(only));
+    }
+    blocks
 }
 
 pub(super) fn versions(case: &Case) -> Vec<Block> {
