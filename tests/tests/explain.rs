@@ -112,6 +112,7 @@ fn kills_and_limits_that_do_not_fit_are_not_nothing() {
         &[
             "late: no leak is told of it, but it died at its ceiling once",
             "It came close to its ceiling: late",
+            "Its ceiling is 247 MiB: the level at which earlier runs died.",
         ],
     );
     let lru = recorded("lru");

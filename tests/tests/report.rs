@@ -162,7 +162,7 @@ fn markdown_of_a_recording_and_of_a_history() {
     for part in [
         "**a leak is confirmed: run after run climbs alike**",
         "- Died at its ceiling: 2x",
-        "- Level of ceiling: 63 MiB of 160 MiB",
+        "- Level of ceiling: 63 MiB of 154 MiB",
         "- To the ceiling, now: 1 min ",
         "### What the verdict stands on",
         "| yes | runs that climbed alike | 2 | 2 |",

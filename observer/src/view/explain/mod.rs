@@ -168,7 +168,10 @@ fn quiet(case: &Case) -> Vec<String> {
             question(failed).trim_start_matches("no ").trim()
         ));
     }
-    if let Some(ceiling) = case.ceiling {
+    if let Some(ceiling) = case.current.as_ref().and_then(|run| run.ceiling) {
+        let (bytes, what) = (size(ceiling.bytes as f64), whose(ceiling.kind));
+        said.push(format!("Its ceiling is {bytes}: {what}."));
+    } else if let Some(ceiling) = case.ceiling {
         said.push(format!("Its ceiling is {}.", size(ceiling)));
     }
     said
