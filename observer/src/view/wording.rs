@@ -42,3 +42,21 @@ pub(super) fn size(bytes: f64) -> String {
         _ => format!("{megabytes:.1} MiB"),
     }
 }
+
+/// What the two ends of a slope's interval are.
+pub(super) const fn interval(verdict: &Verdict) -> &'static str {
+    if matches!(verdict.state, State::Confirmed) {
+        "from run to run"
+    } else {
+        "99 % interval"
+    }
+}
+
+/// How often.
+pub(super) fn times(count: usize) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        count => format!("{count} times"),
+    }
+}

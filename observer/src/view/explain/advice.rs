@@ -7,8 +7,10 @@ use observer_core::{
     telemetry::{self, units},
 };
 
-use super::interval;
-use crate::view::{case::Case, wording::size};
+use crate::view::{
+    case::Case,
+    wording::{interval, size},
+};
 
 /// Sentences of advice.
 pub(super) fn advice(case: &Case) -> Vec<String> {

@@ -2,12 +2,13 @@
 
 mod advice;
 pub(super) mod question;
+mod runs;
 
 use std::fmt::Write;
 
 use observer_core::{
-    detect::{Comparison, Gate, State, Verdict},
-    finding::{CeilingKind, Confidence, RunSummary},
+    detect::{Gate, State, Verdict},
+    finding::{CeilingKind, Confidence},
     telemetry::{
         grew,
         units::{rate, seconds as duration},
@@ -18,15 +19,14 @@ use ratatui::text::Text;
 
 use advice::advice;
 use question::question;
+use runs::{compared, run_in_words};
 
 use super::{
     case::Case,
     sawtooth::Sawtooth,
-    wording::{NOTHING, headline, size, whose},
+    wording::{NOTHING, headline, interval, size, times, whose},
 };
 use crate::terminal::{Look, clean, text as words};
-
-const MIB: f64 = 1_048_576.0;
 
 /// The case in sentences, with a chart.
 pub fn explain(case: &Case, look: Look) -> Text<'static> {
@@ -130,14 +130,6 @@ pub(in crate::view) fn in_one_sentence(case: &Case) -> String {
         deaths => format!("it died at its ceiling {}", times(deaths)),
     };
     format!("no leak is told of it, but {also}")
-}
-
-fn times(count: usize) -> String {
-    match count {
-        1 => "once".to_owned(),
-        2 => "twice".to_owned(),
-        count => format!("{count} times"),
-    }
 }
 
 /// A sentence in lines of at most `width` columns, each begun with `indent`.
@@ -264,44 +256,6 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
         Some((None, None)) | None => {}
     }
     said
-}
-
-/// What the two ends of a slope's interval are.
-fn interval(verdict: &Verdict) -> &'static str {
-    if verdict.state == State::Confirmed {
-        "from run to run"
-    } else {
-        "99 % interval"
-    }
-}
-
-fn compared(both: &Comparison) -> Vec<String> {
-    let sides = [("before", &both.before), ("after", &both.after)];
-    sides
-        .into_iter()
-        .map(|(when, side)| {
-            format!(
-                "{when}: {}, from {} to {}, {:+.1} MiB an hour, lived {}.",
-                side.version
-                    .as_ref()
-                    .map_or("version unknown", |version| version.0.as_str()),
-                size(side.baseline as f64),
-                size(side.peak as f64),
-                side.slope_bytes_per_hour / MIB,
-                duration(side.lifetime_s)
-            )
-        })
-        .collect()
-}
-
-fn run_in_words(run: &RunSummary) -> String {
-    format!(
-        "Run {}: lived {}, peaked at {}, ended by {}.",
-        run.run,
-        duration(run.duration_ns() as f64 / 1e9),
-        size(run.peak as f64),
-        run.cause().name()
-    )
 }
 
 /// The levels as they were seen, with the ends of runs.
