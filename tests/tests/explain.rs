@@ -193,7 +193,7 @@ fn the_running_agent_explains_what_it_said() {
         // Drawn from what the agent remembers.
         assert!(text.matches('*').count() > 10, "{text}");
     }
-    // Of one that nothing is said of it tells what was asked, and how near it came.
+    // Of one that does not leak it tells what was asked, and how near it came; V8 may grow its heap beyond the container's limit.
     let healthy = Spec::fixture(
         "healthy",
         Some(160 << 20),
@@ -215,7 +215,7 @@ fn the_running_agent_explains_what_it_said() {
     all(
         &text,
         &[
-            "nothing is said of it",
+            "no leak is told of it, but its limits do not fit each other",
             "It came nearest with",
             "What was asked, and what was measured when it came nearest",
         ],
