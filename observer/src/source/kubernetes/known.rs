@@ -64,8 +64,10 @@ impl Known {
             self.refused += 1;
             return Vec::new();
         }
-        let now = pod::containers(pod);
-        let before = self.pods.insert(uid, now.clone()).unwrap_or_default();
+        let before = self.pods.remove(&uid).unwrap_or_default();
+        let mut now = pod::containers(pod);
+        now.extend(without_ids(pod, &now, &before));
+        self.pods.insert(uid, now.clone());
         let replaced = before
             .iter()
             .filter(|old| now.iter().all(|new| new.id != old.id))
@@ -87,6 +89,24 @@ impl Known {
             .map(deleted)
             .collect()
     }
+}
+
+/// Containers that are in the pod's status still, but no longer by their ids: the kubelet's last word of an evicted pod is so. They
+/// are those that were known, and what is told of the pod now is told of them.
+fn without_ids(pod: &Pod, now: &[ContainerFacts], before: &[ContainerFacts]) -> Vec<ContainerFacts> {
+    let unnamed = pod::without_ids(pod);
+    if unnamed.is_empty() {
+        return Vec::new();
+    }
+    let of_pod = pod::pod_facts(pod);
+    let lost = before.iter().filter(|old| {
+        unnamed.contains(&old.name.as_str()) && now.iter().all(|new| new.id != old.id && new.name != old.name)
+    });
+    lost.map(|old| ContainerFacts {
+        pod: of_pod.clone().or_else(|| old.pod.clone()),
+        ..old.clone()
+    })
+    .collect()
 }
 
 fn deleted(facts: ContainerFacts) -> ContainerFacts {

@@ -45,14 +45,26 @@ const LONGEST_REASON: usize = 200;
 /// Facts of every container of a pod that has an id: running, or ended and not yet replaced.
 pub(super) fn containers(pod: &Pod) -> Vec<ContainerFacts> {
     let Some(facts) = pod_facts(pod) else { return Vec::new() };
-    let Some(status) = &pod.status else { return Vec::new() };
-    let kinds = [
-        &status.container_statuses,
-        &status.init_container_statuses,
-        &status.ephemeral_container_statuses,
-    ];
-    let statuses = kinds.into_iter().flatten().flatten();
-    statuses.filter_map(|status| container(pod, &facts, status)).collect()
+    statuses(pod)
+        .filter_map(|status| container(pod, &facts, status))
+        .collect()
+}
+
+/// Names of containers in the pod's status that have no id there.
+pub(super) fn without_ids(pod: &Pod) -> Vec<&str> {
+    let without = statuses(pod).filter(|status| status.container_id.as_ref().is_none_or(String::is_empty));
+    without.map(|status| status.name.as_str()).collect()
+}
+
+fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let kinds = pod.status.iter().flat_map(|status| {
+        [
+            &status.container_statuses,
+            &status.init_container_statuses,
+            &status.ephemeral_container_statuses,
+        ]
+    });
+    kinds.flatten().flatten()
 }
 
 /// The pod's uid as its cgroup carries it.
@@ -62,7 +74,8 @@ pub(super) fn cgroup_uid(pod: &Pod) -> Option<&str> {
     hash.or(pod.metadata.uid.as_ref()).map(String::as_str)
 }
 
-fn pod_facts(pod: &Pod) -> Option<PodFacts> {
+/// What is told of the pod, whatever is of its containers.
+pub(super) fn pod_facts(pod: &Pod) -> Option<PodFacts> {
     let meta = &pod.metadata;
     let all = meta.labels.clone().unwrap_or_default();
     let template_hash = ["pod-template-hash", "controller-revision-hash"]

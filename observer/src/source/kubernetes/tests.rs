@@ -140,6 +140,37 @@ fn only_changes_are_told_and_a_replaced_container_is_gone() {
     assert_eq!(known.pods(), 0);
 }
 
+/// As a kubelet of 1.36 left the status of a pod that it had evicted; the reason may follow in an update of its own.
+#[test]
+fn an_evicted_pods_container_is_known_although_its_id_is_told_no_more() {
+    let mut known = Known::default();
+    known.take(event("apply", &pod("a", "u1", "c1", 0)));
+    let mut evicted = pod("a", "u1", "c1", 0);
+    let lost = json!({"terminated": {
+        "exitCode": 137, "finishedAt": null, "reason": "ContainerStatusUnknown", "startedAt": null,
+        "message": "The container could not be located when the pod was terminated",
+    }});
+    let status = &mut evicted["status"]["containerStatuses"][0];
+    status["state"] = lost;
+    status["imageID"] = json!("");
+    status.as_object_mut().unwrap().remove("containerID");
+    assert_eq!(
+        known.take(event("apply", &evicted)),
+        [],
+        "nothing new, and nothing gone"
+    );
+    evicted["status"]["phase"] = json!("Failed");
+    evicted["status"]["reason"] = json!("Evicted");
+    evicted["status"]["message"] = json!("The node was low on resource: memory. Threshold quantity: 1Gi. ");
+    let told = known.take(event("apply", &evicted));
+    let of_it: Vec<_> = told.iter().map(|facts| (facts.id.as_str(), facts.deleted)).collect();
+    assert_eq!(of_it, [("c1", false)]);
+    let why = told[0].pod.as_ref().unwrap().disruption.as_ref().unwrap();
+    assert_eq!(why.reason, "Evicted");
+    let gone = known.take(event("delete", &evicted));
+    assert!(gone[0].id == "c1" && gone[0].deleted, "{gone:?}");
+}
+
 #[test]
 fn ten_thousand_changes_leave_no_more_than_the_pods_that_live() {
     let mut known = Known::default();
