@@ -245,15 +245,20 @@ fn writes_to_a_small_disk(directory: &Path) {
         queue.push(entry(nth, 4_000));
         history.keep(&record(nth));
     };
-    // Some of it is on the disk before that is full: that is where room comes from later, whichever of the two takes the rest.
+    // Some of it is on the disk before somebody else fills that to its last byte: nobody but the spool can make room.
     (0..500).for_each(keep);
     let before = spool.counts.synced.load(Relaxed);
     until("a sync before the disk is full", &|| {
         spool.counts.synced.load(Relaxed) > before
     });
+    let mut others = std::fs::File::create(directory.join("others")).unwrap();
+    while others.write_all(&[1; 512]).is_ok() {}
     (500..4_000).for_each(keep);
     until("the disk is full", &|| spool.counts.failed.load(Relaxed) > 0);
     tell(format_args!("full {}", queue.depth().entries));
+    // It ends as it always does, and leaves what comes free to the spool.
+    thread.finish();
+    while others.write_all(&[1; 512]).is_ok() {}
     // The receiver is back: what is delivered makes room, and syncs go on.
     if let Some(batch) = queue.batch(3_990, usize::MAX) {
         queue.acknowledge(&batch, 3_990);
@@ -264,7 +269,6 @@ fn writes_to_a_small_disk(directory: &Path) {
         spool.counts.synced.load(Relaxed) > before
     });
     spool.finish();
-    thread.finish();
     tell(format_args!("left {}", ids(&queue).len()));
 }
 

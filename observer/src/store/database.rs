@@ -128,7 +128,7 @@ pub(crate) fn open_or_put_aside<T>(
 }
 
 /// Whether it is the disk that takes nothing more, for the time being.
-fn is_unwritable(error: &redb::Error) -> bool {
+pub(crate) fn is_unwritable(error: &redb::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     matches!(error, redb::Error::Io(error) if [StorageFull, QuotaExceeded, ReadOnlyFilesystem].contains(&error.kind()))
 }

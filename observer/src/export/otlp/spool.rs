@@ -6,6 +6,7 @@
 //! guards its pages against torn writes, not a record against a flipped bit.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -24,7 +25,8 @@ use crate::{
     store::{
         StoreError,
         database::{
-            close, close_for_good, guarded, make_directory, open, open_or_put_aside, put_aside_if_damaged, seal, unseal,
+            close, close_for_good, guarded, is_unwritable, make_directory, open, open_or_put_aside,
+            put_aside_if_damaged, seal, unseal,
         },
     },
     terminal::say,
@@ -116,6 +118,9 @@ struct Journaled {
     queue: Arc<Queue>,
     /// Positions on disk: from, and one past the last.
     stored: (u64, u64),
+    /// Nothing on disk waits once the queue begins here: past `stored`, or past what an earlier agent left, which waits
+    /// under new positions until it is written under them.
+    waits_until: u64,
 }
 
 struct Journal {
@@ -142,7 +147,7 @@ impl Journal {
             if let Err(error) = &synced {
                 // Everything that waits is in memory too: a new file takes it.
                 let _ = close(self.database.take());
-                if put_aside_if_damaged(&self.path, &self.counts.damaged, error) {
+                if put_aside_if_damaged(&self.path, &self.counts.damaged, error) || self.makes_room(error) {
                     synced = guarded(|| self.sync());
                 }
             }
@@ -156,6 +161,31 @@ impl Journal {
             if stop {
                 return self.close();
             }
+        }
+    }
+
+    /// Whether the disk is full and the file was removed to make room, which nothing in it waits for any more: even to
+    /// delete, redb writes new pages first.
+    fn makes_room(&mut self, error: &redb::Error) -> bool {
+        let is_delivered = |journaled: &Journaled| journaled.queue.window().0 >= journaled.waits_until;
+        let holds_some = self
+            .queues_on_disk
+            .iter()
+            .any(|journaled| journaled.stored.1 > journaled.stored.0);
+        if !is_unwritable(error) || !holds_some || !self.queues_on_disk.iter().all(is_delivered) {
+            return false;
+        }
+        let removed = fs::remove_file(&self.path).is_ok();
+        if removed {
+            self.forget_stored();
+        }
+        removed
+    }
+
+    /// The file is a new one.
+    fn forget_stored(&mut self) {
+        for journaled in &mut self.queues_on_disk {
+            journaled.stored = (0, 0);
         }
     }
 
@@ -175,9 +205,7 @@ impl Journal {
     /// A file that closing finds to be damaged is written anew.
     fn close(mut self) {
         if close_for_good(&self.path, self.database.take(), &self.counts.damaged) {
-            for journaled in &mut self.queues_on_disk {
-                journaled.stored = (0, 0);
-            }
+            self.forget_stored();
             if guarded(|| self.sync())
                 .and_then(|()| close(self.database.take()))
                 .is_err()
@@ -221,6 +249,7 @@ impl Journal {
         write.commit()?;
         for (journaled, stored) in self.queues_on_disk.iter_mut().zip(after) {
             journaled.stored = stored;
+            journaled.waits_until = stored.1;
         }
         if let Some(journaled) = self.queues_on_disk.first() {
             self.counts.synced.store(journaled.stored.1, Relaxed);
@@ -261,11 +290,13 @@ fn restore(
         }
         counts.restored.fetch_add(entries.len() as u64, Relaxed);
         // Under new positions, so that the next sync replaces the old ones whatever was skipped.
+        let waits_until = stored.1 + entries.len() as u64;
         queue.restore(stored.1, entries);
         queues_on_disk.push(Journaled {
             table,
             queue: Arc::clone(queue),
             stored,
+            waits_until,
         });
     }
     Ok((database, queues_on_disk))
