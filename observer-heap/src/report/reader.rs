@@ -24,7 +24,6 @@ const MARKING: usize = 128 << 20;
 /// The heaps of one process.
 pub struct Reader<'m> {
     heap: Heap<'m>,
-    memory: &'m dyn Memory,
     /// The old objects that the last reading found held.
     live: Option<Live>,
     /// The memory of the ArrayBuffers that the last reading counted.
@@ -46,10 +45,9 @@ impl<'m> Reader<'m> {
             Refusal::Memory(_) | Refusal::Metadata(_) => refusal,
             _ if memory.is_swapped() => Refusal::SwappedOut,
             _ => refusal,
-        });
+        })?;
         Ok(Self {
-            heap: heap?,
-            memory,
+            heap,
             live: None,
             buffers: Vec::new(),
             marking: MARKING,
@@ -89,7 +87,7 @@ impl<'m> Reader<'m> {
 
     /// Refuses what was read of a process of which a part is swapped out.
     pub(crate) fn nothing_swapped(&self) -> Result<(), Refusal> {
-        if self.memory.is_swapped() {
+        if self.heap.maps.peek.memory.is_swapped() {
             Err(Refusal::SwappedOut)
         } else {
             Ok(())

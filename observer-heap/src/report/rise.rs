@@ -11,8 +11,8 @@ const HALF: i64 = 10;
 /// Readings at which a leak has risen to a new height, by at least one part in `RISE` of its growth.
 const RISES: usize = 3;
 const RISE: i64 = 20;
-/// Of fewer readings than [`MOMENTS`], each adds at least one part in so many of what is its due by the time since the one before; of
-/// more, the last quarter of the time does.
+/// Of fewer readings than [`MOMENTS`], each adds at least one part in so many of what is its due by the time since the one before; and
+/// of however many, the last quarter of the time does.
 const DUE: f64 = 3.0;
 /// Nothing that leaks falls, between two readings, by more than this part of what it grew by in all.
 const FALL: i64 = 8;

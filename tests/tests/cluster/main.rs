@@ -10,6 +10,7 @@ mod causes;
 mod chart;
 mod downgrade;
 mod events;
+mod mid_leak;
 mod own_end;
 mod plugin;
 #[path = "../published/mod.rs"]
@@ -19,7 +20,10 @@ mod selected;
 mod updates;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
 use observer_tests::{
     agent::{self, Agent},
@@ -53,8 +57,12 @@ fn agent_with(kubeconfig: &Path, node: &str) -> Agent {
 
 /// A service account of its own, so that its requests can be told from others'.
 fn account(cluster: &Cluster, name: &str, allowed: bool) -> String {
+    // Two that create the same at once refuse one another.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let namespace = "observer";
+    let alone = ONE_AT_A_TIME.lock();
     cluster.apply(&rights(), &[]).unwrap();
+    drop(alone);
     let account =
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}});
     cluster.apply(&account.to_string(), &[]).unwrap();

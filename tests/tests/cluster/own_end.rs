@@ -8,49 +8,35 @@ use std::{
 };
 
 use observer_tests::{
-    cluster::{Cluster, DEADLINE, LogStream},
+    cluster::{DEADLINE, LogStream},
     counterpart::KUBERNETES,
     need, places,
-    receiver::Receiver,
     rollouts::{LEAKING, is_of, said},
-    stage::Scratch,
 };
 use serde_json::{Value, json};
 
-use super::rollouts::{SERVICE, deployment, for_test, rolled_out};
+use super::{
+    mid_leak::{CONFIRMED, MidLeak, RESTART},
+    rollouts::SERVICE,
+};
 
-const AGENT: &str = "daemonset/observer";
 const PODS: [&str; 3] = ["pods", "--namespace", "observer"];
-const RESTART: &str = "observer.container.restart";
-const CONFIRMED: &str = "observer.memory.leak_confirmed";
 
 #[test]
 fn the_agents_own_kill_and_eviction_are_told_and_lose_no_run() {
     need!(Full, Root, Bpf, Runc, Node, OtlpPython, Counterpart(&KUBERNETES));
-    let cluster = Cluster::alone().unwrap();
-    let scratch = Scratch::new("own-end").unwrap();
-    cluster.load_agent(scratch.path()).unwrap();
-    let address = cluster.node_address().unwrap();
-    let mut receiver = Receiver::start(&["--host", &address]).unwrap();
-    let endpoint = format!("http://{address}:{}", receiver.port);
-    cluster.apply(&for_test(&endpoint, &scratch), &[]).unwrap();
-    rolled_out(&cluster, "observer", AGENT);
-    let mut agent = cluster.follow("observer", AGENT).unwrap();
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
-    cluster.apply(&namespace.to_string(), &[]).unwrap();
-    let files = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "checkout", "namespace": "shop"},
-        "data": {"checkout.js": fs::read_to_string(places::fixtures().join("checkout.js")).unwrap()},
-    });
-    cluster.apply(&files.to_string(), &[]).unwrap();
-    cluster.apply(&deployment(LEAKING).to_string(), &[]).unwrap();
+    let (mut begun, mut agent) = MidLeak::start("own-end");
     let first = |finding: &Value| said(finding, SERVICE, RESTART, LEAKING).then_some(());
     agent.lines.wait_json("a first restart", DEADLINE, first).unwrap();
 
     // Killed by the kernel, at its own limit.
-    let pod = cluster.wait("the agent's pod", &PODS, |pod| Some(pod.clone())).unwrap();
+    let pod = begun
+        .cluster
+        .wait("the agent's pod", &PODS, |pod| Some(pod.clone()))
+        .unwrap();
     let filler = Filler::start(&pod);
-    cluster
+    begun
+        .cluster
         .wait("the kubelet's word", &PODS, |pod| {
             let status = &pod["status"]["containerStatuses"][0];
             let killed = status["lastState"]["terminated"]["reason"] == "OOMKilled";
@@ -58,7 +44,7 @@ fn the_agents_own_kill_and_eviction_are_told_and_lose_no_run() {
         })
         .unwrap();
     drop(filler);
-    let mut agent = cluster.follow("observer", AGENT).unwrap();
+    let mut agent = begun.follow();
     away(&mut agent);
     let own = |finding: &Value| {
         let of_it = finding["resource"]["k8s.pod.uid"] == pod["metadata"]["uid"] && finding["event"] == RESTART;
@@ -74,39 +60,45 @@ fn the_agents_own_kill_and_eviction_are_told_and_lose_no_run() {
     let name = pod["metadata"]["name"].as_str().unwrap();
     let evict =
         json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": "observer"}});
-    let file = scratch.file("eviction.json");
+    let file = begun.scratch.file("eviction.json");
     fs::write(&file, evict.to_string()).unwrap();
     let path = format!("/api/v1/namespaces/observer/pods/{name}/eviction");
-    cluster
+    begun
+        .cluster
         .ask(&["create", "--raw", &path, "-f", &file.display().to_string()])
         .unwrap();
-    cluster
+    begun
+        .cluster
         .wait("its successor", &PODS, |other| {
             let ready = other["status"]["containerStatuses"][0]["ready"] == true;
             (ready && other["metadata"]["uid"] != pod["metadata"]["uid"]).then_some(())
         })
         .unwrap();
-    let mut agent = cluster.follow("observer", AGENT).unwrap();
+    let mut agent = begun.follow();
     away(&mut agent);
     let verdict = |finding: &Value| said(finding, SERVICE, CONFIRMED, LEAKING).then(|| finding.clone());
-    let confirmed = receiver.wait_for(CONFIRMED, DEADLINE, verdict).unwrap();
+    let confirmed = begun.receiver.wait_for(CONFIRMED, DEADLINE, verdict).unwrap();
     let number = |finding: &Value| finding["attributes"]["observer.run.number"].as_u64();
     assert!(number(&confirmed) > Some(1), "{confirmed}");
-    let evicted = receiver.wait_for("the span of the run that was evicted", DEADLINE, |record| {
-        let of_it = record["resource"]["k8s.pod.uid"] == pod["metadata"]["uid"];
-        (record["signal"] == "span" && of_it && number(record) == Some(2)).then(|| record.clone())
-    });
+    let evicted = begun
+        .receiver
+        .wait_for("the span of the run that was evicted", DEADLINE, |record| {
+            let of_it = record["resource"]["k8s.pod.uid"] == pod["metadata"]["uid"];
+            (record["signal"] == "span" && of_it && number(record) == Some(2)).then(|| record.clone())
+        });
     let evicted = evicted.unwrap();
     assert_eq!(evicted["attributes"]["observer.exit.cause"], "evicted", "{evicted}");
 
     // By id, since a record may arrive twice. Each life of the service was told once, or counted as not seen.
-    let leaky = cluster.wait("the leaking pod", &["pods", "--namespace", "shop"], |pod| {
-        Some(pod.clone())
-    });
+    let leaky = begun
+        .cluster
+        .wait("the leaking pod", &["pods", "--namespace", "shop"], |pod| {
+            Some(pod.clone())
+        });
     let counted = leaky.unwrap()["status"]["containerStatuses"][0]["restartCount"]
         .as_u64()
         .unwrap();
-    let arrived = receiver.so_far();
+    let arrived = begun.receiver.so_far();
     let restarts: BTreeMap<&str, &Value> = arrived
         .iter()
         .filter(|record| is_of(record, SERVICE) && record["event"] == RESTART)
@@ -117,11 +109,7 @@ fn the_agents_own_kill_and_eviction_are_told_and_lose_no_run() {
     let unseen = |record: &&Value| record["attributes"]["observer.restart.unseen"].as_u64().unwrap_or(0);
     let told: u64 = restarts.values().map(|record| 1 + unseen(record)).sum();
     assert!(told <= counted + 1, "{told} told of {counted} restarts: {restarts:?}");
-    for object in ["namespace/shop", "namespace/observer"] {
-        cluster
-            .ask(&["delete", object, "--wait=true", "--timeout=120s"])
-            .unwrap();
-    }
+    begun.end();
 }
 
 /// Waits until the time in between is told.

@@ -39,18 +39,7 @@ fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
     the_agent_may_do_no_more_than_it_needs(&cluster);
     let mut agent = cluster.follow("observer", "daemonset/observer").unwrap();
 
-    cluster
-        .apply(
-            &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}).to_string(),
-            &[],
-        )
-        .unwrap();
-    let script = fs::read_to_string(places::fixtures().join("checkout.js")).unwrap();
-    let files = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "checkout", "namespace": "shop"},
-        "data": {"checkout.js": script},
-    });
-    cluster.apply(&files.to_string(), &[]).unwrap();
+    shop(&cluster);
     for version in [CLEAN, LEAKING, FIXED] {
         cluster.apply(&deployment(version).to_string(), &[]).unwrap();
         rolled_out(&cluster, "shop", "deployment/checkout");
@@ -112,6 +101,18 @@ fn a_deployment_whose_second_rollout_leaks_and_whose_third_does_not() {
         let printed = printed.iter().any(|finding| finding["body"] == told);
         assert!(printed, "not a sentence of the agent's: {event}");
     }
+}
+
+/// The namespace of the Deployment, with its program.
+pub(super) fn shop(cluster: &Cluster) {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
+    cluster.apply(&namespace.to_string(), &[]).unwrap();
+    let script = fs::read_to_string(places::fixtures().join("checkout.js")).unwrap();
+    let files = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "checkout", "namespace": "shop"},
+        "data": {"checkout.js": script},
+    });
+    cluster.apply(&files.to_string(), &[]).unwrap();
 }
 
 /// The manifest, with where to send, how fast to judge, and a store that nobody had before.

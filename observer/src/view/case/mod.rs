@@ -2,6 +2,8 @@
 //! agent knows. Explanations, the board and reports are made of them.
 
 mod agent;
+#[cfg(test)]
+pub(in crate::view) mod alike;
 mod history;
 mod recording;
 mod standing;

@@ -69,44 +69,12 @@ pub(super) fn left(case: &Case, slot: &SlotView) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use observer_core::{
-        detect::{DetectConfig, Point, RunEnd, SlotDetector, Verdict},
-        exit::Cause,
-        finding::{Ceiling, CeilingKind},
-    };
-
     use super::*;
-    use crate::view::sawtooth::Mark;
-
-    /// Two runs that climbed from 64 to 512 MiB in six hours.
-    fn confirmed() -> Verdict {
-        let mut detector = SlotDetector::new(DetectConfig::default());
-        let mut said = None;
-        for run in 0..2u64 {
-            let at = |seconds: u64| BootTime((run * 22_000 + seconds) * SECOND);
-            detector.begin_run(run, at(0), None);
-            for step in 0..=360u64 {
-                detector.observe(&Point {
-                    at: at(step * 60),
-                    trend: (64 << 20) + step * (448 << 20) / 360,
-                    ceilings: observer_core::detect::Ceilings {
-                        cgroup: Some(Ceiling {
-                            bytes: 512 << 20,
-                            kind: CeilingKind::Cgroup,
-                        }),
-                        v8: None,
-                    },
-                    ..Point::default()
-                });
-            }
-            said = detector.end_run(&RunEnd::new(at(21_600), Cause::KernelOom));
-        }
-        said.unwrap()
-    }
+    use crate::view::{case::alike::two_runs_alike, sawtooth::Mark};
 
     #[test]
     fn the_time_left_is_told_of_the_level_now_and_of_no_run_that_is_over() {
-        let verdict = confirmed();
+        let (_, verdict) = two_runs_alike();
         assert_eq!(verdict.state, State::Confirmed);
         let mut case = Case {
             said: vec![(43_600.0, State::Confirmed)],

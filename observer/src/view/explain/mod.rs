@@ -270,9 +270,6 @@ pub(in crate::view) fn sawtooth(case: &Case) -> Sawtooth {
 #[cfg(test)]
 mod tests {
     use observer_core::{
-        detect::{DetectConfig, Point, RunEnd, SlotDetector},
-        exit::Cause,
-        finding::{Ceiling, CeilingKind},
         heap::{Compared, Diagnosis, Grower},
         identity::Version,
         time::{BootTime, SECOND},
@@ -281,41 +278,23 @@ mod tests {
     use super::*;
     use crate::{
         terminal::{hostile, rendered},
-        view::sawtooth::Mark,
+        view::{case::alike::two_runs_alike, sawtooth::Mark},
     };
 
     #[test]
     fn a_confirmed_leak_is_told_with_its_runs_and_drawn() {
-        let mut detector = SlotDetector::new(DetectConfig::default());
+        let (detector, verdict) = two_runs_alike();
+        let ends = [21_600.0, 43_600.0].map(|at| Mark {
+            at,
+            died: true,
+            how: "kernel_oom",
+        });
         let mut case = Case {
             whose: "shop/cart".to_owned(),
+            verdict: Some(verdict),
+            ends: ends.into(),
             ..Case::default()
         };
-        for run in 0..2u64 {
-            let start = run * 22_000;
-            detector.begin_run(run, BootTime(start * SECOND), None);
-            for step in 0..=360u64 {
-                let point = Point {
-                    at: BootTime((start + step * 60) * SECOND),
-                    trend: (64 << 20) + step * (448 << 20) / 360,
-                    ceilings: observer_core::detect::Ceilings {
-                        cgroup: Some(Ceiling {
-                            bytes: 512 << 20,
-                            kind: CeilingKind::Cgroup,
-                        }),
-                        v8: None,
-                    },
-                    ..Point::default()
-                };
-                detector.observe(&point);
-            }
-            case.verdict = detector.end_run(&RunEnd::new(BootTime((start + 21_600) * SECOND), Cause::KernelOom));
-            case.ends.push(Mark {
-                at: (start + 21_600) as f64,
-                died: true,
-                how: "kernel_oom",
-            });
-        }
         let seconds = |at: BootTime| at.0 as f64 / SECOND as f64;
         let seen = detector.levels();
         case.levels = seen.iter().map(|(at, level)| (seconds(*at), *level as f64)).collect();
