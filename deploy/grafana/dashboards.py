@@ -83,10 +83,11 @@ def fleet():
         base("observer-fleet", "observer / fleet", "Which services leak, since which version, and how long they have.")
         .with_panel(number("Versions that leak", "The verdict of all replicas together, or of one agent alone.",
                            "count(workload_version:observer_leak:verdict == 1) or vector(0)"))
-        .with_panel(number("Next death", "The earliest time to a ceiling of any replica.",
-                           "min(workload_version:observer_time_to_ceiling_seconds:min)", "s"))
+        .with_panel(number("Next death", "The earliest time to a ceiling of a version that leaks.",
+                           "min(workload_version:observer_time_to_ceiling_seconds:min and workload_version:observer_leak:verdict == 1)",
+                           "s"))
         .with_panel(number("Deaths of memory, last hour", "Killed by the kernel, by a daemon, or given up by V8.",
-                           'sum(workload_version_cause:observer_container_exits:increase1h{observer_exit_cause=~".*oom"})'))
+                           'round(sum(workload_version_cause:observer_container_exits:increase1h{observer_exit_cause=~".*oom"}))'))
         .with_panel(number("Replicas observed", "Runs whose slope is known.", "sum(workload_version:observer_replicas:count)"))
         .with_panel(listing(
             "Versions that leak", "Slope of all replicas together, in an hour, and its z; replicas, and the share of them that rise.",

@@ -6,7 +6,7 @@ use observer_core::{Engine, Input, What, input::Begin, time::BootTime};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, interval_at, sleep},
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep, sleep_until},
 };
 
 use super::{
@@ -66,6 +66,9 @@ pub enum AgentError {
 const TICK: Duration = Duration::from_secs(1);
 /// How often the wall clock is read again.
 const CLOCK: Duration = Duration::from_mins(1);
+/// Why Kubernetes ends the agent's own pod is told at about the time of the signal: for this long the agent goes on taking in
+/// what is told, where it watches pods and itself.
+const LAST_WORD: Duration = Duration::from_millis(500);
 /// Inputs taken from a channel at once.
 const BURST: usize = 1_024;
 
@@ -217,12 +220,20 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     let (mut clocks, mut exports) = (interval(CLOCK), interval(config.metrics_interval));
     exports.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut edges, mut answers) = (Vec::with_capacity(BURST), Vec::with_capacity(BURST));
+    let listens = config.watch_itself && crate::host::node(config).is_some();
+    let mut ends = None;
     loop {
         let due = observation.order.due();
         tokio::select! {
             biased;
-            _ = terminate.recv() => break,
+            _ = terminate.recv() => {
+                if ends.is_some() || !listens {
+                    break;
+                }
+                ends = Some(Instant::now() + LAST_WORD);
+            }
             _ = interrupt.recv() => break,
+            () = at(ends), if ends.is_some() => break,
             _ = ticks.tick() => observation.tick(&inputs, &scanner),
             Some((name, answer)) = asked.recv() => drop(answer.send(observation.explained(name.as_deref()))),
             _ = exports.tick() => observation.export_metrics(),
@@ -246,6 +257,13 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
 async fn until(due: Option<BootTime>) {
     if let Some(due) = due {
         sleep(Duration::from_nanos(due.since(clock::boot()))).await;
+    }
+}
+
+/// Sleeps until an instant.
+async fn at(end: Option<Instant>) {
+    if let Some(end) = end {
+        sleep_until(end).await;
     }
 }
 

@@ -91,12 +91,13 @@ pub(crate) fn server(name: &str, server: &Backend, samples: f64) -> Result<()> {
     Ok(())
 }
 
-/// Samples that it has taken so far.
+/// Samples that it has taken so far. It tells of no such count before the first.
 pub(crate) fn samples_taken(server: &Backend) -> Result<f64> {
-    Ok(own(server)?
+    let own = own(server)?;
+    Ok(own
         .get("prometheus_tsdb_head_samples_appended_total")
         .copied()
-        .unwrap_or(f64::NAN))
+        .unwrap_or(0.0))
 }
 
 /// A server's metrics of itself, summed over their labels.

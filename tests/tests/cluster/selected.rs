@@ -1,5 +1,7 @@
 //! Pods left out by their namespace or an annotation on a real node, and let in again.
 
+use std::cell::RefCell;
+
 use observer_tests::{
     agent::{self, Agent},
     cluster::{Cluster, Proxy},
@@ -43,13 +45,14 @@ fn pods_are_left_out_by_namespace_and_by_annotation_and_let_in_again() {
     let mut shows = |pods: &[&str], left_out: u64| {
         assert_eq!(agent.ended().unwrap(), None, "{:?}", agent.messages.so_far());
         // Asked again with each answer of the API server.
-        cluster
-            .wait(&format!("{pods:?} and {left_out} left out"), &["nodes"], |_| {
-                let status = status(&socket)?;
-                let names = names(&status);
-                (names == pods && status["agent"]["left_out"] == left_out).then_some(())
-            })
-            .unwrap();
+        let last = RefCell::new(None);
+        let waited = cluster.wait(&format!("{pods:?} and {left_out} left out"), &["nodes"], |_| {
+            let status = last.borrow_mut().insert(status(&socket)?).clone();
+            let names = names(&status);
+            (names == pods && status["agent"]["left_out"] == left_out).then_some(())
+        });
+        let (last, said) = (last.take(), agent.messages.so_far());
+        assert!(waited.is_ok(), "{waited:?}: the agent: {last:?} {said:?}");
     };
     shows(&["seen"], 2);
     let annotate = |pod: &str, value: &str| {
