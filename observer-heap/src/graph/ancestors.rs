@@ -10,6 +10,7 @@ use crate::graph::chains;
 use crate::graph::filter::Filter;
 use crate::graph::live::Live;
 use crate::graph::owners::{Edge, Owners};
+use crate::graph::targets::Wanted;
 use crate::graph::ways::Node;
 use crate::layout::refusal::Refusal;
 use crate::memory::by_address::ByAddress;
@@ -18,8 +19,8 @@ use crate::memory::peek::{STRONG, TAG_MASK};
 use crate::walk::heap::{Heap, Order};
 use crate::walk::walker::{Object, Visit};
 
-/// Passes over the heap.
-const MOST_PASSES: usize = 8;
+/// Passes over the heap. Most read a part of it: pages that may own what is searched for.
+const MOST_PASSES: usize = 12;
 /// Passes after which chains are climbed where there are any, and how often: their heads change meanwhile.
 const CLIMBED: usize = 3;
 const MOST_CLIMBS: usize = 3;
@@ -54,6 +55,7 @@ impl Ancestors {
         for &address in &frontier {
             ancestors.nodes.entry(address).or_default();
         }
+        let mut orphans = Vec::new();
         let mut again = ByAddress::<()>::default();
         let mut climbs = MOST_CLIMBS;
         for pass in 0..MOST_PASSES {
@@ -61,6 +63,9 @@ impl Ancestors {
             let full = ancestors.nodes.len() >= MOST_NODES;
             if enough(&ancestors) {
                 break;
+            }
+            if frontier.is_empty() {
+                frontier.append(&mut orphans);
             }
             if climbs > 0 && (pass >= CLIMBED || full || frontier.is_empty()) {
                 climbs -= 1;
@@ -83,9 +88,10 @@ impl Ancestors {
             } else {
                 Order::Descending
             };
-            let mut found = ancestors.pass(heap, live, (&frontier, &again), order)?;
-            // What held them may have been moving during the pass, as an array that grows is: they are looked for once more.
-            found.extend(
+            let found = ancestors.pass(heap, live, (&frontier, &again), order)?;
+            // What held them may have been moving during the pass, as an array that grows is: they are looked for once more, on all
+            // pages, when nothing else is left to search for.
+            orphans.extend(
                 frontier
                     .iter()
                     .filter(|address| ancestors.nodes.get(address).is_some_and(|node| node.owners.is_empty()))
@@ -111,12 +117,13 @@ impl Ancestors {
             owners: Owners(heap),
             filter: Filter::new(),
             nodes: &mut self.nodes,
-            wanted: ByAddress::default(),
+            wanted: Wanted::new(),
             found: Vec::new(),
             seen: 0,
             edges: MOST_EDGES,
             again: MOST_AGAIN,
             orphans: again,
+            all: frontier.iter().any(|address| again.contains_key(address)),
         };
         for &address in frontier {
             pass.want(address);
@@ -135,7 +142,7 @@ struct Pass<'p, 'm> {
     filter: Filter<FILTER_BITS>,
     nodes: &'p mut ByAddress<Node>,
     /// Objects whose owners are looked for.
-    wanted: ByAddress<()>,
+    wanted: Wanted,
     /// Owners that came to it during the pass.
     found: Vec<u64>,
     /// Owners that may still be kept in this pass.
@@ -146,12 +153,14 @@ struct Pass<'p, 'm> {
     again: usize,
     /// Objects of which no owner was found that was held at the reading: it may have come to be since.
     orphans: &'p ByAddress<()>,
+    /// All pages are read: such an owner may stand in any.
+    all: bool,
 }
 
 impl Pass<'_, '_> {
     fn want(&mut self, address: u64) {
         self.filter.insert(address);
-        self.wanted.insert(address, ());
+        self.wanted.insert(address);
     }
 
     #[inline]
@@ -171,7 +180,7 @@ impl Pass<'_, '_> {
     }
 
     fn owned(&mut self, object: &Object<'_>, offset: u64, target: u64) -> Result<(), Refusal> {
-        if offset == 0 || target == object.address || !self.wanted.contains_key(&target) {
+        if offset == 0 || target == object.address || !self.wanted.contains(target) {
             return Ok(());
         }
         let Some(node) = self.nodes.get_mut(&target) else {
@@ -192,6 +201,9 @@ impl Pass<'_, '_> {
             offset,
             map: object.info,
         });
+        if node.owners.len() >= MOST_OWNERS {
+            self.wanted.remove(target);
+        }
         if !self.nodes.contains_key(&object.address) && self.nodes.len() < MOST_NODES {
             let root = self.owners.is_root(object.address, object.info)?;
             self.nodes.entry(object.address).or_default().root = root;
@@ -205,13 +217,15 @@ impl Pass<'_, '_> {
 }
 
 impl Visit for Pass<'_, '_> {
+    fn reads(&mut self, page: &Page) -> bool {
+        self.all || self.live.is_none_or(|live| live.may_own(page, &self.wanted))
+    }
+
     /// Of most pages no word points at what is looked for: their objects need not be told apart.
     fn wants(&mut self, _: &Page, words: &[[u8; 8]]) -> bool {
         words.iter().any(|word| {
             let word = u64::from_le_bytes(*word);
-            word & TAG_MASK == STRONG
-                && self.filter.may_hold(word - STRONG)
-                && self.wanted.contains_key(&(word - STRONG))
+            word & TAG_MASK == STRONG && self.filter.may_hold(word - STRONG) && self.wanted.contains(word - STRONG)
         })
     }
 

@@ -46,7 +46,9 @@ impl Live {
                     bytes: 0,
                     visit,
                 };
+                follow.live.begin(index);
                 walker.chosen(&page, &mut follow)?;
+                follow.live.end(index);
                 step(follow.bytes);
                 self.marks[index].open = 0;
             }
@@ -59,7 +61,7 @@ impl Live {
     }
 
     /// Pending pages of an isolate to be visited next: each visit reads the page, so one that has few open objects waits until more of
-    /// its objects are reached. Of large pages the only object is open: they wait for nothing.
+    /// its objects are reached. Large pages go first: their only object is open, and often a collection that reaches much at once.
     fn worth_visiting(&mut self, heap: u64) -> Vec<usize> {
         self.pending.sort_unstable();
         self.pending.dedup();
@@ -67,9 +69,17 @@ impl Live {
         let is_of = |index: &u32| marks.get(*index as usize).filter(|mark| mark.page.heap == heap);
         self.pending
             .retain(|index| marks.get(*index as usize).is_some_and(|mark| mark.pending));
+        let large = |mark: &Mark| mark.page.area() > PAGE;
+        let any_large = self.pending.iter().filter_map(is_of).any(large);
         let most = self.pending.iter().filter_map(is_of).map(|mark| mark.open).max();
         let most = most.unwrap_or(0);
-        let worth = |mark: &Mark| mark.open * WAITS >= most || mark.page.area() > PAGE;
+        let worth = |mark: &Mark| {
+            if any_large {
+                large(mark)
+            } else {
+                mark.open * WAITS >= most
+            }
+        };
         let chosen = self.pending.iter().filter(|index| is_of(index).is_some_and(worth));
         chosen.map(|&index| index as usize).collect()
     }
@@ -96,7 +106,7 @@ impl<V: Visit> Follow<'_, '_, V> {
     fn pointers(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) {
         let address = object.address + first as u64 * 8;
         if Some(object.info.instance_type) == self.tables.weak {
-            self.young.note(address, words);
+            self.live.targets.young |= self.young.note(address, words);
             // Entries are pairs behind five words; the first of a pair is the weak key.
             for (index, word) in words.iter().enumerate() {
                 if (first + index).is_multiple_of(2) {
@@ -104,11 +114,14 @@ impl<V: Visit> Follow<'_, '_, V> {
                 }
             }
         } else if self.maps.is_weak(object.info.instance_type) {
-            self.young.note(address, words);
+            self.live.targets.young |= self.young.note(address, words);
         } else {
             let young = &mut *self.young;
-            self.live
-                .reach_with(words, |index, word| young.note_slot(address + index as u64 * 8, word));
+            let mut noted = false;
+            self.live.reach_with(words, |index, word| {
+                noted |= young.note_slot(address + index as u64 * 8, word);
+            });
+            self.live.targets.young |= noted;
         }
     }
 }

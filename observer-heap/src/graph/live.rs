@@ -4,6 +4,7 @@
 
 use crate::graph::before::Held;
 use crate::graph::roots::roots;
+use crate::graph::targets::{Targets, Wanted};
 use crate::layout::maps::{MapId, Maps};
 use crate::layout::refusal::Refusal;
 use crate::memory::by_address::ByAddress;
@@ -35,6 +36,8 @@ pub(crate) struct Mark {
     /// It has objects that were reached and not visited; how many, about.
     pub(crate) pending: bool,
     pub(crate) open: u32,
+    /// What those visited point at.
+    pub(crate) targets: Box<Targets>,
 }
 
 /// What pages that came into being during the marks hold of what is reached.
@@ -53,6 +56,9 @@ pub(crate) struct Live {
     pub(crate) marks: Vec<Mark>,
     /// Indices of pending pages, and of some that are not any more.
     pub(crate) pending: Vec<u32>,
+    /// The page that is being visited, by its number, and what it points at.
+    visiting: u64,
+    pub(crate) targets: Box<Targets>,
     /// Pages pointed at last, by their numbers: number and index.
     recent: Vec<(u64, u32)>,
     /// What was pointed at and lies in no page that was known.
@@ -73,7 +79,8 @@ pub(crate) struct Live {
 
 /// Bytes that marking this many pages takes.
 pub(crate) fn cost(pages: &Pages) -> usize {
-    pages.pages.iter().filter(|page| page.space == Space::Old).count() * (2 * BITS * 8 + size_of::<Mark>() + 16)
+    pages.pages.iter().filter(|page| page.space == Space::Old).count()
+        * (2 * BITS * 8 + size_of::<Mark>() + size_of::<Targets>() + 16)
 }
 
 impl Live {
@@ -83,6 +90,8 @@ impl Live {
             index: ByAddress::default(),
             marks: Vec::new(),
             pending: Vec::new(),
+            targets: Box::new(Targets::new()),
+            visiting: u64::MAX,
             recent: vec![(u64::MAX, 0); FILTER],
             unknown: ByAddress::default(),
             barred: Vec::new(),
@@ -113,6 +122,7 @@ impl Live {
             visited: Box::new([0; BITS]),
             pending: false,
             open: 0,
+            targets: Box::new(Targets::new()),
         });
     }
 
@@ -221,6 +231,36 @@ impl Live {
             .is_none_or(|mark| before.lacks(page.base / PAGE, &mark.visited[..]))
     }
 
+    /// Whether an object of this page that is held may own one of these.
+    pub(crate) fn may_own(&self, page: &Page, wanted: &Wanted) -> bool {
+        let mark = self
+            .index
+            .get(&(page.base / PAGE))
+            .map(|&index| self.marks.get(index as usize));
+        mark.flatten()
+            .is_none_or(|mark| mark.targets.may_own(page.base / PAGE, wanted))
+    }
+
+    /// Whether old objects of this page point at young ones, or none was known.
+    pub(crate) fn points_at_young(&self, page: &Page) -> bool {
+        let mark = self
+            .index
+            .get(&(page.base / PAGE))
+            .map(|&index| self.marks.get(index as usize));
+        mark.flatten().is_none_or(|mark| mark.targets.young)
+    }
+
+    /// From here on, what is pointed at is pointed at by the objects of this page.
+    pub(crate) fn begin(&mut self, index: usize) {
+        std::mem::swap(&mut self.targets, &mut self.marks[index].targets);
+        self.visiting = self.marks[index].page.base / PAGE;
+    }
+
+    /// Until here.
+    pub(crate) fn end(&mut self, index: usize) {
+        std::mem::swap(&mut self.targets, &mut self.marks[index].targets);
+    }
+
     /// Where objects were found held.
     pub(crate) fn held(&self) -> Held {
         let mut held = Held::default();
@@ -276,6 +316,9 @@ impl Live {
             || !address.is_multiple_of(8)
         {
             return false;
+        }
+        if number != self.visiting {
+            self.targets.add(address);
         }
         let bit = ((address - mark.page.base) / 8) as usize;
         let (word, flag) = (bit / 64, 1 << (bit % 64));

@@ -13,4 +13,5 @@ pub(crate) mod retained;
 pub(crate) mod retainers;
 pub(crate) mod roots;
 pub(crate) mod sample;
+pub(crate) mod targets;
 pub(crate) mod ways;

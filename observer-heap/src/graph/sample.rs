@@ -6,13 +6,15 @@ use crate::graph::live::Live;
 use crate::layout::maps::{MapId, Maps};
 use crate::layout::refusal::Refusal;
 use crate::memory::by_address::ByAddress;
-use crate::memory::pages::{PAGE, Page};
+use crate::memory::pages::{PAGE, Page, Space};
 use crate::memory::peek::strong;
 use crate::walk::heap::{Heap, Order};
 use crate::walk::walker::{Object, Visit};
 
 /// Young objects move while their owners are searched: with so many old ones none is taken.
 const ENOUGH_OLD: usize = 8;
+/// Pages of small objects that are enough to take a sample from; of more, as many are read, evenly spread.
+const ENOUGH_PAGES: usize = 512;
 
 /// What of the heap a row counts; valid for the reader that read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,7 +77,17 @@ impl Sample {
             live,
             before,
             sample: &mut sample,
+            every: 1,
+            met: 0,
+            stands_for: 1,
         };
+        if let Some(live) = live {
+            let old = heap.maps.pages.pages.iter().filter(|page| page.space == Space::Old);
+            let small = old
+                .filter(|page| page.area() <= PAGE && sorting.is_new(live, page))
+                .count();
+            sorting.every = small.div_ceil(ENOUGH_PAGES).max(1) as u64;
+        }
         for isolate in heap.maps.pages.heaps() {
             sorting.sample.young = false;
             heap.walk(isolate, Order::Ascending, &mut sorting, &mut |_| {})?;
@@ -123,19 +135,46 @@ struct Sorting<'s, 'm> {
     /// Nor are those that were held before.
     before: Option<&'s Held>,
     sample: &'s mut Sample,
+    /// Of so many pages one is read; pages met of these; and how many the one that is being read stands for: none where its objects are
+    /// not taken.
+    every: u64,
+    met: u64,
+    stands_for: u64,
+}
+
+impl Sorting<'_, '_> {
+    /// Whether something is held of a page that was not held before.
+    fn is_new(&self, live: &Live, page: &Page) -> bool {
+        self.before.is_none_or(|before| live.is_new(page, before))
+    }
 }
 
 impl Visit for Sorting<'_, '_> {
     fn young_begins(&mut self) {
+        self.stands_for = 1;
         self.sample.young = true;
         self.sample.old = self.sample.groups.iter().map(Vec::len).collect();
     }
 
-    fn wants(&mut self, page: &Page, _: &[[u8; 8]]) -> bool {
-        match (self.live, self.before) {
-            (Some(live), Some(before)) => live.is_new(page, before),
-            _ => true,
+    fn reads(&mut self, page: &Page) -> bool {
+        let Some(live) = self.live else { return true };
+        self.stands_for = 0;
+        if self.is_new(live, page) {
+            if page.area() > PAGE {
+                self.stands_for = 1;
+            } else {
+                self.met += 1;
+                if self.met.is_multiple_of(self.every) {
+                    self.stands_for = self.every;
+                }
+            }
         }
+        // Young objects may hang at pages on which nothing is new.
+        self.stands_for > 0 || live.points_at_young(page)
+    }
+
+    fn wants(&mut self, _: &Page, _: &[[u8; 8]]) -> bool {
+        self.stands_for > 0
     }
 
     fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
@@ -160,7 +199,7 @@ impl Visit for Sorting<'_, '_> {
                 .before
                 .is_none_or(|before| !before.contains(object.address / PAGE, object.address % PAGE))
         {
-            self.sample.take(group, object.address, object.size);
+            self.sample.take(group, object.address, object.size * self.stands_for);
         }
         Ok(())
     }

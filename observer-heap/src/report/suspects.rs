@@ -188,7 +188,9 @@ fn sample(heap: &Heap<'_>, live: Option<&Live>, before: &Held, growth: &Growth) 
         let infos = maps.iter().filter_map(|&map| heap.maps.info(map));
         maps.is_empty() || infos.into_iter().any(|info| heap.maps.holds(info.instance_type))
     };
-    let mut grown: Vec<&Grown> = growth.grown.iter().filter(held).collect();
+    // One that would be given no sample by its share is no part of what accumulates.
+    let enough = |grown: &&Grown| SAMPLED * grown.bytes >= growth.bytes;
+    let mut grown: Vec<&Grown> = growth.grown.iter().filter(enough).filter(held).collect();
     grown.sort_by_key(|grown| std::cmp::Reverse(grown.bytes));
     grown.truncate(ROWS);
     let rows: Vec<(&Members, usize)> = grown

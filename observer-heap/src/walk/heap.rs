@@ -87,6 +87,10 @@ impl<'m> Heap<'m> {
             pages.reverse();
         }
         for page in pages {
+            if !visit.reads(page) {
+                step(page.area());
+                continue;
+            }
             if young.is_empty() {
                 walker.page(page, visit)?;
             } else {

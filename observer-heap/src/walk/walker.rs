@@ -42,6 +42,12 @@ pub(crate) trait Visit {
         let _ = (object, first, words);
         Ok(())
     }
+    /// Whether anything in a page may be worth telling; it is asked before the page is read. What young objects its objects hold is not told
+    /// either then, unless others hold them too.
+    fn reads(&mut self, page: &Page) -> bool {
+        let _ = page;
+        true
+    }
     /// Whether anything in these words of a page is worth telling; it is asked before the page's objects are. Large pages are not asked
     /// about: theirs is one object.
     fn wants(&mut self, page: &Page, words: &[[u8; 8]]) -> bool {

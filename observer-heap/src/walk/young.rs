@@ -156,25 +156,26 @@ impl Young {
         }
     }
 
-    /// Notes the slots of an old object, from `address` on, that point at young pages.
+    /// Notes the slots of an old object, from `address` on, that point at young pages. Returns whether there are any.
     #[inline]
-    pub(crate) fn note(&mut self, address: u64, words: &[[u8; 8]]) {
+    pub(crate) fn note(&mut self, address: u64, words: &[[u8; 8]]) -> bool {
+        let mut any = false;
         for (index, word) in words.iter().enumerate() {
-            self.note_slot(address + index as u64 * 8, u64::from_le_bytes(*word));
+            any |= self.note_slot(address + index as u64 * 8, u64::from_le_bytes(*word));
         }
+        any
     }
 
-    /// Notes one slot, if it points at a young page.
+    /// Notes one slot, if it points at a young page. Returns whether it does.
     #[inline]
-    pub(crate) fn note_slot(&mut self, slot: u64, word: u64) {
+    pub(crate) fn note_slot(&mut self, slot: u64, word: u64) -> bool {
         let number = word / PAGE;
-        if self.filter[number as usize % FILTER]
-            && word & TAG_MASK == STRONG
-            && self.index.contains_key(&number)
-            && self.slots.len() < MOST_SLOTS
-        {
+        let young =
+            self.filter[number as usize % FILTER] && word & TAG_MASK == STRONG && self.index.contains_key(&number);
+        if young && self.slots.len() < MOST_SLOTS {
             self.slots.push((slot, word));
         }
+        young
     }
 
     /// Whether any of these words points at a young page.
