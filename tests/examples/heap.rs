@@ -20,7 +20,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
 /// Bytes that the agent spends on marks, and the command.
-const MARKINGS: [(&str, usize); 2] = [("agent", 20 << 20), ("command", 128 << 20)];
+const MARKINGS: [(&str, usize); 2] = [("agent", 20 << 20), ("command", 144 << 20)];
 /// Readings of the large heap for each.
 const READINGS: usize = 5;
 /// Pairs of windows, one with a reading every second and one without.

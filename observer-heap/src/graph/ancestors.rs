@@ -221,6 +221,10 @@ impl Visit for Pass<'_, '_> {
         self.all || self.live.is_none_or(|live| live.may_own(page, &self.wanted))
     }
 
+    fn points_at_young(&mut self, page: &Page) -> bool {
+        self.all || self.live.is_none_or(|live| live.points_at_young(page))
+    }
+
     /// Of most pages no word points at what is looked for: their objects need not be told apart.
     fn wants(&mut self, _: &Page, words: &[[u8; 8]]) -> bool {
         words.iter().any(|word| {

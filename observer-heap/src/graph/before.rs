@@ -9,6 +9,21 @@ const WORDS: usize = 64;
 /// Pages remembered: a heap of 2 GiB, in 4 MiB.
 const MOST_PAGES: usize = 1 << 13;
 
+/// Where objects of one page were held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Granules(Box<[u64; WORDS]>);
+
+impl Granules {
+    /// Whether an object at this offset may have been held then.
+    #[inline]
+    pub(crate) fn contains(&self, offset: u64) -> bool {
+        let granule = (offset / GRANULE) as usize;
+        self.0
+            .get(granule / 64)
+            .is_some_and(|word| word >> (granule % 64) & 1 == 1)
+    }
+}
+
 /// One bit for eight of a page's words: a byte of the finer map.
 fn granules(words: &[u64]) -> Box<[u64; WORDS]> {
     let mut bits = Box::new([0_u64; WORDS]);
@@ -28,7 +43,7 @@ fn granules(words: &[u64]) -> Box<[u64; WORDS]> {
 /// Where objects were held, by page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Held {
-    pages: ByAddress<Box<[u64; WORDS]>>,
+    pages: ByAddress<Granules>,
     /// Not all of it could be remembered.
     pub(crate) overflowed: bool,
 }
@@ -40,25 +55,26 @@ impl Held {
             self.overflowed = true;
             return;
         }
-        self.pages.insert(page, granules(words));
+        self.pages.insert(page, Granules(granules(words)));
     }
 
     /// Whether a page, by its number and one bit for each of its words, has something that was not held then.
     pub(crate) fn lacks(&self, page: u64, words: &[u64]) -> bool {
         let now = granules(words);
         match self.pages.get(&page) {
-            Some(before) => now.iter().zip(&before[..]).any(|(now, before)| now & !before != 0),
+            Some(before) => now.iter().zip(&before.0[..]).any(|(now, before)| now & !before != 0),
             None => now.iter().any(|&now| now != 0),
         }
     }
 
     /// Whether an object at this address may have been held then.
     pub(crate) fn contains(&self, page: u64, offset: u64) -> bool {
-        let granule = (offset / GRANULE) as usize;
-        self.pages
-            .get(&page)
-            .and_then(|bits| bits.get(granule / 64))
-            .is_some_and(|word| word >> (granule % 64) & 1 == 1)
+        self.page(page).is_some_and(|held| held.contains(offset))
+    }
+
+    /// What was held of a page, by its number.
+    pub(crate) fn page(&self, page: u64) -> Option<&Granules> {
+        self.pages.get(&page)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

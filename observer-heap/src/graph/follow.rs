@@ -5,6 +5,7 @@ use crate::layout::maps::Maps;
 use crate::layout::refusal::Refusal;
 use crate::layout::tables::Tables;
 use crate::memory::pages::PAGE;
+use crate::walk::few::FEW;
 use crate::walk::walker::{Choose, Object, Visit, Walker};
 use crate::walk::young::Young;
 
@@ -32,7 +33,7 @@ impl Live {
             for index in chosen {
                 let mark = &mut self.marks[index];
                 mark.pending = false;
-                let page = mark.page;
+                let (page, open) = (mark.page, mark.open);
                 visits = visits.saturating_sub(1);
                 let maps = walker.maps;
                 let mut follow = Follow {
@@ -47,7 +48,11 @@ impl Live {
                     visit,
                 };
                 follow.live.begin(index);
-                walker.chosen(&page, &mut follow)?;
+                if open <= FEW && page.area() <= PAGE {
+                    walker.few(&page, &mut follow)?;
+                } else {
+                    walker.chosen(&page, &mut follow)?;
+                }
                 follow.live.end(index);
                 step(follow.bytes);
                 self.marks[index].open = 0;
@@ -106,7 +111,7 @@ impl<V: Visit> Follow<'_, '_, V> {
     fn pointers(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) {
         let address = object.address + first as u64 * 8;
         if Some(object.info.instance_type) == self.tables.weak {
-            self.live.targets.young |= self.young.note(address, words);
+            self.live.targets.young |= self.young.note(self.live.label, address, words);
             // Entries are pairs behind five words; the first of a pair is the weak key.
             for (index, word) in words.iter().enumerate() {
                 if (first + index).is_multiple_of(2) {
@@ -114,12 +119,12 @@ impl<V: Visit> Follow<'_, '_, V> {
                 }
             }
         } else if self.maps.is_weak(object.info.instance_type) {
-            self.live.targets.young |= self.young.note(address, words);
+            self.live.targets.young |= self.young.note(self.live.label, address, words);
         } else {
             let young = &mut *self.young;
-            let mut noted = false;
+            let (mut noted, label) = (false, self.live.label);
             self.live.reach_with(words, |index, word| {
-                noted |= young.note_slot(address + index as u64 * 8, word);
+                noted |= young.note_slot(label, address + index as u64 * 8, word);
             });
             self.live.targets.young |= noted;
         }
@@ -136,7 +141,11 @@ impl<V: Visit> Choose for Follow<'_, '_, V> {
                     let bit = open.trailing_zeros();
                     mark.visited[self.word] |= 1 << bit;
                     let start = ((mark.page.start - mark.page.base) / 8) as usize;
-                    self.chosen = (self.word * 64 + bit as usize).checked_sub(start)?;
+                    let word = self.word * 64 + bit as usize;
+                    self.chosen = word.checked_sub(start)?;
+                    if self.live.telling.barriers {
+                        self.live.label = mark.labels.as_ref().map_or(0, |labels| labels.of(word));
+                    }
                     return Some(self.chosen);
                 }
                 self.word += 1;
@@ -164,6 +173,10 @@ impl<V: Visit> Visit for Follow<'_, '_, V> {
                 self.live.stopped.push(object.address);
             }
             return Ok(());
+        }
+        if self.live.telling.barriers {
+            let before = self.live.told(object.address, object.map);
+            self.visit.labelled(self.live.label, before);
         }
         self.live.visited += 1;
         self.bytes += object.size;

@@ -24,7 +24,7 @@ pub(crate) fn walk_held(
     let mut walker = Walker::new(&heap.maps, &heap.sizes);
     follow(heap, isolate, &mut walker, (live, &mut young), visit, step)?;
     young.visit(&heap.maps, &heap.sizes, &mut Back { live, visit })?;
-    take_turns(heap, isolate, &mut walker, (live, &mut young), visit, step)?;
+    take_turns((heap, isolate), &[0], &mut walker, (live, &mut young), visit, step)?;
     Ok(Walked {
         coverage: Coverage::default(),
         young_pages: young.bytes(),
@@ -34,10 +34,11 @@ pub(crate) fn walk_held(
     })
 }
 
-/// Visits what is reached and was not visited yet: old objects, the young ones they reach, the old ones these reach, and so on.
+/// Visits what is reached and was not visited yet: old objects, the young ones they reach, the old ones these reach, and so on;
+/// young ones in the order of these labels.
 pub(crate) fn take_turns(
-    heap: &Heap<'_>,
-    isolate: u64,
+    (heap, isolate): (&Heap<'_>, u64),
+    labels: &[u8],
     walker: &mut Walker<'_, '_>,
     (live, young): (&mut Live, &mut Young),
     visit: &mut impl Visit,
@@ -45,7 +46,11 @@ pub(crate) fn take_turns(
 ) -> Result<(), Refusal> {
     for _ in 0..MOST_TURNS {
         follow(heap, isolate, walker, (live, young), visit, step)?;
-        live.cut |= young.spread(walker, &mut Back { live, visit })?;
+        for &label in labels {
+            live.label = label;
+            visit.labelled(label, None);
+            live.cut |= young.spread(label, walker, &mut Back { live, visit })?;
+        }
         if !live.is_pending(isolate) {
             return Ok(());
         }

@@ -3,6 +3,7 @@
 //! here it is told from what the program holds.
 
 use crate::graph::before::Held;
+use crate::graph::labels::{Labels, Telling};
 use crate::graph::roots::roots;
 use crate::graph::targets::{Targets, Wanted};
 use crate::layout::maps::{MapId, Maps};
@@ -36,6 +37,8 @@ pub(crate) struct Mark {
     /// It has objects that were reached and not visited; how many, about.
     pub(crate) pending: bool,
     pub(crate) open: u32,
+    /// By which barriers, where these are told apart.
+    pub(crate) labels: Option<Labels>,
     /// What those visited point at.
     pub(crate) targets: Box<Targets>,
 }
@@ -45,8 +48,8 @@ pub(crate) struct Mark {
 pub(crate) struct Appeared {
     /// Old objects.
     pub(crate) old: bool,
-    /// Young ones, by page.
-    pub(crate) young: Vec<(Page, Vec<u64>)>,
+    /// Young ones, by page, with their labels.
+    pub(crate) young: Vec<(Page, Vec<(u64, u8)>)>,
 }
 
 /// The old objects that were found held.
@@ -58,11 +61,16 @@ pub(crate) struct Live {
     pub(crate) pending: Vec<u32>,
     /// The page that is being visited, by its number, and what it points at.
     visiting: u64,
+    /// Whether what pages point at is remembered: for a search upwards.
+    pub(crate) remembers: bool,
     pub(crate) targets: Box<Targets>,
     /// Pages pointed at last, by their numbers: number and index.
     recent: Vec<(u64, u32)>,
     /// What was pointed at and lies in no page that was known.
-    unknown: ByAddress<()>,
+    unknown: ByAddress<u8>,
+    /// The label of what is reached now, and whether there are any.
+    pub(crate) label: u8,
+    pub(crate) telling: Telling,
     /// Maps whose objects are not followed, and the objects so left.
     pub(crate) barred: Vec<MapId>,
     pub(crate) stopped: Vec<u64>,
@@ -92,8 +100,11 @@ impl Live {
             pending: Vec::new(),
             targets: Box::new(Targets::new()),
             visiting: u64::MAX,
+            remembers: true,
             recent: vec![(u64::MAX, 0); FILTER],
             unknown: ByAddress::default(),
+            label: 0,
+            telling: Telling::default(),
             barred: Vec::new(),
             stopped: Vec::new(),
             visited: 0,
@@ -122,6 +133,7 @@ impl Live {
             visited: Box::new([0; BITS]),
             pending: false,
             open: 0,
+            labels: None,
             targets: Box::new(Targets::new()),
         });
     }
@@ -130,20 +142,21 @@ impl Live {
     /// collection that outgrew its old one stands in such a page, and everything it holds is reached through it. Returns what
     /// is reached there.
     pub(crate) fn take_in(&mut self, maps: &Maps<'_>) -> Result<Appeared, Refusal> {
-        let mut reached: Vec<u64> = self.unknown.keys().copied().collect();
+        let mut reached: Vec<(u64, u8)> = self.unknown.iter().map(|(&address, &label)| (address, label)).collect();
         reached.sort_unstable();
         let mut appeared = Appeared::default();
-        for page in maps.appeared(reached.iter().map(|address| address / PAGE))? {
+        for page in maps.appeared(reached.iter().map(|(address, _)| address / PAGE))? {
             if self.index.contains_key(&(page.base / PAGE)) {
                 continue;
             }
             self.add(page);
             self.appeared.push(page);
-            let from = reached.partition_point(|&address| address < page.base);
-            let to = reached.partition_point(|&address| address < page.base + PAGE);
-            for address in &reached[from..to] {
+            let from = reached.partition_point(|(address, _)| *address < page.base);
+            let to = reached.partition_point(|(address, _)| *address < page.base + PAGE);
+            for (address, label) in &reached[from..to] {
                 self.unknown.remove(address);
                 if page.space == Space::Old {
+                    self.label = *label;
                     self.mark(*address);
                 }
             }
@@ -209,7 +222,7 @@ impl Live {
         }
     }
 
-    fn bit(&mut self, address: u64) -> Option<(&mut Mark, usize, u64)> {
+    pub(crate) fn bit(&mut self, address: u64) -> Option<(&mut Mark, usize, u64)> {
         let &index = self.index.get(&(address / PAGE))?;
         let mark = self.marks.get_mut(index as usize)?;
         let bit = (address.checked_sub(mark.page.base)? / 8) as usize;
@@ -293,7 +306,7 @@ impl Live {
 
     fn note_unknown(&mut self, address: u64) {
         if self.unknown.len() < MOST_UNKNOWN && address.is_multiple_of(8) {
-            self.unknown.insert(address, ());
+            self.unknown.entry(address).or_insert(self.label);
         }
     }
 
@@ -308,7 +321,8 @@ impl Live {
             };
             *recent = (number, index);
         }
-        let Some(mark) = self.marks.get_mut(recent.1 as usize) else {
+        let index = recent.1;
+        let Some(mark) = self.marks.get_mut(index as usize) else {
             return true;
         };
         if address < mark.page.start
@@ -317,7 +331,7 @@ impl Live {
         {
             return false;
         }
-        if number != self.visiting {
+        if self.remembers && number != self.visiting {
             self.targets.add(address);
         }
         let bit = ((address - mark.page.base) / 8) as usize;
@@ -327,8 +341,16 @@ impl Live {
             mark.open += 1;
             if !mark.pending {
                 mark.pending = true;
-                self.pending.push(recent.1);
+                self.pending.push(index);
             }
+            if self.label > 0 {
+                mark.labels.get_or_insert_with(Labels::new).set(bit, self.label);
+            }
+        } else if self.label > 0
+            && let Some(labels) = &mark.labels
+            && labels.of(bit) > self.label
+        {
+            self.relabel(index, bit);
         }
         false
     }

@@ -1,8 +1,9 @@
 //! Marks a heap with some objects as a barrier, produces what each of them retains: what is held now, and would not be
 //! without it.
 
-use crate::graph::before::Held;
+use crate::graph::before::{Granules, Held};
 use crate::graph::held::take_turns;
+use crate::graph::labels;
 use crate::graph::live::{self, Live};
 use crate::layout::maps::MapId;
 use crate::layout::refusal::Refusal;
@@ -10,6 +11,7 @@ use crate::memory::by_address::ByAddress;
 use crate::memory::pages::PAGE;
 use crate::walk::counts::{Count, Isolate};
 use crate::walk::heap::Heap;
+use crate::walk::noted::MOST_LABELS;
 use crate::walk::walker::{Object, Visit, Walker};
 use crate::walk::young::Young;
 
@@ -60,6 +62,7 @@ pub(crate) fn retained(
     }
     let heap = &*heap;
     let mut live = Live::new(&heap.maps.pages);
+    live.remembers = false;
     for barrier in barriers {
         match barrier {
             Barrier::Objects(addresses) => addresses.iter().for_each(|&address| live.bar(address)),
@@ -77,63 +80,171 @@ pub(crate) fn retained(
                 addresses.iter().for_each(|&address| young.bar(address));
             }
         }
-        rest.push(count(heap, isolate, (&mut live, young), before, false)?);
+        rest.push(count_new(heap, isolate, (&mut live, young), before)?);
     }
-    let mut by = Vec::new();
-    for barrier in barriers {
-        let isolate = heap.maps.pages.containing(barrier.object()).map(|page| page.heap);
-        let Some((isolate, young)) = isolate.and_then(|isolate| Some((isolate, young.get_mut(&isolate)?))) else {
-            by.push(Split::default());
-            continue;
+    // Labels take as much as marks do; where that is too much, one barrier is followed after the other.
+    let together = if live::cost(&heap.maps.pages) + labels::cost(&heap.maps.pages) <= marking {
+        MOST_LABELS
+    } else {
+        1
+    };
+    let mut by: Vec<Split> = barriers.iter().map(|_| Split::default()).collect();
+    for isolate in heap.maps.pages.heaps() {
+        let Some(young) = young.get_mut(&isolate) else { continue };
+        let lies_there = |barrier: &Barrier| {
+            let page = heap.maps.pages.containing(barrier.object());
+            page.is_some_and(|page| page.heap == isolate)
         };
-        match barrier {
-            Barrier::Objects(addresses) => addresses.iter().for_each(|&address| {
-                live.unbar(address);
-                young.unbar(address);
-            }),
-            Barrier::Map(map, _) => live.unbar_map(*map),
+        let own: Vec<usize> = (0..barriers.len()).filter(|&at| lies_there(&barriers[at])).collect();
+        for some in own.chunks(together) {
+            let behind: Vec<&Barrier> = some.iter().map(|&at| &barriers[at]).collect();
+            let splits = count_behind(heap, isolate, (&mut live, young), &behind, before)?;
+            for (&at, split) in some.iter().zip(splits) {
+                by[at] = split;
+            }
         }
-        by.push(count(heap, isolate, (&mut live, young), before, true)?);
     }
     Ok(Some(Retained { by, rest }))
 }
 
-/// Counts what is reached and was not visited yet: `all` of it, or only what is new.
-fn count(
+/// Counts what is reached and was not visited yet: what is new.
+fn count_new(
     heap: &Heap<'_>,
     isolate: u64,
     (live, young): (&mut Live, &mut Young),
     before: &Held,
-    all: bool,
 ) -> Result<Split, Refusal> {
     let mut walker = Walker::new(&heap.maps, &heap.sizes);
-    let mut visit = Both {
-        all: all.then(|| Count::new(&heap.maps, heap.tables)),
-        new: Count::new(&heap.maps, heap.tables),
-        before,
+    let mut visit = Behind::new(heap, before, 0);
+    visit.only_new = true;
+    take_turns(
+        (heap, isolate),
+        &[0],
+        &mut walker,
+        (live, young),
+        &mut visit,
+        &mut |_| {},
+    )?;
+    Ok(visit.splits(isolate).swap_remove(0))
+}
+
+/// Goes on from barriers of one isolate, and counts what is behind each of them.
+fn count_behind(
+    heap: &Heap<'_>,
+    isolate: u64,
+    (live, young): (&mut Live, &mut Young),
+    barriers: &[&Barrier],
+    before: &Held,
+) -> Result<Vec<Split>, Refusal> {
+    live.telling.barriers = barriers.len() > 1;
+    // One alone needs no label.
+    let labels: Vec<u8> = if live.telling.barriers {
+        (1..=barriers.len() as u8).collect()
+    } else {
+        vec![0]
     };
-    take_turns(heap, isolate, &mut walker, (live, young), &mut visit, &mut |_| {})?;
-    Ok(Split {
-        heap: isolate,
-        all: visit.all.map(Count::finish).unwrap_or_default(),
-        new: visit.new.finish(),
-    })
-}
-
-/// Counts everything, and what is new for itself.
-struct Both<'b, 'm> {
-    all: Option<Count<'b, 'm>>,
-    new: Count<'b, 'm>,
-    before: &'b Held,
-}
-
-impl Visit for Both<'_, '_> {
-    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
-        if let Some(all) = &mut self.all {
-            all.object(object)?;
+    for (&label, barrier) in labels.iter().zip(barriers) {
+        live.label = label;
+        match barrier {
+            Barrier::Objects(addresses) => addresses.iter().for_each(|&address| {
+                live.unbar_labelled(address);
+                young.unbar(address, label);
+            }),
+            Barrier::Map(map, _) => live.unbar_map_labelled(*map),
         }
-        if !self.before.contains(object.address / PAGE, object.address % PAGE) {
-            self.new.object(object)?;
+    }
+    let mut walker = Walker::new(&heap.maps, &heap.sizes);
+    let mut visit = Behind::new(heap, before, labels.last().copied().unwrap_or(0));
+    take_turns(
+        (heap, isolate),
+        &labels,
+        &mut walker,
+        (live, young),
+        &mut visit,
+        &mut |_| {},
+    )?;
+    live.unlabel();
+    let mut splits = visit.splits(isolate);
+    Ok(splits.split_off(usize::from(labels[0])))
+}
+
+/// Counts what has each label: what is new, and what is not.
+struct Behind<'b, 'm> {
+    counts: Vec<Counts<'b, 'm>>,
+    before: &'b Held,
+    /// The page visited last, by its number, and what was held of it.
+    page: (u64, Option<&'b Granules>),
+    only_new: bool,
+    /// The label of what is visited, and the one it was counted with before.
+    label: usize,
+    was: Option<usize>,
+}
+
+struct Counts<'b, 'm> {
+    new: Count<'b, 'm>,
+    old: Count<'b, 'm>,
+    /// Of these, what counts to another label now.
+    new_gone: Count<'b, 'm>,
+    old_gone: Count<'b, 'm>,
+}
+
+impl<'b, 'm> Behind<'b, 'm> {
+    fn new(heap: &'b Heap<'m>, before: &'b Held, most: u8) -> Self {
+        let count = || Count::new(&heap.maps, heap.tables);
+        let counts = || Counts {
+            new: count(),
+            old: count(),
+            new_gone: count(),
+            old_gone: count(),
+        };
+        Self {
+            counts: (0..=most).map(|_| counts()).collect(),
+            before,
+            page: (u64::MAX, None),
+            only_new: false,
+            label: 0,
+            was: None,
+        }
+    }
+
+    fn splits(self, heap: u64) -> Vec<Split> {
+        let split = |counts: Counts<'_, '_>| {
+            let (mut new, mut all) = (counts.new.finish(), counts.old.finish());
+            new.take_away(&counts.new_gone.finish());
+            all.take_away(&counts.old_gone.finish());
+            all.merge(&new);
+            Split { heap, all, new }
+        };
+        self.counts.into_iter().map(split).collect()
+    }
+}
+
+impl Visit for Behind<'_, '_> {
+    fn labelled(&mut self, label: u8, before: Option<u8>) {
+        self.label = usize::from(label);
+        self.was = before.map(usize::from);
+    }
+
+    fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        let page = object.address / PAGE;
+        if self.page.0 != page {
+            self.page = (page, self.before.page(page));
+        }
+        let new = !self.page.1.is_some_and(|held| held.contains(object.address % PAGE));
+        if !new && self.only_new {
+            return Ok(());
+        }
+        if let Some(counts) = self.counts.get_mut(self.label) {
+            let count = if new { &mut counts.new } else { &mut counts.old };
+            count.object(object)?;
+        }
+        if let Some(counts) = self.was.take().and_then(|was| self.counts.get_mut(was)) {
+            let gone = if new {
+                &mut counts.new_gone
+            } else {
+                &mut counts.old_gone
+            };
+            gone.object(object)?;
         }
         Ok(())
     }

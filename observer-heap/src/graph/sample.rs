@@ -14,7 +14,7 @@ use crate::walk::walker::{Object, Visit};
 /// Young objects move while their owners are searched: with so many old ones none is taken.
 const ENOUGH_OLD: usize = 8;
 /// Pages of small objects that are enough to take a sample from; of more, as many are read, evenly spread.
-const ENOUGH_PAGES: usize = 512;
+const ENOUGH_PAGES: usize = 256;
 
 /// What of the heap a row counts; valid for the reader that read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -171,6 +171,10 @@ impl Visit for Sorting<'_, '_> {
         }
         // Young objects may hang at pages on which nothing is new.
         self.stands_for > 0 || live.points_at_young(page)
+    }
+
+    fn points_at_young(&mut self, page: &Page) -> bool {
+        self.live.is_none_or(|live| live.points_at_young(page))
     }
 
     fn wants(&mut self, _: &Page, _: &[[u8; 8]]) -> bool {

@@ -19,7 +19,7 @@ use crate::walk::calibrate::Learned;
 use crate::walk::heap::Heap;
 
 /// Bytes spent on marks unless told otherwise: enough for a heap of 4 GiB.
-const MARKING: usize = 128 << 20;
+const MARKING: usize = 144 << 20;
 
 /// The heaps of one process.
 pub struct Reader<'m> {
@@ -62,8 +62,8 @@ impl<'m> Reader<'m> {
         }
     }
 
-    /// Sets how many bytes may be spent on telling what is held from what is dead (3 % of the heap's size). A larger heap
-    /// is counted with what died since its last major collection.
+    /// Sets how many bytes may be spent on telling what is held from what is dead (3.5 % of the heap's size). A larger heap
+    /// is counted with what died since its last major collection. With as much again, what suspects retain is told in one go.
     #[must_use]
     pub const fn with_marking(mut self, bytes: usize) -> Self {
         self.marking = bytes;

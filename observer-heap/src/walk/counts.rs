@@ -89,6 +89,39 @@ impl Isolate {
         self.by_map.iter().map(|tally| tally.count).sum()
     }
 
+    /// Adds what another count has by name: maps, functions, suspended calls.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.each(other, Tally::merge);
+    }
+
+    /// Takes away what another count has by name, all of which this one has.
+    pub(crate) fn take_away(&mut self, other: &Self) {
+        self.each(other, |own, other| {
+            own.count = own.count.saturating_sub(other.count);
+            own.bytes = own.bytes.saturating_sub(other.bytes);
+        });
+        self.closures.retain(|_, tally| tally.count > 0);
+        self.suspended.retain(|_, tally| tally.count > 0);
+    }
+
+    fn each(&mut self, other: &Self, both: impl Fn(&mut Tally, Tally)) {
+        if self.by_map.len() < other.by_map.len() {
+            self.by_map.resize(other.by_map.len(), Tally::default());
+        }
+        for (own, other) in self.by_map.iter_mut().zip(&other.by_map) {
+            both(own, *other);
+        }
+        both(&mut self.other_closures, other.other_closures);
+        for (own, other) in [
+            (&mut self.closures, &other.closures),
+            (&mut self.suspended, &other.suspended),
+        ] {
+            for (&function, &tally) in other {
+                both(own.entry(function).or_default(), tally);
+            }
+        }
+    }
+
     /// Bytes of all objects that were counted.
     pub(crate) fn bytes(&self) -> u64 {
         self.by_map.iter().map(|tally| tally.bytes).sum()
@@ -105,6 +138,8 @@ pub(crate) struct Count<'c, 'm> {
     pub(crate) bytes: u64,
     /// Of these, of old objects.
     pub(crate) old_bytes: u64,
+    /// Whether objects of a map are counted by nothing but their map; as far as it was asked.
+    plain: Vec<Option<bool>>,
 }
 
 impl<'c, 'm> Count<'c, 'm> {
@@ -117,6 +152,7 @@ impl<'c, 'm> Count<'c, 'm> {
             functions: ByAddress::default(),
             bytes: 0,
             old_bytes: 0,
+            plain: Vec::new(),
         }
     }
 
@@ -132,6 +168,32 @@ impl<'c, 'm> Count<'c, 'm> {
             self.isolate.by_map.resize(index + 1, Tally::default());
         }
         &mut self.isolate.by_map[index]
+    }
+
+    /// Whether objects of this map are counted by nothing but their map: no functions, calls, promises, buffers, tables.
+    #[inline]
+    fn is_plain(&mut self, object: &Object<'_>) -> bool {
+        match self.plain.get(object.map.0 as usize) {
+            Some(Some(plain)) => *plain,
+            _ => self.find_plain(object),
+        }
+    }
+
+    #[inline(never)]
+    fn find_plain(&mut self, object: &Object<'_>) -> bool {
+        let (types, own) = (&self.maps.layout.types, object.info.instance_type);
+        let tables = [self.tables.free, self.tables.map, self.tables.set];
+        let plain = !tables.contains(&Some(own))
+            && !types.is_function(own)
+            && !types.generators.contains(&own)
+            && own != types.js_array_buffer
+            && own != types.js_promise;
+        let index = object.map.0 as usize;
+        if index >= self.plain.len() {
+            self.plain.resize(index + 1, None);
+        }
+        self.plain[index] = Some(plain);
+        plain
     }
 
     fn closure(&mut self, object: &Object<'_>) {
@@ -180,6 +242,11 @@ impl Visit for Count<'_, '_> {
     }
 
     fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        if object.size > 8 && object.size < LARGE && self.is_plain(object) {
+            self.bytes += object.size;
+            self.tally(object.map).add(object.size);
+            return Ok(());
+        }
         let instance_type = object.info.instance_type;
         if Some(instance_type) == self.tables.free || object.size == 8 {
             self.isolate.free += object.size;

@@ -14,13 +14,13 @@ pub(crate) struct Old<'o, V: Visit> {
 impl<V: Visit> Visit for Old<'_, V> {
     fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
         if object.slots {
-            self.young.note(object.address, object.words);
+            self.young.note(0, object.address, object.words);
         }
         self.visit.object(object)
     }
 
     fn wants(&mut self, page: &Page, words: &[[u8; 8]]) -> bool {
-        self.visit.wants(page, words) || self.young.is_touched(words)
+        self.visit.wants(page, words) || self.visit.points_at_young(page) && self.young.is_touched(words)
     }
 
     fn again(&mut self) -> bool {
@@ -28,7 +28,7 @@ impl<V: Visit> Visit for Old<'_, V> {
     }
 
     fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
-        self.young.note(object.address + first as u64 * 8, words);
+        self.young.note(0, object.address + first as u64 * 8, words);
         self.visit.more(object, first, words)
     }
 }

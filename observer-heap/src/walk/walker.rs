@@ -37,6 +37,10 @@ impl Object<'_> {
 pub(crate) trait Visit {
     /// An object begins.
     fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal>;
+    /// What is visited next has this label (`graph/labels.rs`), and was counted with another one before.
+    fn labelled(&mut self, label: u8, before: Option<u8>) {
+        let _ = (label, before);
+    }
     /// More words of the object visited last, from the word with this index on. Only for bodies that may hold pointers.
     fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
         let _ = (object, first, words);
@@ -45,6 +49,11 @@ pub(crate) trait Visit {
     /// Whether anything in a page may be worth telling; it is asked before the page is read. What young objects its objects hold is not told
     /// either then, unless others hold them too.
     fn reads(&mut self, page: &Page) -> bool {
+        let _ = page;
+        true
+    }
+    /// Whether old objects of a page that is read may point at young ones.
+    fn points_at_young(&mut self, page: &Page) -> bool {
         let _ = page;
         true
     }
@@ -114,7 +123,7 @@ struct Recent {
 pub(crate) struct Walker<'w, 'm> {
     pub(crate) maps: &'w Maps<'m>,
     pub(crate) sizes: &'w Sizes,
-    window: Vec<u8>,
+    pub(super) window: Vec<u8>,
     recent: Vec<Recent>,
     pub(crate) coverage: Coverage,
 }
@@ -187,7 +196,7 @@ impl<'w, 'm> Walker<'w, 'm> {
     }
 
     #[inline]
-    fn at<'b>(
+    pub(super) fn at<'b>(
         &self,
         page: &Page,
         words: &'b [[u8; 8]],
@@ -239,7 +248,7 @@ impl<'w, 'm> Walker<'w, 'm> {
     }
 
     #[inline]
-    fn map(&mut self, word: u64) -> Result<Option<(MapId, MapInfo)>, Refusal> {
+    pub(super) fn map(&mut self, word: u64) -> Result<Option<(MapId, MapInfo)>, Refusal> {
         match self.recent(word) {
             Some(found) => Ok(Some(found)),
             None => self.look_up(word),
@@ -280,6 +289,15 @@ impl<'w, 'm> Walker<'w, 'm> {
             return Ok((size.min(room), info.words > 1));
         }
         self.measure_each(info, words, room)
+    }
+
+    /// The size of an object of which it follows from its map, or by a rule from its first words.
+    pub(super) fn told_size(&self, info: MapInfo, words: &[[u8; 8]], room: u64) -> Option<u64> {
+        if info.words > 0 {
+            return Some((u64::from(info.words) * 8).min(room));
+        }
+        let rule = self.sizes.rule(info.instance_type)?;
+        rule.size(words).filter(|&size| size <= room)
     }
 
     #[inline(never)]

@@ -11,6 +11,7 @@ use crate::layout::sizes::Sizes;
 use crate::memory::by_address::ByAddress;
 use crate::memory::pages::{PAGE, Page, Space};
 use crate::memory::peek::{STRONG, TAG_MASK};
+use crate::walk::noted::{Noted, take};
 use crate::walk::walker::{Choose, Object, Visit, Walker};
 
 /// Slots of the filter that tells most pointers apart from young ones by one load.
@@ -19,8 +20,6 @@ const FILTER: usize = 1 << 12;
 const BITS: usize = (PAGE / 8 / 64) as usize;
 /// Passes over the young generation; a list that zigzags through all pages could ask for many.
 const MOST_PASSES: usize = 256;
-/// Old slots remembered, 16 bytes each; so many point at young objects only right after an allocation storm.
-const MOST_SLOTS: usize = 1 << 20;
 /// Slots, and objects, looked at again to see whether a collection moved what they point at.
 const CHECKED: usize = 256;
 /// Times the young generation is read before a moving one is taken as it is.
@@ -49,10 +48,7 @@ pub(crate) struct Young {
     filter: Vec<bool>,
     index: ByAddress<usize>,
     marks: Vec<Marks>,
-    /// Addresses of old slots that pointed at young pages, and what stood there when they were followed last.
-    slots: Vec<(u64, u64)>,
-    /// Objects reached by slots that were noted before their page was known.
-    reached: Vec<u64>,
+    noted: Noted,
     /// Objects whose map word was not one: moved while they were read.
     pub(crate) torn: u64,
 }
@@ -72,8 +68,7 @@ impl Young {
             filter: vec![false; FILTER],
             index: ByAddress::default(),
             marks: Vec::new(),
-            slots: Vec::new(),
-            reached: Vec::new(),
+            noted: Noted::default(),
             torn: 0,
         };
         for page in pages.filter(|page| page.space == Space::Young) {
@@ -95,11 +90,11 @@ impl Young {
         });
     }
 
-    /// Takes in a page that came into being meanwhile, with the objects in it that are reached.
-    pub(crate) fn take_in(&mut self, page: Page, reached: Vec<u64>) {
+    /// Takes in a page that came into being meanwhile, with the objects in it that are reached, and their labels.
+    pub(crate) fn take_in(&mut self, page: Page, reached: Vec<(u64, u8)>) {
         if !self.index.contains_key(&(page.base / PAGE)) {
             self.add(page);
-            self.reached.extend(reached);
+            self.noted.reached.extend(reached);
         }
     }
 
@@ -110,13 +105,9 @@ impl Young {
         }
     }
 
-    /// Goes on from an object that was stopped at.
-    pub(crate) fn unbar(&mut self, address: u64) {
-        if let Some((marks, word, flag)) = self.bit(address) {
-            marks.visited[word] &= !flag;
-            marks.reached[word] |= flag;
-            marks.pending = true;
-        }
+    /// Goes on from an object that was stopped at, when what has this label is visited.
+    pub(crate) fn unbar(&mut self, address: u64, label: u8) {
+        self.noted.unbarred.push((address, label));
     }
 
     fn bit(&mut self, address: u64) -> Option<(&mut Marks, usize, u64)> {
@@ -158,22 +149,25 @@ impl Young {
 
     /// Notes the slots of an old object, from `address` on, that point at young pages. Returns whether there are any.
     #[inline]
-    pub(crate) fn note(&mut self, address: u64, words: &[[u8; 8]]) -> bool {
+    pub(crate) fn note(&mut self, label: u8, address: u64, words: &[[u8; 8]]) -> bool {
         let mut any = false;
         for (index, word) in words.iter().enumerate() {
-            any |= self.note_slot(address + index as u64 * 8, u64::from_le_bytes(*word));
+            any |= self.note_slot(label, address + index as u64 * 8, u64::from_le_bytes(*word));
         }
         any
     }
 
     /// Notes one slot, if it points at a young page. Returns whether it does.
     #[inline]
-    pub(crate) fn note_slot(&mut self, slot: u64, word: u64) -> bool {
-        let number = word / PAGE;
-        let young =
-            self.filter[number as usize % FILTER] && word & TAG_MASK == STRONG && self.index.contains_key(&number);
-        if young && self.slots.len() < MOST_SLOTS {
-            self.slots.push((slot, word));
+    pub(crate) fn note_slot(&mut self, label: u8, slot: u64, word: u64) -> bool {
+        self.filter[(word / PAGE) as usize % FILTER] && word & TAG_MASK == STRONG && self.note_young(label, slot, word)
+    }
+
+    #[inline(never)]
+    fn note_young(&mut self, label: u8, slot: u64, word: u64) -> bool {
+        let young = self.index.contains_key(&(word / PAGE));
+        if young {
+            self.noted.slot(label, slot, word);
         }
         young
     }
@@ -195,13 +189,13 @@ impl Young {
             marks.visited.fill(0);
         }
         self.torn = 0;
-        for address in self.reached.clone() {
+        for (address, _) in self.noted.reached.clone() {
             self.mark(address, address / PAGE);
         }
         maps.peek.forget();
-        let every = self.slots.len() / CHECKED + 1;
+        let mut slots = self.noted.take_slots(0);
+        let every = slots.len() / CHECKED + 1;
         let mut checked = Vec::new();
-        let mut slots = std::mem::take(&mut self.slots);
         for (index, (slot, word)) in slots.iter_mut().enumerate() {
             *word = maps.peek.word(*slot)?;
             self.reach(&[word.to_le_bytes()]);
@@ -209,7 +203,7 @@ impl Young {
                 checked.push((*slot, *word));
             }
         }
-        self.slots = slots;
+        self.noted.put(0, slots);
         let mut walker = Walker::new(maps, sizes);
         for _ in 0..MOST_PASSES {
             let mut any = false;
@@ -259,15 +253,27 @@ impl Young {
         Ok(moved * 10 > looked)
     }
 
-    /// Visits what the slots noted since the last time reach and was not visited before. Nothing is found anew when a minor
-    /// collection intervenes. Returns whether it ended before everything was visited.
-    pub(crate) fn spread(&mut self, walker: &mut Walker<'_, '_>, visit: &mut impl Visit) -> Result<bool, Refusal> {
+    /// Visits what the slots noted with this label since the last time reach and was not visited before. Nothing is found anew
+    /// when a minor collection intervenes. Returns whether it ended before everything was visited.
+    pub(crate) fn spread(
+        &mut self,
+        label: u8,
+        walker: &mut Walker<'_, '_>,
+        visit: &mut impl Visit,
+    ) -> Result<bool, Refusal> {
         let maps = walker.maps;
         maps.peek.forget();
-        for address in std::mem::take(&mut self.reached) {
+        for address in take(&mut self.noted.unbarred, label) {
+            if let Some((marks, word, flag)) = self.bit(address) {
+                marks.visited[word] &= !flag;
+                marks.reached[word] |= flag;
+                marks.pending = true;
+            }
+        }
+        for address in take(&mut self.noted.reached, label) {
             self.mark(address, address / PAGE);
         }
-        let mut slots = std::mem::take(&mut self.slots);
+        let mut slots = self.noted.take_slots(label);
         for (slot, word) in &mut slots {
             *word = maps.peek.word(*slot)?;
             self.reach(&[word.to_le_bytes()]);
@@ -296,7 +302,7 @@ impl Young {
             }
         }
         // Looked at once more, they would point at where what is visited now was moved to.
-        let slots = std::mem::take(&mut self.slots);
+        let slots = self.noted.take_slots(0);
         let mut walker = Walker::new(maps, sizes);
         for index in 0..self.marks.len() {
             self.marks[index].visited.fill(0);

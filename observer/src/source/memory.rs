@@ -292,7 +292,9 @@ fn is_there(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
-fn refused(pid: u32, what: &'static str, error: io::Error) -> MemoryError {
+/// Why a file or call of a process failed. One that ended in between is not found when its file is opened, and has no memory (ESRCH)
+/// when an open one is read.
+pub(super) fn refused(pid: u32, what: &'static str, error: io::Error) -> MemoryError {
     match error.raw_os_error() {
         Some(libc::ESRCH | libc::ENOENT) => MemoryError::Gone(pid),
         _ => MemoryError::Refused { what, pid, error },

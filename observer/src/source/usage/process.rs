@@ -1,6 +1,6 @@
 //! Reads one process: its mappings, V8's heaps, the allocator's blocks; produces what its memory is used for.
 
-use std::{fs, io};
+use std::fs;
 
 use observer_heap::{
     Extent, Memory, MemoryError, Region,
@@ -16,7 +16,7 @@ use super::{
     thread_stacks,
     v8::{Heap, V8},
 };
-use crate::source::memory::LiveMemory;
+use crate::source::memory::{LiveMemory, refused};
 
 /// Which allocator a process has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -134,11 +134,11 @@ pub struct WholeProcess {
 impl WholeProcess {
     /// Reads its mappings and which pages are present.
     pub fn read(pid: u32) -> Result<Self, MemoryError> {
-        let file = |name: &'static str| {
-            fs::read_to_string(format!("/proc/{pid}/{name}")).map_err(|source| refused(pid, name, source))
+        let file = |path: &'static str| {
+            fs::read_to_string(path.replace("PID", &pid.to_string())).map_err(|error| refused(pid, path, error))
         };
-        let mappings = mappings::parse(&file("smaps")?);
-        let status = file("status")?;
+        let mappings = mappings::parse(&file("/proc/PID/smaps")?);
+        let status = file("/proc/PID/status")?;
         if mappings.is_empty() {
             return Err(MemoryError::Gone(pid));
         }
@@ -300,12 +300,5 @@ fn anonymous_bytes(mapping: &Mapping) -> u64 {
         Kind::Brk | Kind::MainStack | Kind::Anonymous => mapping.pss,
         Kind::File => mapping.anonymous.min(mapping.pss),
         Kind::Shared => 0,
-    }
-}
-
-fn refused(pid: u32, name: &'static str, error: io::Error) -> MemoryError {
-    match error.kind() {
-        io::ErrorKind::NotFound => MemoryError::Gone(pid),
-        _ => MemoryError::Refused { what: name, pid, error },
     }
 }
