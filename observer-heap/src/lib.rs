@@ -20,9 +20,10 @@ pub use memory::source::{Generated, Image, Memory, MemoryError, Original, Region
 pub use names::kind::{Kind, Origin};
 pub use report::buffers::{Buffer, Extent, Holding, Place};
 pub use report::growth::{Grown, Growth};
+pub use report::led_outside::LedOutside;
 pub use report::reader::Reader;
 pub use report::reading::{Collection, Reading, Row, Summary};
-pub use report::rise::MOMENTS;
+pub use report::rise::{MOMENTS, Rise};
 pub use report::suspects::Suspect;
 pub use report::wrappers::Wrapped;
 pub use walk::calibrate::Learned;

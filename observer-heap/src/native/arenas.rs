@@ -126,6 +126,12 @@ impl Malloc {
         Ok(malloc)
     }
 
+    /// All its blocks, free ones too.
+    pub fn blocks(&self) -> impl Iterator<Item = Block> {
+        let arenas = self.arenas.iter().flat_map(Arena::blocks);
+        arenas.chain(self.mapped.iter().copied())
+    }
+
     /// Whether nothing of it was found.
     pub fn is_empty(&self) -> bool {
         self.arenas.is_empty() && self.mapped.is_empty()

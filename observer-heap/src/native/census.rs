@@ -76,31 +76,39 @@ struct Blocks<'m> {
     owners: Vec<Owner>,
 }
 
+/// The bytes of blocks that addresses lead to, for two groups of addresses: each block that one leads to, and what those of its group
+/// alone lead to from there, over other blocks too. A block that both groups have an address of is the first one's. `buffers` are the
+/// addresses of ArrayBuffers' memory, ascending, which is not looked at. `None` where there are more blocks than are told apart.
+pub fn held_alone(
+    memory: &dyn Memory,
+    malloc: &Malloc,
+    groups: [&[u64]; 2],
+    buffers: &[u64],
+) -> Result<Option<[u64; 2]>, MemoryError> {
+    let mut blocks = Blocks::of(memory, malloc, &mut |_| {});
+    if blocks.ranges.len() >= MOST_BLOCKS {
+        return Ok(None);
+    }
+    blocks.leave_out(buffers);
+    for (group, addresses) in (0..).zip(groups) {
+        for &address in addresses {
+            if let Some(block) = blocks.at(address)
+                && blocks.owners[block] != Owner::Own
+            {
+                blocks.classes[block] = Some(group);
+                blocks.owners[block] = Owner::Own;
+            }
+        }
+    }
+    blocks.share_out()?;
+    Ok(Some([0, 1].map(|group| blocks.bytes_of(group))))
+}
+
 impl Census {
     /// Counts; `buffers` are the addresses of ArrayBuffers' memory, ascending, which is not looked at.
     pub fn read(memory: &dyn Memory, malloc: &Malloc, vtables: &Vtables, buffers: &[u64]) -> Result<Self, MemoryError> {
-        let in_use = malloc
-            .arenas
-            .iter()
-            .flat_map(|arena| arena.blocks().collect::<Vec<_>>())
-            .chain(malloc.mapped.iter().copied())
-            .filter(|block| block.state == State::InUse);
         let mut sizes = BTreeMap::new();
-        let mut ranges = Vec::new();
-        for block in in_use {
-            if ranges.len() < MOST_BLOCKS {
-                ranges.push((block.start, block.end));
-            } else {
-                count_size(&mut sizes, block.end - block.start);
-            }
-        }
-        ranges.sort_unstable();
-        let mut blocks = Blocks {
-            peek: Peek::new(memory),
-            classes: vec![None; ranges.len()],
-            owners: vec![Owner::None; ranges.len()],
-            ranges,
-        };
+        let mut blocks = Blocks::of(memory, malloc, &mut |bytes| count_size(&mut sizes, bytes));
         blocks.classify(vtables, buffers)?;
         blocks.share_out()?;
         Ok(blocks.count(vtables, buffers, sizes))
@@ -115,7 +123,58 @@ fn count_size(sizes: &mut BTreeMap<u64, Size>, bytes: u64) {
     size.bytes += bytes;
 }
 
-impl Blocks<'_> {
+impl<'m> Blocks<'m> {
+    /// Those in use; `further` is told the bytes of each that is not told apart.
+    fn of(memory: &'m dyn Memory, malloc: &Malloc, further: &mut dyn FnMut(u64)) -> Self {
+        let mut ranges = Vec::new();
+        for block in malloc.blocks().filter(|block| block.state == State::InUse) {
+            if ranges.len() < MOST_BLOCKS {
+                ranges.push((block.start, block.end));
+            } else {
+                further(block.end - block.start);
+            }
+        }
+        ranges.sort_unstable();
+        Self {
+            peek: Peek::new(memory),
+            classes: vec![None; ranges.len()],
+            owners: vec![Owner::None; ranges.len()],
+            ranges,
+        }
+    }
+
+    /// The block that an address leads to.
+    fn at(&self, address: u64) -> Option<usize> {
+        let index = self
+            .ranges
+            .partition_point(|range| range.0 + 16 <= address)
+            .checked_sub(1)?;
+        let (start, end) = self.ranges[index];
+        (address < end && address - start - 16 < INTO).then_some(index)
+    }
+
+    /// Blocks of ArrayBuffers' memory are nobody else's.
+    fn leave_out(&mut self, buffers: &[u64]) {
+        for (range, owner) in self.ranges.iter().zip(&mut self.owners) {
+            if buffers.binary_search(&(range.0 + 16)).is_ok() {
+                *owner = Owner::Own;
+            }
+        }
+    }
+
+    /// Bytes of blocks of a class, and of what these alone hold.
+    fn bytes_of(&self, class: u32) -> u64 {
+        let whose = |index: usize| match self.owners[index] {
+            Owner::One(object) => self.classes[object as usize],
+            _ => self.classes[index],
+        };
+        let ranges = self.ranges.iter().enumerate();
+        ranges
+            .filter(|(index, _)| whose(*index) == Some(class))
+            .map(|(_, range)| range.1 - range.0)
+            .sum()
+    }
+
     fn classify(&mut self, vtables: &Vtables, buffers: &[u64]) -> Result<(), MemoryError> {
         for (index, &(start, _)) in self.ranges.iter().enumerate() {
             if buffers.binary_search(&(start + 16)).is_ok() {
@@ -177,10 +236,9 @@ impl Blocks<'_> {
             if !all.contains(&word) {
                 continue;
             }
-            let at = self.ranges.partition_point(|range| range.0 + 16 <= word);
-            let Some(index) = at.checked_sub(1) else { continue };
-            let (start, end) = self.ranges[index];
-            if word < end && word - start - 16 < INTO && self.owners[index] != Owner::Own {
+            if let Some(index) = self.at(word)
+                && self.owners[index] != Owner::Own
+            {
                 found.push(index);
             }
         }
@@ -234,7 +292,7 @@ mod tests {
     const TABLE: u64 = 0x1000;
 
     /// A heap of chunks of these sizes and first words, with a top behind.
-    fn census(chunks: &[(u64, &[u64])], buffers: &[u64]) -> Census {
+    fn heap(chunks: &[(u64, &[u64])]) -> (Image, Malloc) {
         let mut words = Vec::new();
         for (size, body) in chunks.iter().chain([&(64, &[][..])]) {
             let begin = words.len();
@@ -255,6 +313,11 @@ mod tests {
             library: &[],
         };
         let malloc = Malloc::read(&image, areas).unwrap();
+        (image, malloc)
+    }
+
+    fn census(chunks: &[(u64, &[u64])], buffers: &[u64]) -> Census {
+        let (image, malloc) = heap(chunks);
         let vtables = Vtables::of(&[(TABLE, 64, "_ZTV1A"), (2 * TABLE, 64, "_ZTV1B")]);
         Census::read(&image, &malloc, &vtables, buffers).unwrap()
     }
@@ -289,5 +352,29 @@ mod tests {
             .collect();
         assert_eq!(sizes, [(64, 1, 64), (1024, 1, 1024)]);
         assert_eq!(census.classes[0].objects, [at(0)]);
+    }
+
+    #[test]
+    fn what_one_group_of_addresses_alone_leads_to_is_told_from_what_both_lead_to() {
+        let at = |offset: u64| BASE + offset + 16;
+        let (image, malloc) = heap(&[
+            (64, &[at(64), at(256)]),  // 0: led to, and leads on
+            (64, &[at(128)]),          // 64
+            (128, &[at(0), at(384)]),  // 128: leads back, and to an ArrayBuffer's memory
+            (128, &[at(512)]),         // 256: another leads here as well
+            (128, &[0]),               // 384: an ArrayBuffer's
+            (256, &[0]),               // 512
+            (64, &[at(256), at(832)]), // 768: led to by the others
+            (4096, &[0]),              // 832
+            (1024, &[at(0)]),          // 4928: nobody leads here
+        ]);
+        let bytes = |first: &[u64], second: &[u64]| {
+            let held = held_alone(&image, &malloc, [first, second], &[at(384)]);
+            held.unwrap().unwrap()
+        };
+        assert_eq!(bytes(&[at(0)], &[at(768)]), [64 + 64 + 128, 64 + 4096]);
+        assert_eq!(bytes(&[at(0)], &[]), [64 + 64 + 128 + 128 + 256, 0]);
+        // An address that both have is the first one's; one beside every block leads nowhere.
+        assert_eq!(bytes(&[at(0) + 8, 16], &[at(0), at(768)]), [64 + 64 + 128, 64 + 4096]);
     }
 }

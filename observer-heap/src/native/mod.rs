@@ -11,5 +11,5 @@ mod lists;
 mod vtables;
 
 pub use arenas::{Areas, Arena, Block, Malloc, State};
-pub use census::{Census, Class, Size};
+pub use census::{Census, Class, Size, held_alone};
 pub use vtables::Vtables;

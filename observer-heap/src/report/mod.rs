@@ -4,6 +4,7 @@ pub(crate) mod buffers;
 mod content;
 pub(crate) mod count;
 pub(crate) mod growth;
+pub(crate) mod led_outside;
 pub(crate) mod reader;
 pub(crate) mod reading;
 pub(crate) mod rise;

@@ -11,6 +11,7 @@ use crate::memory::source::{Generated, Memory};
 use crate::report::buffers::{Buffer, Extent, buffers, extents};
 use crate::report::count::count;
 use crate::report::growth::Growth;
+use crate::report::led_outside::{LedOutside, led_outside};
 use crate::report::reading::{Collection, Reading, Row};
 use crate::report::rows::{rows, summary};
 use crate::report::suspects::{Suspect, suspects};
@@ -196,6 +197,13 @@ impl<'m> Reader<'m> {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Wrapped>, Refusal> {
         wrapped(&mut self.heap, self.live.as_ref(), natives, each, progress)
+    }
+
+    /// Addresses within these ranges, ascending, that stand in objects: whose memory outside the heap that may be. `None` where the last
+    /// reading did not tell what is held from what is dead.
+    pub fn led_outside(&self, ranges: &[(u64, u64)]) -> Result<Option<LedOutside>, Refusal> {
+        let live = self.live.as_ref();
+        live.map(|live| led_outside(&self.heap, live, ranges)).transpose()
     }
 
     /// The memory of V8's pages, in ascending order.

@@ -19,7 +19,7 @@ const FALL: i64 = 8;
 
 /// How levels rose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rise {
+pub enum Rise {
     /// As a leak's: at several readings, in both halves of the time, and without falling far in between. Of fewer readings than
     /// [`MOMENTS`], taken when they could be, each is higher than the one before.
     Steady,
@@ -33,7 +33,7 @@ pub(crate) enum Rise {
 
 impl Rise {
     /// Of levels at these moments, in any unit; moments that do not increase count as evenly spaced.
-    pub(crate) fn of(levels: &[i64], at: &[f64]) -> Self {
+    pub fn of(levels: &[i64], at: &[f64]) -> Self {
         let (Some(first), Some(last)) = (levels.first(), levels.last()) else {
             return Self::Ended;
         };

@@ -237,6 +237,18 @@ pub(crate) fn watch() -> Value {
         ("share", maybe("number")),
     ]);
     let held = json!({ "type": ["array", "null"], "items": whole(), "minItems": 2, "maxItems": 2 });
+    let or_none = |schema: Value| json!({ "anyOf": [schema, { "type": "null" }] });
+    let blocks = closed([("up_to", whole()), ("new", whole()), ("grown_bytes", whole())]);
+    let risen = closed([
+        (
+            "what",
+            json!({ "enum": ["blocks_in_use", "free_in_allocator", "other"] }),
+        ),
+        ("first_bytes", whole()),
+        ("last_bytes", whole()),
+        ("per_round_bytes", maybe("number")),
+        ("blocks", or_none(blocks)),
+    ]);
     let process = closed([
         ("pid", whole()),
         ("name", text()),
@@ -247,6 +259,7 @@ pub(crate) fn watch() -> Value {
         ("over_s", number()),
         ("held_bytes", held),
         ("culprits", list(culprit)),
+        ("outside_heap", or_none(risen)),
         ("why", text()),
     ]);
     let itself = closed([("itself", json!({ "type": "integer", "description": "Its exit code." }))]);
@@ -258,7 +271,7 @@ pub(crate) fn watch() -> Value {
         ("rounds", whole()),
         ("verdict", verdict()),
         ("processes", list(process)),
-        ("memory", json!({ "anyOf": [memory, { "type": "null" }] })),
+        ("memory", or_none(memory)),
     ]);
     head(
         &mut schema,

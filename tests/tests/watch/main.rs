@@ -9,6 +9,7 @@
 )]
 
 mod catalogue;
+mod native;
 
 use std::{
     fs,

@@ -5,7 +5,7 @@ use std::{env, path::Path};
 use maud::{Markup, PreEscaped, Render as _, html};
 use observer_core::telemetry::units;
 
-use super::outcome::{Culprit, Judged, Outcome, Verdict};
+use super::outcome::{Judged, Outcome, Verdict};
 use crate::terminal::{clean, text};
 
 /// For people: a line in all, one for each process, and what leaks.
@@ -23,11 +23,8 @@ pub(super) fn human(outcome: &Outcome) -> String {
             judged.pid,
             clean::sentence(&judged.sentence())
         );
-        for culprit in &judged.culprits {
-            for (nth, line) in text::wrapped(&clean::sentence(&culprit.sentence()), 110)
-                .iter()
-                .enumerate()
-            {
+        for detail in judged.details() {
+            for (nth, line) in text::wrapped(&clean::sentence(&detail), 110).iter().enumerate() {
                 page += &format!("    {}{line}\n", if nth == 0 { "" } else { "  " });
             }
         }
@@ -59,7 +56,7 @@ pub(super) fn junit(outcome: &Outcome) -> String {
 }
 
 fn case(judged: &Judged) -> Markup {
-    let lines: Vec<String> = judged.culprits.iter().map(Culprit::sentence).collect();
+    let lines = judged.details();
     let said = clean::sentence(&judged.sentence()).into_owned();
     let name = clean::name(&judged.name).into_owned();
     html! {
@@ -71,7 +68,10 @@ fn case(judged: &Judged) -> Markup {
                     }
                 }
                 Verdict::NotJudged => { skipped message=(said) {} }
-                Verdict::Clean => {}
+                Verdict::Clean if lines.is_empty() => {}
+                Verdict::Clean => {
+                    system-out { @for line in &lines { (clean::sentence(line)) "\n" } }
+                }
             }
         }
     }
@@ -87,7 +87,8 @@ pub(super) fn github(outcome: &Outcome) -> String {
     {
         let said = format!("{} {}", judged.name, judged.sentence());
         if judged.culprits.is_empty() {
-            page += &format!("::error title=Memory leak::{}\n", data(&said));
+            let all: Vec<String> = std::iter::once(said.clone()).chain(judged.details()).collect();
+            page += &format!("::error title=Memory leak::{}\n", data(&all.join(": ")));
         }
         for culprit in &judged.culprits {
             let mut place = String::new();
@@ -103,8 +104,23 @@ pub(super) fn github(outcome: &Outcome) -> String {
             );
         }
     }
+    for judged in outcome
+        .processes
+        .iter()
+        .filter(|judged| judged.verdict == Verdict::Clean)
+    {
+        for detail in judged.details() {
+            let said = data(&format!("{}: {detail}", judged.name));
+            page += &format!("::notice title=observer watch::{said}\n");
+        }
+    }
     if outcome.verdict == Verdict::NotJudged {
         page += &format!("::warning title=observer watch::{}\n", data(&outcome.sentence()));
+        let outside = |judged: &&Judged| judged.verdict == Verdict::NotJudged && judged.outside_heap.is_some();
+        for judged in outcome.processes.iter().filter(outside) {
+            let said = data(&format!("{}: {}", judged.name, judged.sentence()));
+            page += &format!("::warning title=observer watch::{said}\n");
+        }
     }
     page
 }
@@ -138,7 +154,13 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::{command::watch::outcome::Ended, terminal::hostile};
+    use crate::{
+        command::watch::{
+            outcome::{Culprit, Ended},
+            outside::{Risen, What},
+        },
+        terminal::hostile,
+    };
 
     fn outcome(name: &str) -> Outcome {
         let culprit = Culprit {
@@ -161,6 +183,7 @@ mod tests {
             over_s: 12.0,
             held_bytes: Some((5 << 20, 8 << 20)),
             culprits: vec![culprit],
+            outside_heap: None,
             why: String::new(),
         };
         Outcome::of("node a.js".to_owned(), Ended::Itself(0), 20.0, 12, vec![judged])
@@ -186,6 +209,70 @@ mod tests {
             </failure></testcase></testsuite></testsuites>
         "#]]
         .assert_eq(&junit(&outcome));
+    }
+
+    /// Of a process of which nothing leaks in its heap.
+    fn outside(verdict: Verdict, what: What) -> Outcome {
+        let mut outcome = outcome("addon.js");
+        let judged = &mut outcome.processes[0];
+        judged.culprits.clear();
+        judged.verdict = verdict;
+        judged.outside_heap = Some(Risen {
+            what,
+            first_bytes: 3 << 20,
+            last_bytes: 13 << 20,
+            per_round_bytes: Some(1_048_576.0),
+            blocks: None,
+        });
+        Outcome::of(outcome.command, outcome.ended, 20.0, 12, outcome.processes)
+    }
+
+    #[test]
+    fn memory_outside_the_heap_in_every_format() {
+        let leaks = outside(Verdict::Leaks, What::BlocksInUse);
+        expect![[r"
+            observer watch: it leaks (watched for 20 s, 12 rounds)
+              addon.js (pid 42): leaks outside V8's heap, over 10 rounds and 12 s
+                memory outside V8's heap: malloc blocks in use went from 3.0 MiB to 13 MiB, 1.0 MiB in each round; no
+                  JavaScript object leads to them, and what holds them is not named
+              a cache that has not filled yet looks the same: where one is meant, watch for longer than it takes to fill
+        "]]
+        .assert_eq(&human(&leaks));
+        expect![[r"
+            ::error title=Memory leak::addon.js leaks outside V8's heap, over 10 rounds and 12 s: memory outside V8's heap: malloc blocks in use went from 3.0 MiB to 13 MiB, 1.0 MiB in each round; no JavaScript object leads to them, and what holds them is not named
+        "]]
+        .assert_eq(&github(&leaks));
+        expect![[r#"
+            <?xml version="1.0" encoding="UTF-8"?>
+            <testsuites><testsuite name="observer watch" tests="1" failures="1" errors="0" skipped="0" time="20.000"><testcase classname="watch" name="addon.js (pid 42)" time="20.000"><failure type="leak" message="leaks outside V8's heap, over 10 rounds and 12 s">memory outside V8's heap: malloc blocks in use went from 3.0 MiB to 13 MiB, 1.0 MiB in each round; no JavaScript object leads to them, and what holds them is not named
+            </failure></testcase></testsuite></testsuites>
+        "#]]
+        .assert_eq(&junit(&leaks));
+        let fragments = outside(Verdict::Clean, What::FreeInAllocator);
+        expect![[r"
+            observer watch: no leak (watched for 20 s, 12 rounds)
+              addon.js (pid 42): no leak: what it holds went from 5.0 MiB to 8.0 MiB over 10 rounds and 12 s
+                free memory inside malloc went from 3.0 MiB to 13 MiB, 1.0 MiB in each round: fragmentation, no leak;
+                  `observer memory` tells how much of it malloc_trim gives back
+        "]]
+        .assert_eq(&human(&fragments));
+        expect![[r"
+            ::notice title=observer watch::addon.js: free memory inside malloc went from 3.0 MiB to 13 MiB, 1.0 MiB in each round: fragmentation, no leak; `observer memory` tells how much of it malloc_trim gives back
+        "]]
+        .assert_eq(&github(&fragments));
+        expect![[r#"
+            <?xml version="1.0" encoding="UTF-8"?>
+            <testsuites><testsuite name="observer watch" tests="1" failures="0" errors="0" skipped="0" time="20.000"><testcase classname="watch" name="addon.js (pid 42)" time="20.000"><system-out>free memory inside malloc went from 3.0 MiB to 13 MiB, 1.0 MiB in each round: fragmentation, no leak; `observer memory` tells how much of it malloc_trim gives back
+            </system-out></testcase></testsuite></testsuites>
+        "#]]
+        .assert_eq(&junit(&fragments));
+        let mut untold = outside(Verdict::NotJudged, What::Other);
+        untold.processes[0].why = "memory outside V8's heap went up".to_owned();
+        expect![[r"
+            ::warning title=observer watch::not judged: no process could be (watched for 20 s, 12 rounds)
+            ::warning title=observer watch::addon.js: not judged (memory outside V8's heap went up)
+        "]]
+        .assert_eq(&github(&untold));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod child;
 mod format;
 mod levels;
 mod outcome;
+mod outside;
 mod process;
 mod schedule;
 mod tree;

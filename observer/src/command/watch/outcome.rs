@@ -4,7 +4,11 @@ use observer_core::telemetry::units;
 use observer_heap::{Grown, Row};
 use serde::Serialize;
 
-use super::{super::Exit, cgroup::Memory};
+use super::{
+    super::Exit,
+    cgroup::Memory,
+    outside::{Risen, Said, What},
+};
 
 /// What is said of a process, or of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +51,8 @@ pub(super) struct Judged {
     /// What it held at the first and at the last of them; where its heap was not read, its anonymous memory.
     pub(super) held_bytes: Option<(u64, u64)>,
     pub(super) culprits: Vec<Culprit>,
+    /// What rose outside its heap, where nothing in the heap leaks.
+    pub(super) outside_heap: Option<Risen>,
     /// What else there is to say.
     pub(super) why: String,
 }
@@ -133,6 +139,41 @@ fn path(file: &str) -> String {
 }
 
 impl Judged {
+    /// What is said of memory outside its heap counts where nothing in it leaks: what leaks there brings native memory along.
+    pub(super) fn beside(&mut self, said: &Said) {
+        if self.verdict == Verdict::Leaks {
+            return;
+        }
+        self.outside_heap = match said {
+            Said::Nothing => None,
+            Said::Unread => {
+                self.verdict = Verdict::NotJudged;
+                "memory outside its heap was read too seldom".clone_into(&mut self.why);
+                None
+            }
+            Said::Leaks(risen) => {
+                self.verdict = Verdict::Leaks;
+                self.why.clear();
+                Some(risen.clone())
+            }
+            Said::Untold(risen, why) => {
+                self.verdict = Verdict::NotJudged;
+                if self.why.is_empty() {
+                    self.why.clone_from(why);
+                }
+                Some(risen.clone())
+            }
+            Said::Fragments(risen) => Some(risen.clone()),
+        };
+    }
+
+    /// What leaks, or rises beside it, a sentence each.
+    pub(super) fn details(&self) -> Vec<String> {
+        let told = |risen: &&Risen| self.verdict == Verdict::Leaks || risen.what == What::FreeInAllocator;
+        let outside = self.outside_heap.as_ref().filter(told).map(Risen::sentence);
+        self.culprits.iter().map(Culprit::sentence).chain(outside).collect()
+    }
+
     /// In a sentence, without its name.
     pub(super) fn sentence(&self) -> String {
         let over = if self.rounds > 0 {
@@ -140,6 +181,9 @@ impl Judged {
         } else {
             units::seconds(self.over_s)
         };
+        if self.verdict == Verdict::Leaks && self.culprits.is_empty() && self.outside_heap.is_some() {
+            return format!("leaks outside V8's heap, over {over}");
+        }
         let held = self.held_bytes.map_or_else(String::new, |(first, last)| {
             let what = if self.why.is_empty() {
                 "what it holds"
@@ -236,6 +280,7 @@ mod tests {
             over_s: 10.0,
             held_bytes: None,
             culprits: Vec::new(),
+            outside_heap: None,
             why: String::new(),
         }
     }

@@ -11,12 +11,14 @@ use observer_heap::{Growth, Learned, MOMENTS, Metadata, Reader, Reading, Refusal
 use super::{
     levels::{self, Levels},
     outcome::{Culprit, Judged, Verdict},
+    outside::{Said, said},
     schedule::{MOST, Over, Taken},
     tree::{anonymous, arguments, program},
 };
 use crate::source::{
     memory::{self, LiveMemory},
     proc::heap_flags,
+    usage::{Outside, WholeProcess},
 };
 
 /// Growth of what is held, bytes, below which nothing is said.
@@ -38,6 +40,8 @@ pub(super) struct Watched {
     known: Option<Learned>,
     taken: Vec<Taken>,
     readings: Vec<Reading>,
+    /// Memory outside the heap, at each of these.
+    outside: Vec<Outside>,
     /// Bytes held at the newest.
     held: u64,
     /// One in so many readings is kept.
@@ -58,6 +62,8 @@ struct Compared {
     culprits: Vec<Culprit>,
     /// Why it is neither a leak nor none, where that cannot be told.
     untold: Option<String>,
+    /// Of memory outside the heap.
+    outside: Said,
 }
 
 impl Watched {
@@ -87,6 +93,7 @@ impl Watched {
             known: None,
             taken: Vec::new(),
             readings: Vec::new(),
+            outside: Vec::new(),
             held: 0,
             every: 1,
             passed: 0,
@@ -123,6 +130,7 @@ impl Watched {
     fn try_read(&mut self, over: Over, round: u64) -> Result<(), Refusal> {
         let Some(metadata) = &self.metadata else { return Ok(()) };
         let live = LiveMemory::open(self.key.pid)?;
+        let whole = WholeProcess::read(self.key.pid)?;
         let mut reader = memory::open(&live, metadata, self.known.as_ref())?;
         let mut reading = reader.read(&mut |_, _| {})?;
         self.known = Some(reader.learned());
@@ -135,6 +143,11 @@ impl Watched {
         if reading.disturbed {
             return Ok(());
         }
+        let outside = match Outside::read(whole, (&reader, &reading), &live) {
+            // Of a process that has ended meanwhile nothing was there any more.
+            _ if live.is_gone() => None,
+            outside => Some(outside?),
+        };
         self.held = reading.held_bytes();
         let taken = Taken {
             at: self.since.elapsed().as_secs_f64(),
@@ -143,18 +156,23 @@ impl Watched {
         reading.at = over.position(&taken);
         self.taken.push(taken);
         if over.compares(&taken, self.compared.as_ref().map(|compared| &compared.last)) {
-            self.compare(over, &mut reader, &reading)?;
+            self.compare(over, &mut reader, (&reading, outside.as_ref()))?;
         }
         // What is compared later is the newest then; of the others one in `every` stays.
         self.passed += 1;
-        if self.passed >= self.every {
-            self.passed = 0;
-            self.readings.push(reading.kept());
-        } else {
-            self.taken.pop();
+        match outside {
+            Some(outside) if self.passed >= self.every => {
+                self.passed = 0;
+                self.readings.push(reading.kept());
+                self.outside.push(outside);
+            }
+            _ => {
+                self.taken.pop();
+            }
         }
         if self.readings.len() >= MOST {
             thin_out(&mut self.readings);
+            thin_out(&mut self.outside);
             thin_out(&mut self.taken);
             self.every *= 2;
         }
@@ -162,7 +180,12 @@ impl Watched {
     }
 
     /// Compares the newest reading with those before.
-    fn compare(&mut self, over: Over, reader: &mut Reader<'_>, newest: &Reading) -> Result<(), Refusal> {
+    fn compare(
+        &mut self,
+        over: Over,
+        reader: &mut Reader<'_>,
+        (newest, outside): (&Reading, Option<&Outside>),
+    ) -> Result<(), Refusal> {
         let chosen = over.chosen(&self.taken);
         let (Some(&first), Some(&last)) = (chosen.first(), chosen.last()) else {
             return Ok(());
@@ -176,6 +199,8 @@ impl Watched {
         };
         let mut growth = Growth::over(&readings);
         let rounds = taken_last.round - taken_first.round;
+        let at: Vec<f64> = readings.iter().map(|reading| reading.at).collect();
+        let outside = self.outside_of(&chosen, (outside, &at));
         let few = readings.len() < MOMENTS.len();
         let mut culprits = Vec::new();
         let mut untold = None;
@@ -216,8 +241,26 @@ impl Watched {
             held: (before.held_bytes(), newest.held_bytes()),
             culprits,
             untold,
+            outside,
         });
         Ok(())
+    }
+
+    /// What is said of memory outside the heap at these readings, of which the last is the `newest`. Where the process has ended
+    /// meanwhile, what was said before, or else of those before.
+    fn outside_of(&self, chosen: &[usize], (newest, at): (Option<&Outside>, &[f64])) -> Said {
+        if let Some(before) = self.compared.as_ref().filter(|_| newest.is_none()) {
+            return before.outside.clone();
+        }
+        let rounds = self.taken.iter().map(|taken| taken.round);
+        let all: Vec<(&Outside, u64)> = self.outside.iter().chain(newest).zip(rounds).collect();
+        let read = chosen.iter().filter_map(|nth| all.get(*nth).copied());
+        let (outside, rounds): (Vec<&Outside>, Vec<u64>) = read.unzip();
+        let rounds = rounds
+            .last()
+            .zip(rounds.first())
+            .map_or(0, |(last, first)| last - first);
+        said(&outside, at.get(..outside.len()).unwrap_or_default(), rounds)
     }
 
     /// What is said of it in the end.
@@ -232,6 +275,7 @@ impl Watched {
             over_s: 0.0,
             held_bytes: None,
             culprits: Vec::new(),
+            outside_heap: None,
             why: String::new(),
         };
         if let Some(compared) = &self.compared {
@@ -248,6 +292,7 @@ impl Watched {
             judged.over_s = compared.last.at - compared.first.at;
             judged.held_bytes = Some(compared.held);
             judged.culprits.clone_from(&compared.culprits);
+            judged.beside(&compared.outside);
             return judged;
         }
         let refused = match &self.refused {

@@ -180,7 +180,16 @@ impl WholeProcess {
     }
 
     /// Looks into its allocator, through `memory` where that is given, beside a heap that was read.
-    pub fn look_into_with(mut self, v8: Result<V8, Heap>, memory: Option<&dyn Memory>) -> Result<Process, MemoryError> {
+    pub fn look_into_with(self, v8: Result<V8, Heap>, memory: Option<&dyn Memory>) -> Result<Process, MemoryError> {
+        self.with_blocks(v8, memory).map(|looked_into| looked_into.0)
+    }
+
+    /// The same, with the allocator's blocks.
+    pub(super) fn with_blocks(
+        mut self,
+        v8: Result<V8, Heap>,
+        memory: Option<&dyn Memory>,
+    ) -> Result<(Process, Malloc), MemoryError> {
         let (extents, buffers) = v8.as_ref().map_or((&[][..], &[][..]), |v8| (&v8.extents, &v8.buffers));
         let (stacks, gaps) = self.stacks_and_gaps(extents);
         let malloc = self.malloc(memory.unwrap_or(&self.live), &gaps)?;
@@ -193,7 +202,7 @@ impl WholeProcess {
         process.arenas = used.arenas;
         process.mapped_blocks = used.mapped.round() as u64;
         process.heap = v8.map_or_else(|state| state, |v8| v8.state(&self.residency));
-        Ok(self.process)
+        Ok((self.process, malloc))
     }
 
     /// Stacks, and what else can be written and is not V8's.
