@@ -110,9 +110,18 @@ pub fn play(spec: &Spec) -> Series {
         noise = keep * noise + (1.0 - keep * keep).sqrt() * r.normal() * spec.noise;
         let started = 1.0 - spec.start * (-age / spec.start_tau).exp();
         let bounded = bounded(spec, &mut life, age, t, dt, r);
-        let share = spec.base * started + bounded + spec.traffic.memory * life.lagged + tooth(spec, &mut life, r);
-        let level = share * spec.limit + life.leaked;
-        let anon = (level + noise * if spec.noise_of_level { level } else { spec.limit }).max(1e6);
+        let held = spec.base * started + bounded + spec.traffic.memory * life.lagged;
+        let garbage = tooth(spec, &mut life, r);
+        let anon_with = |garbage: f64| {
+            let level = (held + garbage) * spec.limit + life.leaked;
+            (level + noise * if spec.noise_of_level { level } else { spec.limit }).max(1e6)
+        };
+        let mut anon = anon_with(garbage);
+        // V8 gives up only what it holds: before that it collects.
+        if ceiling < limit && anon >= ceiling && !spec.leaks() {
+            anon = anon_with(0.0);
+            life.phase = 0.0;
+        }
         let recycled = spec
             .ends
             .recycled
