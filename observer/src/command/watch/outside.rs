@@ -188,7 +188,10 @@ impl Risen {
     pub(super) fn sentence(&self) -> String {
         let blocks = self.blocks.as_ref().map_or_else(String::new, |blocks| {
             let (up_to, bytes) = (units::bytes(blocks.up_to), units::bytes(blocks.grown_bytes));
-            format!("; most of it is {} more blocks of up to {up_to}, {bytes}", blocks.new)
+            format!(
+                "; of all that malloc has in use, {} more blocks are of up to {up_to}, {bytes}",
+                blocks.new
+            )
         });
         let then = match self.what {
             What::BlocksInUse => "; no JavaScript object leads to them, and what holds them is not named",
@@ -197,7 +200,7 @@ impl Risen {
             }
             What::Other => "",
         };
-        format!("{}{blocks}{then}", self.levels())
+        format!("{}{then}{blocks}", self.levels())
     }
 }
 
@@ -259,8 +262,9 @@ mod tests {
         assert_eq!(risen.blocks, Some(blocks));
         assert_eq!(
             risen.sentence(),
-            "memory outside V8's heap: malloc blocks in use went from 1000 KiB to 3.9 MiB, 176 KiB in each round; most of it is 60 more \
-             blocks of up to 2.0 KiB, 118 KiB; no JavaScript object leads to them, and what holds them is not named"
+            "memory outside V8's heap: malloc blocks in use went from 1000 KiB to 3.9 MiB, 176 KiB in each round; no JavaScript \
+             object leads to them, and what holds them is not named; of all that malloc has in use, 60 more blocks are of up to \
+             2.0 KiB, 118 KiB"
         );
         assert_eq!(said(Some((4_900, 0))), Said::Nothing, "garbage that waits");
         assert_eq!(
