@@ -234,33 +234,27 @@ impl Live {
         self.marks.iter().any(|mark| mark.pending && mark.page.heap == heap)
     }
 
+    #[inline]
+    fn mark_of(&self, page: &Page) -> Option<&Mark> {
+        let &index = self.index.get(&(page.base / PAGE))?;
+        self.marks.get(index as usize)
+    }
+
     /// Whether something is held of a page that was not held before, as far as that is remembered.
     pub(crate) fn is_new(&self, page: &Page, before: &Held) -> bool {
-        let mark = self
-            .index
-            .get(&(page.base / PAGE))
-            .map(|&index| self.marks.get(index as usize));
-        mark.flatten()
+        self.mark_of(page)
             .is_none_or(|mark| before.lacks(page.base / PAGE, &mark.visited[..]))
     }
 
     /// Whether an object of this page that is held may own one of these.
     pub(crate) fn may_own(&self, page: &Page, wanted: &Wanted) -> bool {
-        let mark = self
-            .index
-            .get(&(page.base / PAGE))
-            .map(|&index| self.marks.get(index as usize));
-        mark.flatten()
+        self.mark_of(page)
             .is_none_or(|mark| mark.targets.may_own(page.base / PAGE, wanted))
     }
 
     /// Whether old objects of this page point at young ones, or none was known.
     pub(crate) fn points_at_young(&self, page: &Page) -> bool {
-        let mark = self
-            .index
-            .get(&(page.base / PAGE))
-            .map(|&index| self.marks.get(index as usize));
-        mark.flatten().is_none_or(|mark| mark.targets.young)
+        self.mark_of(page).is_none_or(|mark| mark.targets.young)
     }
 
     /// From here on, what is pointed at is pointed at by the objects of this page.

@@ -49,7 +49,7 @@ pub struct Class {
     pub objects: Vec<u64>,
 }
 
-/// Blocks without a class that no object alone holds, of sizes up to a power of two.
+/// Blocks of sizes up to a power of two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Size {
     /// The largest size, bytes.
@@ -65,7 +65,7 @@ pub struct Size {
 pub struct Census {
     /// By bytes, of the objects and of what they hold.
     pub classes: Vec<Class>,
-    /// By size.
+    /// Blocks without a class that no object alone holds, by size.
     pub sizes: Vec<Size>,
 }
 
@@ -108,19 +108,22 @@ impl Census {
     /// Counts; `buffers` are the addresses of ArrayBuffers' memory, ascending, which is not looked at.
     pub fn read(memory: &dyn Memory, malloc: &Malloc, vtables: &Vtables, buffers: &[u64]) -> Result<Self, MemoryError> {
         let mut sizes = BTreeMap::new();
-        let mut blocks = Blocks::of(memory, malloc, &mut |bytes| count_size(&mut sizes, bytes));
+        let mut blocks = Blocks::of(memory, malloc, &mut |bytes| Size::count(&mut sizes, bytes));
         blocks.classify(vtables, buffers)?;
         blocks.share_out()?;
         Ok(blocks.count(vtables, buffers, sizes))
     }
 }
 
-fn count_size(sizes: &mut BTreeMap<u64, Size>, bytes: u64) {
-    let up_to = bytes.next_power_of_two();
-    let size = sizes.entry(up_to).or_default();
-    size.up_to = up_to;
-    size.count += 1;
-    size.bytes += bytes;
+impl Size {
+    /// Counts a block among others by size, whose keys are the largest sizes.
+    pub fn count(sizes: &mut BTreeMap<u64, Self>, bytes: u64) {
+        let up_to = bytes.next_power_of_two();
+        let size = sizes.entry(up_to).or_default();
+        size.up_to = up_to;
+        size.count += 1;
+        size.bytes += bytes;
+    }
 }
 
 impl<'m> Blocks<'m> {
@@ -264,7 +267,7 @@ impl<'m> Blocks<'m> {
                     }
                 }
                 (None, Owner::Own) if buffers.binary_search(&(start + 16)).is_ok() => {}
-                (None, _) => count_size(&mut sizes, bytes),
+                (None, _) => Size::count(&mut sizes, bytes),
             }
         }
         let mut classes: Vec<Class> = classes

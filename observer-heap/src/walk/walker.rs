@@ -3,7 +3,7 @@
 
 use crate::layout::maps::{MapId, MapInfo, Maps};
 use crate::layout::refusal::Refusal;
-use crate::layout::sizes::Sizes;
+use crate::layout::sizes::{Rule, Sizes};
 use crate::memory::pages::{PAGE, Page};
 use crate::memory::peek::STRONG;
 
@@ -296,15 +296,18 @@ impl<'w, 'm> Walker<'w, 'm> {
         if info.words > 0 {
             return Some((u64::from(info.words) * 8).min(room));
         }
+        self.ruled(info, words, room).map(|ruled| ruled.1)
+    }
+
+    /// The rule for the size of an object, and what it says.
+    fn ruled(&self, info: MapInfo, words: &[[u8; 8]], room: u64) -> Option<(Rule, u64)> {
         let rule = self.sizes.rule(info.instance_type)?;
-        rule.size(words).filter(|&size| size <= room)
+        Some((rule, rule.size(words).filter(|&size| size <= room)?))
     }
 
     #[inline(never)]
     fn measure_each(&self, info: MapInfo, words: &[[u8; 8]], room: u64) -> Result<(u64, bool), Refusal> {
-        if let Some(rule) = self.sizes.rule(info.instance_type)
-            && let Some(size) = rule.size(words).filter(|&size| size <= room)
-        {
+        if let Some((rule, size)) = self.ruled(info, words, room) {
             return Ok((
                 size,
                 rule.has_slots() && !self.sizes.is_obsolete(info.instance_type, words),

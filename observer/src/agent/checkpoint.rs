@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use observer_core::Engine;
-use rustix::time::{ClockId, clock_gettime};
 
+use super::clock;
 use crate::store::History;
 
 /// Soonest after the time before, where something was found since.
@@ -54,15 +54,10 @@ impl Checkpointer {
 
     /// Puts it away.
     pub(super) fn keep(&mut self, engine: &Engine) {
-        let started = cpu_time();
+        let started = clock::own_cpu();
         self.history.keep_state(engine);
         self.findings = engine.counts().findings;
-        self.took = cpu_time().saturating_sub(started);
+        self.took = clock::own_cpu().saturating_sub(started);
         self.last = Instant::now();
     }
-}
-
-/// CPU time of this thread.
-fn cpu_time() -> Duration {
-    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }

@@ -1,4 +1,6 @@
-//! The only clock of the agent: reads the host's, produces instants of boot time and anchors to the wall clock.
+//! The only clock of the agent: reads the host's, produces instants of boot time, anchors to the wall clock, and CPU time.
+
+use std::time::Duration;
 
 use observer_core::time::{Anchor, BootTime, SECOND, WallTime};
 use rustix::time::{ClockId, clock_gettime};
@@ -19,8 +21,13 @@ pub(super) fn anchor() -> Anchor {
     }
 }
 
+/// CPU time of the thread that asks.
+pub(super) fn own_cpu() -> Duration {
+    Duration::from_nanos(nanoseconds(ClockId::ThreadCPUTime))
+}
+
 fn nanoseconds(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
-    // Neither clock is before its epoch on a running host.
+    // No clock is before its epoch on a running host.
     time.tv_sec.cast_unsigned() * SECOND + time.tv_nsec.cast_unsigned()
 }

@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use observer_core::{Engine, Input, What, input::Begin, time::BootTime};
+use observer_core::{
+    Engine, Input, What,
+    input::Begin,
+    time::{BootTime, SECOND},
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, interval_at, sleep, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep},
 };
 
 use super::{
@@ -66,9 +70,9 @@ pub enum AgentError {
 const TICK: Duration = Duration::from_secs(1);
 /// How often the wall clock is read again.
 const CLOCK: Duration = Duration::from_mins(1);
-/// Why Kubernetes ends the agent's own pod is told at about the time of the signal: for this long the agent goes on taking in
-/// what is told, where it watches pods and itself.
-const LAST_WORD: Duration = Duration::from_millis(500);
+/// Why Kubernetes ends the agent's own pod is told at about the time of the signal: for so many nanoseconds the agent goes on
+/// taking in what is told, where it watches pods and itself.
+const LAST_WORD: u64 = SECOND / 2;
 /// Inputs taken from a channel at once.
 const BURST: usize = 1_024;
 
@@ -230,10 +234,10 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
                 if ends.is_some() || !listens {
                     break;
                 }
-                ends = Some(Instant::now() + LAST_WORD);
+                ends = Some(clock::boot().plus(LAST_WORD));
             }
             _ = interrupt.recv() => break,
-            () = at(ends), if ends.is_some() => break,
+            () = until(ends), if ends.is_some() => break,
             _ = ticks.tick() => observation.tick(&inputs, &scanner),
             Some((name, answer)) = asked.recv() => drop(answer.send(observation.explained(name.as_deref()))),
             _ = exports.tick() => observation.export_metrics(),
@@ -257,13 +261,6 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
 async fn until(due: Option<BootTime>) {
     if let Some(due) = due {
         sleep(Duration::from_nanos(due.since(clock::boot()))).await;
-    }
-}
-
-/// Sleeps until an instant.
-async fn at(end: Option<Instant>) {
-    if let Some(end) = end {
-        sleep_until(end).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Levels of memory outside V8's heap at the readings that are compared: produces what rises there, and whether that is a leak.
 
 use observer_core::telemetry::units;
-use observer_heap::{MOMENTS, Rise};
+use observer_heap::{MOMENTS, Rise, native::Size};
 use serde::Serialize;
 
 use super::schedule::FEWEST;
@@ -72,10 +72,13 @@ pub(super) fn said(readings: &[&Outside], at: &[f64], rounds: u64) -> Said {
     if readings.len() < FEWEST {
         return Said::Unread;
     }
+    let rising = |what: What, levels: &[u64]| {
+        let signed: Vec<i64> = levels.iter().map(|level| level.cast_signed()).collect();
+        (Rise::of(&signed, at), Risen::of(what, levels, rounds))
+    };
     let risen = |what: What, level: fn(&Outside) -> u64| {
-        let levels: Vec<i64> = readings.iter().map(|reading| level(reading).cast_signed()).collect();
-        let risen = Risen::of(what, (level(first), level(last)), rounds);
-        (Rise::of(&levels, at), risen)
+        let levels: Vec<u64> = readings.iter().map(|reading| level(reading)).collect();
+        rising(what, &levels)
     };
     let all = first.in_use + first.free + first.other;
     let is_large = |grown: u64| grown >= LARGE && grown as f64 >= LARGE_SHARE * all as f64;
@@ -84,7 +87,8 @@ pub(super) fn said(readings: &[&Outside], at: &[f64], rounds: u64) -> Said {
     let grown = in_use.grown();
     let by_none: Option<Vec<u64>> = readings.iter().map(|reading| reading.led_to_by_none(first)).collect();
     if let Some(by_none) = by_none.as_ref().filter(|_| rise == Rise::Steady)
-        && let Some(leak) = leak(by_none, at, rounds)
+        && let (Rise::Steady, leak) = rising(What::BlocksInUse, by_none)
+        && leak.grown() >= LEAST
         // Node.js keeps notes of its objects that these do not lead to, as of dead ones: of those most is led to.
         && leak.grown() * 2 >= grown
     {
@@ -121,24 +125,20 @@ pub(super) fn said(readings: &[&Outside], at: &[f64], rounds: u64) -> Said {
     }
 }
 
-/// The leak of blocks to which no object leads, whose levels these are.
-fn leak(levels: &[u64], at: &[f64], rounds: u64) -> Option<Risen> {
-    let signed: Vec<i64> = levels.iter().map(|level| level.cast_signed()).collect();
-    let risen = Risen::of(What::BlocksInUse, (*levels.first()?, *levels.last()?), rounds);
-    (Rise::of(&signed, at) == Rise::Steady && risen.grown() >= LEAST).then_some(risen)
-}
-
 /// The size of which at least half of what is more is.
 fn most_of(first: &Outside, last: &Outside) -> Option<Blocks> {
-    let more = |up_to: u64, now: (u64, u64)| {
-        let before = first.sizes.get(&up_to).copied().unwrap_or_default();
+    let more = |now: &Size| {
+        let before = first
+            .sizes
+            .get(&now.up_to)
+            .map_or((0, 0), |size| (size.count, size.bytes));
         Blocks {
-            up_to,
-            new: now.0.saturating_sub(before.0),
-            grown_bytes: now.1.saturating_sub(before.1),
+            up_to: now.up_to,
+            new: now.count.saturating_sub(before.0),
+            grown_bytes: now.bytes.saturating_sub(before.1),
         }
     };
-    let all: Vec<Blocks> = last.sizes.iter().map(|(&up_to, &now)| more(up_to, now)).collect();
+    let all: Vec<Blocks> = last.sizes.values().map(more).collect();
     let grown: u64 = all.iter().map(|blocks| blocks.grown_bytes).sum();
     let most = all.into_iter().max_by_key(|blocks| blocks.grown_bytes)?;
     (most.grown_bytes > 0 && most.grown_bytes * 2 >= grown).then_some(most)
@@ -155,7 +155,8 @@ impl What {
 }
 
 impl Risen {
-    fn of(what: What, (first_bytes, last_bytes): (u64, u64), rounds: u64) -> Self {
+    fn of(what: What, levels: &[u64], rounds: u64) -> Self {
+        let [first_bytes, last_bytes] = [levels.first(), levels.last()].map(|level| level.copied().unwrap_or(0));
         let grown = last_bytes.saturating_sub(first_bytes);
         Self {
             what,
@@ -206,8 +207,6 @@ impl Risen {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::source::usage::ByObjects;
 
@@ -229,7 +228,9 @@ mod tests {
                         garbage: (500 << 10) + garbage * grown,
                         held: (500 << 10) + held * grown,
                     }),
-                    sizes: BTreeMap::from([(2048, (nth * 10, nth * 20_160)), (4096, (7, 20_000))]),
+                    sizes: [(2048, nth * 10, nth * 20_160), (4096, 7, 20_000)]
+                        .map(|(up_to, count, bytes)| (up_to, Size { up_to, count, bytes }))
+                        .into(),
                 }
             })
             .collect();

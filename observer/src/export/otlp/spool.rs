@@ -172,10 +172,10 @@ impl Journal {
             .queues_on_disk
             .iter()
             .any(|journaled| journaled.stored.1 > journaled.stored.0);
-        if !is_unwritable(error) || !holds_some || !self.queues_on_disk.iter().all(is_delivered) {
-            return false;
-        }
-        let removed = fs::remove_file(&self.path).is_ok();
+        let removed = is_unwritable(error)
+            && holds_some
+            && self.queues_on_disk.iter().all(is_delivered)
+            && fs::remove_file(&self.path).is_ok();
         if removed {
             self.forget_stored();
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use observer_heap::{
     Memory, Reader, Reading, Refusal,
-    native::{Malloc, State, held_alone},
+    native::{Malloc, Size, State, held_alone},
 };
 
 use super::{
@@ -43,8 +43,8 @@ pub struct Outside {
     pub pages: u64,
     /// Whose blocks in use are; `None` where that is not told.
     pub by_objects: Option<ByObjects>,
-    /// Blocks in use by their size: the next power of two, how many, and their bytes.
-    pub sizes: BTreeMap<u64, (u64, u64)>,
+    /// Blocks in use by the largest size of their class.
+    pub sizes: BTreeMap<u64, Size>,
 }
 
 impl Outside {
@@ -61,7 +61,7 @@ impl Outside {
         let sizes = sizes(&malloc, &buffers);
         Ok(Self {
             allocator: process.allocator,
-            in_use: sizes.values().map(|size| size.1).sum(),
+            in_use: sizes.values().map(|size| size.bytes).sum(),
             free: bytes(&[Part::AllocatorFreePages, Part::AllocatorFreePieces]),
             other: bytes(&[Part::OtherAllocator, Part::OtherAnonymous, Part::Stacks]),
             pages: bytes(&[Part::V8Live, Part::V8Dead, Part::V8Free, Part::V8Young]),
@@ -90,14 +90,11 @@ fn by_objects(
     Ok(held.map(|[garbage, held]| ByObjects { garbage, held }))
 }
 
-fn sizes(malloc: &Malloc, buffers: &[u64]) -> BTreeMap<u64, (u64, u64)> {
-    let mut sizes = BTreeMap::<u64, (u64, u64)>::new();
+fn sizes(malloc: &Malloc, buffers: &[u64]) -> BTreeMap<u64, Size> {
+    let mut sizes = BTreeMap::new();
     let in_use = malloc.blocks().filter(|block| block.state == State::InUse);
     for block in in_use.filter(|block| buffers.binary_search(&block.address()).is_err()) {
-        let bytes = block.end - block.start;
-        let size = sizes.entry(bytes.next_power_of_two()).or_default();
-        size.0 += 1;
-        size.1 += bytes;
+        Size::count(&mut sizes, block.end - block.start);
     }
     sizes
 }
