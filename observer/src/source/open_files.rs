@@ -142,7 +142,8 @@ impl OpenFile {
     }
 }
 
-/// Reads a pseudo file from its start.
+/// Reads a pseudo file from its start. A file that holds one record (statm, and every file of a cgroup: fs/seq_file.c) gives all
+/// of it where there is room, so that less than was asked for is its end, and no second call asks for that.
 pub(crate) fn read(file: &File, text: &mut Vec<u8>) -> io::Result<()> {
     text.clear();
     text.resize(4096, 0);
@@ -154,9 +155,10 @@ pub(crate) fn read(file: &File, text: &mut Vec<u8>) -> io::Result<()> {
             }
             text.resize(filled * 2, 0);
         }
-        match file.read_at(&mut text[filled..], filled as u64)? {
-            0 => break,
-            read => filled += read,
+        let read = file.read_at(&mut text[filled..], filled as u64)?;
+        filled += read;
+        if filled < text.len() {
+            break;
         }
     }
     text.truncate(filled);

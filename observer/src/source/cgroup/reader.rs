@@ -28,8 +28,18 @@ pub enum Level {
 pub struct CgroupReader {
     path: String,
     files: Option<Files>,
-    /// v1: where the lowest limit was found, to be looked for anew only when it changes.
-    limit: Option<Limit>,
+    /// v1: what memory.stat told when the limits were read last.
+    limits: Option<LimitsV1>,
+}
+
+/// v1's limits, which are read anew only when memory.stat tells another lowest one.
+#[derive(Debug)]
+struct LimitsV1 {
+    /// `hierarchical_memory_limit`
+    lowest: Option<u64>,
+    own: Option<u64>,
+    /// Where the lowest was found.
+    place: Option<Limit>,
 }
 
 /// The directory and the costliest file stay open: with the process's `statm` three descriptors a container. The others
@@ -61,7 +71,7 @@ impl CgroupReader {
         Self {
             path: path.to_owned(),
             files: Files::open(hierarchy, budget, path),
-            limit: None,
+            limits: None,
         }
     }
 
@@ -94,7 +104,16 @@ impl CgroupReader {
             files.directory.read(name?, text).ok()?;
             parse(text)
         };
-        let own_limit = optional(files.limit, files::limit);
+        let unchanged = hierarchy.version() == 1
+            && self
+                .limits
+                .as_ref()
+                // An own limit above the lowest may change without that one.
+                .is_some_and(|limits| limits.lowest == stat.hierarchical_limit && limits.own == limits.lowest);
+        let own_limit = match &self.limits {
+            Some(limits) if unchanged => limits.own,
+            _ => optional(files.limit, files::limit),
+        };
         let high = optional(files.high, files::limit);
         let swap = optional(files.swap, files::number).unwrap_or(stat.swap);
         let peak = optional(files.peak, files::number);
@@ -147,18 +166,30 @@ impl CgroupReader {
         hierarchy: &Hierarchy,
         limits: &mut Limits,
     ) -> Option<Limit> {
-        let bytes = stat.hierarchical_limit?;
-        if self.limit.as_ref().is_none_or(|limit| limit.bytes != bytes) {
-            let found = limits
-                .lowest(hierarchy, &self.path, own)
-                .filter(|limit| limit.bytes == bytes);
-            let outermost = || ancestry(&self.path).last().unwrap_or("/").to_owned();
-            self.limit = Some(found.unwrap_or_else(|| Limit {
-                bytes,
-                cgroup: outermost(),
-            }));
-        }
-        self.limit.clone()
+        let lowest = stat.hierarchical_limit;
+        let known = self.limits.take().filter(|known| known.lowest == lowest);
+        let place = known.map_or_else(
+            || lowest.map(|bytes| self.place(bytes, own, hierarchy, limits)),
+            |known| known.place,
+        );
+        self.limits = Some(LimitsV1 {
+            lowest,
+            own,
+            place: place.clone(),
+        });
+        place
+    }
+
+    /// Where this limit stands.
+    fn place(&self, bytes: u64, own: Option<u64>, hierarchy: &Hierarchy, limits: &mut Limits) -> Limit {
+        let found = limits
+            .lowest(hierarchy, &self.path, own)
+            .filter(|limit| limit.bytes == bytes);
+        let outermost = || ancestry(&self.path).last().unwrap_or("/").to_owned();
+        found.unwrap_or_else(|| Limit {
+            bytes,
+            cgroup: outermost(),
+        })
     }
 }
 

@@ -120,6 +120,34 @@ fn v1() {
     let unlimited = V1_STAT.replace("536870912", "9223372036854771712");
     write(memory.path(), "/pod/app", &[("memory.stat", &unlimited)]);
     assert_eq!(level(&mut cgroups, &mut reader).limit, None);
+
+    // Limits are told as they are in each sweep, however they change: of the pod's and its own, the lowest first.
+    let mib = |mib: u64| mib << 20;
+    for (lowest, own) in [
+        (512, 512),
+        (256, 256),
+        (256, 256),
+        (1024, 1024),
+        (512, 768),
+        (512, 2048),
+        (512, 512),
+    ] {
+        let stat = V1_STAT.replace("536870912", &mib(lowest).to_string());
+        let own_text = format!("{}\n", mib(own));
+        write(
+            memory.path(),
+            "/pod/app",
+            &[("memory.stat", &stat), ("memory.limit_in_bytes", &own_text)],
+        );
+        write(
+            memory.path(),
+            "/pod",
+            &[("memory.limit_in_bytes", &format!("{}\n", mib(lowest)))],
+        );
+        let level = level(&mut cgroups, &mut reader);
+        assert_eq!(level.own_limit, Some(mib(own)), "of {lowest} and {own}");
+        assert_eq!(level.limit.map(|limit| limit.bytes), Some(mib(lowest)));
+    }
 }
 
 #[test]
