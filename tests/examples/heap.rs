@@ -1,11 +1,12 @@
 //! What `cargo xtask bench heap` runs: reads the heaps of real Node.js programs, produces what a reading costs: seconds and
-//! memory of the reader for a heap of 1 GB, and what becomes of the program's throughput and event loop meanwhile, as paired
-//! ratios.
+//! memory of the reader for a heap of 1 GB, and what becomes of the throughput and the response times of a server driven to its
+//! limit meanwhile, as paired ratios.
 
 use std::{
     fs,
     process::Command,
-    thread::sleep,
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, sleep},
     time::{Duration, Instant},
 };
 
@@ -15,9 +16,12 @@ use observer::source::{
     memory::{self, LiveMemory},
 };
 use observer_heap::{Metadata, Reading};
-use observer_tests::{app::App, places};
+use observer_tests::{
+    app::App,
+    load::{Figures, Server},
+    places,
+};
 use rustix::time::{ClockId, clock_gettime};
-use serde_json::Value;
 
 /// Bytes that the agent spends on marks, and the command.
 const MARKINGS: [(&str, usize); 2] = [("agent", 20 << 20), ("command", 144 << 20)];
@@ -25,25 +29,28 @@ const MARKINGS: [(&str, usize); 2] = [("agent", 20 << 20), ("command", 144 << 20
 const READINGS: usize = 5;
 /// Pairs of windows, one with a reading every second and one without.
 const PAIRS: usize = 15;
-const WINDOW: Duration = Duration::from_secs(4);
+const WINDOW: Duration = Duration::from_secs(6);
+/// From the beginning of one reading to that of the next.
+const EVERY: Duration = Duration::from_secs(1);
+/// Megabytes that the server holds.
+const HELD: u32 = 150;
 /// How long a program may take to fill its heap.
 const FILLED: Duration = Duration::from_mins(3);
 
 fn main() -> Result<()> {
-    idle::run_when_idle()?;
     large()?;
     beside()
 }
 
-fn start(megabytes: u32, work: &str) -> Result<App> {
+fn start(megabytes: u32) -> Result<App> {
     let node = places::cached_node(22)
         .or_else(places::node)
         .context("no Node.js: `cargo xtask setup`")?;
     let mut command = Command::new(node);
     command
         .arg("--max-old-space-size=4096")
-        .arg(places::fixtures().join("heap-bench.js"))
-        .args([megabytes.to_string().as_str(), work]);
+        .arg(places::fixtures().join("large-heap.js"))
+        .arg(megabytes.to_string());
     let mut app = App::start(&mut command)?;
     app.output.wait("the program's readiness", FILLED, |line| {
         line.contains("ready").then_some(())
@@ -81,7 +88,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// A heap of 1 GB: CPU seconds, and how far the reader's own memory rises.
 fn large() -> Result<()> {
-    let app = start(1000, "idle")?;
+    let app = start(1000)?;
     let metadata = memory::metadata(app.pid())?;
     let live = LiveMemory::open(app.pid())?;
     for (who, marking) in MARKINGS {
@@ -117,72 +124,61 @@ fn large() -> Result<()> {
     Ok(())
 }
 
-/// What a program does in a window of time.
-struct Window {
-    /// A second.
-    requests: f64,
-    /// How late the event loop was, milliseconds.
-    p50: f64,
-    p99: f64,
-}
-
-fn window(app: &mut App, reading: bool, live: &LiveMemory, metadata: &Metadata) -> Result<Window> {
-    tell(app)?;
-    let began = Instant::now();
-    for second in 1..=WINDOW.as_secs() {
-        if reading {
-            read(live, metadata, MARKINGS[0].1)?;
-        }
-        sleep(Duration::from_secs(second).saturating_sub(began.elapsed()));
+/// A reading every second, on a thread of its own that waits for everybody else, until asked to stop; how many there were.
+fn readings(pid: u32, stop: &AtomicBool) -> Result<u32> {
+    idle::run_when_idle()?;
+    let metadata = memory::metadata(pid)?;
+    let live = LiveMemory::open(pid)?;
+    let mut count = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let due = Instant::now() + EVERY;
+        read(&live, &metadata, MARKINGS[0].1)?;
+        count += 1;
+        sleep(due.saturating_duration_since(Instant::now()));
     }
-    let mut window = tell(app)?;
-    window.requests /= began.elapsed().as_secs_f64();
-    Ok(window)
+    Ok(count)
 }
 
-fn tell(app: &mut App) -> Result<Window> {
-    app.tell("")?;
-    let told = app.output.wait("its figures", FILLED, |line| {
-        let told: Value = serde_json::from_str(line).ok()?;
-        Some((told["requests"].as_f64()?, told["p50"].as_f64()?, told["p99"].as_f64()?))
-    })?;
-    Ok(Window {
-        requests: told.0,
-        p50: told.1,
-        p99: told.2,
+/// What the server does with a reading every second, and how many there were.
+fn read_beside(server: &Server) -> Result<(Figures, u32)> {
+    let (pid, stop) = (server.pid(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| readings(pid, &stop));
+        let figures = server.drive(WINDOW);
+        stop.store(true, Ordering::Relaxed);
+        let count = reader.join().ok().context("the reader panicked")??;
+        Ok((figures?, count))
     })
 }
 
 /// Windows in pairs, the order changing from pair to pair.
 fn beside() -> Result<()> {
-    let mut app = start(150, "work")?;
-    let metadata = memory::metadata(app.pid())?;
-    let live = LiveMemory::open(app.pid())?;
-    let (mut requests, mut p50, mut p99) = (Vec::new(), Vec::new(), Vec::new());
+    let server = Server::start(HELD)?;
+    let mut ratios: [Vec<f64>; 3] = Default::default();
+    let mut counts = 0;
     for pair in 0..PAIRS {
-        let first = window(&mut app, pair % 2 == 0, &live, &metadata)?;
-        let second = window(&mut app, pair % 2 == 1, &live, &metadata)?;
-        let (with, without) = if pair % 2 == 0 {
-            (first, second)
-        } else {
-            (second, first)
-        };
-        requests.push(with.requests / without.requests);
-        p50.push(with.p50 / without.p50);
-        p99.push(with.p99 / without.p99);
+        let before = (pair % 2 == 0).then(|| server.drive(WINDOW)).transpose()?;
+        let (with, count) = read_beside(&server)?;
+        let without = before.map_or_else(|| server.drive(WINDOW), Ok)?;
+        counts += count;
+        let pairs = [
+            (with.throughput, without.throughput),
+            (with.p50, without.p50),
+            (with.p99, without.p99),
+        ];
+        for (ratios, (with, without)) in ratios.iter_mut().zip(pairs) {
+            ratios.push(with / without);
+        }
     }
-    for (what, ratios) in [
-        ("throughput", requests),
-        ("event loop p50", p50),
-        ("event loop p99", p99),
-    ] {
-        let mut sorted = ratios.clone();
-        sorted.sort_by(f64::total_cmp);
+    for (what, mut ratios) in ["throughput", "p50", "p99"].into_iter().zip(ratios) {
+        ratios.sort_by(f64::total_cmp);
         println!(
-            "{what} with a reading every second, beside without: {:.3} (median of {PAIRS} pairs; middle half {:.3} to {:.3})",
-            median(ratios),
-            sorted[PAIRS / 4],
-            sorted[PAIRS * 3 / 4],
+            "{what} of a server driven to its limit with {:.2} readings a second, beside without: {:.3} (median of {PAIRS} \
+             pairs; middle half {:.3} to {:.3})",
+            f64::from(counts) / (PAIRS as f64 * WINDOW.as_secs_f64()),
+            ratios[PAIRS / 2],
+            ratios[PAIRS / 4],
+            ratios[PAIRS * 3 / 4],
         );
     }
     Ok(())

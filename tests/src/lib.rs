@@ -21,6 +21,7 @@ pub mod findings;
 pub mod fleet;
 pub mod histories;
 pub mod lines;
+pub mod load;
 pub mod musl;
 pub mod need;
 pub mod otlp;

@@ -8,6 +8,7 @@ mod agent;
 mod containers;
 mod footprint;
 mod pairs;
+mod peers;
 mod server;
 mod syscalls;
 

@@ -1,68 +1,91 @@
-//! Paired runs: runs a measurement without the agent, with it, and with it tracing, in turning order, and produces ratios
-//! to the run without it of the same round.
+//! Paired runs: runs a measurement without anything beside it and beside each load, in turning order, and produces ratios to
+//! the run without of the same round.
 
-use std::path::Path;
+use std::{any::Any, path::Path};
 
 use anyhow::Result;
 
 use super::agent::Running;
 
-/// What runs beside the measurement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Load {
-    /// Nothing.
-    Nothing,
-    /// The agent while no process grows.
-    Agent,
-    /// The agent, and the growth of a process is traced.
-    Tracing,
+/// Starts what runs beside a measurement; dropped, it is ended.
+type Start<'a> = Box<dyn Fn() -> Result<Box<dyn Any>> + 'a>;
+
+/// What runs beside a measurement.
+pub(super) struct Load<'a> {
+    /// In a table.
+    name: &'static str,
+    start: Start<'a>,
 }
 
-impl Load {
-    const ALL: [Self; 3] = [Self::Nothing, Self::Agent, Self::Tracing];
-
-    /// In a table.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Nothing => "nothing",
-            Self::Agent => "the agent, tracing nothing",
-            Self::Tracing => "the agent, tracing growth",
+impl<'a> Load<'a> {
+    pub(super) fn new<T: 'static>(name: &'static str, start: impl Fn() -> Result<T> + 'a) -> Self {
+        Self {
+            name,
+            start: Box::new(move || Ok(Box::new(start()?))),
         }
     }
 
-    /// The agent, ready. A process must be running that it watches, else there is nothing to trace.
-    fn start(self, program: &Path) -> Result<Option<Running>> {
-        let flags: &[&str] = match self {
-            Self::Nothing => return Ok(None),
-            Self::Agent => &["--growth-tracing", "off"],
-            Self::Tracing => &["--growth-tracing", "always", "--sample-interval", "1s"],
-        };
-        let agent = Running::start(program, flags)?;
-        agent.until("a container is watched", |state| state["containers"].as_u64() > Some(0))?;
-        Ok(Some(agent))
+    /// The agent while no process grows.
+    pub(super) fn agent(program: &'a Path) -> Self {
+        Self::new("the agent, tracing nothing", || {
+            watching(program, &["--growth-tracing", "off"])
+        })
+    }
+
+    /// The agent while it traces the growth of a process.
+    pub(super) fn tracing(program: &'a Path) -> Self {
+        Self::new("the agent, tracing growth", || {
+            watching(program, &["--growth-tracing", "always", "--sample-interval", "1s"])
+        })
     }
 }
 
-/// Ratios of each figure to that of the run beside nothing, for the agent and for tracing.
-pub(super) type Ratios<const N: usize> = [(Load, [Vec<f64>; N]); 2];
+/// The agent, ready. A process must be running that it watches, else there is nothing to trace.
+fn watching(program: &Path, flags: &[&str]) -> Result<Running> {
+    let agent = Running::start(program, flags)?;
+    agent.until("a container is watched", |state| state["containers"].as_u64() > Some(0))?;
+    Ok(agent)
+}
 
-/// Runs `measure` so many rounds.
+/// Ratios of each figure to that of the run beside nothing.
+pub(super) struct Ratios<const N: usize> {
+    /// Of the load, as in a table.
+    pub(super) beside: &'static str,
+    /// One for each round.
+    pub(super) figures: [Vec<f64>; N],
+}
+
+impl<const N: usize> Ratios<N> {
+    /// A row of a table: the median of each figure, and its middle half.
+    pub(super) fn row(&self) -> String {
+        let cells = self.figures.each_ref().map(|of| quartiles(of)).join(" | ");
+        format!("| {} | {cells} |\n", self.beside)
+    }
+}
+
+/// Runs `measure` so many rounds: in each once beside nothing and once beside each load, beginning with another one each time.
 pub(super) fn run<const N: usize>(
-    program: &Path,
+    loads: &[Load<'_>],
     rounds: usize,
     mut measure: impl FnMut() -> Result<[f64; N]>,
-) -> Result<Ratios<N>> {
-    let mut ratios = [Load::Agent, Load::Tracing].map(|beside| (beside, [const { Vec::new() }; N]));
+) -> Result<Vec<Ratios<N>>> {
+    let mut ratios: Vec<Ratios<N>> = loads
+        .iter()
+        .map(|load| Ratios {
+            beside: load.name,
+            figures: [const { Vec::new() }; N],
+        })
+        .collect();
     for round in 0..rounds {
-        let mut figures = [[0.0; N]; 3];
-        for turn in 0..3 {
-            let which = (round + turn) % 3;
-            let agent = Load::ALL[which].start(program)?;
+        let mut figures = vec![[0.0; N]; loads.len() + 1];
+        for turn in 0..figures.len() {
+            let which = (round + turn) % figures.len();
+            let beside = which.checked_sub(1).map(|load| (loads[load].start)()).transpose()?;
             figures[which] = measure()?;
-            drop(agent);
+            drop(beside);
         }
-        for (with, (_, ratios)) in figures[1..].iter().zip(&mut ratios) {
-            for (ratios, (with, without)) in ratios.iter_mut().zip(with.iter().zip(figures[0])) {
+        for (with, ratios) in figures[1..].iter().zip(&mut ratios) {
+            for (ratios, (with, without)) in ratios.figures.iter_mut().zip(with.iter().zip(figures[0])) {
                 ratios.push(with / without);
             }
         }
@@ -71,7 +94,7 @@ pub(super) fn run<const N: usize>(
 }
 
 /// The median, and the middle half.
-pub(super) fn quartiles(of: &[f64]) -> String {
+fn quartiles(of: &[f64]) -> String {
     let mut sorted = of.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = |share: f64| {
@@ -83,12 +106,43 @@ pub(super) fn quartiles(of: &[f64]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quartiles;
+    use std::cell::Cell;
+
+    use super::*;
 
     #[test]
     fn the_middle_half() {
         assert_eq!(quartiles(&[5.0, 1.0, 3.0, 2.0, 4.0]), "3.000 (2.000 to 4.000)");
         assert_eq!(quartiles(&[1.0]), "1.000 (1.000 to 1.000)");
         assert_eq!(quartiles(&[]), "NaN (NaN to NaN)");
+    }
+
+    #[test]
+    fn each_load_runs_alone_and_is_compared_with_its_own_rounds_run_beside_nothing() {
+        struct Costs<'a>(&'a Cell<f64>, f64);
+        impl Drop for Costs<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() / self.1);
+            }
+        }
+        // Leaked, since what is started must own what it has.
+        let cost: &'static Cell<f64> = Box::leak(Box::new(Cell::new(1.0)));
+        let load = |name, factor: f64| {
+            Load::new(name, move || {
+                cost.set(cost.get() * factor);
+                Ok(Costs(cost, factor))
+            })
+        };
+        let mut round = 0.0;
+        let ratios = run(&[load("twice", 2.0), load("four times", 4.0)], 5, || {
+            round += 1.0;
+            // The machine gets slower from round to round.
+            let slow = f64::from(1 + (round as u32 - 1) / 3);
+            Ok([slow * cost.get()])
+        })
+        .unwrap();
+        assert_eq!(ratios.len(), 2);
+        assert_eq!(ratios[0].figures[0], [2.0; 5]);
+        assert_eq!(ratios[1].row(), "| four times | 4.000 (4.000 to 4.000) |\n");
     }
 }
