@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{BufRead, BufReader};
 use std::{path::Path, thread, time::Duration};
 
 use observer_heap::{
@@ -15,6 +15,7 @@ use observer_heap::{
 };
 
 use super::{
+    copied::{self, refused},
     pagemap::{MOST_PAGES, PAGE, Pagemap},
     rooted::Rooted,
     source_maps::SourceMaps,
@@ -68,74 +69,6 @@ impl LiveMemory {
             Err(e) => Err(refused(self.pid, "/proc/PID/pagemap", e)),
         }
     }
-
-    /// Reads the present runs of one batch of pages.
-    fn read_runs(&self, address: u64, buffer: &mut [u8], flags: &[bool]) -> Result<usize, MemoryError> {
-        let mut local = Vec::with_capacity(8);
-        let mut remote = Vec::with_capacity(8);
-        let end = address + buffer.len() as u64;
-        let first_page = address / PAGE;
-        let mut page = 0;
-        while page < flags.len() {
-            let run = flags[page..].iter().take_while(|&&present| present).count();
-            if run > 0 {
-                let from = ((first_page + page as u64) * PAGE).max(address);
-                let to = ((first_page + (page + run) as u64) * PAGE).min(end);
-                let (offset, length) = ((from - address) as usize, (to - from) as usize);
-                local.push(libc::iovec {
-                    iov_base: buffer[offset..offset + length].as_mut_ptr().cast(),
-                    iov_len: length,
-                });
-                remote.push(libc::iovec {
-                    iov_base: from as *mut libc::c_void,
-                    iov_len: length,
-                });
-            }
-            page += run.max(1);
-        }
-        self.copy(&local, &remote)
-    }
-
-    /// One or more system calls: a page that vanished in between ends a call early, and is skipped.
-    fn copy(&self, local: &[libc::iovec], remote: &[libc::iovec]) -> Result<usize, MemoryError> {
-        let mut total = 0;
-        let mut next = 0;
-        while next < local.len() {
-            let (l, r) = (&local[next..], &remote[next..]);
-            // SAFETY: `local` describes disjoint parts of one live, exclusively borrowed buffer; `remote` addresses
-            // belong to another process and are only checked by the kernel.
-            let n = unsafe {
-                libc::process_vm_readv(
-                    self.pid.cast_signed(),
-                    l.as_ptr(),
-                    l.len() as u64,
-                    r.as_ptr(),
-                    r.len() as u64,
-                    0,
-                )
-            };
-            if n < 0 {
-                let error = io::Error::last_os_error();
-                match error.raw_os_error() {
-                    // The first piece went away since pagemap was read: leave it zero and go on behind it.
-                    Some(libc::EFAULT) => next += 1,
-                    _ => return Err(refused(self.pid, "process_vm_readv", error)),
-                }
-                continue;
-            }
-            let mut left = n as usize;
-            total += left;
-            while next < local.len() && left >= local[next].iov_len {
-                left -= local[next].iov_len;
-                next += 1;
-            }
-            if next < local.len() {
-                // Read in part: its rest is gone.
-                next += 1;
-            }
-        }
-        Ok(total)
-    }
 }
 
 impl Memory for LiveMemory {
@@ -178,7 +111,7 @@ impl Memory for LiveMemory {
             let mut flags = [false; MOST_PAGES];
             let pages = ((at % PAGE) as usize + batch).div_ceil(PAGE as usize);
             self.present(at, &mut flags[..pages])?;
-            total += self.read_runs(at, &mut buffer[done..done + batch], &flags[..pages])?;
+            total += copied::runs(self.pid, at, &mut buffer[done..done + batch], &flags[..pages])?;
             done += batch;
         }
         self.copied.set(self.copied.get() + total as u64);
@@ -290,15 +223,6 @@ fn writable(line: &str) -> Option<Region> {
 /// Whether there is such a process, perhaps one that waits to be reaped.
 fn is_there(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
-}
-
-/// Why a file or call of a process failed. One that ended in between is not found when its file is opened, and has no memory (ESRCH)
-/// when an open one is read.
-pub(super) fn refused(pid: u32, what: &'static str, error: io::Error) -> MemoryError {
-    match error.raw_os_error() {
-        Some(libc::ESRCH | libc::ENOENT) => MemoryError::Gone(pid),
-        _ => MemoryError::Refused { what, pid, error },
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! first inspection and a package.json, which read a real file: call from a thread that may block.
 
 pub mod cgroup;
+mod copied;
 pub mod elf;
 pub mod engines;
 pub mod idle;

@@ -16,7 +16,7 @@ use super::{
     thread_stacks,
     v8::{Heap, V8},
 };
-use crate::source::memory::{LiveMemory, refused};
+use crate::source::{copied::refused, memory::LiveMemory};
 
 /// Which allocator a process has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
