@@ -1,6 +1,6 @@
 //! What `cargo xtask bench heap` runs: reads the heaps of real Node.js programs, produces what a reading costs: seconds and
-//! memory of the reader for a heap of 1 GB, and what becomes of the throughput and the response times of a server driven to its
-//! limit meanwhile, as paired ratios.
+//! memory of the reader for a heap of 1 GB, seconds for suspects in one, and what becomes of the throughput and the response
+//! times of a server driven to its limit meanwhile, as paired ratios.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use observer::source::{
     idle,
     memory::{self, LiveMemory},
 };
-use observer_heap::{Metadata, Reading};
+use observer_heap::{Growth, Metadata, Reading};
 use observer_tests::{
     app::App,
     load::{Figures, Server},
@@ -39,17 +39,18 @@ const FILLED: Duration = Duration::from_mins(3);
 
 fn main() -> Result<()> {
     large()?;
+    suspects()?;
     beside()
 }
 
-fn start(megabytes: u32) -> Result<App> {
+fn start(script: &str, megabytes: u32) -> Result<App> {
     let node = places::cached_node(22)
         .or_else(places::node)
         .context("no Node.js: `cargo xtask setup`")?;
     let mut command = Command::new(node);
     command
         .arg("--max-old-space-size=4096")
-        .arg(places::fixtures().join("large-heap.js"))
+        .arg(places::fixtures().join(script))
         .arg(megabytes.to_string());
     let mut app = App::start(&mut command)?;
     app.output.wait("the program's readiness", FILLED, |line| {
@@ -88,7 +89,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// A heap of 1 GB: CPU seconds, and how far the reader's own memory rises.
 fn large() -> Result<()> {
-    let app = start(1000)?;
+    let app = start("large-heap.js", 1000)?;
     let metadata = memory::metadata(app.pid())?;
     let live = LiveMemory::open(app.pid())?;
     for (who, marking) in MARKINGS {
@@ -121,6 +122,43 @@ fn large() -> Result<()> {
             rise.iter().copied().fold(0.0, f64::max),
         );
     }
+    Ok(())
+}
+
+/// Ten variables that leak at once in a heap of 1 GB: CPU seconds for what each of them retains, beyond the reading.
+fn suspects() -> Result<()> {
+    let mut app = start("ten-leaks.js", 1000)?;
+    let metadata = memory::metadata(app.pid())?;
+    let live = LiveMemory::open(app.pid())?;
+    let (_, marking) = MARKINGS[1];
+    let before = read(&live, &metadata, marking)?;
+    let (mut seconds, mut reading, mut rise, mut named) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..READINGS {
+        app.tell("")?;
+        app.output
+            .wait("its growth", FILLED, |line| (line == "grown").then_some(()))?;
+        fs::write("/proc/self/clear_refs", "5")?;
+        let (resident, began) = (own("VmRSS:")?, cpu());
+        let mut reader = memory::open(&live, &metadata, None)?.with_marking(marking);
+        let after = reader.read(&mut |_, _| {})?;
+        let read = cpu();
+        let growth = Growth::over(&[&before, &after]);
+        let suspects = reader.suspects(&growth, (&before, &after), &mut |_| {})?;
+        reading.push(read - began);
+        seconds.push(cpu() - read);
+        rise.push(own("VmHWM:")? - resident);
+        named.push(suspects.len() as f64);
+    }
+    println!(
+        "suspects: {:.0} places told in {:.2} s of one core (median of {READINGS}; {:.2} to {:.2}) beyond a reading of {:.2} s; \
+         peak of the reader {:.1} MiB above before",
+        median(named),
+        median(seconds.clone()),
+        seconds.iter().copied().fold(f64::INFINITY, f64::min),
+        seconds.iter().copied().fold(0.0, f64::max),
+        median(reading),
+        rise.iter().copied().fold(0.0, f64::max),
+    );
     Ok(())
 }
 

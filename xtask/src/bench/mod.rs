@@ -23,13 +23,15 @@ pub(crate) enum Subject {
         #[arg(long)]
         victoria_metrics: bool,
     },
-    /// What the agent costs its host: memory, CPU time, descriptors, the tax on system calls, a busy server beside it
+    /// What the agent costs its host: memory, CPU time, descriptors, the tax on system calls beside what bcc and bpftrace cost, a
+    /// busy server beside it
     Cost(cost::Options),
     /// The detector and its peers over the catalogue of leaks and of what only looks like one
     Detection(detection::Options),
     /// What delivery costs: bytes on the wire, events a second and core, spool throughput
     Export,
-    /// What reading a heap costs: seconds and memory for 1 GB, and the program's throughput and event loop meanwhile
+    /// What reading a heap costs: seconds and memory for 1 GB and for suspects in it, and a busy server's throughput and response
+    /// times meanwhile
     Heap,
     /// How fast one's own history is judged, beside reading it, and in how much memory
     Replay(replay::Options),
