@@ -208,6 +208,8 @@ fn kernel_matrix() -> Result<Outcome> {
 /// Licences, duplicates and sources, by deny.toml.
 fn dependencies() -> Result<Outcome> {
     provide_deny()?;
+    // It reads all crates of the lock file, those for other systems too, of which a build here fetches none.
+    shell::run(shell::cargo(["fetch", "--locked"]))?;
     shell::run(shell::cargo([
         "deny",
         "--offline",
