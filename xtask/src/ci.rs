@@ -229,14 +229,7 @@ fn advisories() -> Result<Outcome> {
             "the advisory database cannot be fetched: `cargo deny check advisories` where it can".into(),
         ));
     }
-    shell::run(shell::cargo([
-        "deny",
-        "--offline",
-        "check",
-        "--disable-fetch",
-        "advisories",
-    ]))
-    .map(|()| Outcome::Passed)
+    shell::run(shell::cargo(["deny", "--offline", "check", "advisories"])).map(|()| Outcome::Passed)
 }
 
 fn provide_deny() -> Result<()> {
