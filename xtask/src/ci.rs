@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use observer_tests::places;
 
-use crate::{guest, kernels, setup, shell, test, tidy};
+use crate::{kernels, setup, shell, test, tidy};
 
 /// How much to check.
 #[derive(Args, Clone, Debug, Default)]
@@ -51,6 +51,7 @@ const FULL: &[Step] = &[
     ("dependencies: licences, bans, sources", dependencies),
     ("dependencies: advisories", advisories),
     ("kernel matrix", kernel_matrix),
+    ("kernels on arm64", kernels_on_arm64),
 ];
 
 /// `cargo xtask ci`
@@ -196,10 +197,18 @@ fn documentation() -> Result<Outcome> {
 }
 
 fn kernel_matrix() -> Result<Outcome> {
-    if let Some(reason) = guest::impossible() {
+    kernels_of(&kernels::Options::default())
+}
+
+fn kernels_on_arm64() -> Result<Outcome> {
+    kernels_of(&kernels::Options::on_arm64())
+}
+
+fn kernels_of(options: &kernels::Options) -> Result<Outcome> {
+    if let Some(reason) = options.impossible() {
         return Ok(Outcome::Skipped(reason));
     }
-    if kernels::run(&kernels::Options::default())? {
+    if kernels::run(options)? {
         return Ok(Outcome::Passed);
     }
     bail!("a kernel of the matrix failed (see above)")

@@ -2,6 +2,7 @@
 //!
 //! Reads a subcommand, produces its outcome as this program's exit status.
 
+mod architecture;
 mod bench;
 mod ci;
 mod cluster;

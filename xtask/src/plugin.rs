@@ -12,7 +12,7 @@ use flate2::{Compression, GzBuilder};
 use observer_tests::places;
 use sha2::{Digest as _, Sha256};
 
-use crate::image::{self, Architecture};
+use crate::{architecture::Architecture, image};
 
 /// The plugin's file, which kubectl finds by its name. It is the agent's program.
 const PROGRAM: &str = "kubectl-observer";

@@ -22,6 +22,7 @@ use super::{
     runtime,
 };
 use crate::{
+    architecture::Architecture,
     guest::{self, RELEASES, Tree, executable},
     shell,
 };
@@ -60,7 +61,7 @@ pub(super) fn wanted(cgroup: Option<u8>) -> Result<bool> {
     match cgroup {
         None => Ok(false),
         Some(version) if own == Some(version) => Ok(false),
-        Some(2) => match guest::impossible() {
+        Some(2) => match guest::impossible(Architecture::X86_64) {
             Some(reason) => bail!("{reason}"),
             None => Ok(true),
         },
@@ -76,7 +77,7 @@ pub(super) fn mark(place: &Place) -> Result<()> {
 /// Packs its root and starts it.
 pub(super) fn start(place: &Place, programs: &runtime::Programs) -> Result<()> {
     let release = RELEASES.iter().find(|release| release.series == SERIES);
-    let kernel = guest::kernel(release.context("no such series")?)?;
+    let kernel = guest::kernel(release.context("no such series")?, Architecture::X86_64)?;
     println!("cluster: packing the machine's root");
     let archive = place.at("machine.cpio");
     pack(place, programs, &kernel, &archive)?;

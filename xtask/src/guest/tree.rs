@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -51,8 +52,9 @@ impl Tree {
     pub(crate) fn program(&mut self, from: &Path, to: &Path) -> Result<()> {
         self.file(from, to)?;
         executable(&self.at(to))?;
-        // Tests come with hundreds of megabytes of debugging information, which nobody reads in the guest.
-        if places::program("strip").is_some() && from.starts_with(places::target()) {
+        // Tests come with hundreds of megabytes of debugging information, which nobody reads in the guest. Those for another
+        // machine were built without, and are static.
+        if places::program("strip").is_some() && from.starts_with(places::target().join("debug")) {
             shell::quiet(shell::command("strip", [self.at(to)]))?;
         }
         self.libraries_of(from)
@@ -88,6 +90,12 @@ impl Tree {
             self.libraries_of(&module.path())?;
         }
         self.copy(library, library)
+    }
+
+    /// A symbolic link.
+    pub(crate) fn link(&self, target: &str, at: &Path) -> Result<()> {
+        let at = self.at(at);
+        symlink(target, &at).with_context(|| format!("cannot make {}", at.display()))
     }
 
     /// A file as it is here.

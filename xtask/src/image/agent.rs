@@ -1,8 +1,7 @@
 //! The agent's image: reads the workspace, produces one static program and nothing beside it.
 //!
 //! Static through musl: no dynamic loader, no libraries, no shell in the image. Paths of the building machine are
-//! remapped, so that the same sources give the same bytes elsewhere. For another machine it is cross-built: Rust's own
-//! linker, and Debian's cross compiler for the few C sources.
+//! remapped, so that the same sources give the same bytes elsewhere.
 
 use std::{
     collections::BTreeMap,
@@ -11,14 +10,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use observer_tests::places;
 
 use super::{
-    architecture::Architecture,
     archive::{Entry, Image},
+    cross::cross,
 };
-use crate::{setup, shell};
+use crate::{architecture::Architecture, shell};
 
 /// Name of the image, as manifests use it.
 pub(crate) const AGENT: &str = "docker.io/local/observer:dev";
@@ -37,18 +36,6 @@ pub(super) fn build_in(
     settings: &[&str],
 ) -> Result<PathBuf> {
     let target = architecture.target();
-    add_target(&target)?;
-    let native = architecture == Architecture::host();
-    let (cross, packages) = architecture.cross_compiler();
-    let (compiler, needed) = if native {
-        ("musl-gcc", &["musl-tools"][..])
-    } else {
-        (cross, &packages[..])
-    };
-    if places::program(compiler).is_none() {
-        println!("image: {compiler} is missing (a static agent has a few C sources): installing it");
-        setup::packages(needed)?;
-    }
     let home = env::var("HOME").unwrap_or_default();
     let cargo_home = env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));
     let mut remap = format!(
@@ -59,15 +46,8 @@ pub(super) fn build_in(
         write!(remap, " --remap-path-prefix={}=/observer/target", built.display())?;
     }
     println!("image: building the agent for {target}");
-    let mut command = shell::cargo([
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "observer",
-        "--target",
-        &target,
-    ]);
+    let mut command = shell::cargo(["build", "--release", "--locked", "--package", "observer"]);
+    cross(&mut command, architecture)?;
     for setting in settings {
         command.args(["--config", setting]);
     }
@@ -76,12 +56,6 @@ pub(super) fn build_in(
         .env("CARGO_TARGET_DIR", built)
         .env("RUSTFLAGS", remap)
         .env("OBSERVER_REQUIRE_EBPF", "1");
-    if !native {
-        let variable = target.replace('-', "_");
-        command
-            .env(format!("CC_{variable}"), compiler)
-            .env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), "rust-lld");
-    }
     shell::run(command)?;
     let binary = built.join(target).join("release/observer");
     let mut readelf = shell::command("readelf", ["--program-headers", "--wide"]);
@@ -94,17 +68,6 @@ pub(super) fn build_in(
         );
     }
     Ok(binary)
-}
-
-/// Adds a Rust target where it is missing.
-pub(super) fn add_target(target: &str) -> Result<()> {
-    let installed = shell::quiet(shell::command("rustup", ["target", "list", "--installed"])).unwrap_or_default();
-    if !installed.lines().any(|line| line == target) {
-        println!("image: adding the Rust target {target}");
-        shell::quiet(shell::command("rustup", ["target", "add", target]))
-            .with_context(|| format!("a static program needs the Rust target {target}"))?;
-    }
-    Ok(())
 }
 
 /// Where distributions keep the authorities that TLS trusts.

@@ -13,10 +13,8 @@ use anyhow::{Context as _, Result};
 use flate2::{Compression, GzBuilder};
 use serde_json::{Value, json};
 
-use super::{
-    architecture::Architecture,
-    layout::{Files, Layout, digest, pack, to_bytes},
-};
+use super::layout::{Files, Layout, digest, pack, to_bytes};
+use crate::architecture::Architecture;
 
 /// A file of the image.
 #[derive(Clone, Debug)]

@@ -15,8 +15,7 @@ use observer_tests::places;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::architecture::Architecture;
-use crate::shell;
+use crate::{architecture::Architecture, shell};
 
 /// What is built into the program: the agent, and the kernel programs it embeds.
 const ROOTS: [&str; 2] = ["observer", "observer-ebpf"];

@@ -5,12 +5,10 @@ use std::process::Command;
 
 use observer_tests::{need, places};
 
-use super::{agent, architecture::Architecture};
-use crate::shell;
+use super::{QUICK, cross};
+use crate::{architecture::Architecture, shell};
 
 const EMULATOR: &str = "qemu-aarch64-static";
-/// Quick to build and not slow to run: nothing else differs from what tests are built with.
-const SETTINGS: [&str; 2] = ["profile.dev.opt-level=1", "profile.dev.debug=false"];
 /// Crates whose unit tests run there: they read no process and no kernel.
 const CRATES: [&str; 2] = ["observer-core", "observer-heap"];
 /// Fewest tests of both together.
@@ -19,16 +17,14 @@ const FEWEST: u64 = 200;
 #[test]
 fn unit_tests_of_the_engine_and_the_heap_reader_pass_on_aarch64() {
     need!(Full, Program(EMULATOR));
-    let target = Architecture::Aarch64.target();
-    agent::add_target(&target).unwrap();
-    let variable = target.replace('-', "_").to_uppercase();
-    let mut command = shell::cargo(["test", "--locked", "--lib", "--target", &target]);
+    let mut command = shell::cargo(["test", "--locked", "--lib"]);
+    cross(&mut command, Architecture::Aarch64).unwrap();
+    let variable = Architecture::Aarch64.target().replace('-', "_").to_uppercase();
     command.args(CRATES.iter().flat_map(|name| ["--package", name]));
-    command.args(SETTINGS.iter().flat_map(|setting| ["--config", setting]));
+    command.args(QUICK.iter().flat_map(|setting| ["--config", setting]));
     let ran = finished(
         command
             .current_dir(places::workspace())
-            .env(format!("CARGO_TARGET_{variable}_LINKER"), "rust-lld")
             .env(format!("CARGO_TARGET_{variable}_RUNNER"), EMULATOR)
             // The properties hold for many cases on this machine; there, that they hold at all is to be shown.
             .env("PROPTEST_CASES", "8"),

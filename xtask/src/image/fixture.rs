@@ -8,8 +8,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use observer_tests::places;
 
-use super::{Image, architecture::Architecture, archive::Entry};
-use crate::shell;
+use super::{Image, archive::Entry};
+use crate::{architecture::Architecture, shell};
 
 /// This host's Node.js; the script comes with the pod.
 pub(crate) fn node(name: &str) -> Result<Image> {

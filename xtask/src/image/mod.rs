@@ -2,9 +2,9 @@
 //! time.
 
 mod agent;
-mod architecture;
 mod archive;
 mod bill;
+mod cross;
 #[cfg(test)]
 mod emulated;
 mod fixture;
@@ -21,9 +21,11 @@ use anyhow::Result;
 use clap::Args;
 
 pub(crate) use agent::{AGENT, build as build_agent};
-pub(crate) use architecture::Architecture;
 pub(crate) use archive::Image;
+pub(crate) use cross::{QUICK, cross};
 pub(crate) use fixture::{node, pause};
+
+use crate::architecture::Architecture;
 
 /// Where to.
 #[derive(Args, Clone, Debug)]

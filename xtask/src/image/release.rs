@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::{
     agent,
-    architecture::Architecture,
     bill::Bill,
     layout::{Layout, to_bytes},
 };
+use crate::architecture::Architecture;
 
 /// Most bytes that one machine has to fetch.
 const MOST: u64 = 25_000_000;

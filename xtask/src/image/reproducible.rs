@@ -6,8 +6,8 @@ use std::{fs, path::Path};
 use observer_tests::{need, stage::Scratch};
 use sha2::{Digest as _, Sha256};
 
-use super::{agent, architecture::Architecture};
-use crate::shell;
+use super::agent;
+use crate::{architecture::Architecture, shell};
 
 /// A release's settings but for the optimiser, which takes most of its time: paths, order, stripping and what is embedded are the same.
 const QUICK: [&str; 3] = [

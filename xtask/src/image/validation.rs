@@ -5,7 +5,8 @@ use std::{fs, process::Command};
 use observer_tests::{need, places, stage::Scratch};
 use serde_json::{Value, json};
 
-use super::{architecture::Architecture, bill::Bill};
+use super::bill::Bill;
+use crate::architecture::Architecture;
 
 /// What the validator of this kind says against a document.
 fn wrong(kind: &str, bill: &Value) -> Option<String> {

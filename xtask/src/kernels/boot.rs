@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{outcome::Outcome, root::Disk};
 use crate::{
+    architecture::Architecture,
     guest::{self, Image},
     shell,
 };
@@ -41,7 +42,8 @@ pub(super) fn boot(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool) -> Result
 }
 
 fn emulator(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool, console: &Path) -> Command {
-    let mut command = shell::command("timeout", ["--kill-after=10", PATIENCE, "qemu-system-x86_64"]);
+    let (emulator, _) = kernel.architecture.emulator();
+    let mut command = shell::command("timeout", ["--kill-after=10", PATIENCE, emulator]);
     guest::emulator(
         &mut command,
         kernel,
@@ -50,10 +52,12 @@ fn emulator(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool, console: &Path) 
         &format!("cgroup={cgroup}"),
         kvm,
     );
-    command
-        .arg("-serial")
-        .arg(format!("file:{}", console.display()))
-        .args(["-serial", "stdio"]);
+    command.arg("-serial").arg(format!("file:{}", console.display()));
+    match kernel.architecture {
+        Architecture::X86_64 => command.args(["-serial", "stdio"]),
+        // It has one of its own; the other is a card.
+        Architecture::Aarch64 => command.args(["-chardev", "stdio,id=second", "-device", "pci-serial,chardev=second"]),
+    };
     command
 }
 

@@ -8,7 +8,7 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mount -t tmpfs tmpfs /tmp
 mount -t tracefs tracefs /sys/kernel/tracing
-exec </dev/null >/dev/ttyS1 2>&1
+exec </dev/null >/dev/@LINE@ 2>&1
 case "$(cat /proc/cmdline)" in
 *cgroup=1*)
     mount -t tmpfs tmpfs /sys/fs/cgroup

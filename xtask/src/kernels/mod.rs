@@ -5,6 +5,7 @@
 //! version names differently, shows only there. Everything fetched is kept in the cache, outside the repository.
 
 mod boot;
+mod foreign;
 mod outcome;
 mod root;
 
@@ -14,6 +15,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::{
+    architecture::Architecture,
     compatibility,
     guest::{self, RELEASES, Release, impossible},
 };
@@ -23,6 +25,9 @@ use crate::{
 pub(crate) struct Options {
     /// Only kernels of these series, such as 6.1; all by default
     series: Vec<String>,
+    /// The machine that they are for: this host's programs run on amd64's, Debian's and npm's on arm64's
+    #[arg(long, value_enum, default_value_t)]
+    arch: Architecture,
     /// Only on this cgroup version
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
     cgroup: Option<u8>,
@@ -37,6 +42,26 @@ pub(crate) struct Options {
     kvm: bool,
 }
 
+impl Options {
+    /// What CI boots of arm64: one kernel, on the cgroup version that it comes with.
+    pub(crate) fn on_arm64() -> Self {
+        Self {
+            series: vec!["6.12".to_owned()],
+            arch: Architecture::Aarch64,
+            cgroup: Some(2),
+            ..Self::default()
+        }
+    }
+
+    /// Why nothing can be booted here, with what to do.
+    pub(crate) fn impossible(&self) -> Option<String> {
+        if self.kvm && self.arch != Architecture::host() {
+            return Some("--kvm runs kernels of this machine's kind only".into());
+        }
+        impossible(self.arch)
+    }
+}
+
 /// `cargo xtask kernels`
 pub(crate) fn command(options: &Options) -> Result<ExitCode> {
     Ok(if run(options)? {
@@ -48,7 +73,7 @@ pub(crate) fn command(options: &Options) -> Result<ExitCode> {
 
 /// Whether everything passed on every kernel asked for.
 pub(crate) fn run(options: &Options) -> Result<bool> {
-    if let Some(reason) = impossible() {
+    if let Some(reason) = options.impossible() {
         bail!("{reason}");
     }
     let wanted = |release: &&Release| options.series.is_empty() || options.series.iter().any(|s| s == release.series);
@@ -60,20 +85,21 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         );
     }
     // Before the kernels are fetched: a tree that does not build needs none.
-    let disk = root::build(options.filter.as_deref())?;
+    let disk = root::build(options.arch, options.filter.as_deref())?;
     let mut lines = Vec::new();
     let mut rows = Vec::new();
     let mut passed = true;
     for release in releases {
-        let image = guest::kernel(release)?;
+        let image = guest::kernel(release, options.arch)?;
         for version in [2, 1] {
             if options.cgroup.is_some_and(|only| only != version) || (version == 1 && !release.cgroup_v1) {
                 continue;
             }
             println!("kernels: {} ({}), cgroup v{version}", release.series, image.release);
             let outcome = boot::boot(&image, &disk, version, options.kvm)?;
+            println!("{}", outcome.tally.report());
             passed &= outcome.passed();
-            rows.push(outcome.row(&image.release, version));
+            rows.push(outcome.row(&image, version));
             lines.push(format!(
                 "kernels: {:<28} cgroup v{version}: {}",
                 image.release,

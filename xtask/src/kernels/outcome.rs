@@ -1,6 +1,6 @@
 //! What one boot came to: reads its counts, produces the line that is printed and the row of COMPATIBILITY.md.
 
-use crate::{compatibility, test::Tally};
+use crate::{architecture::Architecture, compatibility, guest::Image, test::Tally};
 
 /// What one boot came to.
 #[derive(Debug, Default)]
@@ -33,11 +33,15 @@ impl Outcome {
     }
 
     /// What COMPATIBILITY.md says of it.
-    pub(super) fn row(&self, kernel: &str, cgroup: u8) -> compatibility::Row {
+    pub(super) fn row(&self, kernel: &Image, cgroup: u8) -> compatibility::Row {
+        let how = match kernel.architecture {
+            Architecture::X86_64 => "`cargo xtask kernels`, emulated x86-64",
+            Architecture::Aarch64 => "`cargo xtask kernels --arch arm64`, emulated aarch64",
+        };
         compatibility::Row {
             of: "Kernels".into(),
-            what: format!("{kernel} (Debian), cgroup v{cgroup}"),
-            how: "`cargo xtask kernels`, emulated x86-64".into(),
+            what: format!("{} (Debian), cgroup v{cgroup}", kernel.release),
+            how: how.into(),
             result: self.result(),
             tried: compatibility::today(),
         }

@@ -12,8 +12,11 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use observer_tests::{places, stage::Scratch};
 
+use super::foreign;
 use crate::{
+    architecture::Architecture,
     guest::{Tree, executable, installed},
+    image::{QUICK, cross},
     shell,
 };
 
@@ -44,13 +47,39 @@ impl Disk {
 }
 
 /// The root with the tests of this tree in it; `filter` narrows them.
-pub(super) fn build(filter: Option<&str>) -> Result<Disk> {
-    let tests = built_tests()?;
+pub(super) fn build(architecture: Architecture, filter: Option<&str>) -> Result<Disk> {
+    let foreign = architecture != Architecture::host();
+    let (agent, tests) = built(foreign.then_some(architecture))?;
     let scratch = Scratch::new("guest")?;
     let mut tree = Tree::new(scratch.file("root"));
     for directory in ["dev", "proc", "sys", "tmp", "bin", "sbin", "tests"] {
         tree.directory(directory)?;
     }
+    if foreign {
+        foreign::programs(&tree, architecture)?;
+    } else {
+        programs(&mut tree)?;
+    }
+    tree.program(&agent, Path::new("/usr/bin/observer"))?;
+    for (name, program) in &tests {
+        tree.program(program, &Path::new("/tests").join(name))?;
+    }
+    tree.copy(&places::fixtures(), Path::new(FIXTURES))?;
+    let init = tree.at(Path::new("/init"));
+    let script = INIT
+        .replace("@FILTER@", filter.unwrap_or(""))
+        .replace("@FIXTURES@", FIXTURES)
+        .replace("@LINE@", second_line(architecture));
+    fs::write(&init, script)?;
+    executable(&init)?;
+    tree.pack(&scratch.file("root.cpio"))?;
+    let disk = Disk { scratch };
+    tree.remove()?;
+    Ok(disk)
+}
+
+/// This host's own programs.
+fn programs(tree: &mut Tree) -> Result<()> {
     let busybox = places::program("busybox").context("no busybox")?;
     tree.program(&busybox, Path::new("/bin/busybox"))?;
     for name in PROGRAMS {
@@ -60,38 +89,37 @@ pub(super) fn build(filter: Option<&str>) -> Result<Disk> {
     }
     tree.python()?;
     let node = places::node().context("no Node.js: `cargo xtask setup`")?;
-    tree.program(&node.canonicalize()?, Path::new("/usr/bin/node"))?;
-    tree.program(&places::agent(), Path::new("/usr/bin/observer"))?;
-    for (name, program) in &tests {
-        tree.program(program, &Path::new("/tests").join(name))?;
-    }
-    tree.copy(&places::fixtures(), Path::new(FIXTURES))?;
-    let init = tree.at(Path::new("/init"));
-    let script = INIT
-        .replace("@FILTER@", filter.unwrap_or(""))
-        .replace("@FIXTURES@", FIXTURES);
-    fs::write(&init, script)?;
-    executable(&init)?;
-    tree.pack(&scratch.file("root.cpio"))?;
-    let disk = Disk { scratch };
-    tree.remove()?;
-    Ok(disk)
+    tree.program(&node.canonicalize()?, Path::new("/usr/bin/node"))
 }
 
-/// Builds the tests, with the kernel programs, and says where each is.
-fn built_tests() -> Result<Vec<(&'static str, PathBuf)>> {
+/// The serial line to which the guest writes what came of the tests, beside the kernel's.
+const fn second_line(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::X86_64 => "ttyS1",
+        Architecture::Aarch64 => "ttyS0",
+    }
+}
+
+/// Builds the agent and the tests, with the kernel programs, for another machine where one is given, and says where each is.
+fn built(foreign: Option<Architecture>) -> Result<(PathBuf, Vec<(&'static str, PathBuf)>)> {
     println!("kernels: building the agent and the tests");
-    let mut agent = shell::cargo(["build", "--quiet", "--package", "observer"]);
-    agent.env("OBSERVER_REQUIRE_EBPF", "1");
-    shell::run(agent)?;
-    let mut command = shell::cargo([
-        "test",
-        "--quiet",
-        "--no-run",
-        "--message-format=json",
-        "--package",
-        "observer-tests",
-    ]);
+    let mut command = match foreign {
+        // As `cargo xtask test` does, one after the other: what that has built is there.
+        None => {
+            let mut agent = shell::cargo(["build", "--quiet", "--package", "observer"]);
+            agent.env("OBSERVER_REQUIRE_EBPF", "1");
+            shell::run(agent)?;
+            shell::cargo(["test", "--no-run"])
+        }
+        // Together, so that no crate is built twice, with other features each time.
+        Some(architecture) => {
+            let mut command = shell::cargo(["build", "--package", "observer", "--bin", "observer"]);
+            cross(&mut command, architecture)?;
+            command.args(QUICK.iter().flat_map(|setting| ["--config", setting]));
+            command
+        }
+    };
+    command.args(["--quiet", "--message-format=json", "--package", "observer-tests"]);
     for name in TESTS {
         command.args(["--test", name]);
     }
@@ -105,17 +133,19 @@ fn built_tests() -> Result<Vec<(&'static str, PathBuf)>> {
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect();
-    TESTS
-        .into_iter()
-        .map(|name| {
-            let built = messages.iter().find_map(|message| {
-                let ours = message["target"]["name"] == name && message["target"]["kind"][0] == "test";
-                ours.then(|| message["executable"].as_str().map(PathBuf::from))?
-            });
-            Ok((
-                name,
-                built.with_context(|| format!("cargo names no program for the test {name}"))?,
-            ))
+    let program = |kind: &str, name: &str| {
+        messages.iter().find_map(|message| {
+            let ours = message["target"]["name"] == name && message["target"]["kind"][0] == kind;
+            ours.then(|| message["executable"].as_str().map(PathBuf::from))?
         })
-        .collect()
+    };
+    let agent = match foreign {
+        Some(_) => program("bin", "observer").context("cargo names no program for the agent")?,
+        None => places::agent(),
+    };
+    let tests = TESTS.into_iter().map(|name| {
+        let built = program("test", name).with_context(|| format!("cargo names no program for the test {name}"))?;
+        Ok((name, built))
+    });
+    Ok((agent, tests.collect::<Result<_>>()?))
 }

@@ -7,12 +7,14 @@ mod need;
 mod packages;
 mod runtime;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail};
 use clap::Args;
 
 use need::{Need, provide};
+
+use crate::architecture::Architecture;
 
 /// What to install.
 #[derive(Args, Clone, Debug, Default)]
@@ -61,6 +63,11 @@ pub(crate) fn kernel_toolchain() -> Option<&'static str> {
 /// Installs packages of the distribution that only one command needs.
 pub(crate) fn packages(names: &[&str]) -> Result<()> {
     packages::apt(names)
+}
+
+/// Node.js for another machine, which only its guest runs: the cached one, fetched where there is none.
+pub(crate) fn node_for(architecture: Architecture, major: u32) -> Result<PathBuf> {
+    runtime::node_for(architecture, major)
 }
 
 /// Installs what tests and demo need; names what could not be had.

@@ -1,7 +1,7 @@
 //! What tests and demo run: runc, Node.js, and a Python with the official OpenTelemetry classes to decode what the
 //! agent sends with code that is not ours.
 
-use std::os::unix::fs::symlink;
+use std::{os::unix::fs::symlink, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use observer_tests::{
@@ -14,7 +14,7 @@ use super::{
     need::{Need, cache, install},
     packages,
 };
-use crate::{counterpart, guest, shell};
+use crate::{architecture::Architecture, counterpart, guest, shell};
 
 /// The Node.js major that is fetched where the distribution has none.
 const NODE: u32 = 20;
@@ -220,6 +220,23 @@ fn install_node() -> Result<()> {
 
 fn from_npm(major: u32) -> Result<()> {
     npm(&format!("node-{major}"), &format!("node@{major}"))
+}
+
+/// Node.js of another machine, from the package of npm's that has it alone.
+pub(super) fn node_for(architecture: Architecture, major: u32) -> Result<PathBuf> {
+    let package = format!("node-linux-{}", architecture.npm());
+    let directory = architecture.beside(&format!("node-{major}"));
+    let program = places::cache()
+        .join(&directory)
+        .join("node_modules")
+        .join(&package)
+        .join("bin/node");
+    if !program.is_file() {
+        println!("setup: fetching {package} {major}");
+        // It is for another machine, and says so.
+        npm_with(&directory, &format!("{package}@{major}"), &["--force"])?;
+    }
+    Ok(program)
 }
 
 /// Installs a package of npm's into a directory of the cache.

@@ -1,17 +1,18 @@
-//! The machines an image is for: reads a name, produces what Rust, the image specification and Debian call it.
+//! The machines programs are made for: reads a name, produces what Rust, the image specification, Debian and QEMU call it.
 
 use std::env;
 
 use clap::ValueEnum;
 
-/// A machine that images are made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
+/// A machine that images and kernels are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Architecture {
     /// 64-bit x86.
-    #[value(name = "x86_64")]
+    #[value(name = "amd64", alias = "x86_64")]
+    #[default]
     X86_64,
     /// 64-bit Arm.
+    #[value(name = "arm64", alias = "aarch64")]
     Aarch64,
 }
 
@@ -36,7 +37,7 @@ impl Architecture {
         }
     }
 
-    /// As the image specification has it (Go's GOARCH).
+    /// As the image specification (Go's GOARCH) and Debian have it.
     pub(crate) const fn oci(self) -> &'static str {
         match self {
             Self::X86_64 => "amd64",
@@ -49,8 +50,32 @@ impl Architecture {
         format!("{}-unknown-linux-musl", self.name())
     }
 
+    /// As npm has it (`process.arch`).
+    pub(crate) const fn npm(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x64",
+            Self::Aarch64 => "arm64",
+        }
+    }
+
+    /// A name in the cache for what is this machine's alone: x86-64 was there before others.
+    pub(crate) fn beside(self, name: &str) -> String {
+        match self {
+            Self::X86_64 => name.to_owned(),
+            Self::Aarch64 => format!("{name}-arm64"),
+        }
+    }
+
+    /// QEMU that emulates it: its program, and Debian's package that has it.
+    pub(crate) const fn emulator(self) -> (&'static str, &'static str) {
+        match self {
+            Self::X86_64 => ("qemu-system-x86_64", "qemu-system-x86"),
+            Self::Aarch64 => ("qemu-system-aarch64", "qemu-system-arm"),
+        }
+    }
+
     /// Debian's C compiler for it on another machine: its program, and the packages that have it.
-    pub(super) const fn cross_compiler(self) -> (&'static str, [&'static str; 2]) {
+    pub(crate) const fn cross_compiler(self) -> (&'static str, [&'static str; 2]) {
         match self {
             Self::X86_64 => (
                 "x86_64-linux-gnu-gcc",
