@@ -31,6 +31,10 @@ const MOST_AGAIN: usize = 1 << 11;
 const MOST_OWNERS: usize = 32;
 const MOST_NODES: usize = 1 << 14;
 const MOST_EDGES: usize = 1 << 16;
+/// Objects of one map that are followed however far they are from what was searched for, and steps within which more of them are.
+/// The links of a list hold one another from neighbour to neighbour: all of a long one would leave room for nothing else.
+const MOST_ALIKE: u32 = 1 << 11;
+const NEAR: u8 = 8;
 /// Of the filter that rejects most words: 2 to this power.
 const FILTER_BITS: u32 = 16;
 
@@ -38,6 +42,8 @@ const FILTER_BITS: u32 = 16;
 #[derive(Debug, Default)]
 pub(crate) struct Ancestors {
     pub(crate) nodes: ByAddress<Node>,
+    /// How many of them are of each map, by its address.
+    alike: ByAddress<u32>,
 }
 
 impl Ancestors {
@@ -117,6 +123,7 @@ impl Ancestors {
             owners: Owners(heap),
             filter: Filter::new(),
             nodes: &mut self.nodes,
+            alike: &mut self.alike,
             wanted: Wanted::new(),
             found: Vec::new(),
             seen: 0,
@@ -141,6 +148,7 @@ struct Pass<'p, 'm> {
     owners: Owners<'p, 'm>,
     filter: Filter<FILTER_BITS>,
     nodes: &'p mut ByAddress<Node>,
+    alike: &'p mut ByAddress<u32>,
     /// Objects whose owners are looked for.
     wanted: Wanted,
     /// Owners that came to it during the pass.
@@ -196,6 +204,7 @@ impl Pass<'_, '_> {
             return Ok(());
         }
         self.edges -= 1;
+        let steps = node.steps.saturating_add(1);
         node.owners.push(Edge {
             owner: object.address,
             offset,
@@ -204,9 +213,15 @@ impl Pass<'_, '_> {
         if node.owners.len() >= MOST_OWNERS {
             self.wanted.remove(target);
         }
-        if !self.nodes.contains_key(&object.address) && self.nodes.len() < MOST_NODES {
+        let alike = self.alike.entry(object.info.address).or_default();
+        if !self.nodes.contains_key(&object.address)
+            && self.nodes.len() < MOST_NODES
+            && (*alike < MOST_ALIKE || steps <= NEAR)
+        {
+            *alike += 1;
             let root = self.owners.is_root(object.address, object.info)?;
-            self.nodes.entry(object.address).or_default().root = root;
+            let node = self.nodes.entry(object.address).or_default();
+            (node.root, node.steps) = (root, steps);
             if !root {
                 self.want(object.address);
                 self.found.push(object.address);

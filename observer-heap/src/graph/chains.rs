@@ -20,20 +20,21 @@ const CHAIN: usize = 3;
 /// Ways looked at for chains, and maps of which links are.
 const MOST_WAYS: usize = 64;
 const MOST_MAPS: usize = 4;
-/// Links, 8 bytes each, and pointers from one at another, 24 bytes each; chains of more are not climbed.
+/// Links, 8 bytes each, and pointers from one at another, 12 bytes each: two of a link, where each has the one before as well.
+/// Chains of more are not climbed.
 const MOST_LINKS: usize = 1 << 18;
-const MOST_POINTERS: usize = 1 << 18;
+const MOST_POINTERS: usize = 2 * MOST_LINKS;
 /// Pointers at links from elsewhere, 56 bytes each, and the filter that rejects most words: 2 to this power bits.
 const MOST_HOLDERS: usize = 1 << 16;
 const FILTER_BITS: u32 = 18;
 /// Heads kept of one link.
 const MOST_HEADS: usize = 4;
 
-/// A pointer from one link at another.
+/// A pointer from one link at another, by their numbers in ascending order of their addresses.
 #[derive(Clone, Copy)]
 struct Pointer {
-    target: u64,
-    owner: u64,
+    target: u32,
+    owner: u32,
     offset: u32,
 }
 
@@ -101,6 +102,7 @@ pub(crate) fn climb(
     let mut climb = Climb {
         heap,
         live,
+        links: &links,
         pointers,
         held: &held,
         heads: ByAddress::default(),
@@ -209,18 +211,18 @@ impl Visit for Links<'_, '_> {
             self.links.push(object.address);
             return Ok(());
         };
-        if self.links.binary_search(&object.address).is_err() {
+        let Ok(owner) = self.links.binary_search(&object.address) else {
             return Ok(());
-        }
+        };
         for (index, word) in object.words.iter().enumerate().skip(1) {
             let word = u64::from_le_bytes(*word);
             if word & TAG_MASK == STRONG
                 && word - STRONG != object.address
-                && self.links.binary_search(&(word - STRONG)).is_ok()
+                && let Ok(target) = self.links.binary_search(&(word - STRONG))
             {
                 pointers.push(Pointer {
-                    target: word - STRONG,
-                    owner: object.address,
+                    target: target as u32,
+                    owner: owner as u32,
                     offset: index as u32 * 8,
                 });
             }
@@ -239,6 +241,8 @@ impl Visit for Links<'_, '_> {
 struct Climb<'c, 'm> {
     heap: &'c Heap<'m>,
     live: Option<&'c Live>,
+    /// By address.
+    links: &'c [u64],
     /// By target.
     pointers: Vec<Pointer>,
     /// What else holds a link.
@@ -267,22 +271,24 @@ impl Climb<'_, '_> {
                 heads.push((edge, true));
                 continue;
             }
-            let from = self.pointers.partition_point(|pointer| pointer.target < link);
+            let number = self.links.binary_search(&link).unwrap_or(usize::MAX) as u32;
+            let from = self.pointers.partition_point(|pointer| pointer.target < number);
             let above = self.pointers[from..]
                 .iter()
-                .take_while(|pointer| pointer.target == link);
+                .take_while(|pointer| pointer.target == number);
             let mut any = false;
             for pointer in above {
                 any = true;
-                if seen.insert(pointer.owner, ()).is_none()
-                    && let Some(map) = self.heap.maps.of(pointer.owner)?
+                let owner = self.links[pointer.owner as usize];
+                if seen.insert(owner, ()).is_none()
+                    && let Some(map) = self.heap.maps.of(owner)?
                 {
                     let edge = Edge {
-                        owner: pointer.owner,
+                        owner,
                         offset: u64::from(pointer.offset),
                         map,
                     };
-                    open.push((pointer.owner, Some(edge)));
+                    open.push((owner, Some(edge)));
                 }
             }
             if let Some(edge) = by.filter(|_| !any || self.held.contains_key(&link)) {

@@ -13,6 +13,8 @@ pub(crate) struct Node {
     pub(crate) root: bool,
     /// It is the head of a chain, and owns what hangs at any link of it.
     pub(crate) chain: bool,
+    /// Steps from what was searched for, by the way on which it was met.
+    pub(crate) steps: u8,
 }
 
 /// The shortest way from an object to a root, by its edges from the object upwards; or, when no root was reached, the

@@ -93,6 +93,66 @@ fn strings(value: &Value) -> Vec<&str> {
     value.as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect()
 }
 
+/// What is said of a program that leaks, beside what is expected.
+struct Found {
+    named: bool,
+    held: bool,
+    said: String,
+}
+
+impl Found {
+    fn missed(self) -> Option<String> {
+        (!self.named || !self.held).then_some(self.said)
+    }
+}
+
+fn find(major: u32, node: &Path, name: &str, expected: &Value) -> Found {
+    let app = start(node, name);
+    let (mut growth, mut suspects) = grow(&app, LEAKING);
+    let mut blamed = blamed(&growth, &suspects);
+    if blamed.is_empty() {
+        // Nobody was named, which is no wrong name: a reading in between may miss the head of a chain that moves. Looked at again.
+        (growth, suspects) = grow(&app, LEAKING);
+        blamed = self::blamed(&growth, &suspects);
+    }
+    let (what, path) = blamed.first().cloned().unwrap_or_default();
+    let column = suspects.first().and_then(|suspect| suspect.content.column);
+    let is_named =
+        strings(&expected["culprit"]).contains(&what.as_str()) && column.map(u64::from) == expected["column"].as_u64();
+    let told: Vec<_> = suspects
+        .iter()
+        .map(|s| (s.share, s.steady, &s.content.what, s.path.join(" -> ")))
+        .collect();
+    let grown: Vec<_> = growth.grown.iter().take(4).map(|g| (&g.row.what, g.count)).collect();
+    Found {
+        named: is_named && shares(expected, &suspects),
+        held: strings(&expected["holder"]).iter().all(|part| path.contains(part)),
+        said: format!("Node {major} {name}: {blamed:?}; {told:?}; {grown:?}"),
+    }
+}
+
+/// Lists whose links hold one another both ways, with more of them than the search upwards keeps objects: none is missed on any version.
+const LISTS: [&str; 3] = [
+    "linked-lru-unlimited.js",
+    "listener-on-a-signal.js",
+    "queue-never-drained.js",
+];
+
+#[test]
+fn long_doubly_linked_lists_are_told_by_what_holds_them_on_every_version() {
+    need!(Root, Node, Full);
+    let mut missed = Vec::new();
+    for (major, node) in nodes() {
+        let lists = programs()
+            .into_iter()
+            .filter(|(name, _)| LISTS.contains(&name.as_str()));
+        for (name, expected) in lists {
+            missed.extend(find(major, &node, &name, &expected).missed());
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
 #[test]
 fn leaks_are_named_and_so_are_their_holders() {
     need!(Root, Node);
@@ -103,31 +163,11 @@ fn leaks_are_named_and_so_are_their_holders() {
             .into_iter()
             .filter(|(_, expected)| expected["healthy"].is_null())
         {
-            let app = start(&node, &name);
-            let (mut growth, mut suspects) = grow(&app, LEAKING);
             all += 1;
-            let mut blamed = blamed(&growth, &suspects);
-            if blamed.is_empty() {
-                // Nobody was named, which is no wrong name: a reading in between may miss the head of a chain that moves. Looked at again.
-                (growth, suspects) = grow(&app, LEAKING);
-                blamed = self::blamed(&growth, &suspects);
-            }
-            let (what, path) = blamed.first().cloned().unwrap_or_default();
-            let column = suspects.first().and_then(|suspect| suspect.content.column);
-            let is_named = strings(&expected["culprit"]).contains(&what.as_str())
-                && column.map(u64::from) == expected["column"].as_u64();
-            let is_held = strings(&expected["holder"]).iter().all(|part| path.contains(part));
-            let shares = shares(&expected, &suspects);
-            named += usize::from(is_named && shares);
-            held_right += usize::from(is_held);
-            if !is_named || !is_held || !shares {
-                let told: Vec<_> = suspects
-                    .iter()
-                    .map(|s| (s.share, s.steady, &s.content.what, s.path.join(" -> ")))
-                    .collect();
-                let grown: Vec<_> = growth.grown.iter().take(4).map(|g| (&g.row.what, g.count)).collect();
-                missed.push(format!("Node {major} {name}: {blamed:?}; {told:?}; {grown:?}"));
-            }
+            let found = find(major, &node, &name, &expected);
+            named += usize::from(found.named);
+            held_right += usize::from(found.held);
+            missed.extend(found.missed());
         }
     }
     assert!(named * 100 >= all * 95, "{named} of {all} culprits named: {missed:#?}");

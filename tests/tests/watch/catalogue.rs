@@ -52,14 +52,37 @@ fn programs_of_the_catalogue_that_leak_and_that_do_not() {
         .iter()
         .filter(|(program, leaks)| {
             !leaks
-                || ["map-without", "listener-per-connection", "wrapped"]
-                    .iter()
-                    .any(|some| program.contains(some))
+                || [
+                    "map-without",
+                    "listener-per-connection",
+                    "listener-on-a-signal",
+                    "wrapped",
+                ]
+                .iter()
+                .any(|some| program.contains(some))
         })
         .cloned()
         .collect();
     assert!(some.len() >= 5, "{some:?}");
     assert_eq!(wrong(&places::node().unwrap(), &some), Vec::<String>::new());
+}
+
+/// The place where listeners on an AbortSignal accumulate, on each version that is there.
+#[test]
+fn listeners_on_a_signal_with_their_place_on_every_version() {
+    need!(Root, Node);
+    let program = places::fixtures().join("heap/listener-on-a-signal.js");
+    for node in [18, 20, 22, 24, 26].into_iter().filter_map(places::cached_node) {
+        let command = [node.to_str().unwrap(), program.to_str().unwrap()];
+        let output = unless_busy(|| watch(&["--for", WATCHED, "--format", "json"], &command));
+        let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let culprit = &outcome["processes"][0]["culprits"][0];
+        assert_eq!(culprit["what"], "onShutdown()", "{}: {outcome}", node.display());
+        let holder = culprit["held_by"].to_string();
+        for part in ["stopping in ", "AbortSignal"] {
+            assert!(holder.contains(part), "{}: {outcome}", node.display());
+        }
+    }
 }
 
 #[test]

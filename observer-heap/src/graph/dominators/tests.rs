@@ -22,6 +22,7 @@ fn ancestors(graph: &[(u64, &[u64])]) -> Ancestors {
         let node = Node {
             root: owners.contains(&0),
             chain: false,
+            steps: 1,
             owners: owners
                 .iter()
                 .filter(|&&owner| owner != 0)
