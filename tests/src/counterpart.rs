@@ -113,7 +113,7 @@ pub static HELM: Counterpart = Counterpart {
 /// Helm 3, which most clusters have.
 pub static HELM3: Counterpart = Counterpart {
     name: "helm3",
-    why: "renders the chart as Helm 4 does",
+    why: "renders the chart as Helm 4 does, and installs it",
     module: "helm.sh/helm/v3",
     programs: &[("helm", "helm.sh/helm/v3/cmd/helm")],
     variables: &[],

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app,
-    counterpart::{HELM, KUBERNETES},
+    counterpart::{Counterpart, KUBERNETES},
     lines::Lines,
     need, places,
 };
@@ -232,9 +232,9 @@ impl Cluster {
         printed(&mut self.kubectl(arguments)?)
     }
 
-    /// What `helm ARGUMENTS` prints.
-    pub fn helm(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = Command::new(HELM.program("helm").context("Helm is not built")?);
+    /// What `helm ARGUMENTS` of this version prints.
+    pub fn helm(&self, helm: &Counterpart, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(helm.program("helm").context("Helm is not built")?);
         command.arg("--kubeconfig").arg(&self.kubeconfig).args(arguments);
         printed(&mut command)
     }

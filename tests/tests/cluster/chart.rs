@@ -5,40 +5,55 @@ use std::fs;
 use observer_tests::{
     backend,
     cluster::Cluster,
-    counterpart::{HELM, KUBERNETES},
+    counterpart::{Counterpart, HELM, HELM3, KUBERNETES},
     need, places,
     stage::Scratch,
 };
 use serde_json::Value;
 
-/// A release of its own, so that it stands beside the manifest's.
-const RELEASE: &str = "trial";
-const AGENT: &str = "daemonset/trial-observer";
-
 #[test]
 fn the_chart_is_installed_upgraded_and_removed() {
     need!(Root, Bpf, Runc, Counterpart(&KUBERNETES), Counterpart(&HELM));
+    comes_and_goes(&HELM, "trial");
+}
+
+/// The version that most clusters have.
+#[test]
+fn helm_3_installs_upgrades_and_removes_the_chart() {
+    need!(Root, Bpf, Runc, Counterpart(&KUBERNETES), Counterpart(&HELM3));
+    comes_and_goes(&HELM3, "trial3");
+}
+
+/// Under a name of its own, so that it stands beside the manifest's and another's.
+fn comes_and_goes(helm: &Counterpart, release: &str) {
+    let agent = format!("daemonset/{release}-observer");
     let cluster = Cluster::shared().unwrap();
     let scratch = Scratch::new("chart").unwrap();
     cluster.load_agent(scratch.path()).unwrap();
     let chart = places::workspace().join("deploy/helm/observer").display().to_string();
     let store = format!("store.hostPath={}", scratch.file("store").display());
-    let namespace = ["--namespace", RELEASE];
-    let helm = |arguments: &[&str]| cluster.helm(&[arguments, &namespace].concat()).unwrap();
+    let namespace = ["--namespace", release];
+    let helm = |arguments: &[&str]| cluster.helm(helm, &[arguments, &namespace].concat()).unwrap();
 
     // Two values: where the image is, and here a store that nobody had before. Waiting takes the startup and readiness
     // probes to be answered.
     let wait = ["--wait", "--timeout", "5m"];
     let values = ["--set", "image.tag=dev", "--set", &store];
-    let install = ["install", RELEASE, &chart, "--create-namespace"];
+    let install = ["install", release, &chart, "--create-namespace"];
     let notes = helm(&[&install[..], &values, &wait].concat());
-    let next = format!("kubectl exec --namespace {RELEASE} {AGENT} -- /observer ps");
+    let next = format!("kubectl exec --namespace {release} {agent} -- /observer ps");
     assert!(notes.contains(&next), "{notes}");
+    // Helm 3 takes a DaemonSet for ready while as many pods are not as may be unavailable: one, and here there is one.
+    cluster
+        .ask(&["rollout", "status", &agent, "--namespace", release, "--timeout=180s"])
+        .unwrap();
     // The command that the notes tell.
-    ask_agent(&cluster, "ps");
+    cluster
+        .ask(&[&["exec"], &namespace[..], &[&agent, "--", "/observer", "ps"]].concat())
+        .unwrap();
 
     let address = cluster
-        .wait("the pod's address", &["pods", "--namespace", RELEASE], |pod| {
+        .wait("the pod's address", &["pods", "--namespace", release], |pod| {
             pod["status"]["podIP"].as_str().map(str::to_owned)
         })
         .unwrap();
@@ -48,21 +63,23 @@ fn the_chart_is_installed_upgraded_and_removed() {
 
     // Another setting: another pod, which goes on with the state of the one before. Under the chart's own seccomp profile.
     let profile = fs::read_to_string(places::workspace().join("deploy/helm/observer/files/seccomp.json")).unwrap();
-    cluster.give_seccomp_profile("observer.json", &profile).unwrap();
+    let file = format!("{release}.json");
+    cluster.give_seccomp_profile(&file, &profile).unwrap();
+    let localhost = format!("seccompProfile.type=Localhost,seccompProfile.localhostProfile={file}");
     let upgrade = [
         "upgrade",
-        RELEASE,
+        release,
         &chart,
         "--set",
         "settings.sample-interval=5s,kubernetesEvents.enabled=true",
         "--set",
-        "seccompProfile.type=Localhost,seccompProfile.localhostProfile=observer.json",
+        &localhost,
     ];
     helm(&[&upgrade[..], &values, &wait].concat());
     cluster
-        .ask(&["rollout", "status", AGENT, "--namespace", RELEASE, "--timeout=180s"])
+        .ask(&["rollout", "status", &agent, "--namespace", release, "--timeout=180s"])
         .unwrap();
-    let told = cluster.ask(&["logs", "--namespace", RELEASE, AGENT]).unwrap();
+    let told = cluster.ask(&["logs", "--namespace", release, &agent]).unwrap();
     assert!(
         told.contains("observer.gap"),
         "nothing is told of the time between the two: {told}"
@@ -70,8 +87,8 @@ fn the_chart_is_installed_upgraded_and_removed() {
     let doctor = cluster.kubectl(&[
         "exec",
         "--namespace",
-        RELEASE,
-        AGENT,
+        release,
+        &agent,
         "--",
         "/observer",
         "doctor",
@@ -84,15 +101,10 @@ fn the_chart_is_installed_upgraded_and_removed() {
     let hooks = doctor["hooks"].as_array().unwrap();
     assert!(hooks.iter().all(|hook| hook["rung"] == "tp_btf"), "{doctor}");
 
-    helm(&["uninstall", RELEASE, "--wait"]);
+    helm(&["uninstall", release, "--wait"]);
     // Pods end after the DaemonSet that owned them.
-    let pods = [
-        "wait",
-        "--for=delete",
-        "pod",
-        "--selector=app.kubernetes.io/instance=trial",
-        "--timeout=120s",
-    ];
+    let selector = format!("--selector=app.kubernetes.io/instance={release}");
+    let pods = ["wait", "--for=delete", "pod", &selector, "--timeout=120s"];
     cluster.ask(&[&pods[..], &namespace].concat()).unwrap();
     let left = cluster
         .ask(&[
@@ -103,12 +115,5 @@ fn the_chart_is_installed_upgraded_and_removed() {
             "name",
         ])
         .unwrap();
-    assert!(!left.contains("trial-observer"), "{left}");
-}
-
-/// `observer WHAT` in the agent's own container.
-fn ask_agent(cluster: &Cluster, what: &str) -> String {
-    cluster
-        .ask(&["exec", "--namespace", RELEASE, AGENT, "--", "/observer", what])
-        .unwrap()
+    assert!(!left.contains(&format!("{release}-observer")), "{left}");
 }

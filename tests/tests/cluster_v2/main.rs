@@ -219,7 +219,7 @@ fn installed(cluster: &ExclusiveCluster, endpoint: &str) {
         "--create-namespace",
     ];
     cluster
-        .helm(&[&install[..], &values, &["--wait", "--timeout", "8m"]].concat())
+        .helm(&HELM, &[&install[..], &values, &["--wait", "--timeout", "8m"]].concat())
         .unwrap();
 }
 
