@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{lines::Lines, places};
+use crate::{lines::Lines, pace, places};
 
 /// How long a program may take to come up on a busy machine.
 pub const READY: Duration = Duration::from_mins(1);
@@ -51,7 +51,8 @@ impl App {
 
     /// Waits until the program has said that it is ready.
     pub fn ready(&mut self) -> Result<()> {
-        self.output.wait("the program's readiness", READY, |line| {
+        let within = pace::stretched(READY);
+        self.output.wait("the program's readiness", within, |line| {
             (line.contains("\"ready\"") || line.contains("\"listening\"")).then_some(())
         })
     }

@@ -20,7 +20,7 @@ use crate::{
     bundle::{self, Spec},
     cgroup,
     lines::{self, Lines},
-    places, stage,
+    pace, places, stage,
 };
 
 /// What the supervisor does when the container ends.
@@ -81,7 +81,7 @@ impl Container {
         let mut container = Self::start(spec, restart)?;
         container
             .output
-            .wait("the container's readiness", app::READY, |line| {
+            .wait("the container's readiness", pace::stretched(app::READY), |line| {
                 (line.contains("\"ready\"") || line.contains("\"listening\"")).then_some(())
             })
             .with_context(|| format!("runc said: {}", container.ends.so_far().join("; ")))?;

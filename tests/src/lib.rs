@@ -5,7 +5,6 @@
 //! themselves ([`stage`]), and what the agent says as it comes ([`agent`]). Nothing here waits by sleeping: a wait is
 //! on the event itself, with a generous deadline.
 
-pub mod addon;
 pub mod agent;
 pub mod app;
 pub mod backend;
@@ -15,6 +14,7 @@ pub mod catalogue;
 pub mod cgroup;
 pub mod cluster;
 pub mod collector;
+pub mod compiled;
 pub mod container;
 pub mod counterpart;
 pub mod findings;
@@ -25,6 +25,7 @@ pub mod load;
 pub mod musl;
 pub mod need;
 pub mod otlp;
+pub mod pace;
 pub mod places;
 pub mod pod;
 pub mod ports;

@@ -5,7 +5,7 @@
 
 use std::{env, fs, io::Write as _, path::Path, process::Command, thread};
 
-use crate::{counterpart, places};
+use crate::{compiled, counterpart, places};
 
 /// Environment variable: the file that takes one line per skipped test, `name<TAB>reason`.
 pub const SKIPS: &str = "OBSERVER_SKIPS";
@@ -28,6 +28,8 @@ pub enum Need {
     Bpf,
     /// A memory controller to limit.
     Memory,
+    /// Huge pages for who asks for them.
+    HugePages,
     /// The kernel has tracefs; a test mounts it in a namespace of its own.
     Tracefs,
     /// `runc` and a memory controller to limit.
@@ -62,6 +64,8 @@ pub enum Need {
     Chromium,
     /// A program in `PATH`.
     Program(&'static str),
+    /// One of the programs that are compiled for tests.
+    Compiled(&'static compiled::Source),
     /// The time that `cargo xtask ci --full` takes.
     Full,
 }
@@ -72,6 +76,10 @@ pub fn missing(need: Need) -> Option<String> {
         Need::Root => (!rustix::process::geteuid().is_root()).then(|| "not root".into()),
         Need::Bpf => bpf().map(str::to_owned),
         Need::Memory => no_memory_controller(),
+        Need::HugePages => {
+            let enabled = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+            (enabled.is_empty() || enabled.contains("[never]")).then(|| "no transparent huge pages".into())
+        }
         Need::Tracefs => {
             let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
             (!known.contains("tracefs")).then(|| "this kernel has no tracefs".into())
@@ -134,6 +142,7 @@ pub fn missing(need: Need) -> Option<String> {
             .is_none()
             .then(|| "no Chromium: `cargo xtask setup --matrix`".into()),
         Need::Program(name) => places::program(name).is_none().then(|| format!("no `{name}` in PATH")),
+        Need::Compiled(source) => source.missing(),
     }
 }
 

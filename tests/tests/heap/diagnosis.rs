@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use observer_tests::{
-    addon,
     agent::{self, Agent},
     bundle::Spec,
+    compiled::ADDON,
     container::{Container, Restart},
     stage::Scratch,
 };
@@ -93,11 +93,11 @@ fn the_agent_tells_where_the_memory_is_of_a_container_whose_heap_is_not_what_gro
 /// Of blocks that an addon forgets the heap knows nothing.
 #[test]
 fn the_agent_tells_native_memory_and_blames_nothing_in_the_heap_where_an_addon_leaks() {
-    need!(Root, Bpf, Runc, Node, NodeMajor(addon::MAJOR), Program("cc"));
+    need!(Root, Bpf, Runc, Node, Compiled(&ADDON));
     let scratch = Scratch::new("diagnosis-addon").unwrap();
     let inside = "/opt/addon.node";
     let mut native = Spec::fixture("native", Some(400 << 20), "memory/addon.js", &[inside]);
-    native.file = Some((addon::compiled(scratch.path()).unwrap(), inside.to_owned()));
+    native.file = Some((ADDON.compiled(scratch.path()).unwrap(), inside.to_owned()));
     let told = is_told_as_native(native);
     let culprit = told
         .as_object()

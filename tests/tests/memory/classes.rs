@@ -2,10 +2,15 @@
 
 use std::process::Command;
 
-use observer_tests::{addon, app::App, need, places, stage::Scratch};
+use observer_tests::{
+    app::App,
+    compiled::{ADDON, OBJECTS},
+    need,
+    stage::Scratch,
+};
 use serde_json::Value;
 
-use super::{APART, InCgroup, grown, is_about, memory};
+use super::{InCgroup, apart, grown, is_about, memory};
 
 #[track_caller]
 fn class<'t>(told: &'t Value, name: &str) -> &'t Value {
@@ -19,16 +24,9 @@ fn class<'t>(told: &'t Value, name: &str) -> &'t Value {
 /// What was given back is free, whichever list it went to: none of it counts.
 #[test]
 fn objects_are_counted_exactly_with_what_they_alone_hold() {
-    need!(Root, Program("c++"));
+    need!(Root, Compiled(&OBJECTS));
     let scratch = Scratch::new("memory-objects").unwrap();
-    let program = scratch.path().join("objects");
-    let source = places::fixtures().join("memory/objects.cc");
-    let built = Command::new("c++")
-        .args(["-O1", "-o"])
-        .arg(&program)
-        .arg(&source)
-        .status();
-    assert!(built.unwrap().success());
+    let program = OBJECTS.compiled(scratch.path()).unwrap();
     let mut app = App::start(&mut Command::new(&program)).unwrap();
     app.ready().unwrap();
     let told = memory(&[&app.pid().to_string(), "--classes"]);
@@ -44,12 +42,12 @@ fn objects_are_counted_exactly_with_what_they_alone_hold() {
 /// Nothing in the heap knows of these blocks, and nothing of theirs tells a class: they are told by their size.
 #[test]
 fn blocks_that_an_addon_forgets_are_told_by_their_size() {
-    need!(Root, Memory, Node, NodeMajor(addon::MAJOR), Program("cc"));
+    need!(Root, Memory, Node, Compiled(&ADDON));
     let scratch = Scratch::new("memory-addon").unwrap();
-    let addon = addon::compiled(scratch.path()).unwrap().display().to_string();
+    let addon = ADDON.compiled(scratch.path()).unwrap().display().to_string();
     let leak = InCgroup::node("memory-addon", "memory/addon.js", &[&addon]);
     is_about(&grown(&leak.pid()), "native", &["a leak in native memory", "inferred"]);
-    let told = memory(&[&leak.pid(), "--classes", "--diff", APART]);
+    let told = memory(&[&leak.pid(), "--classes", "--diff", &apart()]);
     let sizes = told["sizes"].as_array().unwrap();
     let more = |size: &&Value| size["bytes"].as_i64().unwrap() - size["bytes_before"].as_i64().unwrap();
     let most = sizes.iter().max_by_key(more).unwrap();
@@ -68,7 +66,7 @@ fn blocks_that_an_addon_forgets_are_told_by_their_size() {
 #[track_caller]
 fn streams_are_named(name: &str, script: &str, variable: &str) -> Value {
     let leak = InCgroup::node(name, script, &[]);
-    let told = memory(&[&leak.pid(), "--classes", "--diff", APART]);
+    let told = memory(&[&leak.pid(), "--classes", "--diff", &apart()]);
     let streams = class(&told, "::ZlibStream").clone();
     let of = |name: &str| streams[name].as_u64().unwrap();
     assert!(

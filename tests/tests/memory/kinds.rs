@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use observer_tests::{
     bundle::Spec,
+    compiled::MALLOC,
     container::{Container, Restart},
     need,
     need::Need,
@@ -12,7 +13,7 @@ use observer_tests::{
 };
 use serde_json::Value;
 
-use super::{InCgroup, compiled, grown, is_about, now, part};
+use super::{InCgroup, grown, is_about, now, part};
 
 /// One Node.js; with `--full` every version.
 fn nodes(one: Option<PathBuf>) -> Vec<PathBuf> {
@@ -72,18 +73,19 @@ fn a_leak_of_native_memory_below_node_is_named() {
 
 #[test]
 fn a_leak_of_a_program_in_c_is_named() {
-    need!(Root, Memory, Program("cc"));
+    need!(Root, Memory, Compiled(&MALLOC));
     let scratch = Scratch::new("memory-malloc").unwrap();
-    let leak = InCgroup::start("memory-malloc", &compiled(&scratch), &["leak"]);
+    let leak = InCgroup::start("memory-malloc", &MALLOC.compiled(scratch.path()).unwrap(), &["leak"]);
     is_about(&grown(&leak.pid()), "native", &["a leak in native memory"]);
 }
 
 /// What is free is told to a block: seven of eight were given back.
 #[test]
 fn fragmentation_is_no_leak() {
-    need!(Root, Memory, Program("cc"));
+    need!(Root, Memory, Compiled(&MALLOC));
     let scratch = Scratch::new("memory-fragments").unwrap();
-    let program = InCgroup::start("memory-fragments", &compiled(&scratch), &["fragments"]);
+    let program = MALLOC.compiled(scratch.path()).unwrap();
+    let program = InCgroup::start("memory-fragments", &program, &["fragments"]);
     let told = now(&program.pid());
     is_about(&told, "fragmentation", &["no leak", "malloc_trim", "MALLOC_ARENA_MAX"]);
     let arenas = told["processes"][0]["arenas"].as_array().unwrap();
@@ -95,6 +97,17 @@ fn fragmentation_is_no_leak() {
     }
     let grown = grown(&program.pid());
     assert!(grown["meaning"]["kind"].is_null(), "{grown:#}");
+}
+
+/// Of 16 huge pages 64 KiB each are left: the rest is charged, and mapped by nobody.
+#[test]
+fn rests_of_huge_pages_are_told() {
+    need!(Root, Memory, HugePages, Compiled(&MALLOC));
+    let scratch = Scratch::new("memory-huge").unwrap();
+    let program = MALLOC.compiled(scratch.path()).unwrap();
+    let program = InCgroup::start("memory-huge", &program, &["huge"]);
+    let told = now(&program.pid());
+    assert!(part(&told, &["huge_page_rests"]) > 24 << 20, "{told:#}");
 }
 
 #[test]

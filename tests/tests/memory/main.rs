@@ -12,12 +12,9 @@ mod allocators;
 mod classes;
 mod kinds;
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command, time::Duration};
 
-use observer_tests::{agent, app::App, cgroup::Memcg, places, stage::Scratch};
+use observer_tests::{agent, app::App, cgroup::Memcg, pace, places};
 use serde_json::Value;
 
 /// Parts add up to the cgroup's usage but for this share of it.
@@ -26,7 +23,11 @@ const UNEXPLAINED: f64 = 0.03;
 /// mm/memcontrol.c), bytes: they matter in a program of a few MiB.
 const AHEAD: f64 = 2.0 * 262_144.0;
 /// How far two readings are apart.
-const APART: &str = "3s";
+const APART: Duration = Duration::from_secs(3);
+
+fn apart() -> String {
+    format!("{}s", pace::stretched(APART).as_secs())
+}
 
 /// What `observer memory ARGUMENTS --json` says.
 #[track_caller]
@@ -48,7 +49,7 @@ fn now(target: &str) -> Value {
 /// Two readings, each of which adds up.
 #[track_caller]
 fn grown(target: &str) -> Value {
-    let told = memory(&[target, "--diff", APART]);
+    let told = memory(&[target, "--diff", &apart()]);
     adds_up(&told["before"]);
     adds_up(&told["after"]);
     told
@@ -119,19 +120,6 @@ impl InCgroup {
     fn pid(&self) -> String {
         self.app.pid().to_string()
     }
-}
-
-/// The program of tests/fixtures/memory/malloc.c.
-fn compiled(scratch: &Scratch) -> PathBuf {
-    let program = scratch.path().join("malloc");
-    let built = Command::new("cc")
-        .args(["-O1", "-pthread", "-o"])
-        .arg(&program)
-        .arg(places::fixtures().join("memory/malloc.c"))
-        .status()
-        .unwrap();
-    assert!(built.success());
-    program
 }
 
 /// Bytes of some parts together.

@@ -6,7 +6,7 @@ use super::form::{closed, list, maybe, number, signed, text, whole, yes};
 use super::written::head;
 
 /// Parts of a container, in the order of the table.
-const PARTS: [&str; 24] = [
+const PARTS: [&str; 25] = [
     "v8_live",
     "v8_dead",
     "v8_free",
@@ -22,6 +22,7 @@ const PARTS: [&str; 24] = [
     "stacks",
     "changed_file_pages",
     "other_anonymous",
+    "huge_page_rests",
     "other_processes",
     "page_cache_active",
     "page_cache_inactive",

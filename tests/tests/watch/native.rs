@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use observer_tests::{addon, agent, counterpart, need, places, stage::Scratch};
+use observer_tests::{agent, compiled::ADDON, counterpart, need, places, stage::Scratch};
 use serde_json::Value;
 
 use super::{Turn, all, ended, fixture, text, unless_busy, watch};
@@ -53,7 +53,7 @@ fn healthy(node: &Path, addon: &Path) -> Vec<String> {
 #[track_caller]
 fn on(majors: &'static [u32]) {
     let scratch = Scratch::new("watch-native").unwrap();
-    let addon = addon::compiled(scratch.path()).unwrap();
+    let addon = ADDON.compiled(scratch.path()).unwrap();
     let each = |check: fn(&Path, &Path) -> Vec<String>| {
         let addon = addon.clone();
         move |&major: &u32| {
@@ -75,13 +75,7 @@ fn on(majors: &'static [u32]) {
 
 #[test]
 fn an_addon_that_leaks_is_told_and_native_memory_that_is_bounded_or_waits_for_a_collection_is_not() {
-    need!(
-        Root,
-        NodeMajor(18),
-        NodeMajor(24),
-        NodeMajor(addon::MAJOR),
-        Program("cc")
-    );
+    need!(Root, NodeMajor(18), NodeMajor(24), Compiled(&ADDON));
     on(&[18, 24]);
 }
 
@@ -92,8 +86,7 @@ fn an_addon_that_leaks_is_told_on_the_other_versions() {
         NodeMajor(20),
         NodeMajor(22),
         NodeMajor(26),
-        NodeMajor(addon::MAJOR),
-        Program("cc"),
+        Compiled(&ADDON),
         Full
     );
     on(&[20, 22, 26]);
@@ -106,12 +99,11 @@ fn a_level_that_climbs_in_another_allocator_is_not_called_clean() {
         Root,
         Node,
         Library("libjemalloc2", "libjemalloc.so.2"),
-        NodeMajor(addon::MAJOR),
-        Program("cc"),
+        Compiled(&ADDON),
         Full
     );
     let scratch = Scratch::new("watch-jemalloc").unwrap();
-    let addon = addon::compiled(scratch.path()).unwrap();
+    let addon = ADDON.compiled(scratch.path()).unwrap();
     let library = counterpart::debian_library("libjemalloc2", "libjemalloc.so.2").unwrap();
     let _turn = Turn::take();
     let output = agent::command(&["watch", "--for", "14s", "--format", "github", "--"])

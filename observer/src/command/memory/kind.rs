@@ -20,6 +20,7 @@ pub(super) fn line(part: Part, container: &Container) -> String {
         Part::Stacks => "stacks of threads".to_owned(),
         Part::ChangedFilePages => "changed pages of mapped files".to_owned(),
         Part::OtherAnonymous => "other anonymous memory".to_owned(),
+        Part::HugePageRests => "kernel: rests of huge pages, given back in part".to_owned(),
         Part::OtherProcesses => format!("{} further processes, anonymous memory", container.others),
         Part::PageCacheActive => "page cache, active".to_owned(),
         Part::PageCacheInactive => "page cache, inactive".to_owned(),

@@ -275,6 +275,7 @@ fn outside(account: &Account, totals: Totals) -> Parts {
         (Part::PageCacheActive, account.cache_active),
         (Part::PageCacheInactive, account.cache - account.cache_active),
         (Part::Shmem, account.shmem),
+        (Part::HugePageRests, account.huge_page_rests),
         (Part::PageTables, page_tables),
         (Part::KernelStacks, stacks),
         (Part::Slab, slab),

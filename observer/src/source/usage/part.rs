@@ -38,6 +38,8 @@ pub enum Part {
     ChangedFilePages,
     /// Anonymous memory that is none of these.
     OtherAnonymous,
+    /// Rests of huge pages of which a part was given back: mapped no more, charged until the kernel splits them.
+    HugePageRests,
     /// Anonymous memory of processes that were not looked into.
     OtherProcesses,
     /// Page cache used more than once, or lately.
@@ -77,9 +79,12 @@ impl Part {
             Self::OtherProcesses => MemoryKind::OtherProcesses,
             Self::PageCacheActive | Self::PageCacheInactive => MemoryKind::PageCache,
             Self::Shmem => MemoryKind::Tmpfs,
-            Self::PageTables | Self::KernelStacks | Self::Slab | Self::Sockets | Self::OtherKernel => {
-                MemoryKind::Kernel
-            }
+            Self::HugePageRests
+            | Self::PageTables
+            | Self::KernelStacks
+            | Self::Slab
+            | Self::Sockets
+            | Self::OtherKernel => MemoryKind::Kernel,
         }
     }
 }
