@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use observer_tests::{counterpart::KUBERNETES, places};
 
 use super::{
@@ -140,12 +140,10 @@ fn pack(place: &Place, programs: &runtime::Programs, kernel: &guest::Image, arch
         tree.program(&programs.cni.join(plugin), &Path::new(CNI).join(plugin))?;
     }
     for module in MODULES {
-        let unpacked = shell::command("xz", ["--decompress", "--stdout"])
-            .arg(kernel.module(module)?)
-            .output()
-            .context("cannot start xz: `apt-get install xz-utils`")?;
-        ensure!(unpacked.status.success(), "xz cannot unpack the module {module}");
-        fs::write(tree.at(Path::new(&format!("/modules/{module}.ko"))), unpacked.stdout)?;
+        let unpacked = kernel
+            .module(module)?
+            .with_context(|| format!("the module {module} is built in"))?;
+        fs::write(tree.at(Path::new(&format!("/modules/{module}.ko"))), unpacked)?;
     }
     let configuration = configuration::containerd_file(place, Path::new(CNI), "overlayfs");
     fs::write(place.at("containerd.toml"), configuration).context("cannot write containerd.toml")?;

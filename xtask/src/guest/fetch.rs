@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use observer_tests::places;
 
 use super::{archive::Archive, release::Release};
 use crate::architecture::Architecture;
+use crate::shell;
 
 /// Packages followed at most from the one that names the newest kernel to the one that holds the image.
 const STEPS: usize = 4;
@@ -25,16 +26,33 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// The compressed kernel module of this name.
-    pub(crate) fn module(&self, name: &str) -> Result<PathBuf> {
+    /// The kernel module of this name, unpacked; `None` where the kernel has it built in.
+    pub(crate) fn module(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let above = self.file.ancestors();
         let modules = above
             .flat_map(|directory| ["usr/lib/modules", "lib/modules"].map(|below| directory.join(below)))
-            .map(|directory| directory.join(&self.release).join("kernel"))
-            .find(|directory| directory.is_dir())
+            .map(|directory| directory.join(&self.release))
+            .find(|directory| directory.join("kernel").is_dir())
             .with_context(|| format!("no modules of {} beside {}", self.release, self.file.display()))?;
-        find(&modules, &format!("{name}.ko.xz"))?
-            .with_context(|| format!("no module {name} below {}", modules.display()))
+        let file = format!("{name}.ko");
+        let kernel = modules.join("kernel");
+        if let Some(path) = find(&kernel, &file)? {
+            return fs::read(&path)
+                .map(Some)
+                .with_context(|| format!("cannot read {}", path.display()));
+        }
+        if let Some(path) = find(&kernel, &format!("{file}.xz"))? {
+            let unpacked = shell::command("xz", ["--decompress", "--stdout"])
+                .arg(&path)
+                .output()
+                .context("cannot start xz: `apt-get install xz-utils`")?;
+            ensure!(unpacked.status.success(), "xz cannot unpack {}", path.display());
+            return Ok(Some(unpacked.stdout));
+        }
+        let built_in = fs::read_to_string(modules.join("modules.builtin")).unwrap_or_default();
+        let is_there = built_in.lines().any(|line| line.rsplit('/').next() == Some(&file));
+        ensure!(is_there, "no module {name} below {}", modules.display());
+        Ok(None)
     }
 }
 

@@ -61,7 +61,7 @@ impl Tree {
     }
 
     /// The libraries that a program or a module names, where it names them.
-    fn libraries_of(&mut self, from: &Path) -> Result<()> {
+    pub(crate) fn libraries_of(&mut self, from: &Path) -> Result<()> {
         // A static one names none, and `ldd` says so by failing.
         let listed = shell::quiet(shell::command("ldd", [from])).unwrap_or_default();
         for library in listed

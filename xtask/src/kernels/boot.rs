@@ -1,8 +1,9 @@
 //! One boot: reads a kernel and a root, produces what the guest said of its hooks and of its tests.
 
-use std::{path::Path, process::Command, time::Instant};
+use std::{fs::File, io::Write as _, path::Path, process::Command, time::Instant};
 
 use anyhow::{Context as _, Result};
+use observer_tests::places;
 use serde_json::Value;
 
 use super::{outcome::Outcome, root::Disk};
@@ -14,6 +15,8 @@ use crate::{
 
 /// Longest a guest may take, in seconds: emulation is some twenty times slower than the processor.
 const PATIENCE: &str = "2400";
+/// How many times longer tests wait than on a processor.
+const SLOWER: u32 = 5;
 /// What the guest's memory holds: its root twice while it is unpacked, and what tests fill.
 const MEMORY: &str = "4G";
 /// Lines of the guest's kernel shown where it did not finish.
@@ -25,9 +28,17 @@ pub(super) fn boot(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool) -> Result
     let console = disk.beside(&format!("console-{}-v{cgroup}.log", kernel.release));
     let mut outcome = Outcome::default();
     let mut output = GuestOutput::default();
-    shell::each_line(emulator(kernel, disk, cgroup, kvm, &console), |line| {
+    let log = places::target().join(format!("kernels-{}-v{cgroup}.log", kernel.release));
+    let mut all = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
+    let mut written = Ok(());
+    println!("kernels: all that the guest says: {}", log.display());
+    shell::each_line(emulator(kernel, disk, cgroup, kvm, &console)?, |line| {
+        if written.is_ok() {
+            written = writeln!(all, "{}", line.trim_end());
+        }
         output.line(line.trim_end(), &mut outcome);
     })?;
+    written.with_context(|| format!("cannot write {}", log.display()))?;
     outcome.tally.skipped_at_run_time(&output.skips);
     outcome.seconds = started.elapsed().as_secs();
     if !outcome.finished {
@@ -41,15 +52,15 @@ pub(super) fn boot(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool) -> Result
     Ok(outcome)
 }
 
-fn emulator(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool, console: &Path) -> Command {
+fn emulator(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool, console: &Path) -> Result<Command> {
     let (emulator, _) = kernel.architecture.emulator();
     let mut command = shell::command("timeout", ["--kill-after=10", PATIENCE, emulator]);
     guest::emulator(
         &mut command,
         kernel,
-        &disk.file(),
+        &disk.for_kernel(kernel)?,
         MEMORY,
-        &format!("cgroup={cgroup}"),
+        &format!("cgroup={cgroup} slower={}", if kvm { 1 } else { SLOWER }),
         kvm,
     );
     command.arg("-serial").arg(format!("file:{}", console.display()));
@@ -58,7 +69,17 @@ fn emulator(kernel: &Image, disk: &Disk, cgroup: u8, kvm: bool, console: &Path) 
         // It has one of its own; the other is a card.
         Architecture::Aarch64 => command.args(["-chardev", "stdio,id=second", "-device", "pci-serial,chardev=second"]),
     };
-    command
+    if let Some(volume) = disk.volume() {
+        // What it writes goes into a file of the emulator's own, which nobody sees.
+        command
+            .arg("-drive")
+            .arg(format!(
+                "file={},format=raw,if=none,id=disk,snapshot=on",
+                volume.display()
+            ))
+            .args(["-device", "virtio-blk-pci,drive=disk"]);
+    }
+    Ok(command)
 }
 
 /// What is kept between two lines of the guest's.

@@ -8,6 +8,7 @@ mod boot;
 mod foreign;
 mod outcome;
 mod root;
+mod volume;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// Only on this cgroup version
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
     cgroup: Option<u8>,
+    /// The tests of `observer memory` instead of the others, with runc, a disk for page cache, and what they run
+    #[arg(long, conflicts_with_all = ["arch", "write"])]
+    memory: bool,
     /// Only tests whose name contains this
     #[arg(long)]
     filter: Option<String>,
@@ -85,7 +89,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         );
     }
     // Before the kernels are fetched: a tree that does not build needs none.
-    let disk = root::build(options.arch, options.filter.as_deref())?;
+    let disk = root::build(options.arch, options.filter.as_deref(), options.memory)?;
     let mut lines = Vec::new();
     let mut rows = Vec::new();
     let mut passed = true;
