@@ -5,6 +5,8 @@
 //!   free, the first free block, the heads before and after it). The last word of their chunk is not theirs.
 //! - Segments of zones (`Segment` in src/zone/zone-segment.h: the zone, the next segment, the size), where parser and compiler
 //!   work. V8's collector never looks there: what they refer to they hold by handles, which stand elsewhere.
+//! - Buffers that libuv reads a stream into: always 64 KiB (`uv__read` in src/unix/stream.c), not cleared, of which what came is
+//!   a few bytes at the beginning. Node keeps one while it calls the function that was given for the data.
 
 use crate::memory::peek::{STRONG, TAG_MASK};
 
@@ -14,6 +16,8 @@ pub(crate) const CATEGORY_CHUNK: u64 = 0x30;
 const CATEGORIES: u64 = 24;
 /// The smallest segment, bytes.
 const SEGMENT: u64 = 0x1000;
+/// Bytes of a buffer that a stream is read into.
+const READ: u64 = 64 << 10;
 
 /// Which kind of list this looks like the head of. One alone may be anything; its neighbours are of the kinds before and behind.
 pub(crate) fn category_of(words: &[[u8; 8]]) -> Option<u64> {
@@ -41,6 +45,12 @@ pub(crate) fn is_zone_segment(chunk: u64, block: &[[u8; 8]]) -> bool {
         && zone != 0
         && pointer(zone)
         && pointer(next)
+}
+
+/// Whether the block of a chunk of this many bytes is what libuv reads a stream into. A chunk has 8 bytes more than its block,
+/// rounded up to 16; and 16 more where that would leave too little for a free one behind it.
+pub(crate) fn is_read_buffer(chunk: u64) -> bool {
+    (READ + 16..=READ + 32).contains(&chunk)
 }
 
 #[cfg(test)]

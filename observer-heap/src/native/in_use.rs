@@ -8,7 +8,7 @@
 //! a thread caches (`tcache`) count as in use by their neighbour's flag; they are told by the key that stands in their second word,
 //! not by the lists they are in, which were read before. What fast bins keep has no such key, and is handed on.
 
-use crate::memory::blocks::{CATEGORY_CHUNK, category_of, is_zone_segment};
+use crate::memory::blocks::{CATEGORY_CHUNK, category_of, is_read_buffer, is_zone_segment};
 use crate::memory::peek::Peek;
 use crate::memory::source::{MemoryError, Region};
 use crate::native::chunks::{Block, End, FLAGS, Span, State};
@@ -103,10 +103,10 @@ impl CHeaps {
         reach: &mut dyn FnMut(&[[u8; 8]]),
         rests: &mut Vec<(u64, u64)>,
     ) -> Option<u64> {
-        if !matches!(block.state, State::InUse) {
+        let size = block.end - block.start;
+        if !matches!(block.state, State::InUse) || is_read_buffer(size) {
             return None;
         }
-        let size = block.end - block.start;
         let next = (size / 8) as usize;
         // A block reaches into the header of the next chunk.
         let Some(own) = words.get(2..=next) else {

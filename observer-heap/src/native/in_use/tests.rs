@@ -168,6 +168,25 @@ fn heads_of_lists_of_free_memory_hold_nothing() {
 }
 
 #[test]
+fn what_a_stream_is_read_into_holds_nothing() {
+    let heap = |bytes| {
+        [
+            chunk(1, 64, true),
+            chunk(2, bytes, true),
+            chunk(3, 64, true),
+            chunk(4, 64, true),
+        ]
+        .concat()
+    };
+    for bytes in [0x10010, 0x10020] {
+        check(&heap(bytes), &[1, 3]);
+    }
+    for bytes in [0x10000, 0x10030] {
+        check(&heap(bytes), &[1, 2, 3]);
+    }
+}
+
+#[test]
 fn what_is_no_such_heap_has_no_blocks() {
     let region = |words: &[u64]| in_use(BASE, words);
     let none: [u64; 0] = [];
