@@ -16,6 +16,7 @@ use crate::{
     emit::emit,
     memory::{Direct, Memory},
     task::Task,
+    watched,
 };
 
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`, 5.10 to 7.2
@@ -35,6 +36,7 @@ fn exec_tp(ctx: TracePointContext) -> i32 {
 fn try_exec<M: Memory>(ctx: &impl EbpfContext, task: &Task<M>) -> i32 {
     let pid = ctx.tgid();
     info!(ctx, "exec by {}", pid);
+    watched::came(pid);
     emit(Kind::Exec, |header| Exec {
         header,
         start_ns: task.start_ns(),

@@ -1,4 +1,4 @@
-//! A signal that can end it was generated for a watched process.
+//! A signal that can end it was generated for a watched process, or for one that came just now.
 
 use aya_ebpf::{
     EbpfContext,
@@ -17,7 +17,7 @@ use crate::{
     memory::{Direct, Memory, Probed, field},
     settings,
     task::Task,
-    watched::is_watched,
+    watched::may_be_watched,
 };
 
 /// `si_code` where the kernel passes no siginfo: `SEND_SIG_NOINFO` is 0 (sent by a process), `SEND_SIG_PRIV` is 1
@@ -88,7 +88,7 @@ fn signal_tp(ctx: TracePointContext) -> i32 {
 /// The sender is the running task: signals are generated in its context.
 #[inline(always)]
 fn try_signal(ctx: &impl EbpfContext, signal: u32, pid: u32, start_ns: u64, code: i32, result: i32) -> i32 {
-    if is_watched(pid) {
+    if may_be_watched(pid) {
         info!(ctx, "signal {} to {} by {}", signal, pid, ctx.tgid());
         emit(Kind::Signal, |header| Signal {
             header,

@@ -130,6 +130,27 @@ fn sigterm_and_who_sent_it() {
     );
 }
 
+/// The agent gets no processor time while a process comes and is asked to go.
+#[test]
+fn who_sent_sigterm_before_the_agent_looked_at_the_process() {
+    need!(Root, Bpf, Runc, Node);
+    let mut agent = Agent::start(&[]).unwrap();
+    kill("-STOP", agent.pid());
+    let spec = Spec::fixture("early", Some(512 * MIB), "end.js", &["--sigterm", "finish"]);
+    let container = Container::ready(spec.with("OTEL_SERVICE_NAME", "early"), SOON).unwrap();
+    container.signal("TERM").unwrap();
+    kill("-CONT", agent.pid());
+    let restart = agent
+        .wait_finding("the restart", |finding| {
+            let ours = finding["resource"]["service.name"] == "early" && finding["event"] == RESTART;
+            ours.then(|| finding.clone())
+        })
+        .unwrap();
+    let attributes = &restart["attributes"];
+    assert_eq!(attributes["observer.exit.cause"], "terminated", "{restart:#}");
+    assert_eq!(attributes["observer.exit.sender.comm"], "runc", "{restart:#}");
+}
+
 #[test]
 fn a_crash_is_not_a_lack_of_memory() {
     need!(Root, Bpf, Runc, Node);
