@@ -131,6 +131,7 @@ impl Engine {
         }
         let Some(id) = state.waiting.pop_front() else { return };
         state.current = Some(id);
+        self.name_releases_before(id);
         self.succeed_ended(slot_id);
         let Some(state) = self.registry.slots.get_mut(slot_id) else {
             return;

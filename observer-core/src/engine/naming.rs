@@ -125,6 +125,7 @@ impl Engine {
         }
         self.succeed_ended(&slot_id);
         self.select(id, out);
+        self.name_releases_before(id);
         self.enter_release(id, out);
         self.name_service(id);
     }

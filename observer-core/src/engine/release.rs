@@ -6,7 +6,7 @@ use crate::{
     detect::{Blame, State, Verdict},
     exit::Cause,
     finding::{Confidence, Event, Rollout},
-    identity::{Release, Version},
+    identity::{Release, Slot, Version},
     registry::ContainerId,
     semconv::SERVICE_NAMESPACE,
     telemetry::units,
@@ -69,6 +69,45 @@ impl Engine {
             "another run of this version before; none was seen",
             out,
         );
+    }
+
+    /// A pod's runs before this one ended before Kubernetes told of them: no more than the name of their image is known. What it
+    /// says now holds for them too: a pod keeps what it is labelled with, and an image of the same name is no other release.
+    pub(super) fn name_releases_before(&mut self, id: ContainerId) {
+        let Some(container) = self.registry.containers.get(id) else {
+            return;
+        };
+        let facts = self
+            .registry
+            .processes
+            .get(&container.main)
+            .and_then(|p| p.facts.as_ref());
+        let (Some(facts), Some(named)) = (facts, &container.named) else {
+            return;
+        };
+        let slot_id = &container.slot;
+        let state = self
+            .registry
+            .slots
+            .get_mut(slot_id)
+            .filter(|_| matches!(slot_id.slot, Slot::Pod { .. }));
+        let Some(state) = state else { return };
+        let release = &container.run.release;
+        let untold = Release::untold(facts, named);
+        let Some(before) = state
+            .release
+            .take_if(|before| before != release && untold.contains(before))
+        else {
+            return;
+        };
+        let (from, to) = (before.name(), release.name());
+        let ended = state.ended.iter_mut().filter(|run| run.version == from);
+        ended.for_each(|run| run.version.clone_from(&to));
+        state.detector.rename_version(from.as_ref(), to.as_ref());
+        state.release = Some(release.clone());
+        self.registry
+            .workloads
+            .rename(&container.run.subject.workload, &before, release);
     }
 
     /// A workload's service is called as its last run's Resource has it.

@@ -26,6 +26,17 @@ impl Release {
         }
     }
 
+    /// What is known of it before Kubernetes tells its image's digest and what its pod says: of a container whose engine names
+    /// the image, and of one that nobody names.
+    pub(crate) fn untold(facts: &ProcessFacts, named: &ContainerFacts) -> [Self; 2] {
+        let by_engine = ContainerFacts {
+            image_digest: None,
+            pod: None,
+            ..named.clone()
+        };
+        [Self::of(facts, Some(&by_engine)), Self::of(facts, None)]
+    }
+
     /// Whether anything of it is known.
     pub(crate) fn is_known(&self) -> bool {
         *self != Self::default()

@@ -46,6 +46,21 @@ impl ReleaseState {
         matches!(self.worst, State::Suspected | State::Likely | State::Confirmed)
     }
 
+    /// Takes in the runs of what turned out to be the same release.
+    fn take_in(&mut self, other: Self) {
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.found |= other.found;
+        self.live += other.live;
+        self.runs += other.runs;
+        for (cause, count) in other.ends {
+            *self.ends.entry(cause).or_insert(0) += count;
+        }
+        self.worst = self.worst.max(other.worst);
+        self.peak = self.peak.max(other.peak);
+        self.slope = self.slope.into_iter().chain(other.slope).reduce(f64::max);
+    }
+
     /// Nanoseconds from its first run to its last.
     pub(crate) fn observed_ns(&self, now: BootTime) -> u64 {
         if self.live > 0 {
@@ -185,6 +200,32 @@ impl Workloads {
             .entry(workload.clone())
             .or_default()
             .enter(release, at, found, in_place)
+    }
+
+    /// A release is known better: its runs are those of the one it turns out to be.
+    pub(crate) fn rename(&mut self, workload: &Workload, from: &Release, to: &Release) {
+        let Some(state) = self.by_name.get_mut(workload) else {
+            return;
+        };
+        for named in [&mut state.current, &mut state.resolved].into_iter().flatten() {
+            if *named == *from {
+                named.clone_from(to);
+            }
+        }
+        let Some(at) = state.releases.iter().position(|r| r.release == *from) else {
+            return;
+        };
+        let renamed = state.releases.remove(at);
+        match state.get_mut(to) {
+            Some(known) => known.take_in(renamed),
+            None => state.releases.insert(
+                at,
+                ReleaseState {
+                    release: to.clone(),
+                    ..renamed
+                },
+            ),
+        }
     }
 
     /// An end turned out to have another cause.

@@ -33,6 +33,15 @@ impl SlotDetector {
         }
     }
 
+    /// The version of runs that ended has become known, or known better.
+    pub fn rename_version(&mut self, from: Option<&Version>, to: Option<&Version>) {
+        for version in [&mut self.version, &mut self.first_version] {
+            if version.as_ref() == from {
+                *version = to.cloned();
+            }
+        }
+    }
+
     /// Takes the place of a detector that reports a leak in the middle of its first run: the names that tell whose place it takes came
     /// after the run began. One with a history of its own stays as it is.
     pub fn adopt(&mut self, leaking: &Self) {
