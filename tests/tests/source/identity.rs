@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 use observer::source::elf::{self, Image};
 use observer_core::{
     container,
-    process::{NodeEvidence, ProcessFacts, Runtime},
+    process::{NodeEvidence, ProcessFacts, ProcessKey, Runtime},
 };
 use observer_tests::{
     app::App,
@@ -41,6 +41,60 @@ fn node(version: &str, evidence: NodeEvidence) -> Runtime {
         version: Some(version.to_owned()),
         evidence,
     }
+}
+
+/// Bytes this thread has read so far, from files and pipes.
+fn bytes_read() -> u64 {
+    let io = fs::read_to_string("/proc/thread-self/io").unwrap();
+    let read = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+    read.unwrap().parse().unwrap()
+}
+
+/// As the executable of each container is: the same file under another id.
+#[test]
+fn a_copy_of_a_known_build_is_known_by_little_of_it_and_another_build_of_its_size_is_not() {
+    need!(Node);
+    let original = places::cached_node(24).or_else(places::node).unwrap();
+    let version = version_of(&original);
+    let scratch = stage::Scratch::new("copies").unwrap();
+    let same = scratch.file("same");
+    fs::copy(&original, &same).unwrap();
+    let other = scratch.file("other");
+    let mut bytes = fs::read(&original).unwrap();
+    // The same number of digits, so that nothing moves.
+    let [text, another] = [version.clone(), version.replace(|c: char| c.is_ascii_digit(), "9")]
+        .map(|version| format!("node.js/v{version}").into_bytes());
+    let mut places = 0;
+    for at in 0..bytes.len() - text.len() {
+        if bytes[at..].starts_with(&text) {
+            bytes[at..at + another.len()].copy_from_slice(&another);
+            places += 1;
+        }
+    }
+    assert!(places > 0);
+    fs::write(&other, bytes).unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
+
+    let procfs = procfs();
+    let mut read = |program: &Path| {
+        let mut app = App::start(Command::new(program).arg(end_js())).unwrap();
+        app.ready().unwrap();
+        let before = bytes_read();
+        let facts = procfs
+            .inspect(ProcessKey {
+                pid: app.pid(),
+                start: 0,
+            })
+            .unwrap();
+        (facts.runtime, bytes_read() - before)
+    };
+    let (told, first) = read(&original);
+    assert_eq!(told, node(&version, NodeEvidence::ElfSymbol));
+    let (told, second) = read(&same);
+    assert_eq!(told, node(&version, NodeEvidence::ElfSymbol));
+    assert!(first > MIB && second < MIB / 16, "{first} and {second} bytes");
+    let another = version.replace(|c: char| c.is_ascii_digit(), "9");
+    assert_eq!(read(&other).0, node(&another, NodeEvidence::ElfSymbol));
 }
 
 fn every_version_is_told(major: u32) {

@@ -42,8 +42,10 @@ const EMPTY_DIRECTORIES: [&str; 10] = [
     "/run/containerd",
 ];
 
-/// The bridge, with the node's address and that of the API server's Service.
+/// The bridge, with the node's address and that of the API server's Service. A network plugin that was at work when its container
+/// runtime ended makes one, even after `down` has removed the cluster's.
 pub(super) fn make_bridge() -> Result<()> {
+    remove_bridge()?;
     ip(&["link", "add", BRIDGE, "type", "bridge"])?;
     ip(&["address", "add", &format!("{NODE_ADDRESS}/24"), "dev", BRIDGE])?;
     ip(&["address", "add", &format!("{API_ADDRESS}/32"), "dev", BRIDGE])?;

@@ -2,22 +2,25 @@
 //! per file, so a busy host's thousands of short-lived programs cost one stat each.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use observer_core::process::{NodeEvidence, Runtime};
 use rustix::fs::{AtFlags, Stat, fstat, statat};
 
 use super::dir::ProcessDir;
-use crate::source::elf::{self, ElfError, Image};
+use crate::source::elf::{self, ElfError, Image, Landmarks};
 use crate::source::rooted::Rooted;
 
 /// Executables remembered. A host runs some hundreds of different ones.
 const MOST_REMEMBERED: usize = 1024;
+
+/// Builds of Node.js remembered by where in the file they say so.
+const MOST_BUILDS: usize = 64;
 
 /// Where distributions install libraries, for a process that has not loaded its own yet.
 const LIBRARY_DIRS: [&str; 8] = [
@@ -64,6 +67,8 @@ pub(crate) struct Executables {
 #[derive(Debug, Default)]
 struct Cache {
     images: BTreeMap<FileId, (u64, Image)>,
+    /// Each container has its file on a file system of its own, with another id: copies are known by these.
+    builds: VecDeque<Landmarks>,
     /// Counts look-ups: the entry with the lowest count was used longest ago.
     clock: u64,
 }
@@ -140,21 +145,26 @@ impl Executables {
             return Ok(image);
         }
         // Not under the lock: this reads tens of megabytes once. Two threads may do it at the same time.
-        let image = elf::inspect(file)?;
-        self.remember(id, image.clone());
+        let builds: Vec<Landmarks> = self.lock().builds.iter().cloned().collect();
+        let (image, build) = elf::inspect_like(file, &builds)?;
+        self.remember(id, image.clone(), build);
         Ok(image)
     }
 
+    fn lock(&self) -> MutexGuard<'_, Cache> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn remembered(&self, id: FileId) -> Option<Image> {
-        let seen = &mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = &mut *self.lock();
         seen.clock += 1;
         let (used, image) = seen.images.get_mut(&id)?;
         *used = seen.clock;
         Some(image.clone())
     }
 
-    fn remember(&self, id: FileId, image: Image) {
-        let seen = &mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    fn remember(&self, id: FileId, image: Image, build: Option<Landmarks>) {
+        let seen = &mut *self.lock();
         if seen.images.len() >= MOST_REMEMBERED {
             let oldest = seen.images.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| *id);
             if let Some(oldest) = oldest {
@@ -162,6 +172,12 @@ impl Executables {
             }
         }
         seen.images.insert(id, (seen.clock, image));
+        if let Some(build) = build.filter(|build| !seen.builds.contains(build)) {
+            if seen.builds.len() >= MOST_BUILDS {
+                seen.builds.pop_front();
+            }
+            seen.builds.push_back(build);
+        }
     }
 
     /// Version of the libnode a process uses: the mapped one, or, right after exec, the one it is about to map.
