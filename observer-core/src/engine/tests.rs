@@ -3,6 +3,7 @@
 mod claims;
 mod exits;
 mod heaps;
+mod known_better;
 mod lives;
 mod many;
 mod names;
