@@ -14,12 +14,10 @@ use super::{
     mappings::kilobytes,
     part::{Part, Parts},
     process::{Process, WholeProcess},
+    tmpfs::{Tmpfs, tmpfs},
     v8::V8,
 };
-use crate::source::{
-    cgroup::{self, Account, Hierarchy},
-    rooted::Rooted,
-};
+use crate::source::cgroup::{self, Account, Hierarchy};
 
 /// Processes of one container that are read.
 const MOST_PROCESSES: usize = 4096;
@@ -29,8 +27,11 @@ const MOST_LOOKED_INTO: usize = 8;
 const WORTH_A_LOOK: u64 = 4 << 20;
 /// Bytes of the kernel's stack of a thread (`THREAD_SIZE` of x86-64 and arm64).
 const KERNEL_STACK: u64 = 16 << 10;
-/// Mounts of one container that are looked at.
-const MOST_MOUNTS: usize = 64;
+/// Times a container is read before one is taken that changed meanwhile: by more than one byte in so many, and than the kernel's
+/// counters are behind.
+const ATTEMPTS: usize = 4;
+const CHANGED: u64 = 100;
+const BEHIND: u64 = 1 << 20;
 
 /// Why a container's memory could not be told.
 #[derive(Debug, thiserror::Error)]
@@ -46,15 +47,6 @@ pub enum ContainerError {
     /// The named process could not be read.
     #[error(transparent)]
     Process(#[from] observer_heap::MemoryError),
-}
-
-/// A mounted tmpfs.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Tmpfs {
-    /// Where, in the container.
-    pub mount: String,
-    /// Bytes of files in it, whoever is charged for them.
-    pub used: u64,
 }
 
 /// Whose number the kernel's memory by kind is.
@@ -163,23 +155,45 @@ impl Moment {
         Self::of(hierarchy, pid, &|_, already| already < most)
     }
 
-    /// The same of the processes that are chosen, by their PID and how many there are before them.
+    /// The same of the processes that are chosen, by their PID and how many there are before them. What a container is charged for
+    /// and what its processes have are read one after the other: while it grows fast, or the processor is somebody else's, one would
+    /// be from another moment.
     fn of(
         hierarchy: Option<&Hierarchy>,
         pid: u32,
         choose: &dyn Fn(u32, usize) -> bool,
     ) -> Result<Self, ContainerError> {
-        let place = hierarchy.and_then(|hierarchy| Place::of(hierarchy, pid));
-        let account = place.as_ref().map(Place::account).transpose()?;
-        let mut moment = Self {
+        let Some(place) = hierarchy.and_then(|hierarchy| Place::of(hierarchy, pid)) else {
+            return Self::alone(pid);
+        };
+        let mut before = place.account()?;
+        for _ in 1..ATTEMPTS {
+            let moment = Self::with(&place, before, pid, choose)?;
+            let after = place.account()?;
+            if after.usage.abs_diff(before.usage) <= (before.usage / CHANGED).max(BEHIND) {
+                return Ok(moment);
+            }
+            before = after;
+        }
+        Self::with(&place, before, pid, choose)
+    }
+
+    fn alone(pid: u32) -> Result<Self, ContainerError> {
+        Ok(Self {
             place: None,
             whole: vec![WholeProcess::read(pid)?],
             others: (0, 0),
             totals: Totals::default(),
-        };
-        let (Some(place), Some(account)) = (place, account) else {
-            return Ok(moment);
-        };
+        })
+    }
+
+    fn with(
+        place: &Place,
+        account: Account,
+        pid: u32,
+        choose: &dyn Fn(u32, usize) -> bool,
+    ) -> Result<Self, ContainerError> {
+        let mut moment = Self::alone(pid)?;
         let mut small = Vec::new();
         for other in place.processes() {
             let Some(brief) = Brief::of(other) else { continue };
@@ -201,7 +215,7 @@ impl Moment {
                 moment.leave_out(anonymous);
             }
         }
-        moment.place = Some((place.path, account));
+        moment.place = Some((place.path.clone(), account));
         Ok(moment)
     }
 
@@ -359,34 +373,4 @@ fn directories(directory: &Path) -> Vec<PathBuf> {
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
         .collect()
-}
-
-/// The tmpfs mounts that a process sees and that hold something.
-fn tmpfs(pid: u32) -> Vec<Tmpfs> {
-    let Ok(root) = Rooted::of_pid(pid) else {
-        return Vec::new();
-    };
-    let text = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
-    let mut devices = BTreeSet::new();
-    let mut mounts = BTreeSet::new();
-    // Of several at one place the last is seen, of several places of one tmpfs the last made is named.
-    let mut found: Vec<Tmpfs> = text
-        .lines()
-        .rev()
-        .filter_map(|line| {
-            let mut fields = line.split(' ').skip(2);
-            let (device, mount) = (fields.next()?, fields.nth(1)?);
-            let new = mounts.insert(mount) && line.contains(" - tmpfs ") && devices.insert(device);
-            new.then(|| mount.to_owned())
-        })
-        .take(MOST_MOUNTS)
-        .filter_map(|mount| {
-            // A mount point that its mount namespace has covered or moved is another file system, or none.
-            let stat = root.file_system(Path::new(&mount)).ok()?;
-            let used = (stat.f_blocks.saturating_sub(stat.f_bfree)) * stat.f_frsize;
-            (used > 0).then_some(Tmpfs { mount, used })
-        })
-        .collect();
-    found.sort_by_key(|tmpfs| std::cmp::Reverse(tmpfs.used));
-    found
 }

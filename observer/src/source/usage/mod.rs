@@ -11,12 +11,14 @@ mod process;
 mod regions;
 mod residency;
 mod thread_stacks;
+mod tmpfs;
 mod v8;
 
 pub use blocks::ArenaUsage;
-pub use container::{Container, ContainerError, Kernel, Moment, Tmpfs};
+pub use container::{Container, ContainerError, Kernel, Moment};
 pub use native::{Native, NativeClass};
 pub use outside::{ByObjects, Outside};
 pub use part::{Part, Parts};
 pub use process::{Allocator, Process, WholeProcess};
+pub use tmpfs::Tmpfs;
 pub use v8::{Heap, V8};
