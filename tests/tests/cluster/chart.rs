@@ -34,6 +34,11 @@ fn comes_and_goes(helm: &Counterpart, release: &str) {
     let store = format!("store.hostPath={}", scratch.file("store").display());
     let namespace = ["--namespace", release];
     let helm = |arguments: &[&str]| cluster.helm(helm, &[arguments, &namespace].concat()).unwrap();
+    // Helm 3 takes a DaemonSet for ready while as many pods are not as may be unavailable: one, and here there is one.
+    let rolled_out = || {
+        let status = ["rollout", "status", &agent, "--timeout=180s"];
+        cluster.ask(&[&status[..], &namespace].concat()).unwrap()
+    };
 
     // Two values: where the image is, and here a store that nobody had before. Waiting takes the startup and readiness
     // probes to be answered.
@@ -43,10 +48,7 @@ fn comes_and_goes(helm: &Counterpart, release: &str) {
     let notes = helm(&[&install[..], &values, &wait].concat());
     let next = format!("kubectl exec --namespace {release} {agent} -- /observer ps");
     assert!(notes.contains(&next), "{notes}");
-    // Helm 3 takes a DaemonSet for ready while as many pods are not as may be unavailable: one, and here there is one.
-    cluster
-        .ask(&["rollout", "status", &agent, "--namespace", release, "--timeout=180s"])
-        .unwrap();
+    rolled_out();
     // The command that the notes tell.
     cluster
         .ask(&[&["exec"], &namespace[..], &[&agent, "--", "/observer", "ps"]].concat())
@@ -76,9 +78,7 @@ fn comes_and_goes(helm: &Counterpart, release: &str) {
         &localhost,
     ];
     helm(&[&upgrade[..], &values, &wait].concat());
-    cluster
-        .ask(&["rollout", "status", &agent, "--namespace", release, "--timeout=180s"])
-        .unwrap();
+    rolled_out();
     let told = cluster.ask(&["logs", "--namespace", release, &agent]).unwrap();
     assert!(
         told.contains("observer.gap"),

@@ -76,7 +76,7 @@ fn a_copy_of_a_known_build_is_known_by_little_of_it_and_another_build_of_its_siz
     fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
 
     let procfs = procfs();
-    let mut read = |program: &Path| {
+    let read = |program: &Path| {
         let mut app = App::start(Command::new(program).arg(end_js())).unwrap();
         app.ready().unwrap();
         let before = bytes_read();

@@ -104,14 +104,12 @@ impl CgroupReader {
             files.directory.read(name?, text).ok()?;
             parse(text)
         };
-        let unchanged = hierarchy.version() == 1
-            && self
-                .limits
-                .as_ref()
-                // An own limit above the lowest may change without that one.
-                .is_some_and(|limits| limits.lowest == stat.hierarchical_limit && limits.own == limits.lowest);
-        let own_limit = match &self.limits {
-            Some(limits) if unchanged => limits.own,
+        // v1 tells the lowest limit with the rest: what was found of it holds until it changes.
+        let known = self.limits.take();
+        let known = known.filter(|known| hierarchy.version() == 1 && known.lowest == stat.hierarchical_limit);
+        let own_limit = match &known {
+            // An own limit above the lowest may change without that one.
+            Some(known) if known.own == known.lowest => known.own,
             _ => optional(files.limit, files::limit),
         };
         let high = optional(files.high, files::limit);
@@ -129,7 +127,7 @@ impl CgroupReader {
             None => None,
         };
         let limit = match hierarchy.version() {
-            1 => self.limit_v1(&stat, own_limit, hierarchy, limits),
+            1 => self.limit_v1((stat.hierarchical_limit, own_limit), known, hierarchy, limits),
             _ => limits.lowest(hierarchy, &self.path, own_limit),
         };
         let MemoryStat {
@@ -161,13 +159,11 @@ impl CgroupReader {
     /// v1 states the lowest limit itself, of ancestors too that are not visible here; only its place is looked for.
     fn limit_v1(
         &mut self,
-        stat: &MemoryStat,
-        own: Option<u64>,
+        (lowest, own): (Option<u64>, Option<u64>),
+        known: Option<LimitsV1>,
         hierarchy: &Hierarchy,
         limits: &mut Limits,
     ) -> Option<Limit> {
-        let lowest = stat.hierarchical_limit;
-        let known = self.limits.take().filter(|known| known.lowest == lowest);
         let place = known.map_or_else(
             || lowest.map(|bytes| self.place(bytes, own, hierarchy, limits)),
             |known| known.place,
