@@ -16,6 +16,7 @@ mod pods;
 #[cfg(not(feature = "kubernetes"))]
 #[path = "pods_absent.rs"]
 mod pods;
+mod program_pages;
 mod reorder;
 mod rings;
 mod sampling;

@@ -24,7 +24,7 @@ use super::{
     limits,
     names::Names,
     observation::Observation,
-    pods,
+    pods, program_pages,
     reorder::ReorderBuffer,
     rings,
     sampling::Sampling,
@@ -68,6 +68,8 @@ pub enum AgentError {
 
 /// How often the engine hears of the time, and losses are told to it.
 const TICK: Duration = Duration::from_secs(1);
+/// What only the start needs has been needed by then: two sweeps are over.
+const START: u64 = 25 * SECOND;
 /// How often the wall clock is read again.
 const CLOCK: Duration = Duration::from_mins(1);
 /// Why Kubernetes ends the agent's own pod is told at about the time of the signal: for so many nanoseconds the agent goes on
@@ -226,6 +228,7 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
     let (mut edges, mut answers) = (Vec::with_capacity(BURST), Vec::with_capacity(BURST));
     let listens = config.watch_itself && crate::host::node(config).is_some();
     let mut ends = None;
+    let mut started = Some(clock::boot().plus(START));
     loop {
         let due = observation.order.due();
         tokio::select! {
@@ -238,6 +241,10 @@ async fn observe(config: &Config) -> Result<(), AgentError> {
             }
             _ = interrupt.recv() => break,
             () = until(ends), if ends.is_some() => break,
+            () = until(started), if started.is_some() => {
+                program_pages::let_go();
+                started = None;
+            }
             _ = ticks.tick() => observation.tick(&inputs, &scanner),
             Some((name, answer)) = asked.recv() => drop(answer.send(observation.explained(name.as_deref()))),
             _ = exports.tick() => observation.export_metrics(),
