@@ -67,12 +67,16 @@ fn programs_of_the_catalogue_that_leak_and_that_do_not() {
     assert_eq!(wrong(&places::node().unwrap(), &some), Vec::<String>::new());
 }
 
-/// The place where listeners on an AbortSignal accumulate, on each version that is there.
+/// The place where listeners on an AbortSignal accumulate: on the oldest and the newest version, or on each that is there.
 #[test]
-fn listeners_on_a_signal_with_their_place_on_every_version() {
+fn listeners_on_a_signal_with_their_place() {
     need!(Root, Node);
     let program = places::fixtures().join("heap/listener-on-a-signal.js");
-    for node in [18, 20, 22, 24, 26].into_iter().filter_map(places::cached_node) {
+    let majors: &[u32] = match need::missing(need::Need::Full) {
+        None => &[18, 20, 22, 24, 26],
+        Some(_) => &[18, 26],
+    };
+    for node in majors.iter().copied().filter_map(places::cached_node) {
         let command = [node.to_str().unwrap(), program.to_str().unwrap()];
         let output = unless_busy(|| watch(&["--for", WATCHED, "--format", "json"], &command));
         let outcome: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
