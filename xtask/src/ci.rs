@@ -52,6 +52,7 @@ const FULL: &[Step] = &[
     ("dependencies: advisories", advisories),
     ("kernel matrix", kernel_matrix),
     ("kernels on arm64", kernels_on_arm64),
+    ("observer memory on cgroup v2", memory_on_v2),
 ];
 
 /// `cargo xtask ci`
@@ -202,6 +203,10 @@ fn kernel_matrix() -> Result<Outcome> {
 
 fn kernels_on_arm64() -> Result<Outcome> {
     kernels_of(&kernels::Options::on_arm64())
+}
+
+fn memory_on_v2() -> Result<Outcome> {
+    kernels_of(&kernels::Options::of_memory())
 }
 
 fn kernels_of(options: &kernels::Options) -> Result<Outcome> {

@@ -57,6 +57,16 @@ impl Options {
         }
     }
 
+    /// What CI boots with the tests of `observer memory`: one kernel, on the cgroup version that a host of the other does not have.
+    pub(crate) fn of_memory() -> Self {
+        Self {
+            series: vec!["6.12".to_owned()],
+            cgroup: Some(2),
+            memory: true,
+            ..Self::default()
+        }
+    }
+
     /// Why nothing can be booted here, with what to do.
     pub(crate) fn impossible(&self) -> Option<String> {
         if self.kvm && self.arch != Architecture::host() {
