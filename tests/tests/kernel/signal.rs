@@ -52,7 +52,10 @@ fn sender(rung: Rung) {
     // Neither is reported: a timer's, and one that ends nothing.
     send(watched.id(), Number::WINCH);
     send(watched.id(), Number::TERM);
-    // It came just now: nobody has had the time to say whether it is watched.
+    // It came just now: nobody has had the time to say whether it is watched. What starts it goes on a moment before its exec is told.
+    tap.until("its exec", |event| {
+        matches!(event, KernelEvent::Exec { process, .. } if process.pid == young.id()).then_some(())
+    });
     send(young.id(), Number::TERM);
     for child in [&mut watched, &mut young, &mut other] {
         child.wait().unwrap();

@@ -97,6 +97,8 @@ fn a_kill_is_counted_where_the_version_counts_it() {
     need!(Root, Node);
     let pod = Memcg::new("kills", None).unwrap();
     let container = pod.child("container", Some(96 * MIB)).unwrap();
+    // With its last child, a stage's cgroup goes too.
+    let _beside = pod.child("beside", None).unwrap();
     let cgroups = Cgroups::new(hierarchy());
     let counts = |cgroups: &Cgroups| {
         let found = cgroups.oom_kills(container.path());
