@@ -65,11 +65,7 @@ impl Watched {
 
     /// The first event of this kind about this service.
     fn event(&mut self, event: &str) -> Result<Value> {
-        let name = self.name;
-        self.agent.wait_finding(&format!("{event} of {name}"), |finding| {
-            let ours = finding["resource"]["service.name"] == name && finding["event"] == event;
-            ours.then(|| finding.clone())
-        })
+        first_event(&mut self.agent, self.name, event)
     }
 
     /// What the restart says of the end before it.
@@ -89,6 +85,14 @@ impl Watched {
         let mut findings = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
         findings.any(|finding| finding["resource"]["service.name"] == name && finding["event"] == event)
     }
+}
+
+/// The first event of this kind about a service.
+fn first_event(agent: &mut Agent, service: &str, event: &str) -> Result<Value> {
+    agent.wait_finding(&format!("{event} of {service}"), |finding| {
+        let ours = finding["resource"]["service.name"] == service && finding["event"] == event;
+        ours.then(|| finding.clone())
+    })
 }
 
 fn kill(signal: &str, pid: u32) {
@@ -140,12 +144,7 @@ fn who_sent_sigterm_before_the_agent_looked_at_the_process() {
     let container = Container::ready(spec.with("OTEL_SERVICE_NAME", "early"), SOON).unwrap();
     container.signal("TERM").unwrap();
     kill("-CONT", agent.pid());
-    let restart = agent
-        .wait_finding("the restart", |finding| {
-            let ours = finding["resource"]["service.name"] == "early" && finding["event"] == RESTART;
-            ours.then(|| finding.clone())
-        })
-        .unwrap();
+    let restart = first_event(&mut agent, "early", RESTART).unwrap();
     let attributes = &restart["attributes"];
     assert_eq!(attributes["observer.exit.cause"], "terminated", "{restart:#}");
     assert_eq!(attributes["observer.exit.sender.comm"], "runc", "{restart:#}");

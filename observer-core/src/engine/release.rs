@@ -93,10 +93,9 @@ impl Engine {
             .filter(|_| matches!(slot_id.slot, Slot::Pod { .. }));
         let Some(state) = state else { return };
         let release = &container.run.release;
-        let untold = Release::untold(facts, named);
         let Some(before) = state
             .release
-            .take_if(|before| before != release && untold.contains(before))
+            .take_if(|before| before != release && Release::untold(facts, named).contains(before))
         else {
             return;
         };

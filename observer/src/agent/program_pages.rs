@@ -7,6 +7,8 @@ use std::{ffi::c_void, fs};
 
 use rustix::mm::{Advice, madvise};
 
+use crate::source::usage::mappings;
+
 /// Unmaps what can be read again from the program's file: what is needed is mapped again when it is touched.
 pub(super) fn let_go() {
     let (Ok(smaps), Ok(program)) = (fs::read_to_string("/proc/self/smaps"), fs::read_link("/proc/self/exe")) else {
@@ -22,24 +24,16 @@ pub(super) fn let_go() {
 /// First address and length of the mappings of a program that are not writable and have no page of their own: relocated constants
 /// have.
 fn clean(smaps: &str, program: &str) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    let mut mapping = None;
-    for line in smaps.lines() {
-        let mut words = line.split_ascii_whitespace();
-        let Some(first) = words.next() else { continue };
-        if first == "Anonymous:" {
-            found.extend(mapping.take().filter(|_| words.next() == Some("0")));
-        } else if !first.ends_with(':') {
-            let flags = words.next().unwrap_or_default();
-            let address = |hex| usize::from_str_radix(hex, 16).ok();
-            mapping = first
-                .split_once('-')
-                .filter(|_| line.ends_with(program) && flags.starts_with("r-") && flags.ends_with('p'))
-                .and_then(|(start, end)| Some((address(start)?, address(end)?)))
-                .map(|(start, end)| (start, end.saturating_sub(start)));
-        }
-    }
-    found
+    mappings::parse(smaps)
+        .into_iter()
+        .filter(|mapping| mapping.path == program && !mapping.writable && mapping.anonymous == 0)
+        .map(|mapping| {
+            (
+                mapping.start as usize,
+                mapping.end.saturating_sub(mapping.start) as usize,
+            )
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -50,7 +44,7 @@ mod tests {
     fn what_is_writable_or_was_written_is_left_out() {
         let mapping = |range: &str, flags: &str, path: &str, anonymous: u64| {
             format!(
-                "{range} {flags} 00000000 fe:00 42   {path}\nRss:   64 kB\nAnonymous:   {anonymous} kB\nVmFlags: rd mr\n"
+                "{range} {flags} 00000000 fe:00 42   {path}\nPss:   64 kB\nAnonymous:   {anonymous} kB\nVmFlags: rd mr\n"
             )
         };
         let smaps = [

@@ -59,8 +59,11 @@ pub(crate) struct Landmarks {
 }
 
 impl Landmarks {
-    /// Whether they stand in this file, too.
-    fn stand_in(&self, file: &File) -> bool {
+    /// Whether they stand in this file of so many bytes, too.
+    fn stand_in(&self, file: &File, size: u64) -> bool {
+        if size != self.size {
+            return false;
+        }
         let has = |at: u64, expected: &[u8]| {
             let mut bytes = vec![0; expected.len()];
             file.read_exact_at(&mut bytes, at).is_ok() && bytes == expected
@@ -68,10 +71,7 @@ impl Landmarks {
         let (symbol, version) = (&self.symbol, &self.version);
         let named = [NODE_START, b"\0"].concat();
         let versioned = [VERSION_PREFIX, version.1.as_bytes()].concat();
-        file.metadata().is_ok_and(|file| file.len() == self.size)
-            && has(symbol.0, &symbol.1)
-            && has(self.name, &named)
-            && has(version.0 - VERSION_PREFIX.len() as u64, &versioned)
+        has(symbol.0, &symbol.1) && has(self.name, &named) && has(version.0 - VERSION_PREFIX.len() as u64, &versioned)
     }
 }
 
@@ -118,11 +118,12 @@ fn judge<Elf: FileHeader<Endian = Endianness>>(
     let data = &cache;
     let header = Elf::parse(data)?;
     let endian = header.endian()?;
+    let size = file.metadata()?.len();
     let node = |version: Option<String>| Image::Node {
         version,
         single_executable: has_application::<Elf>(header, endian, data),
     };
-    if let Some(known) = known.iter().find(|known| known.stand_in(file)) {
+    if let Some(known) = known.iter().find(|known| known.stand_in(file, size)) {
         return Ok((node(Some(known.version.1.clone())), None));
     }
     let sections = header.sections(endian, data)?;
@@ -160,7 +161,7 @@ fn judge<Elf: FileHeader<Endian = Endianness>>(
             let length = size_of::<Elf::Sym>();
             let at = table.file_range(endian)?.0 + (index * length) as u64;
             Some(Landmarks {
-                size: file.metadata().ok()?.len(),
+                size,
                 symbol: (at, data.read_bytes_at(at, length as u64).ok()?.to_vec()),
                 name: names.file_range(endian)?.0 + offset as u64,
                 version: version?,

@@ -7,7 +7,7 @@ const LARGEST_GUARD: u64 = 1 << 20;
 
 /// What stands behind a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The data segment.
     Brk,
     /// The main thread's stack.
@@ -22,26 +22,26 @@ pub(super) enum Kind {
 
 /// A mapping with memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mapping {
-    pub(super) start: u64,
-    pub(super) end: u64,
+pub(crate) struct Mapping {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
     pub(super) kind: Kind,
     pub(super) executable: bool,
-    pub(super) writable: bool,
+    pub(crate) writable: bool,
     /// It begins right behind a guard, as stacks of threads do.
     pub(super) guarded: bool,
-    pub(super) path: String,
+    pub(crate) path: String,
     /// Where in the file it begins.
     pub(super) offset: u64,
     /// Its memory, each page divided by how many processes map it, bytes.
     pub(super) pss: u64,
     /// Pages of a private file that were changed, bytes.
-    pub(super) anonymous: u64,
+    pub(crate) anonymous: u64,
     pub(super) swap: u64,
 }
 
 /// All mappings with memory, ascending.
-pub(super) fn parse(smaps: &str) -> Vec<Mapping> {
+pub(crate) fn parse(smaps: &str) -> Vec<Mapping> {
     let mut mappings: Vec<Mapping> = Vec::new();
     let mut guard_ends = 0;
     for line in smaps.lines() {

@@ -3,7 +3,7 @@
 
 mod blocks;
 mod container;
-mod mappings;
+pub(crate) mod mappings;
 mod native;
 mod outside;
 mod part;
