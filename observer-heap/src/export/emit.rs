@@ -309,12 +309,17 @@ impl OfPage<'_, '_, '_> {
         let bit = self.taken.checked_ilog2().unwrap_or(0);
         self.objects.page.base + (self.word as u64 * 64 + u64::from(bit)) * 8
     }
+
+    fn gone(&mut self) {
+        self.open = false;
+        self.emit.gone(self.address());
+    }
 }
 
 impl Choose for OfPage<'_, '_, '_> {
     fn next(&mut self) -> Option<usize> {
         if std::mem::take(&mut self.open) {
-            self.torn();
+            self.gone();
         }
         while self.word < BITS {
             let open = self.objects.bits[self.word] & !self.taken;
@@ -333,10 +338,8 @@ impl Choose for OfPage<'_, '_, '_> {
         None
     }
 
-    fn torn(&mut self) {
-        self.open = false;
-        let address = self.address();
-        self.emit.gone(address);
+    fn torn(&mut self, _: u64) {
+        self.gone();
     }
 }
 

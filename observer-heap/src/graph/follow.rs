@@ -5,6 +5,7 @@ use crate::layout::maps::Maps;
 use crate::layout::refusal::Refusal;
 use crate::layout::tables::Tables;
 use crate::memory::pages::PAGE;
+use crate::memory::peek::STRONG;
 use crate::walk::few::FEW;
 use crate::walk::walker::{Choose, Object, Visit, Walker};
 use crate::walk::young::Young;
@@ -159,7 +160,13 @@ impl<V: Visit> Choose for Follow<'_, '_, V> {
         }
     }
 
-    fn torn(&mut self) {
+    fn torn(&mut self, first: u64) {
+        // A collection that moves an object leaves where it stands now in place of its map, as an address without a tag (MapWord, V8's
+        // src/objects/objects.h).
+        if first.is_multiple_of(8) {
+            self.live.forwarded += u64::from(self.live.knows(first));
+            self.live.reach(&[(first + STRONG).to_le_bytes()]);
+        }
         self.live.torn += 1;
         let large = self.live.marks.get(self.index).filter(|mark| mark.page.area() > PAGE);
         self.live.lost += u64::from(large.is_some() && self.chosen == 0);
@@ -179,6 +186,7 @@ impl<V: Visit> Visit for Follow<'_, '_, V> {
             self.visit.labelled(self.live.label, before);
         }
         self.live.visited += 1;
+        self.live.bytes += object.size;
         self.bytes += object.size;
         if object.slots {
             self.pointers(object, 0, object.words);

@@ -20,12 +20,8 @@ pub(crate) const BITS: usize = (PAGE / 8 / 64) as usize;
 const NOT_OLD: u32 = u32::MAX;
 /// Pointers to unknown pages remembered.
 const MOST_UNKNOWN: usize = 1 << 14;
-/// One byte in so many may lie in pages that came into being meanwhile: a heap that grows has some at any time.
-pub(crate) const MISSED: u64 = 33;
 /// Objects remembered that were not followed.
 pub(crate) const MOST_STOPPED: usize = 1 << 18;
-/// One object in so many may have moved while it was looked for, before the reading counts as disturbed.
-const DISTURBED: u64 = 50;
 
 type Bits = Box<[u64; BITS]>;
 
@@ -67,16 +63,20 @@ pub(crate) struct Live {
     /// Pages pointed at last, by their numbers: number and index.
     recent: Vec<(u64, u32)>,
     /// What was pointed at and lies in no page that was known.
-    unknown: ByAddress<u8>,
+    pub(crate) unknown: ByAddress<u8>,
     /// The label of what is reached now, and whether there are any.
     pub(crate) label: u8,
     pub(crate) telling: Telling,
     /// Maps whose objects are not followed, and the objects so left.
     pub(crate) barred: Vec<MapId>,
     pub(crate) stopped: Vec<u64>,
+    /// Objects visited, and their bytes.
     pub(crate) visited: u64,
+    pub(crate) bytes: u64,
     /// Pointers at something that was no object (any more).
     pub(crate) torn: u64,
+    /// Of these, pointers at what a collection had moved, which was followed to where it stands now.
+    pub(crate) forwarded: u64,
     /// Of these, pointers at large objects: the store of a collection was replaced, and freed, before it was read.
     pub(crate) lost: u64,
     /// Pages that came into being since the marks began.
@@ -108,7 +108,9 @@ impl Live {
             barred: Vec::new(),
             stopped: Vec::new(),
             visited: 0,
+            bytes: 0,
             torn: 0,
+            forwarded: 0,
             lost: 0,
             appeared: Vec::new(),
             cut: false,
@@ -227,6 +229,11 @@ impl Live {
         let mark = self.marks.get_mut(index as usize)?;
         let bit = (address.checked_sub(mark.page.base)? / 8) as usize;
         (bit / 64 < BITS).then_some((mark, bit / 64, 1 << (bit % 64)))
+    }
+
+    /// Whether an address lies in a page that was known, or came into being since.
+    pub(crate) fn knows(&self, address: u64) -> bool {
+        self.index.contains_key(&(address / PAGE))
     }
 
     /// Whether an isolate has objects that were reached and not visited.
@@ -360,20 +367,5 @@ impl Live {
     /// Pointers at something that was no object.
     pub(crate) fn torn(&self) -> u64 {
         self.torn
-    }
-
-    /// Whether so much moved, or moved to a page that came into being, that the reading has to be repeated; or it was cut short, and would
-    /// be again.
-    pub(crate) fn disturbed(&self, maps: &Maps<'_>) -> Result<bool, Refusal> {
-        let appeared = maps.appeared(self.unknown.keys().map(|address| address / PAGE))?;
-        let moved = appeared
-            .iter()
-            .filter(|page| matches!(page.space, Space::Old | Space::Young));
-        let new: u64 = moved.map(Page::area).sum();
-        let all: u64 = self.marks.iter().map(|mark| mark.page.area()).sum();
-        Ok(self.cut
-            || self.lost > 0
-            || (self.torn > 1000 && self.torn * DISTURBED > self.visited)
-            || new * MISSED > all)
     }
 }

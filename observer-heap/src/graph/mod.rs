@@ -3,6 +3,7 @@
 pub(crate) mod ancestors;
 pub(crate) mod before;
 pub(crate) mod chains;
+pub(crate) mod disturbed;
 pub(crate) mod dominators;
 pub(crate) mod filter;
 pub(crate) mod follow;

@@ -32,7 +32,7 @@ pub(crate) fn pages(peek: &Peek<'_>) -> Result<Pages, Refusal> {
 pub(crate) struct MapId(pub(crate) u32);
 
 /// What a map says about its objects.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MapInfo {
     pub(crate) address: u64,
     pub(crate) instance_type: u16,
@@ -83,13 +83,28 @@ impl<'m> Maps<'m> {
 
     /// Finds the pages anew and forgets what was read of them: the process goes on meanwhile.
     pub(crate) fn refresh(&mut self) -> Result<(), Refusal> {
+        self.pages = self.pages_now()?;
+        // Maps move as other objects do (from V8 11 on), and others come to stand where one was looked for in vain.
+        self.negatives.get_mut().fill(0);
+        let mut index = ByAddress::default();
+        for (address, id) in self.index.take() {
+            if self.parse(address)?.is_some_and(|now| self.info(id) == Some(now)) {
+                index.insert(address, id);
+            }
+        }
+        *self.index.get_mut() = index;
+        Ok(())
+    }
+
+    /// The pages as they are now; what was read of them is forgotten.
+    pub(crate) fn pages_now(&self) -> Result<Pages, Refusal> {
         self.peek.forget();
         let regions = self.peek.memory.regions()?;
-        self.pages = self.pages.again(&self.peek, &regions)?;
-        if self.pages.pages.is_empty() {
+        let pages = self.pages.again(&self.peek, &regions)?;
+        if pages.pages.is_empty() {
             return Err(Refusal::NoPages(regions.len()));
         }
-        Ok(())
+        Ok(pages)
     }
 
     /// Those of these pages, by number, that are none of [`Maps::pages`] but are a known heap's now.
@@ -125,6 +140,22 @@ impl<'m> Maps<'m> {
     }
 
     fn admit(&self, address: u64) -> Result<Option<MapId>, Refusal> {
+        let Some(info) = self.parse(address)? else {
+            return Ok(None);
+        };
+        let mut infos = self.infos.borrow_mut();
+        if infos.len() >= MOST_MAPS {
+            self.overflowed.set(self.overflowed.get() + 1);
+            return Ok(None);
+        }
+        let id = MapId(infos.len() as u32);
+        infos.push(info);
+        self.index.borrow_mut().insert(address, id);
+        Ok(Some(id))
+    }
+
+    /// What the map at an address says, if there is one.
+    fn parse(&self, address: u64) -> Result<Option<MapInfo>, Refusal> {
         let Some(page) = self.pages.containing(address) else {
             return Ok(None);
         };
@@ -141,20 +172,11 @@ impl<'m> Maps<'m> {
             }
             self.metas.borrow_mut().push(meta);
         }
-        let info = MapInfo {
+        Ok(Some(MapInfo {
             address,
             instance_type: self.peek.u16(address + u64::from(self.layout.map.instance_type))?,
             words: self.peek.u8(address + u64::from(self.layout.map.size_in_words))?,
-        };
-        let mut infos = self.infos.borrow_mut();
-        if infos.len() >= MOST_MAPS {
-            self.overflowed.set(self.overflowed.get() + 1);
-            return Ok(None);
-        }
-        let id = MapId(infos.len() as u32);
-        infos.push(info);
-        self.index.borrow_mut().insert(address, id);
-        Ok(Some(id))
+        }))
     }
 
     /// The map of the object at an address, if there is one.

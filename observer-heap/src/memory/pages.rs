@@ -275,6 +275,20 @@ impl Pages {
         Ok(appeared)
     }
 
+    /// Whether a page is where it was, and still what it was: V8 frees one whose objects it has moved to others.
+    pub(crate) fn stands(&self, peek: &Peek<'_>, page: &Page) -> Result<bool, MemoryError> {
+        let Some(header) = self.header else {
+            return Ok(true);
+        };
+        let region = Region {
+            start: page.base,
+            end: page.end,
+            executable: page.space == Space::Code,
+        };
+        let now = header.parse(peek, page.base, region)?;
+        Ok(matches!(now, Some(Parsed::Page(now)) if (now.heap, now.space) == (page.heap, page.space)))
+    }
+
     fn scan(&mut self, peek: &Peek<'_>, header: Header, region: Region) -> Result<(), MemoryError> {
         let mut base = region.start.next_multiple_of(PAGE);
         while base < region.end {

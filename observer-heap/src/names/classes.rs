@@ -12,10 +12,28 @@ const MOST_TRANSITIONS: u32 = 1 << 12;
 /// Own properties of a prototype that are looked through.
 const MOST_PROPERTIES: u32 = 1 << 9;
 
+/// What a map says of who made its objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Maker {
+    Function(u64),
+    /// Nobody: objects of V8's own.
+    Nobody,
+    /// Something that stands there no more: a collection has moved it.
+    Moved,
+}
+
 impl Maps<'_> {
+    /// Whether the function that made a map's objects can no longer be found, since a collection has moved it.
+    pub(crate) fn is_orphaned(&self, map: u64) -> Result<bool, Refusal> {
+        match self.class(map)? {
+            Some(shared) => Ok(self.function(shared)?.is_none()),
+            None => Ok(self.constructor(map)? == Maker::Moved),
+        }
+    }
+
     /// The SharedFunctionInfo of the class of a map's objects.
     pub(crate) fn class(&self, map: u64) -> Result<Option<u64>, Refusal> {
-        let Some(mut function) = self.constructor(map)? else {
+        let Maker::Function(mut function) = self.constructor(map)? else {
             return Ok(None);
         };
         if let (Some(prototype), Some(own)) = (self.prototype(map)?, self.initial_prototype(function)?)
@@ -30,22 +48,23 @@ impl Maps<'_> {
     }
 
     /// The function that made a map's objects.
-    fn constructor(&self, map: u64) -> Result<Option<u64>, Refusal> {
+    fn constructor(&self, map: u64) -> Result<Maker, Refusal> {
         let Some(at) = self.layout.map.constructor else {
-            return Ok(None);
+            return Ok(Maker::Nobody);
         };
         let mut map = map;
         for _ in 0..MOST_TRANSITIONS {
             let Some(next) = strong(self.peek.word(map + u64::from(at))?) else {
-                return Ok(None);
+                return Ok(Maker::Nobody);
             };
             match self.of(next)? {
                 Some(info) if info.instance_type == self.layout.types.map => map = next,
-                Some(info) if self.layout.types.is_function(info.instance_type) => return Ok(Some(next)),
-                _ => return Ok(None),
+                Some(info) if self.layout.types.is_function(info.instance_type) => return Ok(Maker::Function(next)),
+                Some(_) => return Ok(Maker::Nobody),
+                None => return Ok(Maker::Moved),
             }
         }
-        Ok(None)
+        Ok(Maker::Nobody)
     }
 
     fn prototype(&self, map: u64) -> Result<Option<u64>, Refusal> {

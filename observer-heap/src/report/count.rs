@@ -1,20 +1,28 @@
-//! Reads the heaps of a process until no collection came between, produces what each isolate holds and the marks that
-//! tell it.
+//! Reads the heaps of a process until no collection came between, produces what each isolate holds, by name, and the marks
+//! that tell it.
 
+use crate::graph::disturbed::MISSED;
 use crate::graph::held::walk_held;
-use crate::graph::live::{self, Live, MISSED};
+use crate::graph::live::{self, Live};
 use crate::layout::refusal::Refusal;
 use crate::memory::pages::{Page, Space};
+use crate::report::reading::Row;
+use crate::report::rows;
 use crate::walk::counts::{Count, Isolate};
 use crate::walk::heap::{Heap, Order};
 
 /// Times the heap is read before a reading that collections disturb is taken as it is.
 const ATTEMPTS: u32 = 4;
+/// One object in so many may have lost its name to a collection, before the reading counts as disturbed.
+const NAMELESS: u64 = 100;
 
 /// What a reading counted.
 #[derive(Default)]
 pub(crate) struct Counted {
+    /// By bytes, the largest first.
     pub(crate) isolates: Vec<Isolate>,
+    /// What they hold, by name.
+    pub(crate) rows: Vec<Row>,
     /// The old objects that were found held; none of a heap beyond the budget.
     pub(crate) live: Option<Live>,
     /// A collection came between in every attempt.
@@ -33,7 +41,7 @@ pub(crate) fn count(
         let all: u64 = old.map(Page::area).sum();
         let mut live = (live::cost(&heap.maps.pages) <= marking).then(|| Live::new(&heap.maps.pages));
         let mut done = 0;
-        let isolates = isolates(heap, live.as_mut(), &mut |bytes| {
+        let mut isolates = isolates(heap, live.as_mut(), &mut |bytes| {
             done += bytes;
             progress(done.min(all), all);
         })?;
@@ -45,11 +53,18 @@ pub(crate) fn count(
         if let Some(live) = &live {
             heap.maps.pages.take_in(&live.appeared);
         }
+        isolates.sort_by_key(|isolate| std::cmp::Reverse(isolate.bytes()));
+        let (mut rows, mut nameless) = (Vec::new(), 0);
+        for (index, isolate) in isolates.iter().enumerate() {
+            nameless += rows::rows(heap, index, isolate, &mut rows)?;
+        }
+        let disturbed = disturbed || nameless * NAMELESS > isolates.iter().map(Isolate::objects).sum();
         // It would be cut short again.
         let cut = live.as_ref().is_some_and(|live| live.cut);
         if !disturbed || cut || attempt == ATTEMPTS {
             return Ok(Counted {
                 isolates,
+                rows,
                 live,
                 disturbed,
             });

@@ -13,7 +13,7 @@ use crate::report::count::count;
 use crate::report::growth::Growth;
 use crate::report::led_outside::{LedOutside, led_outside};
 use crate::report::reading::{Collection, Reading, Row};
-use crate::report::rows::{rows, summary};
+use crate::report::rows::summary;
 use crate::report::suspects::{Suspect, suspects};
 use crate::report::wrappers::{Wrapped, wrapped};
 use crate::walk::calibrate::Learned;
@@ -106,10 +106,8 @@ impl<'m> Reader<'m> {
             .iter_mut()
             .flat_map(|isolate| std::mem::take(&mut isolate.buffers))
             .collect();
-        counted
-            .isolates
-            .sort_by_key(|isolate| std::cmp::Reverse(isolate.bytes()));
         let mut reading = Reading {
+            rows: counted.rows,
             disturbed: counted.disturbed,
             order: counted.isolates.iter().map(|isolate| isolate.heap).collect(),
             held: self.live.as_ref().map(Live::held),
@@ -118,7 +116,6 @@ impl<'m> Reader<'m> {
         for (index, isolate) in counted.isolates.iter().enumerate() {
             reading.isolates.push(summary(isolate));
             self.heap.scopes.remember(isolate.closures.keys().copied());
-            rows(&self.heap, index, isolate, &mut reading.rows)?;
             reading
                 .collections
                 .extend(isolate.largest.iter().map(|large| Collection {

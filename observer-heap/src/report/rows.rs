@@ -21,8 +21,14 @@ struct Draft {
 
 type Key = (Kind, String, Option<String>, Option<u32>);
 
-pub(crate) fn rows(heap: &Heap<'_>, index: usize, isolate: &Isolate, rows: &mut Vec<Row>) -> Result<(), Refusal> {
+/// In place of names, of functions beyond those that are told apart and of those that a collection moved before they were named.
+const FURTHER: &str = "(further functions)";
+
+/// Adds the rows of one isolate. Returns how many objects have lost their names: a collection has moved what tells them.
+pub(crate) fn rows(heap: &Heap<'_>, index: usize, isolate: &Isolate, rows: &mut Vec<Row>) -> Result<u64, Refusal> {
     let mut named = BTreeMap::<Key, Draft>::new();
+    let (mut closures, mut suspended) = (isolate.other_closures, Tally::default());
+    let mut orphans = 0;
     for (&shared, &tally) in &isolate.closures {
         if let Some(function) = heap.maps.function(shared)? {
             let name = if function.name.is_empty() {
@@ -34,6 +40,8 @@ pub(crate) fn rows(heap: &Heap<'_>, index: usize, isolate: &Isolate, rows: &mut 
                 .members
                 .functions
                 .push(shared);
+        } else {
+            closures.merge(tally);
         }
     }
     for (&shared, &tally) in &isolate.suspended {
@@ -42,17 +50,14 @@ pub(crate) fn rows(heap: &Heap<'_>, index: usize, isolate: &Isolate, rows: &mut 
                 .members
                 .suspended
                 .push(shared);
+        } else {
+            suspended.merge(tally);
         }
     }
-    if isolate.other_closures.count > 0 {
-        let what = "(further functions)".to_owned();
-        add(
-            &mut named,
-            Kind::Closure,
-            what,
-            &Function::default(),
-            isolate.other_closures,
-        );
+    for (kind, tally) in [(Kind::Closure, closures), (Kind::Suspended, suspended)] {
+        if tally.count > 0 {
+            add(&mut named, kind, FURTHER.to_owned(), &Function::default(), tally);
+        }
     }
     for (id, &tally) in isolate.by_map.iter().enumerate().filter(|(_, tally)| tally.count > 0) {
         let id = MapId(id as u32);
@@ -60,6 +65,9 @@ pub(crate) fn rows(heap: &Heap<'_>, index: usize, isolate: &Isolate, rows: &mut 
         let types = &heap.maps.layout.types;
         if !types.is_function(info.instance_type) && !types.generators.contains(&info.instance_type) {
             let (kind, what, function) = heap.maps.describe(heap.tables, info)?;
+            if types.is_js_receiver(info.instance_type) && heap.maps.is_orphaned(info.address)? {
+                orphans += tally.count;
+            }
             add(&mut named, kind, what, &function, tally).members.maps.push(id);
         }
     }
@@ -74,7 +82,8 @@ pub(crate) fn rows(heap: &Heap<'_>, index: usize, isolate: &Isolate, rows: &mut 
         members: draft.members,
         ..Row::named(kind)
     }));
-    Ok(())
+    let moved = closures.count - isolate.other_closures.count + suspended.count;
+    Ok(moved + orphans)
 }
 
 fn add<'n>(

@@ -61,8 +61,9 @@ impl Walker<'_, '_> {
             let head = index..(index + HEAD).min(all);
             part.read(self, head.clone())?;
             let words = part.window.as_chunks::<8>().0;
-            let Some((map, info)) = self.map(u64::from_le_bytes(words[index]))? else {
-                step.torn();
+            let first = u64::from_le_bytes(words[index]);
+            let Some((map, info)) = self.map(first)? else {
+                step.torn(first);
                 continue;
             };
             let room = part.page.area() - index as u64 * 8;

@@ -80,8 +80,8 @@ pub(crate) trait Visit {
 pub(crate) trait Choose: Visit {
     /// The next object's word index from the area's start.
     fn next(&mut self) -> Option<usize>;
-    /// Where the last one should begin, no object does: it moved, or never was one.
-    fn torn(&mut self);
+    /// Where the last one should begin, no object does but this word: it moved, or never was one.
+    fn torn(&mut self, first: u64);
 }
 
 /// Bytes of the pages walked.
@@ -180,7 +180,8 @@ impl<'w, 'm> Walker<'w, 'm> {
         let words = window[..length].as_chunks::<8>().0;
         while let Some(index) = step.next() {
             let Some(&first) = words.get(index) else { continue };
-            match self.map(u64::from_le_bytes(first))? {
+            let first = u64::from_le_bytes(first);
+            match self.map(first)? {
                 Some((map, info)) => {
                     let object = self.at(page, words, index, map, info)?;
                     step.object(&object)?;
@@ -188,7 +189,7 @@ impl<'w, 'm> Walker<'w, 'm> {
                         self.rest(page, &object, step)?;
                     }
                 }
-                None => step.torn(),
+                None => step.torn(first),
             }
         }
         self.window = window;

@@ -359,7 +359,7 @@ impl<V: Visit> Choose for Step<'_, V> {
         }
     }
 
-    fn torn(&mut self) {
+    fn torn(&mut self, _: u64) {
         self.young.torn += 1;
     }
 }
