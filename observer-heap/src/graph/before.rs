@@ -1,6 +1,7 @@
 //! Remembers where objects were held, in a five-hundredth of their memory, so that a later reading can tell what is new.
 
 use crate::memory::by_address::ByAddress;
+use crate::memory::pages::{PAGE, Pages, Space};
 
 /// Bytes of memory for each bit.
 const GRANULE: u64 = 64;
@@ -75,6 +76,18 @@ impl Held {
     /// What was held of a page, by its number.
     pub(crate) fn page(&self, page: u64) -> Option<&Granules> {
         self.pages.get(&page)
+    }
+
+    /// How many granules objects were held in on pages that are none of these any more: what lived there died, or was moved.
+    pub(crate) fn gone(&self, pages: &Pages) -> u64 {
+        let stands = |number: u64| {
+            let found = pages.pages.binary_search_by_key(&(number * PAGE), |page| page.base);
+            found.is_ok_and(|at| pages.pages[at].space == Space::Old)
+        };
+        let gone = self.pages.iter().filter(|(number, _)| !stands(**number));
+        gone.flat_map(|(_, held)| held.0.iter())
+            .map(|word| u64::from(word.count_ones()))
+            .sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

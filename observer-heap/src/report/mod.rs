@@ -5,6 +5,7 @@ mod content;
 pub(crate) mod count;
 pub(crate) mod growth;
 pub(crate) mod led_outside;
+mod measured;
 pub(crate) mod reader;
 pub(crate) mod reading;
 pub(crate) mod rise;

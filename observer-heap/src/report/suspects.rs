@@ -12,15 +12,15 @@ use crate::graph::before::Held;
 use crate::graph::dominators::{Kinds, Point, points};
 use crate::graph::live::Live;
 use crate::graph::owners::{Edge, Owners};
-use crate::graph::retained::{Barrier, Retained, Split, retained};
+use crate::graph::retained::{Barrier, retained};
 use crate::graph::sample::{Members, Sample};
 use crate::graph::ways::{nearest, route};
 use crate::layout::refusal::Refusal;
 use crate::report::content::{Part, content, item};
 use crate::report::count::count;
-use crate::report::growth::{Grown, Growth, Key, key};
+use crate::report::growth::{Grown, Growth, key};
+use crate::report::measured::{ADDS_UP, Behind, Measured, portion};
 use crate::report::reading::{Reading, Row};
-use crate::report::rows::rows;
 use crate::walk::heap::Heap;
 
 /// Rows whose objects are sampled, and objects sampled in all and of each.
@@ -31,9 +31,8 @@ const EACH: std::ops::RangeInclusive<u64> = 8..=128;
 const ROOTED_PERCENT: u64 = 95;
 /// Share of what grew, 0 to 1, that must hang at a variable for the search to end there.
 const ENDS: f64 = 0.2;
-/// Times what grew is looked for, and the share of it, 0 to 1, that is enough to have been found.
+/// Times what grew is looked for.
 const ATTEMPTS: usize = 3;
-const ADDS_UP: f64 = 0.8;
 /// Points measured.
 const MOST: usize = 10;
 /// Share of what was followed, 0 to 1, that is most of it.
@@ -42,6 +41,9 @@ const MOST_OF_IT: f64 = 0.5;
 const LEAST: f64 = 0.02;
 /// Of what was followed to a point, the share that must be its alone, 0 to 1.
 const ALONE: f64 = 0.5;
+
+/// From one object on that was held on pages that are gone, for so many that are new, what is new may be what was moved.
+const MOVED: u64 = 10;
 
 /// Where growth accumulates.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,18 +135,30 @@ fn attempted(
     let Some(retained) = retained(heap, &barriers, before, marking)? else {
         return Ok((1.0, Vec::new()));
     };
-    let measured = Measured::of(heap, &retained, last)?;
-    let mut suspects = Vec::new();
-    for (point, contents) in points.iter().zip(&measured.by) {
-        let followed = point.weight as f64 / all.max(1) as f64;
-        suspects.extend(suspect(
-            heap,
-            (&ancestors, point, followed),
-            contents,
-            &measured,
-            growth,
-        )?);
+    let mut measured = Measured::of(heap, &retained, last)?;
+    let suspected = |measured: &Measured| -> Result<Vec<Option<Suspect>>, Refusal> {
+        let each = points.iter().zip(&measured.by).map(|(point, behind)| {
+            let followed = point.weight as f64 / all.max(1) as f64;
+            suspect(heap, (&ancestors, point, followed), behind, measured, growth)
+        });
+        each.collect()
+    };
+    let mut each = suspected(&measured)?;
+    if before.gone(&heap.maps.pages) * MOVED > measured.objects() {
+        let moved = |suspect: &Option<Suspect>| {
+            suspect
+                .as_ref()
+                .is_some_and(|suspect| suspect.new <= measured.excess(&suspect.content, growth))
+        };
+        let moved: Vec<bool> = each.iter().map(moved).collect();
+        measured.leave_out(&moved);
+        each = suspected(&measured)?;
+        each.iter_mut()
+            .zip(&moved)
+            .filter(|(_, moved)| **moved)
+            .for_each(|(suspect, _)| *suspect = None);
     }
+    let mut suspects: Vec<Suspect> = each.into_iter().flatten().collect();
     // What hangs together with others is counted once.
     let mut left = 1.0 - suspects.iter().filter(|s| s.alone).map(|s| s.share).sum::<f64>();
     for suspect in suspects.iter_mut().filter(|suspect| !suspect.alone) {
@@ -247,75 +261,6 @@ fn barred(heap: &Heap<'_>, ancestors: &Ancestors, points: Vec<Point>) -> Result<
     }
     barred.truncate(MOST);
     Ok(barred)
-}
-
-/// Bytes and numbers by row.
-type Contents = BTreeMap<Key, Row>;
-
-struct Behind {
-    all: Contents,
-    new: Contents,
-    retained: u64,
-}
-
-/// What hangs where, under the names of rows.
-struct Measured {
-    by: Vec<Behind>,
-    /// New objects in all.
-    new: Contents,
-}
-
-impl Measured {
-    fn of(heap: &Heap<'_>, retained: &Retained, last: &Reading) -> Result<Self, Refusal> {
-        let contents = |split: &Split, new: bool| -> Result<Contents, Refusal> {
-            let index = last.order.iter().position(|&heap| heap == split.heap).unwrap_or(0);
-            let mut named = Vec::new();
-            rows(heap, index, if new { &split.new } else { &split.all }, &mut named)?;
-            Ok(named.into_iter().map(|row| (key(&row), row)).collect())
-        };
-        let mut all = Contents::new();
-        let mut add = |contents: &Contents| {
-            for (key, row) in contents {
-                match all.get_mut(key) {
-                    Some(sum) => sum.tally.merge(row.tally),
-                    None => {
-                        all.insert(key.clone(), row.clone());
-                    }
-                }
-            }
-        };
-        for split in &retained.rest {
-            add(&contents(split, true)?);
-        }
-        let mut by = Vec::new();
-        for split in &retained.by {
-            let new = contents(split, true)?;
-            add(&new);
-            by.push(Behind {
-                all: contents(split, false)?,
-                new,
-                retained: split.all.bytes(),
-            });
-        }
-        Ok(Self { by, new: all })
-    }
-
-    /// The share of the growth, 0 to 1, of which new objects were found.
-    fn found(&self, growth: &Growth) -> f64 {
-        let found = growth.grown.iter().map(|grown| {
-            let new = self.new.get(&key(&grown.row)).map_or(0, |row| row.tally.bytes);
-            grown.bytes.min(new)
-        });
-        found.sum::<u64>() as f64 / growth.bytes.max(1) as f64
-    }
-}
-
-/// What of a row's growth hangs where so many of its new bytes are: in proportion, unless far fewer were found in all than it
-/// grew by. What was not found may hang anywhere.
-fn portion(grown: u64, here: u64, all: u64) -> u64 {
-    let least = (grown as f64 * ADDS_UP) as u64;
-    let part = u128::from(grown) * u128::from(here) / u128::from(all.max(least).max(1));
-    part as u64
 }
 
 fn suspect(
