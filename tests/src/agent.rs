@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::{app, lines::Lines, places, stage::Scratch};
 
 /// Longest time for anything the agent is waited for: some seconds when idle, more when tests share two CPUs.
-pub const DEADLINE: Duration = Duration::from_secs(90);
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Names a directory in which the findings of every agent of a test run are kept, for `cargo xtask events --from`.
 const KEEP_RECORDS: &str = "OBSERVER_KEEP_RECORDS";

@@ -273,7 +273,8 @@ pub(crate) fn collect(heap: &mut Heap<'_>, marking: usize) -> Result<Option<Coll
         {
             walker.page(page, &mut visit)?;
         }
-        let disturbed = live.disturbed(&heap.maps)? || live.torn * DISTURBED > live.visited || young_torn > 0;
+        let disturbed =
+            live.disturbed(&heap.maps)? || live.moved(&heap.maps)? * DISTURBED > live.visited || young_torn > 0;
         if disturbed && !live.cut && attempt < ATTEMPTS {
             continue;
         }

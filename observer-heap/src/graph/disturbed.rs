@@ -36,20 +36,35 @@ impl Live {
     /// that they may have been met twice; or so many were looked for there in vain, or so much is missing of what it left alive, which is what
     /// V8 counts as allocated then, that what these hold was missed.
     fn compacted(&self, maps: &Maps<'_>) -> Result<bool, Refusal> {
-        let (mut any, mut behind) = (false, 0);
-        for mark in &self.marks {
-            if !maps.pages.stands(&maps.peek, &mark.page)? {
-                let visited: u32 = mark.visited.iter().map(|word| word.count_ones()).sum();
-                any = true;
-                behind += u64::from(visited);
-            }
-        }
-        if !any || behind * MOVED > self.visited || self.many(self.torn) {
-            return Ok(any);
+        let Some(behind) = self.left_behind(maps)? else {
+            return Ok(false);
+        };
+        if behind * MOVED > self.visited || self.many(self.torn) {
+            return Ok(true);
         }
         let now = maps.pages_now()?;
         let old = now.pages.iter().filter(|page| page.space == Space::Old);
         let allocated: u64 = old.map(|page| page.allocated).sum();
         Ok(allocated.saturating_sub(self.bytes) * UNSEEN > allocated)
+    }
+
+    /// Objects visited on pages that were freed since; none where no page was.
+    fn left_behind(&self, maps: &Maps<'_>) -> Result<Option<u64>, Refusal> {
+        let mut objects = None;
+        for mark in &self.marks {
+            if !maps.pages.stands(&maps.peek, &mark.page)? {
+                let visited: u32 = mark.visited.iter().map(|word| word.count_ones()).sum();
+                *objects.get_or_insert(0) += u64::from(visited);
+            }
+        }
+        Ok(objects)
+    }
+
+    /// Pointers at what may have moved. Where no page was freed, those at nothing are of words that only look like pointers.
+    pub(crate) fn moved(&self, maps: &Maps<'_>) -> Result<u64, Refusal> {
+        Ok(match self.left_behind(maps)? {
+            Some(_) => self.torn,
+            None => self.forwarded,
+        })
     }
 }

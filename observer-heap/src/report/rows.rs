@@ -65,7 +65,8 @@ pub(crate) fn rows(heap: &Heap<'_>, index: usize, isolate: &Isolate, rows: &mut 
         let types = &heap.maps.layout.types;
         if !types.is_function(info.instance_type) && !types.generators.contains(&info.instance_type) {
             let (kind, what, function) = heap.maps.describe(heap.tables, info)?;
-            if types.is_js_receiver(info.instance_type) && heap.maps.is_orphaned(info.address)? {
+            let nameless = function == Function::default() && types.is_js_receiver(info.instance_type);
+            if nameless && heap.maps.is_orphaned(info.address)? {
                 orphans += tally.count;
             }
             add(&mut named, kind, what, &function, tally).members.maps.push(id);

@@ -220,11 +220,12 @@ fn as_ordinary_user(scratch: &Scratch, arguments: &[&str], flag: &str, script: &
     as_user_with(scratch, &places::node().unwrap(), arguments, &[flag], script)
 }
 
-/// What an ordinary user runs: copies where they may be read.
+/// What an ordinary user runs: copies where they may be read, of the fixtures' library too, in the same places to one another.
 fn as_user_with(scratch: &Scratch, node: &Path, arguments: &[&str], flags: &[&str], script: &str) -> Output {
     let copy = |from: &Path, name: &str| -> PathBuf {
         let to = scratch.file(name);
         if !to.exists() {
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::copy(from, &to).unwrap();
             fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -232,7 +233,11 @@ fn as_user_with(scratch: &Scratch, node: &Path, arguments: &[&str], flags: &[&st
     };
     let observer = copy(&places::agent(), "observer");
     let node = copy(node, "node");
-    let script = copy(&places::fixtures().join(script), script.rsplit('/').next().unwrap());
+    for used in fs::read_dir(places::fixtures().join("lib")).unwrap() {
+        let used = used.unwrap();
+        copy(&used.path(), &format!("lib/{}", used.file_name().to_str().unwrap()));
+    }
+    let script = copy(&places::fixtures().join(script), script);
     let mut parent = scratch.path();
     while parent != Path::new("/tmp") && parent != Path::new("/") {
         fs::set_permissions(parent, fs::Permissions::from_mode(0o755)).unwrap();

@@ -25,8 +25,8 @@ use crate::source::{
 const LEAST: i64 = 128 << 10;
 /// Below this share of what was held at the reading before, what is held is looked for once more.
 const GIVEN_BACK: f64 = 0.95;
-/// What a program may hold more, as a share of what it held, when that seems to have ended and few readings were taken: more of it is
-/// no warm-up for certain.
+/// What a program may hold more, as a share of what it held, when that seems to have ended and few readings were taken, or it goes on and
+/// no place is found for it: more of it is no warm-up for certain.
 const WARM_UP: f64 = 0.1;
 /// A test runner keeps the results of its tests: what hangs there is no leak of what is tested.
 const RUNNER: &str = "node:internal/test_runner";
@@ -212,6 +212,7 @@ impl Watched {
                 suspects.retain(|suspect| !suspect.path.iter().any(|step| step.contains(RUNNER)));
                 reader.lines(suspects.iter_mut().map(|suspect| &mut suspect.content))?;
                 culprits.extend(suspects.iter().map(|suspect| placed(suspect, &growth, rounds)));
+                let much = growth.net as f64 > WARM_UP * before.held_bytes() as f64;
                 let unplaced = growth.culprits(3).find(|grown| grown.row.is_named());
                 untold = match unplaced {
                     _ if blamed => None,
@@ -219,7 +220,13 @@ impl Watched {
                         "{} became more, and no place was found where they accumulate",
                         grown.row.title()
                     )),
-                    None if growth.unclear || few && growth.net as f64 > WARM_UP * before.held_bytes() as f64 => {
+                    None if much && growth.leaking => {
+                        let more = units::bytes(growth.net.unsigned_abs());
+                        Some(format!(
+                            "it holds {more} more than before, and no place was found where that accumulates"
+                        ))
+                    }
+                    None if growth.unclear || few && much => {
                         let more = units::bytes(growth.net.unsigned_abs());
                         let count = readings.len();
                         Some(format!(
