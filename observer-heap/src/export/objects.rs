@@ -273,8 +273,7 @@ pub(crate) fn collect(heap: &mut Heap<'_>, marking: usize) -> Result<Option<Coll
         {
             walker.page(page, &mut visit)?;
         }
-        let disturbed =
-            live.disturbed(&heap.maps)? || live.moved(&heap.maps)? * DISTURBED > live.visited || young_torn > 0;
+        let disturbed = live.disturbed(&heap.maps, Some(DISTURBED))? || young_torn > 0;
         if disturbed && !live.cut && attempt < ATTEMPTS {
             continue;
         }

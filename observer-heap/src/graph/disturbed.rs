@@ -16,30 +16,29 @@ const UNSEEN: u64 = 10;
 
 impl Live {
     /// Whether so much moved, or moved to a page that came into being, that the heap has to be marked again; or it was cut short, and would
-    /// be again.
-    pub(crate) fn disturbed(&self, maps: &Maps<'_>) -> Result<bool, Refusal> {
+    /// be again. A caller may allow no more than `one_in` so many objects to have moved, few as these are.
+    pub(crate) fn disturbed(&self, maps: &Maps<'_>, one_in: Option<u64>) -> Result<bool, Refusal> {
         let appeared = maps.appeared(self.unknown.keys().map(|address| address / PAGE))?;
-        let moved = appeared
+        let old_or_young = appeared
             .iter()
             .filter(|page| matches!(page.space, Space::Old | Space::Young));
-        let new: u64 = moved.map(Page::area).sum();
+        let new: u64 = old_or_young.map(Page::area).sum();
         let all: u64 = self.pages().map(Page::area).sum();
-        Ok(self.cut || self.lost > 0 || new * MISSED > all || self.many(self.forwarded) || self.compacted(maps)?)
+        let behind = self.left_behind(maps)?;
+        // Where no page was freed, pointers at nothing are of words that only look like pointers.
+        let moved = if behind.is_some() { self.torn } else { self.forwarded };
+        let many = moved > STRAY && moved * MOVED > self.visited;
+        let too_many = one_in.is_some_and(|one_in| moved * one_in > self.visited);
+        if self.cut || self.lost > 0 || new * MISSED > all || many || too_many {
+            return Ok(true);
+        }
+        behind.map_or(Ok(false), |behind| self.compacted(maps, behind))
     }
 
-    /// Whether so many objects, which had moved, make the marks wrong.
-    fn many(&self, moved: u64) -> bool {
-        moved > STRAY && moved * MOVED > self.visited
-    }
-
-    /// Whether a major collection has freed pages, and may have moved what lived in them: so many objects were visited where they had stood
-    /// that they may have been met twice; or so many were looked for there in vain, or so much is missing of what it left alive, which is what
-    /// V8 counts as allocated then, that what these hold was missed.
-    fn compacted(&self, maps: &Maps<'_>) -> Result<bool, Refusal> {
-        let Some(behind) = self.left_behind(maps)? else {
-            return Ok(false);
-        };
-        if behind * MOVED > self.visited || self.many(self.torn) {
+    /// Whether a major collection, which has freed pages, moved what lived in them: so many objects were visited where they had stood that
+    /// they may have been met twice; or so much is missing of what it left alive, which is what V8 counts as allocated then.
+    fn compacted(&self, maps: &Maps<'_>, behind: u64) -> Result<bool, Refusal> {
+        if behind * MOVED > self.visited {
             return Ok(true);
         }
         let now = maps.pages_now()?;
@@ -58,13 +57,5 @@ impl Live {
             }
         }
         Ok(objects)
-    }
-
-    /// Pointers at what may have moved. Where no page was freed, those at nothing are of words that only look like pointers.
-    pub(crate) fn moved(&self, maps: &Maps<'_>) -> Result<u64, Refusal> {
-        Ok(match self.left_behind(maps)? {
-            Some(_) => self.torn,
-            None => self.forwarded,
-        })
     }
 }

@@ -47,9 +47,14 @@ pub(crate) fn count(
         })?;
         // Until no collection moved what was about to be looked at.
         let disturbed = match &live {
-            Some(live) => live.disturbed(&heap.maps)? || moved(&isolates),
+            Some(live) => live.disturbed(&heap.maps, None)? || moved(&isolates),
             None => false,
         };
+        // It would be cut short again.
+        let last = attempt == ATTEMPTS || live.as_ref().is_some_and(|live| live.cut);
+        if disturbed && !last {
+            continue;
+        }
         if let Some(live) = &live {
             heap.maps.pages.take_in(&live.appeared);
         }
@@ -59,9 +64,7 @@ pub(crate) fn count(
             nameless += rows::rows(heap, index, isolate, &mut rows)?;
         }
         let disturbed = disturbed || nameless * NAMELESS > isolates.iter().map(Isolate::objects).sum();
-        // It would be cut short again.
-        let cut = live.as_ref().is_some_and(|live| live.cut);
-        if !disturbed || cut || attempt == ATTEMPTS {
+        if !disturbed || last {
             return Ok(Counted {
                 isolates,
                 rows,

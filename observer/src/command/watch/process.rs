@@ -212,6 +212,7 @@ impl Watched {
                 suspects.retain(|suspect| !suspect.path.iter().any(|step| step.contains(RUNNER)));
                 reader.lines(suspects.iter_mut().map(|suspect| &mut suspect.content))?;
                 culprits.extend(suspects.iter().map(|suspect| placed(suspect, &growth, rounds)));
+                let more = units::bytes(growth.net.unsigned_abs());
                 let much = growth.net as f64 > WARM_UP * before.held_bytes() as f64;
                 let unplaced = growth.culprits(3).find(|grown| grown.row.is_named());
                 untold = match unplaced {
@@ -220,14 +221,10 @@ impl Watched {
                         "{} became more, and no place was found where they accumulate",
                         grown.row.title()
                     )),
-                    None if much && growth.leaking => {
-                        let more = units::bytes(growth.net.unsigned_abs());
-                        Some(format!(
-                            "it holds {more} more than before, and no place was found where that accumulates"
-                        ))
-                    }
+                    None if much && growth.leaking => Some(format!(
+                        "it holds {more} more than before, and no place was found where that accumulates"
+                    )),
                     None if growth.unclear || few && much => {
-                        let more = units::bytes(growth.net.unsigned_abs());
                         let count = readings.len();
                         Some(format!(
                             "it holds {more} more than before, and {count} readings do not tell whether that goes on"
