@@ -1,6 +1,7 @@
 //! A loaded kernel half to ask for edges: waits on the edge itself, with a generous deadline.
 
 use std::{
+    io::{Read as _, Write as _},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -105,13 +106,17 @@ pub(crate) fn key(pid: u32) -> ProcessKey {
     }
 }
 
-/// A program that runs until its standard input is closed or it is killed.
+/// A program that runs until its standard input is closed or it is killed. It has answered once: what starts it has given way to
+/// it, so no exec of its is still to come.
 pub(crate) fn waiting() -> Child {
-    dies_with_us(&mut Command::new("/bin/cat"))
+    let mut child = dies_with_us(&mut Command::new("/bin/cat"))
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
-        .unwrap()
+        .unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    child
 }
 
 /// Makes one test per rung from a function of a rung.
