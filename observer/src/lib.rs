@@ -2,6 +2,7 @@
 
 pub mod agent;
 mod causes;
+mod clock;
 pub mod command;
 pub mod config;
 pub mod export;

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use observer_core::Engine;
 
-use super::clock;
-use crate::store::History;
+use crate::{clock, store::History};
 
 /// Soonest after the time before, where something was found since.
 const SOON: Duration = Duration::from_secs(2);

@@ -10,7 +10,7 @@ use std::{
 
 use observer_core::time::BootTime;
 
-use super::clock;
+use crate::clock;
 
 /// How late a sign of life may be on a busy host.
 const BUSY: Duration = Duration::from_secs(1);

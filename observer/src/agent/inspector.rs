@@ -13,8 +13,11 @@ use std::{
 
 use observer_core::{Input, What, process::ProcessKey};
 
-use super::{clock, heartbeat::Heartbeat, input_channel::InputSender, names::Names};
-use crate::source::{Cgroups, ProcError, Procfs};
+use super::{heartbeat::Heartbeat, input_channel::InputSender, names::Names};
+use crate::{
+    clock,
+    source::{Cgroups, ProcError, Procfs},
+};
 
 /// Most requests that wait: an exec storm beyond that loses inspections, counted.
 const WAITING: usize = 16_384;

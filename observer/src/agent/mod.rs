@@ -3,7 +3,6 @@
 
 mod allocator;
 mod checkpoint;
-mod clock;
 mod heaps;
 mod heartbeat;
 mod input_channel;

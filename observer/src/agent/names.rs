@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use observer_core::{Input, What, container, process::ProcessFacts};
 
-use super::{clock, input_channel::InputSender};
-use crate::source::{Engines, Procfs};
+use super::input_channel::InputSender;
+use crate::{
+    clock,
+    source::{Engines, Procfs},
+};
 
 /// The container engines of this host.
 #[derive(Clone, Debug)]

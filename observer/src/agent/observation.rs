@@ -18,7 +18,6 @@ use tokio::time::Instant;
 
 use super::{
     checkpoint::Checkpointer,
-    clock,
     heaps::Heaps,
     heartbeat::Heartbeat,
     input_channel::InputReceiver,
@@ -29,6 +28,7 @@ use super::{
     scan::Scanner,
 };
 use crate::{
+    clock,
     export::{Exporters, metrics},
     record::{RecordError, Recorder},
     snapshot::{self, AgentView, Snapshot, StoreView},

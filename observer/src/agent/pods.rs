@@ -8,8 +8,9 @@ use std::{
 
 use observer_core::{Input, What, container_facts::ContainerFacts};
 
-use super::{clock, input_channel::InputSender};
+use super::input_channel::InputSender;
 use crate::{
+    clock,
     config::Config,
     host,
     source::kubernetes::{self, Health, Receiver},

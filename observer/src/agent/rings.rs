@@ -2,8 +2,9 @@
 
 use std::{thread, time::Duration};
 
-use super::{clock, heartbeat::Heartbeat, input_channel::InputSender};
+use super::{heartbeat::Heartbeat, input_channel::InputSender};
 use crate::{
+    clock,
     kernel::{Rings, log::Log},
     terminal::say,
 };

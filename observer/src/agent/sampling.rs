@@ -10,8 +10,9 @@ use std::{
 use observer_common::growth::GrowthCount;
 use observer_core::{Input, Request, What, process::ProcessKey, sample::Growth};
 
-use super::{clock, heartbeat::Heartbeat, input_channel::InputSender};
+use super::{heartbeat::Heartbeat, input_channel::InputSender};
 use crate::{
+    clock,
     kernel::Kernel,
     source::{ProcError, Sampler, WatchError},
     terminal::say,

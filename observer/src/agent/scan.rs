@@ -20,8 +20,11 @@ use observer_core::{
     process::{ProcessKey, Runtime},
 };
 
-use super::{clock, heartbeat::Heartbeat, input_channel::InputSender, inspector, names::Names};
-use crate::source::{ProcError, Procfs};
+use super::{heartbeat::Heartbeat, input_channel::InputSender, inspector, names::Names};
+use crate::{
+    clock,
+    source::{ProcError, Procfs},
+};
 
 /// Asks for another scan.
 #[derive(Clone, Debug)]

@@ -16,7 +16,6 @@ use tokio::{
 use super::{
     allocator,
     checkpoint::Checkpointer,
-    clock,
     heaps::Heaps,
     heartbeat::Heartbeat,
     input_channel,
@@ -32,6 +31,7 @@ use super::{
     serve,
 };
 use crate::{
+    clock,
     config::Config,
     export::Exporters,
     kernel::{Hook, Kernel, Options, Rung, probe::Host},

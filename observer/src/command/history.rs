@@ -4,11 +4,10 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use observer_core::time::{Anchor, BootTime, SECOND, WallTime};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::{Exit, ask};
 use crate::{
+    clock,
     config::key,
     question::{HistoryView, Question},
     store,
@@ -60,18 +59,7 @@ pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<Exit> {
         terminal::json(&view)?.print()?;
     } else {
         let view = clean::of(&view)?;
-        terminal::print(timeline::page(&view, clock(), Look::of_stdout().width))?;
+        terminal::print(timeline::page(&view, clock::anchor(), Look::of_stdout().width))?;
     }
     Ok(Exit::Success)
-}
-
-fn clock() -> Anchor {
-    let nanoseconds = |clock| {
-        let time = clock_gettime(clock);
-        time.tv_sec.cast_unsigned() * SECOND + time.tv_nsec.cast_unsigned()
-    };
-    Anchor {
-        boot: BootTime(nanoseconds(ClockId::Boottime)),
-        wall: WallTime(nanoseconds(ClockId::Realtime)),
-    }
 }

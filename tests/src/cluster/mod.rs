@@ -241,7 +241,20 @@ impl Cluster {
 
     /// Applies a manifest's text.
     pub fn apply(&self, manifest: &str, options: &[&str]) -> Result<String> {
-        let mut command = self.kubectl(&[&["apply", "-f", "-"], options].concat())?;
+        self.tell(&[&["apply", "-f", "-"], options].concat(), manifest)
+    }
+
+    /// Evicts a pod, as draining a node does.
+    pub fn evict(&self, namespace: &str, name: &str) -> Result<String> {
+        let eviction =
+            json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}});
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
+        self.tell(&["create", "--raw", &path, "-f", "-"], &eviction.to_string())
+    }
+
+    /// What `kubectl ARGUMENTS` prints, given a text.
+    fn tell(&self, arguments: &[&str], text: &str) -> Result<String> {
+        let mut command = self.kubectl(arguments)?;
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -251,10 +264,10 @@ impl Cluster {
             .stdin
             .take()
             .context("no standard input")?
-            .write_all(manifest.as_bytes())?;
+            .write_all(text.as_bytes())?;
         let output = child.wait_with_output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "kubectl apply: {said}");
+        ensure!(output.status.success(), "kubectl {}: {said}", arguments.join(" "));
         Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &said)
     }
 

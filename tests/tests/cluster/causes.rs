@@ -79,14 +79,7 @@ fn each_end_of_a_pods_container_is_reported_once_as_what_it_was() {
             .ask(&["patch", "pod", name, space, "--subresource=resize", "--patch", limit])
             .unwrap();
     }
-    let evict =
-        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "drained", "namespace": NAMESPACE}});
-    let file = scratch.file("eviction.json");
-    fs::write(&file, evict.to_string()).unwrap();
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/drained/eviction");
-    cluster
-        .ask(&["create", "--raw", &path, "-f", &file.display().to_string()])
-        .unwrap();
+    cluster.evict(NAMESPACE, "drained").unwrap();
 
     for (pod, container, _, _, again) in ENDS {
         wait(&mut agent, pod, container, again);

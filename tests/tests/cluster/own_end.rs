@@ -13,7 +13,7 @@ use observer_tests::{
     need, places,
     rollouts::{LEAKING, is_of, said},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     mid_leak::{CONFIRMED, MidLeak, RESTART},
@@ -58,15 +58,7 @@ fn the_agents_own_kill_and_eviction_are_told_and_lose_no_run() {
 
     // Evicted; its successor is another pod.
     let name = pod["metadata"]["name"].as_str().unwrap();
-    let evict =
-        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": "observer"}});
-    let file = begun.scratch.file("eviction.json");
-    fs::write(&file, evict.to_string()).unwrap();
-    let path = format!("/api/v1/namespaces/observer/pods/{name}/eviction");
-    begun
-        .cluster
-        .ask(&["create", "--raw", &path, "-f", &file.display().to_string()])
-        .unwrap();
+    begun.cluster.evict("observer", name).unwrap();
     begun
         .cluster
         .wait("its successor", &PODS, |other| {

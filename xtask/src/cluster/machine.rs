@@ -119,7 +119,7 @@ fn make_disk(disk: &Path) -> Result<()> {
 
 fn pack(place: &Place, programs: &runtime::Programs, kernel: &guest::Image, archive: &Path) -> Result<()> {
     let mut tree = Tree::new(place.at("machine-root"));
-    for directory in ["bin", "sbin", "etc", "modules", "usr/sbin"] {
+    for directory in ["bin", "sbin", "etc", "usr/sbin"] {
         tree.directory(directory)?;
     }
     let containerd = &programs.containerd;
@@ -139,12 +139,7 @@ fn pack(place: &Place, programs: &runtime::Programs, kernel: &guest::Image, arch
     for plugin in PLUGINS {
         tree.program(&programs.cni.join(plugin), &Path::new(CNI).join(plugin))?;
     }
-    for module in MODULES {
-        let unpacked = kernel
-            .module(module)?
-            .with_context(|| format!("the module {module} is built in"))?;
-        fs::write(tree.at(Path::new(&format!("/modules/{module}.ko"))), unpacked)?;
-    }
+    let modules = tree.modules(kernel, &MODULES)?.join(" ");
     let configuration = configuration::containerd_file(place, Path::new(CNI), "overlayfs");
     fs::write(place.at("containerd.toml"), configuration).context("cannot write containerd.toml")?;
     for below in [
@@ -173,18 +168,19 @@ fn pack(place: &Place, programs: &runtime::Programs, kernel: &guest::Image, arch
     }
     for (to, script) in [("/init", INIT), ("/bin/load", LOAD)] {
         let path = tree.at(Path::new(to));
-        fs::write(&path, filled(place, script)).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&path, filled(place, script, &modules))
+            .with_context(|| format!("cannot write {}", path.display()))?;
         executable(&path)?;
     }
     tree.pack(archive)?;
     tree.remove()
 }
 
-/// A script with the cluster's names and addresses.
-fn filled(place: &Place, script: &str) -> String {
+/// A script with the cluster's names and addresses, and the kernel's modules.
+fn filled(place: &Place, script: &str, modules: &str) -> String {
     let kubelet = configuration::kubelet(place).join(" ");
     [
-        ("@MODULES@", MODULES.join(" ")),
+        ("@MODULES@", modules.to_owned()),
         ("@NODE@", NODE.to_owned()),
         ("@BRIDGE@", BRIDGE.to_owned()),
         ("@ADDRESS@", MACHINE_ADDRESS.to_owned()),

@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use observer_tests::places;
 
+use super::Image;
 use crate::shell;
 
 /// The root as a directory.
@@ -74,6 +75,19 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// Modules of a kernel, in `/modules`; the names of those that are not built in.
+    pub(crate) fn modules<'n>(&self, kernel: &Image, names: &[&'n str]) -> Result<Vec<&'n str>> {
+        self.directory("modules")?;
+        let mut loaded = Vec::new();
+        for name in names {
+            if let Some(module) = kernel.module(name)? {
+                fs::write(self.root.join(format!("modules/{name}.ko")), module)?;
+                loaded.push(*name);
+            }
+        }
+        Ok(loaded)
     }
 
     /// Python's own library, with what its modules need.

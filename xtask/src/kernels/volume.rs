@@ -89,14 +89,7 @@ fn in_cache(path: &Path) -> Result<PathBuf> {
 /// The root as it was packed, with the modules that this kernel needs for a disk: archives may follow one another.
 pub(super) fn with_modules(root: &Path, kernel: &Image, scratch: &Scratch) -> Result<PathBuf> {
     let tree = Tree::new(scratch.file("modules"));
-    tree.directory("modules")?;
-    let mut names = Vec::new();
-    for name in MODULES {
-        if let Some(module) = kernel.module(name)? {
-            fs::write(tree.at(Path::new(&format!("modules/{name}.ko"))), module)?;
-            names.push(name);
-        }
-    }
+    let names = tree.modules(kernel, &MODULES)?;
     fs::write(tree.at(Path::new("modules/order")), names.join(" ") + "\n")?;
     let modules = scratch.file("modules.cpio");
     tree.pack(&modules)?;

@@ -27,8 +27,9 @@ use observer_core::{
 use observer_heap::{Learned, Reader, Reading};
 
 use self::budget::Paced;
-use super::{allocator, clock, input_channel::InputSender};
+use super::{allocator, input_channel::InputSender};
 use crate::{
+    clock,
     source::{
         Procfs,
         cgroup::Hierarchy,

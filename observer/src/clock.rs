@@ -1,4 +1,4 @@
-//! The only clock of the agent: reads the host's, produces instants of boot time, anchors to the wall clock, and CPU time.
+//! The only clock: reads the host's, produces instants of boot time, anchors to the wall clock, and CPU time.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use observer_core::time::{Anchor, BootTime, SECOND, WallTime};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Now, by `CLOCK_BOOTTIME`: the clock of the kernel's records.
-pub(super) fn boot() -> BootTime {
+pub(crate) fn boot() -> BootTime {
     BootTime(nanoseconds(ClockId::Boottime))
 }
 
 /// Now, on both clocks.
-pub(super) fn anchor() -> Anchor {
+pub(crate) fn anchor() -> Anchor {
     let before = nanoseconds(ClockId::Boottime);
     let wall = nanoseconds(ClockId::Realtime);
     let after = nanoseconds(ClockId::Boottime);
@@ -22,7 +22,7 @@ pub(super) fn anchor() -> Anchor {
 }
 
 /// CPU time of the thread that asks.
-pub(super) fn own_cpu() -> Duration {
+pub(crate) fn own_cpu() -> Duration {
     Duration::from_nanos(nanoseconds(ClockId::ThreadCPUTime))
 }
 
