@@ -4,6 +4,7 @@
 
 use crate::graph::before::Held;
 use crate::graph::labels::{Labels, Telling};
+use crate::graph::repeated::Repeated;
 use crate::graph::roots::roots;
 use crate::graph::targets::{Targets, Wanted};
 use crate::layout::maps::{MapId, Maps};
@@ -16,8 +17,9 @@ use crate::memory::peek::{STRONG, TAG_MASK};
 const FILTER: usize = 1 << 14;
 /// Words of a page's bit map: one bit for each word of the page.
 pub(crate) const BITS: usize = (PAGE / 8 / 64) as usize;
-/// In place of a page's index: it is the heap's, but not old.
-const NOT_OLD: u32 = u32::MAX;
+/// In place of a page's index: it is the heap's, but young, or nothing in it is followed.
+const YOUNG: u32 = u32::MAX;
+const NEITHER: u32 = u32::MAX - 1;
 /// Pointers to unknown pages remembered.
 const MOST_UNKNOWN: usize = 1 << 14;
 /// Objects remembered that were not followed.
@@ -62,6 +64,8 @@ pub(crate) struct Live {
     pub(crate) targets: Box<Targets>,
     /// Pages pointed at last, by their numbers: number and index.
     recent: Vec<(u64, u32)>,
+    /// What is pointed at again and again.
+    pub(crate) repeated: Repeated,
     /// What was pointed at and lies in no page that was known.
     pub(crate) unknown: ByAddress<u8>,
     /// The label of what is reached now, and whether there are any.
@@ -102,6 +106,7 @@ impl Live {
             visiting: u64::MAX,
             remembers: true,
             recent: vec![(u64::MAX, 0); FILTER],
+            repeated: Repeated::new(),
             unknown: ByAddress::default(),
             label: 0,
             telling: Telling::default(),
@@ -124,8 +129,13 @@ impl Live {
     fn add(&mut self, page: Page) {
         let number = page.base / PAGE;
         self.filter[number as usize % FILTER] = true;
-        if page.space != Space::Old {
-            self.index.insert(number, NOT_OLD);
+        let not_old = match page.space {
+            Space::Old => None,
+            Space::Young => Some(YOUNG),
+            Space::ReadOnly | Space::Code => Some(NEITHER),
+        };
+        if let Some(index) = not_old {
+            self.index.insert(number, index);
             return;
         }
         self.index.insert(number, self.marks.len() as u32);
@@ -191,7 +201,8 @@ impl Live {
 
     /// Whether this was an old object that nothing holds, or came to be since.
     pub(crate) fn is_dead(&self, address: u64) -> bool {
-        let old = self.index.get(&(address / PAGE)).is_some_and(|&index| index != NOT_OLD);
+        let index = self.index.get(&(address / PAGE));
+        let old = index.is_some_and(|&index| (index as usize) < self.marks.len());
         old && !self.holds(address)
     }
 
@@ -268,6 +279,7 @@ impl Live {
     pub(crate) fn begin(&mut self, index: usize) {
         std::mem::swap(&mut self.targets, &mut self.marks[index].targets);
         self.visiting = self.marks[index].page.base / PAGE;
+        self.repeated.clear();
     }
 
     /// Until here.
@@ -290,12 +302,12 @@ impl Live {
         self.reach_with(words, |_, _| {});
     }
 
-    /// The same; `other` is told those that point at what is not old, by their index.
+    /// The same; `other` is told those that point at what is young, by their index.
     #[inline]
     pub(crate) fn reach_with(&mut self, words: &[[u8; 8]], mut other: impl FnMut(usize, u64)) {
         for (index, word) in words.iter().enumerate() {
             let word = u64::from_le_bytes(*word);
-            if word & TAG_MASK == STRONG {
+            if word & TAG_MASK == STRONG && !self.repeated.contains(word, self.label) {
                 if !self.filter[(word / PAGE) as usize % FILTER] {
                     self.note_unknown(word - STRONG);
                 } else if self.mark(word - STRONG) {
@@ -311,7 +323,7 @@ impl Live {
         }
     }
 
-    /// Marks an old object; returns whether it is known not to be old.
+    /// Marks an old object; returns whether it is known to be young.
     fn mark(&mut self, address: u64) -> bool {
         let number = address / PAGE;
         let recent = &mut self.recent[number as usize % FILTER];
@@ -324,7 +336,10 @@ impl Live {
         }
         let index = recent.1;
         let Some(mark) = self.marks.get_mut(index as usize) else {
-            return true;
+            if index == NEITHER {
+                self.repeated.add(address + STRONG, self.label);
+            }
+            return index == YOUNG;
         };
         if address < mark.page.start
             || address >= mark.page.end.min(mark.page.base + PAGE)
@@ -352,6 +367,8 @@ impl Live {
             && labels.of(bit) > self.label
         {
             self.relabel(index, bit);
+        } else {
+            self.repeated.add(address + STRONG, self.label);
         }
         false
     }

@@ -12,6 +12,7 @@ pub(crate) mod labels;
 pub(crate) mod live;
 pub(crate) mod owners;
 pub(crate) mod relabel;
+pub(crate) mod repeated;
 pub(crate) mod retained;
 pub(crate) mod retainers;
 pub(crate) mod roots;

@@ -28,6 +28,7 @@ impl Live {
     pub(crate) fn unlabel(&mut self) {
         self.label = 0;
         self.telling = Telling::default();
+        self.repeated.clear();
         for mark in &mut self.marks {
             mark.labels = None;
         }

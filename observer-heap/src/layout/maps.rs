@@ -211,7 +211,7 @@ impl<'m> Maps<'m> {
 
     /// Whether what objects of this type point at is not kept by that.
     pub(crate) fn is_weak(&self, instance_type: u16) -> bool {
-        self.layout.weak_types.contains(&instance_type)
+        self.layout.weak_types.contains(&Some(instance_type))
     }
 
     /// The context around a context.

@@ -26,7 +26,7 @@ pub(crate) struct Layout {
     /// By instance type: whether such objects can hold others of the program's.
     pub(crate) holders: Vec<bool>,
     /// Instance types whose pointers keep nothing.
-    pub(crate) weak_types: Vec<u16>,
+    pub(crate) weak_types: [Option<u16>; 2],
     /// Bytes before the first element of a FixedArray.
     pub(crate) array_data: u32,
     /// JSObject: property array or dictionary, and where its own fields begin.
@@ -119,10 +119,7 @@ impl Layout {
             .map(|(value, class)| (value, class.to_owned()))
             .collect();
         let holders = holders(&type_names);
-        let weak_types = ["WeakCell", "JSWeakRef"]
-            .iter()
-            .filter_map(|class| metadata.instance_type(class))
-            .collect();
+        let weak_types = ["WeakCell", "JSWeakRef"].map(|class| metadata.instance_type(class));
         Ok(Self {
             map: MapLayout {
                 size_in_words: m.field("Map", "instance_size_in_words", "Map.instance_size_in_words")?,
