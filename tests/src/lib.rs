@@ -33,5 +33,6 @@ pub mod proxy;
 pub mod receiver;
 pub mod rollouts;
 pub mod stage;
+pub mod threads;
 pub mod tls;
 pub mod tracefs;

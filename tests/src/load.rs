@@ -1,11 +1,11 @@
-//! A server driven to its limit: starts tests/fixtures/busy.js in a memory cgroup and `wrk` against it, produces its throughput
-//! and its response times.
+//! A server driven to its limit: starts tests/fixtures/busy.js in a memory cgroup and `wrk` against it, produces its throughput,
+//! its response times, and the CPU time of a request.
 
 use std::{process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{app::App, cgroup::Memcg, places, ports::free_ports};
+use crate::{app::App, cgroup::Memcg, places, ports::free_ports, threads};
 
 /// Connections side by side, from one thread: enough to keep the server busy all the time.
 const CONNECTIONS: &str = "-c16";
@@ -29,6 +29,9 @@ pub struct Figures {
     pub p50: f64,
     /// Their 99th percentile, seconds.
     pub p99: f64,
+    /// CPU time of the server for each request, seconds: what shares its processors does not change it, what is done on its own
+    /// way to an answer does.
+    pub cpu: f64,
 }
 
 impl Server {
@@ -66,6 +69,7 @@ impl Server {
 
     /// Asks without a pause for so long, in whole seconds.
     pub fn drive(&self, during: Duration) -> Result<Figures> {
+        let before = threads::cpu(self.pid())?;
         let output = Command::new("wrk")
             .args(["-t1", CONNECTIONS, &format!("-d{}s", during.as_secs()), "--latency"])
             .arg(format!("http://127.0.0.1:{}/", self.port))
@@ -75,17 +79,21 @@ impl Server {
         if !output.status.success() || said.contains("Socket errors") || said.contains("Non-2xx") {
             bail!("wrk: {said}{}", String::from_utf8_lossy(&output.stderr));
         }
-        figures(&said).with_context(|| format!("wrk said: {said}"))
+        let cpu = threads::cpu(self.pid())?.saturating_sub(before);
+        figures(&said, cpu).with_context(|| format!("wrk said: {said}"))
     }
 }
 
-/// What wrk prints with `--latency`.
-fn figures(said: &str) -> Option<Figures> {
+/// What wrk prints with `--latency`, and the CPU time that all of its requests took.
+fn figures(said: &str, cpu: Duration) -> Option<Figures> {
     let behind = |name: &str| {
         let line = said.lines().map(str::trim).find_map(|line| line.strip_prefix(name))?;
         line.split_whitespace().next()
     };
+    let (requests, _) = said.split_once(" requests in ")?;
+    let requests: f64 = requests.split_whitespace().next_back()?.parse().ok()?;
     Some(Figures {
+        cpu: cpu.as_secs_f64() / requests,
         throughput: behind("Requests/sec:")?.parse().ok()?,
         p50: seconds(behind("50%")?)?,
         p99: seconds(behind("99%")?)?,
@@ -111,9 +119,10 @@ mod tests {
                     Max   +/- Stdev\n    Latency   819.43us  364.59us  11.32ms   96.29%\n  Latency Distribution\n     50%  \
                     763.00us\n     75%  822.00us\n     90%    0.94ms\n     99%    2.01ms\n  79412 requests in 4.10s, 74.11MB \
                     read\nRequests/sec:  19371.59\nTransfer/sec:     18.08MB\n";
-        let figures = figures(said).unwrap();
+        let figures = figures(said, Duration::from_secs(4)).unwrap();
         assert_eq!(figures.throughput, 19371.59);
         assert!((figures.p50 - 763e-6).abs() < 1e-12 && (figures.p99 - 2.01e-3).abs() < 1e-12);
+        assert_eq!(figures.cpu, 4.0 / 79412.0);
         assert_eq!(seconds("3 parsecs"), None);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use observer_tests::{agent, app::dies_with_us, stage::Scratch};
+use observer_tests::{agent, app::dies_with_us, stage::Scratch, threads};
 use serde_json::Value;
 
 /// Longest time until it answers, or has found every container.
@@ -89,24 +89,20 @@ impl Running {
     /// What it has used.
     pub(super) fn usage(&self) -> Result<Usage> {
         let mut usage = Usage::default();
-        for thread in fs::read_dir(self.proc("task"))? {
-            let thread = thread?.path();
-            let Ok(times) = fs::read_to_string(thread.join("schedstat")) else {
-                continue;
-            };
-            let cpu: u64 = times.split(' ').next().unwrap_or_default().parse()?;
+        for thread in threads::threads(self.child.id())? {
+            let cpu = thread.cpu.as_nanos() as u64;
             usage.cpu += cpu;
-            if fs::read_to_string(thread.join("comm"))?.trim() == "sampler" {
+            if thread.comm == "sampler" {
                 usage.sampler = cpu;
             }
-            usage.wakeups += number(&fs::read_to_string(thread.join("status"))?, "voluntary_ctxt_switches:");
+            usage.wakeups += thread.wakeups;
         }
         Ok(usage)
     }
 
     /// A field of its `/proc/PID/status`, such as `VmRSS:`, kB.
     pub(super) fn kib(&self, field: &str) -> Result<u64> {
-        Ok(number(&fs::read_to_string(self.proc("status"))?, field))
+        Ok(threads::number(&fs::read_to_string(self.proc("status"))?, field))
     }
 
     /// Open descriptors.
@@ -125,13 +121,4 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The number behind a field's name; 0 where there is none.
-fn number(text: &str, field: &str) -> u64 {
-    let number = text.lines().find_map(|line| {
-        let rest = line.strip_prefix(field)?;
-        rest.split_whitespace().next()?.parse().ok()
-    });
-    number.unwrap_or(0)
 }
