@@ -48,7 +48,6 @@ impl Scopes {
         let layout = &heap.maps.layout;
         let header = layout.array_data as usize / 8;
         let word = |index: usize| words.get(index).map_or(0, |word| u64::from_le_bytes(*word));
-        let min = u64::from(layout.context_min_slots);
         let Some(scope) = strong(word(header)) else {
             return Ok((0, &[]));
         };
@@ -56,13 +55,12 @@ impl Scopes {
             .maps
             .of(scope)?
             .is_some_and(|map| map.instance_type == layout.types.scope_info);
-        let Some(locals) = (if is_scope { heap.maps.scope_locals(scope)? } else { None }) else {
+        let slots = smi(word(header - 1)).and_then(|slots| u64::try_from(slots).ok());
+        let (Some(slots), true) = (slots, is_scope) else {
             return Ok((0, &[]));
         };
-        let length = smi(word(header - 1)).and_then(|length| u64::try_from(length).ok());
-        // A scope may have one slot more before its variables (for sloppy `eval`).
-        let extra = length.and_then(|length| length.checked_sub(min + locals));
-        let Some(extra @ 0..=1) = extra else {
+        let (Some(first), Some(locals)) = (heap.maps.first_variable(scope, slots)?, heap.maps.scope_locals(scope)?)
+        else {
             return Ok((0, &[]));
         };
         if !self.0.contains_key(&scope) {
@@ -80,7 +78,7 @@ impl Scopes {
             self.0.insert(scope, names);
         }
         let names = self.0.get(&scope).map_or(&[][..], Vec::as_slice);
-        Ok((header + (min + extra) as usize, names))
+        Ok((header + first as usize, names))
     }
 }
 

@@ -26,9 +26,12 @@ const CLIMBED: usize = 3;
 const MOST_CLIMBS: usize = 3;
 /// Pages visited more than once in a pass, because owners stand beside what they own: links of a list.
 const MOST_AGAIN: usize = 1 << 11;
-/// Owners kept of one object, and objects and owners in all. A server's requests all refer to its store: what holds the store
-/// is one of many.
+/// Owners kept of one object: of one kind, of all, and with those whose kind was not met before. What is queued refers to its queue, each
+/// by a scope or an object like all the others': what holds the queue is one among them, of another kind.
+const MOST_OF_A_KIND: u8 = 8;
 const MOST_OWNERS: usize = 32;
+const MOST_KINDS: usize = 64;
+/// Objects and owners in all.
 const MOST_NODES: usize = 1 << 14;
 const MOST_EDGES: usize = 1 << 16;
 /// Objects of one map that are followed however far they are from what was searched for, and steps within which more of them are.
@@ -57,10 +60,15 @@ impl Ancestors {
     ) -> Result<Self, Refusal> {
         let mut ancestors = Self::default();
         let searched: Vec<u64> = objects.collect();
-        let mut frontier = searched.clone();
-        for &address in &frontier {
-            ancestors.nodes.entry(address).or_default();
+        for &address in &searched {
+            let root = match heap.maps.of(address)? {
+                Some(map) => Owners(heap).is_root(address, map)?,
+                None => false,
+            };
+            ancestors.nodes.entry(address).or_default().root = root;
         }
+        let is_open = |address: &&u64| ancestors.nodes.get(address).is_some_and(|node| !node.root);
+        let mut frontier: Vec<u64> = searched.iter().filter(is_open).copied().collect();
         let mut orphans = Vec::new();
         let mut again = ByAddress::<()>::default();
         let mut climbs = MOST_CLIMBS;
@@ -194,8 +202,18 @@ impl Pass<'_, '_> {
         let Some(node) = self.nodes.get_mut(&target) else {
             return Ok(());
         };
+        // Contexts of all functions have one map; those of one function share what describes its variables.
+        let layout = &self.heap.maps.layout;
+        let kind = if layout.types.is_context(object.info.instance_type) {
+            object.word(layout.array_data)
+        } else {
+            object.info.address
+        };
+        let known = node.kinds.iter().position(|(known, _)| *known == kind);
+        let alike = known.map_or(0, |at| node.kinds[at].1);
         if self.edges == 0
-            || node.owners.len() >= MOST_OWNERS
+            || alike >= MOST_OF_A_KIND
+            || alike > 0 && node.owners.len() >= MOST_OWNERS
             || node.owners.iter().any(|edge| edge.owner == object.address)
             || self
                 .live
@@ -210,7 +228,11 @@ impl Pass<'_, '_> {
             offset,
             map: object.info,
         });
-        if node.owners.len() >= MOST_OWNERS {
+        match known {
+            Some(at) => node.kinds[at].1 += 1,
+            None => node.kinds.push((kind, 1)),
+        }
+        if node.owners.len() >= MOST_KINDS {
             self.wanted.remove(target);
         }
         let alike = self.alike.entry(object.info.address).or_default();

@@ -15,6 +15,10 @@ const LEAST_PERCENT: u64 = 4;
 const MOST_OF_IT: u64 = 50;
 /// Children of one map from which on they are a collection's contents.
 const CONTENTS: usize = 4;
+/// So many of an object's properties are a collection's contents too, a list for each room, tenant or user: where they have less than this
+/// share of all weight, percent, in the mean, and but for those that have so many times as much.
+const LIGHT_PERCENT: u64 = 20;
+const STANDS_OUT: u64 = 3;
 /// Sampled objects below a child that is a point of its own.
 const FEWEST_BELOW: u32 = 4;
 /// Objects of one map, each dominating the next, from which on they are a chain.
@@ -42,6 +46,10 @@ pub(crate) struct Kinds<'k> {
     pub(crate) map_of: &'k dyn Fn(u64) -> u64,
     /// Whether what it holds has names: variables of a scope, properties of an object. A collection's contents have none.
     pub(crate) names: &'k dyn Fn(u64) -> bool,
+    /// Whether these are properties of an object: a scope's variables are nobody's collection.
+    pub(crate) keys: &'k dyn Fn(u64) -> bool,
+    /// Whether it is a part of the object that owns it: properties that have no room inside of it.
+    pub(crate) part: &'k dyn Fn(u64) -> bool,
 }
 
 /// The tree of dominators; its root, 0, stands for everything the search ends at.
@@ -57,7 +65,8 @@ struct Tree {
 
 /// The points of these sampled objects, given with their weights, heaviest first.
 pub(crate) fn points(ancestors: &Ancestors, samples: &[(u64, u64)], kinds: &Kinds<'_>) -> Vec<Point> {
-    let tree = Tree::of(ancestors, samples);
+    let mut tree = Tree::of(ancestors, samples);
+    tree.merge(kinds.part);
     let all: u64 = samples.iter().map(|(_, weight)| weight).sum();
     let mut search = Search {
         tree: &tree,
@@ -131,6 +140,19 @@ impl Tree {
             tree.below[up] += tree.below[at];
         }
         tree
+    }
+
+    /// Gives the children of parts to the objects that these are of.
+    fn merge(&mut self, part: &dyn Fn(u64) -> bool) {
+        for at in 0..self.children.len() {
+            let children = self.children[at].clone();
+            for child in children.into_iter().filter(|&child| part(self.addresses[child])) {
+                let own = std::mem::take(&mut self.children[child]);
+                self.weight[child] -= own.iter().map(|&below| self.weight[below]).sum::<u64>();
+                self.below[child] -= own.iter().map(|&below| self.below[below]).sum::<u32>();
+                self.children[at].extend(own);
+            }
+        }
     }
 
     /// The heaviest child, but for these.
@@ -246,14 +268,17 @@ impl Search<'_> {
                 self.tree.weight[child] * 100 >= self.tree.weight[at] * MOST_OF_IT
                     && self.tree.below[child] >= FEWEST_BELOW
             });
-            let branches = self.branches(at);
-            if branches.len() > 1 {
+            let (branches, list) = self.branches(at);
+            if branches.len() > 1 || list.is_some() {
                 let rest = self.tree.weight[at] - branches.iter().map(|&child| self.tree.weight[child]).sum::<u64>();
                 for &child in &branches {
                     self.descend(child);
                 }
                 if rest >= self.least {
                     self.point(at, rest, &branches);
+                    if let Some(list) = list {
+                        self.contents_of_lists(list);
+                    }
                 }
                 return;
             }
@@ -273,8 +298,8 @@ impl Search<'_> {
         }
     }
 
-    /// Children that are worth a point each, unless they are the contents of a collection.
-    fn branches(&self, at: usize) -> Vec<usize> {
+    /// Children that are worth a point each, unless they are the contents of a collection; and the heaviest of those that are lists.
+    fn branches(&self, at: usize) -> (Vec<usize>, Option<usize>) {
         let heavy: Vec<usize> = self.tree.children[at]
             .iter()
             .copied()
@@ -283,19 +308,61 @@ impl Search<'_> {
         // A node of a tree has names for its children too: they are its contents.
         let (own, names) = (self.map(at), (self.kinds.names)(self.tree.addresses[at]));
         if names && heavy.iter().all(|&child| self.map(child) != own) {
-            return heavy;
+            let lists = if (self.kinds.keys)(self.tree.addresses[at]) {
+                self.lists(&heavy)
+            } else {
+                Vec::new()
+            };
+            let list = lists.iter().copied().max_by_key(|&list| self.tree.weight[list]);
+            let branches = heavy.into_iter().filter(|child| !lists.contains(child));
+            return (branches.collect(), list);
         }
         let mut alike = BTreeMap::<u64, usize>::new();
         for &child in &self.tree.children[at] {
             *alike.entry(self.map(child)).or_default() += 1;
         }
-        if heavy
-            .iter()
-            .all(|&child| alike.get(&self.map(child)).is_none_or(|&n| n < CONTENTS))
-        {
-            heavy
+        let single = |child: &usize| alike.get(&self.map(*child)).is_none_or(|&n| n < CONTENTS);
+        if heavy.iter().all(single) {
+            (heavy, None)
         } else {
-            Vec::new()
+            (Vec::new(), None)
+        }
+    }
+
+    /// Those of an object's properties that are a list each for something there are many of.
+    fn lists(&self, properties: &[usize]) -> Vec<usize> {
+        let mut alike = BTreeMap::<u64, Vec<usize>>::new();
+        for &child in properties {
+            alike.entry(self.map(child)).or_default().push(child);
+        }
+        let mut lists = Vec::new();
+        for group in alike.into_values() {
+            let weight = |child: usize| self.tree.weight[child];
+            let mean = group.iter().map(|&child| weight(child)).sum::<u64>() / group.len().max(1) as u64;
+            let light = mean * 100 < self.tree.weight[0] * LIGHT_PERCENT;
+            let group: Vec<usize> = group
+                .into_iter()
+                .filter(|&child| weight(child) <= mean * STANDS_OUT)
+                .collect();
+            if light && group.len() >= CONTENTS {
+                lists.extend(group);
+            }
+        }
+        lists
+    }
+
+    /// What accumulates at the point found last is what is in such a list.
+    fn contents_of_lists(&mut self, list: usize) {
+        let mut inside = Search {
+            tree: self.tree,
+            least: self.least,
+            kinds: self.kinds,
+            points: Vec::new(),
+        };
+        inside.descend(list);
+        if let (Some(point), Some(inside)) = (self.points.last_mut(), inside.points.first()) {
+            point.content = inside.content;
+            point.leads = false;
         }
     }
 

@@ -13,6 +13,9 @@ const LARGEST_NAMED_DICTIONARY: i32 = 64;
 const SMALLEST_NATIVE_CONTEXT: i32 = 150;
 /// Steps that name nothing.
 const BUILT_IN: [&str; 2] = ["(built-in function)", "scope of (anonymous)()"];
+/// Properties of Node's timers with the function that they call (lib/internal/timers.js), and timers of which these must agree.
+const CALLBACKS: [&str; 2] = ["_onTimeout", "_onImmediate"];
+const TIMERS: usize = 16;
 /// What is pending from the step below: a slot of a backing store whose meaning its owner knows.
 enum Pending {
     None,
@@ -87,11 +90,63 @@ impl Owners<'_, '_> {
             return Ok(false);
         }
         // A pending timer is held by Node's lists of timers, link by link: the timer itself says it all.
+        self.is_timer(map)
+    }
+
+    fn is_timer(&self, map: MapInfo) -> Result<bool, Refusal> {
         let (_, what, function) = self.0.maps.describe(self.0.tables, map)?;
         Ok(
             matches!(what.as_str(), "Timeout" | "Immediate")
                 && function.file.as_deref() == Some("node:internal/timers"),
         )
+    }
+
+    /// `Timeout of expire() in /app/sessions.js`, for timers that call one function; nothing for what is none, or calls several.
+    pub(crate) fn timers(&self, objects: &[u64]) -> Result<Option<String>, Refusal> {
+        let maps = &self.0.maps;
+        let mut named: Option<String> = None;
+        for &object in objects.iter().take(TIMERS) {
+            let Some(map) = maps
+                .of(object)?
+                .filter(|map| map.instance_type == maps.layout.types.js_object)
+            else {
+                return Ok(None);
+            };
+            if !self.is_timer(map)? {
+                return Ok(None);
+            }
+            let (first, fields) = maps.inobject(map.address)?;
+            let mut called = None;
+            for field in 0..fields {
+                let name = maps.field_name(map.address, field)?;
+                if name.is_some_and(|name| CALLBACKS.contains(&name.as_str())) {
+                    called = strong(maps.peek.word(object + (first + field) * 8)?);
+                }
+            }
+            let (Some(called), (_, what, _)) = (called, maps.describe(self.0.tables, map)?) else {
+                return Ok(None);
+            };
+            let Some(kind) = maps
+                .of(called)?
+                .filter(|map| maps.layout.types.is_function(map.instance_type))
+            else {
+                return Ok(None);
+            };
+            let edge = Edge {
+                owner: called,
+                offset: 0,
+                map: kind,
+            };
+            let name = format!(
+                "{what} of {}",
+                self.member(&edge, kind, Pending::None, Kind::Closure, "")?
+            );
+            if named.as_ref().is_some_and(|known| *known != name) {
+                return Ok(None);
+            }
+            named = Some(name);
+        }
+        Ok(named)
     }
 
     /// Whether an edge leads from a collection, or an object used as one, to where its contents stand.
@@ -159,8 +214,12 @@ impl Owners<'_, '_> {
         {
             return Ok(None);
         }
-        // A scope may have one slot more before its variables (for `eval` and sloppy `with`).
-        let name = match slot.checked_sub(u64::from(layout.context_min_slots)) {
+        let slots = smi(self.0.maps.peek.word(edge.owner + u64::from(layout.array_data) - 8)?);
+        let first = match slots.and_then(|slots| u64::try_from(slots).ok()) {
+            Some(slots) => self.0.maps.first_variable(scope, slots)?,
+            None => None,
+        };
+        let name = match first.and_then(|first| slot.checked_sub(first)) {
             Some(index) => self
                 .0
                 .maps

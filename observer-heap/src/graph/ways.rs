@@ -15,11 +15,43 @@ pub(crate) struct Node {
     pub(crate) chain: bool,
     /// Steps from what was searched for, by the way on which it was met.
     pub(crate) steps: u8,
+    /// How many of its owners are of each kind.
+    pub(crate) kinds: Vec<(u64, u8)>,
+}
+
+/// Objects to which ways lead from roots that do not lead through this one. Its contents may refer to it: a way up through them says nothing
+/// of what holds it. All of them where no root was reached beside it.
+pub(crate) fn beside(object: u64, nodes: &ByAddress<Node>) -> impl Fn(u64) -> bool {
+    let mut owned = ByAddress::<Vec<u64>>::default();
+    let mut open: Vec<u64> = Vec::new();
+    for (&address, node) in nodes {
+        if node.root && address != object {
+            open.push(address);
+        }
+        for edge in &node.owners {
+            owned.entry(edge.owner).or_default().push(address);
+        }
+    }
+    let mut seen = ByAddress::<()>::default();
+    let mut holds = false;
+    while let Some(address) = open.pop() {
+        if address == object {
+            holds = true;
+        } else if seen.insert(address, ()).is_none() {
+            open.extend(owned.get(&address).into_iter().flatten());
+        }
+    }
+    move |address| !holds || seen.contains_key(&address)
 }
 
 /// The shortest way from an object to a root, by its edges from the object upwards; or, when no root was reached, the
 /// longest, because it says most.
 pub(crate) fn route(from: u64, nodes: &ByAddress<Node>) -> (Vec<Edge>, bool) {
+    route_by(from, nodes, |_| true)
+}
+
+/// The same, by owners that are `allowed`.
+pub(crate) fn route_by(from: u64, nodes: &ByAddress<Node>, allowed: impl Fn(u64) -> bool) -> (Vec<Edge>, bool) {
     let mut came = ByAddress::<(u64, Edge)>::default();
     let mut queue = VecDeque::from([from]);
     let mut last = from;
@@ -29,7 +61,7 @@ pub(crate) fn route(from: u64, nodes: &ByAddress<Node>) -> (Vec<Edge>, bool) {
         if node.root {
             break;
         }
-        for &edge in &node.owners {
+        for &edge in node.owners.iter().filter(|edge| allowed(edge.owner)) {
             if edge.owner != from && !came.contains_key(&edge.owner) {
                 came.insert(edge.owner, (address, edge));
                 queue.push_back(edge.owner);
@@ -47,8 +79,13 @@ pub(crate) fn route(from: u64, nodes: &ByAddress<Node>) -> (Vec<Edge>, bool) {
     (edges, rooted)
 }
 
-/// The shortest way up to an edge that is `wanted`; of several as short, one of a root.
-pub(crate) fn nearest(from: u64, nodes: &ByAddress<Node>, wanted: impl Fn(&Edge) -> bool) -> Option<Vec<Edge>> {
+/// The shortest way up, by owners that are `allowed`, to an edge that is `wanted`; of several as short, one of a root.
+pub(crate) fn nearest(
+    from: u64,
+    nodes: &ByAddress<Node>,
+    allowed: impl Fn(u64) -> bool,
+    wanted: impl Fn(&Edge) -> bool,
+) -> Option<Vec<Edge>> {
     let mut came = ByAddress::<(u64, Edge)>::default();
     let mut level = vec![from];
     while !level.is_empty() {
@@ -59,7 +96,7 @@ pub(crate) fn nearest(from: u64, nodes: &ByAddress<Node>, wanted: impl Fn(&Edge)
             if node.root {
                 continue;
             }
-            for &edge in &node.owners {
+            for &edge in node.owners.iter().filter(|edge| allowed(edge.owner)) {
                 let root = nodes.get(&edge.owner).is_some_and(|owner| owner.root);
                 if found.is_none_or(|(known, ..)| root && !known) && wanted(&edge) {
                     found = Some((root, address, edge));
@@ -82,4 +119,62 @@ pub(crate) fn nearest(from: u64, nodes: &ByAddress<Node>, wanted: impl Fn(&Edge)
         level = next;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::maps::MapInfo;
+
+    fn nodes(graph: &[(u64, bool, &[u64])]) -> ByAddress<Node> {
+        let edge = |&owner: &u64| Edge {
+            owner,
+            offset: 8,
+            map: MapInfo {
+                address: 0,
+                instance_type: 0,
+                words: 0,
+            },
+        };
+        let node = |&(address, root, owners): &(u64, bool, &[u64])| {
+            let owners = owners.iter().map(edge).collect();
+            let node = Node {
+                owners,
+                root,
+                ..Node::default()
+            };
+            (address, node)
+        };
+        graph.iter().map(node).collect()
+    }
+
+    fn way(from: u64, nodes: &ByAddress<Node>) -> Vec<u64> {
+        let (way, _) = route_by(from, nodes, beside(from, nodes));
+        way.iter().map(|edge| edge.owner).collect()
+    }
+
+    #[test]
+    fn what_a_queue_s_own_jobs_refer_to_is_no_way_up_to_it() {
+        // 20, the queue: held by 11 below the root 10, and referred to by 22, of its own contents, in which a root might be looked for.
+        let held = nodes(&[
+            (10, true, &[]),
+            (11, false, &[10]),
+            (20, false, &[22, 11]),
+            (21, false, &[20]),
+            (22, false, &[21, 23]),
+            (23, false, &[22]),
+        ]);
+        assert_eq!(way(20, &held), [11, 10]);
+        // What a root beside it holds as well is one.
+        let shared = nodes(&[
+            (10, true, &[]),
+            (20, false, &[22]),
+            (21, false, &[20]),
+            (22, false, &[21, 10]),
+        ]);
+        assert_eq!(way(20, &shared), [22, 10]);
+        // Where no root was reached, any.
+        let lost = nodes(&[(20, false, &[22]), (21, false, &[20]), (22, false, &[21])]);
+        assert!(!way(20, &lost).is_empty());
+    }
 }

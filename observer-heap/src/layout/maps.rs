@@ -189,10 +189,22 @@ impl<'m> Maps<'m> {
 
     /// Whether what the object at an address holds has names: variables of a scope, properties of an object.
     pub(crate) fn names_contents(&self, address: u64) -> bool {
+        let is_scope = |map: MapInfo| self.layout.types.is_context(map.instance_type);
+        self.has_properties(address) || self.of(address).ok().flatten().is_some_and(is_scope)
+    }
+
+    /// Whether an address is that of properties that have no room inside of their object.
+    pub(crate) fn is_property_array(&self, address: u64) -> bool {
+        let of = self.of(address).ok().flatten();
+        of.is_some_and(|map| Some(map.instance_type) == self.layout.types.property_array)
+    }
+
+    /// Whether what the object at an address holds are properties.
+    pub(crate) fn has_properties(&self, address: u64) -> bool {
         let types = &self.layout.types;
         self.of(address).ok().flatten().is_some_and(|map| {
             let kind = map.instance_type;
-            types.is_context(kind) || kind == types.js_object || Some(kind) == types.property_array
+            kind == types.js_object || Some(kind) == types.property_array
         })
     }
 

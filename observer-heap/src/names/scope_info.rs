@@ -1,7 +1,8 @@
 //! Reads a ScopeInfo, produces the function's name and position and the names of its context's variables.
 //!
 //! How its flags are laid out is not published and changes between versions; what follows them is told apart by what
-//! stands there instead (src/objects/scope-info.tq, V8 10 to 14): names of the context's locals, one Smi for each of
+//! stands there instead (src/objects/scope-info.tq, V8 10 to 14): of a module, from V8 12 on, the number of its variables that other
+//! modules see; names of the context's locals, one Smi for each of
 //! them, then, each only if present: name and slot of the function's own variable, an inferred name, start and end (as
 //! long as they do not stand before the names), the outer ScopeInfo.
 
@@ -19,6 +20,8 @@ const TAIL: usize = 7;
 pub(crate) struct ScopeInfo {
     /// Tagged pointers to strings.
     pub(crate) name: Option<u64>,
+    /// Where the function's own variable is, in its context or on the stack.
+    pub(crate) own: Option<i32>,
     pub(crate) inferred: Option<u64>,
     /// Where the function starts in its source, characters.
     pub(crate) start: Option<u32>,
@@ -41,7 +44,7 @@ impl Maps<'_> {
             return Ok(ScopeInfo::default());
         };
         let names = if locals < MOST_INLINED { locals } else { 1 };
-        let tail = address + 8 + 8 * (first + names + locals);
+        let tail = self.scope_names(address, locals)? + 8 * (names + locals);
         let mut words = [Word::Other; TAIL];
         for (index, word) in words.iter_mut().enumerate() {
             *word = self.classify(self.peek.word(tail + 8 * index as u64)?)?;
@@ -61,14 +64,41 @@ impl Maps<'_> {
         Ok(smi(word).and_then(|n| u64::try_from(n).ok()).filter(|&n| n < 1 << 16))
     }
 
+    /// Where the names of so many variables begin, or the table of them.
+    fn scope_names(&self, address: u64, locals: u64) -> Result<u64, Refusal> {
+        let names = address + 8 + 8 * u64::from(self.layout.scope_first_vars);
+        let counts = locals > 0 && smi(self.peek.word(names)?).is_some();
+        Ok(names + 8 * u64::from(counts))
+    }
+
+    /// Which slot of a context of so many is the first variable's, by the context's scope. The scope of a module, and of a function with
+    /// sloppy `eval`, has one slot more before its variables (`ScopeInfo::ContextHeaderLength`), one whose function refers to itself by
+    /// its own name has that behind them.
+    pub(crate) fn first_variable(&self, scope: u64, slots: u64) -> Result<Option<u64>, Refusal> {
+        let Some(locals) = self.scope_locals(scope)? else {
+            return Ok(None);
+        };
+        let own = self.scope_info(scope)?.own.and_then(|own| u64::try_from(own).ok());
+        let header = slots.checked_sub(locals);
+        let without_own = header.filter(|_| own.is_some_and(|own| own + 1 == slots));
+        let candidates = [without_own.and_then(|header| header.checked_sub(1)), header];
+        let first = u64::from(self.layout.context_min_slots);
+        Ok(candidates
+            .into_iter()
+            .flatten()
+            .find(|header| (first..=first + 1).contains(header)))
+    }
+
     /// The name of one of the context's variables, as a tagged pointer.
     pub(crate) fn scope_local(&self, address: u64, index: u64) -> Result<Option<u64>, Refusal> {
-        let names = address + 8 + 8 * u64::from(self.layout.scope_first_vars);
-        match self.scope_locals(address)? {
-            Some(locals) if index >= locals => Ok(None),
-            Some(locals) if locals < MOST_INLINED => Ok(Some(self.peek.word(names + 8 * index)?)),
-            Some(_) => self.hashed_local(self.peek.word(names)?, index),
-            None => Ok(None),
+        let Some(locals) = self.scope_locals(address)?.filter(|locals| index < *locals) else {
+            return Ok(None);
+        };
+        let names = self.scope_names(address, locals)?;
+        if locals < MOST_INLINED {
+            Ok(Some(self.peek.word(names + 8 * index)?))
+        } else {
+            self.hashed_local(self.peek.word(names)?, index)
         }
     }
 
@@ -128,6 +158,9 @@ fn parse(words: &[Word; TAIL], positions_before: bool) -> ScopeInfo {
         if let Word::Text(name) = words[0] {
             info.name = Some(name);
         }
+        if let Word::Smi(slot) = words[1] {
+            info.own = Some(slot);
+        }
         at = 2;
     }
     match words[at] {
@@ -173,6 +206,10 @@ mod tests {
             parse(&tail, positions_before),
             ScopeInfo {
                 name,
+                own: words.get(1).filter(|_| name.is_some()).and_then(|word| match word {
+                    Smi(slot) => Some(*slot),
+                    _ => None,
+                }),
                 inferred,
                 start,
                 outer

@@ -4,7 +4,7 @@ use crate::graph::dominators::Point;
 use crate::layout::maps::MapInfo;
 use crate::layout::refusal::Refusal;
 use crate::memory::peek::strong;
-use crate::names::kind::{ANONYMOUS, Kind, Origin};
+use crate::names::kind::{ANONYMOUS, Kind};
 use crate::report::growth::{Grown, Growth, key};
 use crate::report::reading::Row;
 use crate::walk::heap::Heap;
@@ -39,9 +39,10 @@ impl<'g> Part<'g> {
     /// A reader can act on what it is called.
     pub(crate) fn is_telling(&self) -> bool {
         let row = self.row();
-        // Classes of Node's own say what is to be closed or removed.
-        let class = row.kind == Kind::Object && row.origin == Origin::Node;
-        class && !is_link(row) || row.is_named() || matches!(row.kind, Kind::Shape | Kind::Buffer | Kind::String)
+        // Classes of Node's own, and of addons, say what is to be closed or removed.
+        row.kind == Kind::Object && !is_link(row)
+            || row.is_named()
+            || matches!(row.kind, Kind::Shape | Kind::Buffer | Kind::String)
     }
 
     const fn row(&self) -> &'g Row {
@@ -139,6 +140,7 @@ fn chosen<'g>(item: Option<Part<'g>>, parts: &[Part<'g>]) -> Option<Part<'g>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::kind::Origin;
     use crate::walk::counts::Tally;
 
     fn grown(kind: Kind, what: &str, origin: Origin, count: i64, bytes: u64) -> Grown {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::graph::retained::{Retained, Split};
 use crate::layout::refusal::Refusal;
-use crate::report::growth::{Growth, Key, key};
+use crate::report::growth::{Grown, Growth, Key, key};
 use crate::report::reading::{Reading, Row};
 use crate::report::rows::rows;
 use crate::walk::heap::Heap;
@@ -76,6 +76,16 @@ impl Measured {
         let grown = grown.map_or(0, |grown| grown.count.max(0).cast_unsigned());
         let new = self.new.get(&key).map_or(0, |row| row.tally.count);
         new.saturating_sub(grown)
+    }
+
+    /// By how many a row grew at a place where so many of its objects stand that were not held there before: young ones have been
+    /// promoted meanwhile, which is not to become more.
+    pub(super) fn more(&self, grown: &Grown, new: u64) -> u64 {
+        let all = self.new.get(&key(&grown.row)).map_or(0, |row| row.tally.count);
+        match u64::try_from(grown.count) {
+            Ok(more) if more > 0 => new.min(portion(more, new, all)),
+            _ => new,
+        }
     }
 
     /// Takes for not new what hangs behind these points.

@@ -14,7 +14,7 @@ use crate::graph::live::Live;
 use crate::graph::owners::{Edge, Owners};
 use crate::graph::retained::{Barrier, retained};
 use crate::graph::sample::{Members, Sample};
-use crate::graph::ways::{nearest, route};
+use crate::graph::ways::{beside, nearest, route, route_by};
 use crate::layout::refusal::Refusal;
 use crate::report::content::{Part, content, item};
 use crate::report::count::count;
@@ -53,7 +53,7 @@ pub struct Suspect {
     pub path: Vec<String>,
     /// What accumulates there, with the number and bytes of it that hang there now.
     pub content: Row,
-    /// Of these, objects that were not held at the first reading.
+    /// How many more of it hang there than at the first reading; where its number did not rise, how many took the place of others.
     pub new: u64,
     /// Bytes that would be free without the point.
     pub retained: u64,
@@ -129,6 +129,8 @@ fn attempted(
     let kinds = Kinds {
         map_of: &map_of,
         names: &|address| heap.maps.names_contents(address),
+        keys: &|address| heap.maps.has_properties(address),
+        part: &|address| heap.maps.is_property_array(address),
     };
     let points = points(&ancestors, &samples, &kinds);
     let (points, barriers): (Vec<Point>, Vec<Barrier>) = barred(heap, &ancestors, points)?.into_iter().unzip();
@@ -145,12 +147,13 @@ fn attempted(
     };
     let mut each = suspected(&measured)?;
     if before.gone(&heap.maps.pages) * MOVED > measured.objects() {
-        let moved = |suspect: &Option<Suspect>| {
-            suspect
-                .as_ref()
-                .is_some_and(|suspect| suspect.new <= measured.excess(&suspect.content, growth))
+        let moved = |(suspect, behind): (&Option<Suspect>, &Behind)| {
+            suspect.as_ref().is_some_and(|suspect| {
+                let new = behind.new.get(&key(&suspect.content));
+                new.map_or(0, |new| new.tally.count) <= measured.excess(&suspect.content, growth)
+            })
         };
-        let moved: Vec<bool> = each.iter().map(moved).collect();
+        let moved: Vec<bool> = each.iter().zip(&measured.by).map(moved).collect();
         measured.leave_out(&moved);
         each = suspected(&measured)?;
         each.iter_mut()
@@ -183,7 +186,7 @@ fn end_at_variables(heap: &Heap<'_>, ancestors: &mut Ancestors, samples: &[(u64,
         return;
     }
     for (address, weight) in lost {
-        if let Some(edge) = nearest(address, &ancestors.nodes, variable).and_then(|way| way.last().copied()) {
+        if let Some(edge) = nearest(address, &ancestors.nodes, |_| true, variable).and_then(|way| way.last().copied()) {
             *weights.entry(edge.owner).or_default() += weight;
         }
     }
@@ -284,9 +287,9 @@ fn suspect(
         });
     }
     let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
-    let measured = bytes as f64 / growth.bytes as f64;
-    let alone = measured >= followed * ALONE;
-    let share = if alone { measured } else { followed };
+    let part = bytes as f64 / growth.bytes as f64;
+    let alone = part >= followed * ALONE;
+    let share = if alone { part } else { followed };
     if share < LEAST {
         return Ok(None);
     }
@@ -314,7 +317,7 @@ fn suspect(
     Ok(Some(Suspect {
         path: path(heap, ancestors, point)?,
         content: row,
-        new,
+        new: measured.more(grown, new),
         retained: behind.retained,
         alone,
         grown: bytes,
@@ -329,8 +332,13 @@ fn path(heap: &Heap<'_>, ancestors: &Ancestors, point: &Point) -> Result<Vec<Str
         return Ok(Vec::new());
     };
     let owners = Owners(heap);
+    if let Some(timer) = owners.timers(&point.objects)? {
+        return Ok(vec![timer]);
+    }
     let variable = |edge: &Edge| owners.is_telling(edge).unwrap_or(false);
-    let above = nearest(object, &ancestors.nodes, variable).unwrap_or_else(|| route(object, &ancestors.nodes).0);
+    let beside = beside(object, &ancestors.nodes);
+    let above = nearest(object, &ancestors.nodes, &beside, variable)
+        .unwrap_or_else(|| route_by(object, &ancestors.nodes, &beside).0);
     let below = ancestors.nodes.get(&point.content);
     let edge = below.and_then(|node| node.owners.iter().find(|edge| edge.owner == object && point.leads));
     let edges: Vec<Edge> = edge.into_iter().copied().chain(above).collect();

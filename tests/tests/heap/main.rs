@@ -18,6 +18,7 @@ mod moved;
 mod pprof;
 mod replaced;
 mod retained;
+mod scopes;
 mod snapshot;
 mod untouched;
 

@@ -9,10 +9,20 @@ use crate::layout::maps::MapInfo;
 const NAMELESS: Kinds<'_> = Kinds {
     map_of: &|address| address / 100,
     names: &|_| false,
+    keys: &|_| false,
+    part: &|_| false,
 };
 const NAMED: Kinds<'_> = Kinds {
     map_of: &|address| address / 100,
     names: &|address| address == 100,
+    keys: &|_| false,
+    part: &|_| false,
+};
+const KEYED: Kinds<'_> = Kinds {
+    map_of: &|address| address / 100,
+    names: &|address| address == 100,
+    keys: &|address| address == 100,
+    part: &|address| address == 150,
 };
 
 /// `(object, owners)`; owner 0 makes it a root.
@@ -21,7 +31,6 @@ fn ancestors(graph: &[(u64, &[u64])]) -> Ancestors {
     for &(address, owners) in graph {
         let node = Node {
             root: owners.contains(&0),
-            chain: false,
             steps: 1,
             owners: owners
                 .iter()
@@ -36,6 +45,7 @@ fn ancestors(graph: &[(u64, &[u64])]) -> Ancestors {
                     },
                 })
                 .collect(),
+            ..Node::default()
         };
         ancestors.nodes.insert(address, node);
     }
@@ -147,4 +157,31 @@ fn a_tree_whose_nodes_name_their_children_is_one_point() {
     graph.extend((0..24).map(|n| (300 + n as u64, &owners[n % 4][..])));
     let samples: Vec<(u64, u64)> = (300..324).map(|n| (n, 1)).collect();
     assert_eq!(points(&ancestors(&graph), &samples, &NAMED).len(), 1);
+}
+
+#[test]
+fn lists_under_a_key_each_are_told_together_unless_one_has_much() {
+    // Twelve lists of six, as properties of one object or as variables of one scope; one more as long as five of them.
+    let lists: Vec<u64> = (200..212).collect();
+    let owners: Vec<[u64; 1]> = lists.iter().map(|&list| [list]).collect();
+    let mut graph: Vec<(u64, &[u64])> = vec![(100, &[0])];
+    graph.extend(lists.iter().map(|&list| (list, &[100][..])));
+    graph.extend((0..72).map(|n| (300 + n as u64, &owners[n % 12][..])));
+    let of = |graph: &[(u64, &[u64])], last: u64, kinds: &Kinds<'_>| {
+        let samples: Vec<(u64, u64)> = (300..last).map(|n| (n, 1)).collect();
+        let points = points(&ancestors(graph), &samples, kinds);
+        points
+            .iter()
+            .map(|point| (point.objects[0], point.weight))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(&graph, 372, &KEYED), [(100, 72)]);
+    assert_eq!(of(&graph, 372, &NAMED).len(), 12);
+    // Some of the properties have no room inside of the object.
+    graph.push((150, &[100]));
+    (4..9).for_each(|n| graph[n].1 = &[150]);
+    assert_eq!(of(&graph, 372, &KEYED), [(100, 72)]);
+    graph.push((220, &[100]));
+    graph.extend((372..398).map(|n| (n, &[220][..])));
+    assert_eq!(of(&graph, 398, &KEYED), [(100, 72), (220, 26)]);
 }

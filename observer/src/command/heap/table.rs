@@ -103,7 +103,7 @@ fn suspected(out: &mut impl Write, number: usize, suspect: &Suspect) -> io::Resu
         .map_or_else(String::new, |place| format!(" ({})", clean::name(&place)));
     writeln!(
         out,
-        "{:>4.0} %  +{}{retained}{steady}: {} x {}{place}, {} of them new",
+        "{:>4.0} %  +{}{retained}{steady}: {} x {}{place}, {} more than before",
         suspect.share * 100.0,
         size(suspect.grown),
         suspect.content.tally.count,

@@ -112,7 +112,11 @@ pub(super) fn watch(args: &WatchArgs) -> anyhow::Result<Exit> {
     let name = args
         .pid
         .map_or_else(|| args.command.join(" "), |pid| format!("pid {pid}"));
-    let processes = watch.processes.values().map(Watched::judged).collect();
+    let processes = watch
+        .processes
+        .values()
+        .map(|watched| watched.judged(watch.over))
+        .collect();
     let (watched_s, rounds) = (watch.watched.as_secs_f64(), watch.rounds());
     let mut outcome = Outcome::of(name, ended, watched_s, rounds, processes);
     outcome.memory = watch.own.as_ref().and_then(OwnCgroup::memory);

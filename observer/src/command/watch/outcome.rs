@@ -167,6 +167,18 @@ impl Judged {
         };
     }
 
+    /// Its heap was last read so many seconds after it was first seen, long before the end: nothing is said.
+    pub(super) fn unseen(&mut self, last: f64) {
+        self.verdict = Verdict::NotJudged;
+        self.culprits.clear();
+        self.outside_heap = None;
+        self.why = format!(
+            "its heap was last read after {}, of {} that it was watched for",
+            units::seconds(last),
+            units::seconds(self.lived_s)
+        );
+    }
+
     /// What leaks, or rises beside it, a sentence each.
     pub(super) fn details(&self) -> Vec<String> {
         let told = |risen: &&Risen| self.verdict == Verdict::Leaks || risen.what == What::FreeInAllocator;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use observer_core::{process::ProcessKey, telemetry::units};
-use observer_heap::{Growth, Learned, MOMENTS, Metadata, Reader, Reading, Refusal, Row, Suspect};
+use observer_heap::{Growth, Learned, MOMENTS, Metadata, Reader, Reading, Refusal, Suspect};
 
 use super::{
     levels::{self, Levels},
@@ -211,7 +211,7 @@ impl Watched {
                 let blamed = !suspects.is_empty();
                 suspects.retain(|suspect| !suspect.path.iter().any(|step| step.contains(RUNNER)));
                 reader.lines(suspects.iter_mut().map(|suspect| &mut suspect.content))?;
-                culprits.extend(suspects.iter().map(|suspect| placed(suspect, &growth, rounds)));
+                culprits.extend(suspects.iter().map(|suspect| placed(suspect, rounds)));
                 let more = units::bytes(growth.net.unsigned_abs());
                 let much = growth.net as f64 > WARM_UP * before.held_bytes() as f64;
                 let unplaced = growth.culprits(3).find(|grown| grown.row.is_named());
@@ -268,7 +268,7 @@ impl Watched {
     }
 
     /// What is said of it in the end.
-    pub(super) fn judged(&self) -> Judged {
+    pub(super) fn judged(&self, over: Over) -> Judged {
         let mut judged = Judged {
             pid: self.key.pid,
             name: self.name.clone(),
@@ -297,6 +297,9 @@ impl Watched {
             judged.held_bytes = Some(compared.held);
             judged.culprits.clone_from(&compared.culprits);
             judged.beside(&compared.outside);
+            if !over.reaches_end(&compared.last, self.lived) {
+                judged.unseen(compared.last.at);
+            }
             return judged;
         }
         let refused = match &self.refused {
@@ -322,23 +325,11 @@ impl Watched {
     }
 }
 
-/// A suspect, with how many more of it there are: what was moved meanwhile is not new.
-fn placed(suspect: &Suspect, growth: &Growth, rounds: u64) -> Culprit {
-    let content = &suspect.content;
-    let same = |row: &Row| {
-        (row.isolate, &row.what, &row.file, row.position)
-            == (content.isolate, &content.what, &content.file, content.position)
-    };
-    let more = growth
-        .grown
-        .iter()
-        .find(|grown| same(&grown.row))
-        .map(|grown| grown.count);
-    let more = more.and_then(|more| u64::try_from(more).ok()).unwrap_or(suspect.new);
+fn placed(suspect: &Suspect, rounds: u64) -> Culprit {
     Culprit::new(
-        content,
+        &suspect.content,
         suspect.path.clone(),
-        suspect.new.min(more),
+        suspect.new,
         suspect.grown,
         suspect.share,
         rounds,

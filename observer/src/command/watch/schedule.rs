@@ -4,6 +4,8 @@ use observer_heap::MOMENTS;
 
 /// The first part of the time, or of the rounds, in which a program warms up.
 const WARM_UP: f64 = 0.25;
+/// Of a process's life the last part that nothing is said of unless it was read: what fills may have become full.
+const LAST: f64 = 1.0 / 3.0;
 /// Readings that are compared, at least.
 pub(super) const FEWEST: usize = 5;
 /// Readings kept; beyond it every other one is left out, and from there on.
@@ -48,6 +50,15 @@ impl Over {
     pub(super) fn compares(self, now: &Taken, before: Option<&Taken>) -> bool {
         let now = self.position(now);
         now >= self.asked() || before.is_none_or(|before| now - self.position(before) >= self.asked() / 10.0)
+    }
+
+    /// Whether the last reading that was compared came late enough to speak for the end of a process that lived for so many seconds.
+    /// Rounds end with one.
+    pub(super) fn reaches_end(self, last: &Taken, lived: f64) -> bool {
+        match self {
+            Self::Time(_) => lived - last.at <= lived * LAST,
+            Self::Rounds(_) => true,
+        }
     }
 
     /// The readings that are compared, in order; none where there are too few, or half of what was asked for is not over.
@@ -96,6 +107,14 @@ mod tests {
     fn the_warm_up_is_left_out_and_the_distances_differ() {
         let chosen = Over::Time(60.0).chosen(&every(2.5, 25));
         assert_eq!(chosen, [6, 7, 10, 15, 17, 19, 24]);
+    }
+
+    #[test]
+    fn the_last_third_of_a_life_must_be_read() {
+        let last = Taken { at: 40.0, round: 0 };
+        assert!(Over::Time(60.0).reaches_end(&last, 60.0));
+        assert!(!Over::Time(60.0).reaches_end(&last, 61.0));
+        assert!(Over::Rounds(60).reaches_end(&last, 1_000.0));
     }
 
     #[test]
