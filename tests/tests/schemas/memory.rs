@@ -6,7 +6,7 @@ use super::form::{closed, list, maybe, number, signed, text, whole, yes};
 use super::written::head;
 
 /// Parts of a container, in the order of the table.
-const PARTS: [&str; 25] = [
+const PARTS: [&str; 26] = [
     "v8_live",
     "v8_dead",
     "v8_free",
@@ -24,6 +24,7 @@ const PARTS: [&str; 25] = [
     "other_anonymous",
     "huge_page_rests",
     "other_processes",
+    "observer",
     "page_cache_active",
     "page_cache_inactive",
     "shmem",

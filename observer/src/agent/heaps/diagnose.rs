@@ -5,6 +5,7 @@ use std::time::Duration;
 use observer_core::{
     heap::{Compared, ContainerGrowth, Diagnosis, Grower},
     identity::Version,
+    memory_use::{MemoryKind, MemoryUse},
 };
 use observer_heap::{Growth, Holders, Reader, Reading, Refusal, Row, Suspect};
 
@@ -17,19 +18,19 @@ const FOLLOWED: usize = 48;
 const FEWEST: i64 = 20;
 
 /// What one process holds more than at the first of these readings, `apart` before the last, while its container grew by `level`
-/// bytes, where that can be compared.
+/// bytes, and of these V8's garbage by so many, where that can be compared.
 pub(super) fn in_time(
     reader: &mut Reader<'_>,
     apart: Duration,
-    level: Option<u64>,
+    level: Option<(u64, i64)>,
     (before, between, after): (&Reading, &[Reading], &Reading),
 ) -> Result<Diagnosis, Refusal> {
     let readings: Vec<&Reading> = [before].into_iter().chain(between).chain([after]).collect();
     let growth = Growth::over(&readings);
-    let container = level.map(|level| ContainerGrowth {
+    let container = level.map(|(level, garbage)| ContainerGrowth {
         level,
         held: growth.net,
-        garbage: after.unheld_bytes().cast_signed() - before.unheld_bytes().cast_signed(),
+        garbage,
     });
     let compared = Compared::Times(apart.as_secs_f64());
     let mut diagnosis = diagnosis(reader, growth, compared, (before, after))?;
@@ -39,6 +40,22 @@ pub(super) fn in_time(
         diagnosis.growers.iter_mut().for_each(|grower| grower.culprit = false);
     }
     Ok(diagnosis)
+}
+
+/// By how many bytes garbage and free memory in V8's pages grew from one reading to another, with what was read of the container's memory
+/// then: a page of the young generation is V8's long before it is used, and only the kernel tells which are in memory.
+pub(super) fn garbage(before: (&Reading, Option<&MemoryUse>), after: (&Reading, Option<&MemoryUse>)) -> i64 {
+    let of = |reading: &Reading, memory: Option<&MemoryUse>| match memory {
+        Some(memory) => {
+            let kinds = [MemoryKind::Garbage, MemoryKind::HeapFree, MemoryKind::Young];
+            let bytes: u64 = kinds.into_iter().map(|kind| memory.of(kind)).sum();
+            bytes.saturating_sub(reading.isolates.iter().map(|isolate| isolate.young_live_bytes).sum())
+        }
+        None => reading.unheld_bytes(),
+    };
+    let told = before.1.is_some() && after.1.is_some();
+    let of = |(reading, memory): (&Reading, Option<&MemoryUse>)| of(reading, memory.filter(|_| told)).cast_signed();
+    of(after) - of(before)
 }
 
 /// What a version holds that an earlier one did not; `None` where there is nothing of that kind.

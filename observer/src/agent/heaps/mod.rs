@@ -199,8 +199,9 @@ impl Readings {
             let comparable = apart >= LONG_BESIDE * took.max(first.took);
             let grown = comparable.then_some(request.grown);
             let readings = (&first.reading, &first.since[..], &reading);
-            let mut diagnosis = diagnose::in_time(&mut reader, apart, grown, readings)?;
             let memory = memory.filter(|_| comparable);
+            let garbage = diagnose::garbage((&first.reading, first.memory.as_ref()), (&reading, memory.as_ref()));
+            let mut diagnosis = diagnose::in_time(&mut reader, apart, grown.map(|level| (level, garbage)), readings)?;
             diagnosis.memory = first.memory.clone().zip(memory.clone()).map(|(before, after)| {
                 Box::new(MemoryGrowth {
                     apart_s: apart.as_secs_f64(),

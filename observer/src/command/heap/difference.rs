@@ -23,9 +23,9 @@ pub(super) struct Difference<'d> {
 /// By how much a process grew between the first and the last reading, bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Process {
-    /// Its anonymous memory (`RssAnon`), negative when it shrank.
+    /// Its anonymous memory, negative when it shrank.
     pub(super) anonymous: i64,
-    /// Garbage and free memory in V8's pages.
+    /// Of it, garbage and free memory in V8's pages, the young generation's among them, and dead ArrayBuffers.
     pub(super) unheld: i64,
 }
 

@@ -1,6 +1,6 @@
 //! `observer heap`: reads the heap of a live Node.js process from outside, prints what it holds or what grew.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use process::Process;
 
 use super::{Exit, target};
 use crate::{
-    source::proc::stat::rss_anon,
+    source::usage::{Process as Usage, V8, WholeProcess},
     terminal::{self, say},
 };
 
@@ -129,7 +129,7 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
     ));
     let began = Instant::now();
     let mut readings = Vec::new();
-    let mut anonymous = Vec::new();
+    let mut levels = Vec::new();
     let mut reader = process.open(None)?;
     for (index, moment) in MOMENTS.into_iter().enumerate() {
         if index > 0 {
@@ -137,10 +137,15 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
             let known = reader.learned();
             reader = process.open(Some(&known))?;
         }
-        anonymous.push(anonymous_bytes(process.pid)?);
         let at = began.elapsed().as_secs_f64();
+        // What it has in all is compared at both ends.
+        let ends = index == 0 || index == MOMENTS.len() - 1;
+        let whole = ends.then(|| WholeProcess::read(process.pid)).transpose()?;
         let mut reading = read(&mut reader)?;
         reading.at = at;
+        if let Some(whole) = whole {
+            levels.push(whole.look_into_with(Ok(V8::of(&reader, &reading)?), Some(&process.live))?);
+        }
         readings.push(reading);
     }
     let mut growth = Growth::over(&readings.iter().collect::<Vec<_>>());
@@ -166,11 +171,8 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
         held: &held,
         marked,
         process: Grew {
-            anonymous: more(anonymous.first(), anonymous.last()),
-            unheld: more(
-                readings.first().map(Reading::unheld_bytes).as_ref(),
-                readings.last().map(Reading::unheld_bytes).as_ref(),
-            ),
+            anonymous: more(&levels, Usage::anonymous),
+            unheld: more(&levels, Usage::unheld),
         },
     };
     if let Some(file) = &args.pprof {
@@ -185,16 +187,10 @@ fn diff(out: &mut impl Write, args: &HeapArgs, process: &Process, apart: Duratio
     Ok(Exit::Success)
 }
 
-fn more(before: Option<&u64>, after: Option<&u64>) -> i64 {
-    let bytes = |level: Option<&u64>| level.copied().unwrap_or(0).cast_signed();
-    bytes(after) - bytes(before)
-}
-
-/// Bytes of a process's anonymous memory (`RssAnon` of /proc/PID/status).
-fn anonymous_bytes(pid: u32) -> anyhow::Result<u64> {
-    let path = format!("/proc/{pid}/status");
-    let status = fs::read(&path).with_context(|| format!("cannot read {path}"))?;
-    rss_anon(&status).with_context(|| format!("{path} has no RssAnon"))
+/// By how many bytes the last has more than the first.
+fn more(levels: &[Usage], bytes: impl Fn(&Usage) -> u64) -> i64 {
+    let bytes = |level: Option<&Usage>| level.map_or(0, &bytes).cast_signed();
+    bytes(levels.last()) - bytes(levels.first())
 }
 
 /// How far the search for holders is; on a terminal only.

@@ -22,6 +22,7 @@ pub(super) fn line(part: Part, container: &Container) -> String {
         Part::OtherAnonymous => "other anonymous memory".to_owned(),
         Part::HugePageRests => "kernel: rests of huge pages, given back in part".to_owned(),
         Part::OtherProcesses => format!("{} further processes, anonymous memory", container.others),
+        Part::Observer => "observer itself, anonymous memory".to_owned(),
         Part::PageCacheActive => "page cache, active".to_owned(),
         Part::PageCacheInactive => "page cache, inactive".to_owned(),
         Part::Shmem => "tmpfs and shared memory".to_owned(),

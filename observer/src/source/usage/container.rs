@@ -112,9 +112,10 @@ impl Container {
         parts
     }
 
-    /// The same by kind.
+    /// The same by kind, without what the process has that reads it: that is none of the container's own.
     pub fn by_kind(&self) -> MemoryUse {
-        let parts = self.parts();
+        let mut parts = self.parts();
+        parts.remove(&Part::Observer);
         let mut kinds = BTreeMap::<MemoryKind, u64>::new();
         for (part, bytes) in &parts {
             *kinds.entry(part.kind()).or_default() += bytes;
@@ -146,6 +147,8 @@ pub struct Moment {
     whole: Vec<WholeProcess>,
     /// Anonymous memory of those that are not, and how many they are.
     others: (u64, usize),
+    /// Anonymous memory of this process, where it is one of them.
+    own: u64,
     totals: Totals,
 }
 
@@ -183,6 +186,7 @@ impl Moment {
             place: None,
             whole: vec![WholeProcess::read(pid)?],
             others: (0, 0),
+            own: 0,
             totals: Totals::default(),
         })
     }
@@ -199,7 +203,9 @@ impl Moment {
             let Some(brief) = Brief::of(other) else { continue };
             moment.totals.page_tables += brief.page_tables;
             moment.totals.threads += brief.threads;
-            if other != pid {
+            if other == std::process::id() && other != pid {
+                moment.own = brief.anonymous;
+            } else if other != pid {
                 small.push((brief.anonymous, other));
             }
         }
@@ -257,6 +263,7 @@ impl Moment {
         };
         let mut rest = outside(&account, self.totals);
         rest.insert(Part::OtherProcesses, self.others.0);
+        rest.insert(Part::Observer, self.own);
         rest.retain(|_, bytes| *bytes > 0);
         Ok(Container {
             cgroup: Some(path),

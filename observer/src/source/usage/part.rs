@@ -42,6 +42,8 @@ pub enum Part {
     HugePageRests,
     /// Anonymous memory of processes that were not looked into.
     OtherProcesses,
+    /// Anonymous memory of the process that reads all this, where it runs in the container.
+    Observer,
     /// Page cache used more than once, or lately.
     PageCacheActive,
     /// Page cache that the kernel takes back first.
@@ -76,7 +78,7 @@ impl Part {
             Self::AllocatorFreePages | Self::AllocatorFreePieces => MemoryKind::Fragmentation,
             Self::OtherAllocator => MemoryKind::Allocator,
             Self::V8Code | Self::Stacks | Self::ChangedFilePages | Self::OtherAnonymous => MemoryKind::Program,
-            Self::OtherProcesses => MemoryKind::OtherProcesses,
+            Self::OtherProcesses | Self::Observer => MemoryKind::OtherProcesses,
             Self::PageCacheActive | Self::PageCacheInactive => MemoryKind::PageCache,
             Self::Shmem => MemoryKind::Tmpfs,
             Self::HugePageRests

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use observer_core::memory_use::MemoryKind;
 use observer_heap::{
     Extent, Memory, MemoryError, Region,
     native::{Areas, Malloc},
@@ -120,6 +121,22 @@ impl Process {
     /// Its anonymous memory.
     pub fn anonymous(&self) -> u64 {
         self.parts.values().sum()
+    }
+
+    /// Garbage and free memory in V8's pages, present in memory, and dead ArrayBuffers.
+    pub fn unheld(&self) -> u64 {
+        let unheld = |part: &Part| {
+            matches!(
+                part.kind(),
+                MemoryKind::Garbage | MemoryKind::HeapFree | MemoryKind::Young
+            )
+        };
+        let parts = self.parts.iter().filter(|(part, _)| unheld(part));
+        let young_held = match self.heap {
+            Heap::Read { young_held, .. } => young_held,
+            Heap::None | Heap::Refused(_) => 0,
+        };
+        parts.map(|(_, bytes)| bytes).sum::<u64>().saturating_sub(young_held)
     }
 }
 
