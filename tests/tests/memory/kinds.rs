@@ -1,6 +1,6 @@
 //! Each kind of memory, made by a real program, is the one that is named.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use observer_tests::{
     bundle::Spec,
@@ -182,4 +182,22 @@ fn nothing_grows_where_processes_end() {
     let looked_into = |when: &str| told[when]["processes"].as_array().unwrap().len();
     assert!(looked_into("before") > looked_into("after"), "{told:#}");
     assert_eq!(told["meaning"]["kind"], Value::Null, "{:#}", told["meaning"]);
+}
+
+/// On a host, or in a pod that is looked into from inside, the command runs in the cgroup that it tells of.
+#[test]
+fn the_command_itself_is_nothing_that_grew() {
+    need!(Root, Memory, Program("sh"));
+    let script = r#"echo '{"ready":true}'; read x"#;
+    let idle = InCgroup::start("idle-beside-the-command", Path::new("/bin/sh"), &["-c", script]);
+    let mut command = idle.memory.command(&places::agent());
+    let output = command
+        .args(["memory", &idle.pid(), "--diff", "1s", "--json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(part(&told["after"], &["observer"]) > 0, "{told:#}");
+    assert_eq!(part(&told["after"], &["other_processes"]), 0, "{told:#}");
+    assert_eq!(told["meaning"]["kind"], Value::Null, "{told:#}");
 }

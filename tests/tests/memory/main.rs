@@ -84,7 +84,7 @@ fn is_about(told: &Value, kind: &str, words: &[&str]) {
 /// A program in a cgroup of its own.
 struct InCgroup {
     app: App,
-    _memory: Memcg,
+    memory: Memcg,
 }
 
 impl InCgroup {
@@ -101,7 +101,7 @@ impl InCgroup {
         let memory = Memcg::new(name, None).unwrap();
         let mut app = App::start(&mut of(&memory)).unwrap();
         app.ready().unwrap();
-        Self { app, _memory: memory }
+        Self { app, memory }
     }
 
     /// A fixture with the default Node.js.
