@@ -21,6 +21,7 @@ mod retained;
 mod scopes;
 mod snapshot;
 mod untouched;
+mod used_pages;
 
 use std::{path::Path, process::Command};
 
