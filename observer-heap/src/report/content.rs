@@ -130,9 +130,13 @@ fn chosen<'g>(item: Option<Part<'g>>, parts: &[Part<'g>]) -> Option<Part<'g>> {
         matches!(part.row().kind, Kind::Shape | Kind::Object) && part.bytes as f64 >= bytes as f64 * SAYS_MORE
     })
     .filter(|_| is(Kind::String));
+    // What a link calls says more than the link, also where it has no name but its place.
+    let link = item.is_some_and(|item| is_link(item.row()));
+    let called = most(&|part| part.row().kind == Kind::Closure && part.row().is_named() && enough(part));
     suspended
         .or(own)
         .or(shape)
+        .or(called.filter(|_| link))
         .or(item.filter(Part::is_telling))
         .or_else(|| most(&|part| part.row().kind != Kind::Internal))
 }
@@ -183,6 +187,24 @@ mod tests {
         let promise = grown(Kind::Promise, "Promise", Origin::Engine, 5100, 204_000);
         check("handleUpload", &[resolve.clone(), call, upload, promise.clone()]);
         check(ANONYMOUS, &[resolve, promise]);
+    }
+
+    #[test]
+    fn what_listens_is_told_by_what_is_called_also_without_a_name() {
+        let listener = Grown {
+            row: Row {
+                file: Some("node:internal/event_target".to_owned()),
+                ..grown(Kind::Object, "Listener", Origin::Node, 500, 60_000).row
+            },
+            ..grown(Kind::Object, "Listener", Origin::Node, 500, 60_000)
+        };
+        let called = grown(Kind::Closure, ANONYMOUS, Origin::Application, 500, 30_000);
+        let shape = grown(Kind::Shape, "{id}", Origin::Engine, 500, 40_000);
+        check(ANONYMOUS, &[listener.clone(), shape.clone(), called]);
+        check(
+            "Listener",
+            &[listener, grown(Kind::Closure, ANONYMOUS, Origin::Engine, 500, 30_000)],
+        );
     }
 
     #[test]

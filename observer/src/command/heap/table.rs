@@ -86,11 +86,11 @@ pub(super) fn retainers(out: &mut impl Write, rows: &[Row], held: &[Holders]) ->
     Ok(())
 }
 
+/// What became more is said beside what is more in all where they differ by more than this part.
+const ALIKE: u64 = 50;
+
 /// Where growth accumulates, and what.
-fn suspected(out: &mut impl Write, number: usize, suspect: &Suspect) -> io::Result<()> {
-    if number == 1 {
-        writeln!(out, "\nwhere the growth accumulates")?;
-    }
+fn suspected(out: &mut impl Write, suspect: &Suspect) -> io::Result<()> {
     let steady = if suspect.steady { "" } else { " (not steadily)" };
     let retained = if suspect.alone {
         format!(" of {} retained", size(suspect.retained))
@@ -186,8 +186,21 @@ fn unexplained(out: &mut impl Write, difference: &Difference<'_>, outside: i64) 
 
 fn places(out: &mut impl Write, difference: &Difference<'_>) -> io::Result<()> {
     let &Difference { growth, suspects, .. } = difference;
-    for (index, suspect) in suspects.iter().enumerate() {
-        suspected(out, index + 1, suspect)?;
+    if !suspects.is_empty() {
+        // Shares are of what became more; in all, what became less counts against it.
+        let net = growth.net.max(0).cast_unsigned();
+        let all = if growth.bytes - growth.bytes / ALIKE > net {
+            format!(
+                " (of {} that became more, while other things became less)",
+                size(growth.bytes)
+            )
+        } else {
+            String::new()
+        };
+        writeln!(out, "\nwhere the growth accumulates{all}")?;
+    }
+    for suspect in suspects {
+        suspected(out, suspect)?;
     }
     let explained: f64 = suspects.iter().map(|suspect| suspect.share).sum();
     if !suspects.is_empty() && growth.net > 0 {
