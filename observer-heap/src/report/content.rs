@@ -11,6 +11,8 @@ use crate::walk::heap::Heap;
 
 /// A row makes up what accumulates from this share on of the objects, or of the bytes.
 const CONTENT: f64 = 0.3;
+/// What has this share of the bytes of what has most, 0 to 1, has as much: moments lie between looking at the one and at the other.
+const ALIKE: f64 = 0.95;
 /// From this share of the bytes on an object stands for the strings beside it.
 const SAYS_MORE: f64 = 0.05;
 /// A function without a name, as `resolve` of a promise is, stands for the application's call that waits for it where there is
@@ -111,8 +113,11 @@ fn chosen<'g>(item: Option<Part<'g>>, parts: &[Part<'g>]) -> Option<Part<'g>> {
     }
     let is = |kind: Kind| item.is_some_and(|item| item.row().kind == kind);
     let most = |wanted: &dyn Fn(&Part<'_>) -> bool| {
-        let wanted = parts.iter().filter(|part| wanted(part));
-        wanted.max_by_key(|part| part.bytes).copied()
+        let wanted = || parts.iter().filter(|part| wanted(part));
+        let bytes = wanted().map(|part| part.bytes).max()?;
+        // What grows together, as the functions that each call makes, is told by the same name at each reading.
+        let alike = wanted().filter(|part| part.bytes as f64 >= bytes as f64 * ALIKE);
+        alike.min_by_key(|part| key(part.row())).copied()
     };
     let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
     let waits = |part: &Part<'_>| {
@@ -205,6 +210,32 @@ mod tests {
             "Listener",
             &[listener, grown(Kind::Closure, ANONYMOUS, Origin::Engine, 500, 30_000)],
         );
+    }
+
+    #[test]
+    fn of_functions_that_grow_together_the_same_is_told_at_each_reading() {
+        let array = grown(Kind::Shape, "{run, stop}", Origin::Engine, 500, 10_000);
+        let run = |count: i64| {
+            grown(
+                Kind::Closure,
+                "run",
+                Origin::Application,
+                count,
+                count.cast_unsigned() * 64,
+            )
+        };
+        let stop = |count: i64| {
+            grown(
+                Kind::Closure,
+                "stop",
+                Origin::Application,
+                count,
+                count.cast_unsigned() * 64,
+            )
+        };
+        check("run", &[array.clone(), run(500), stop(501)]);
+        check("run", &[array.clone(), stop(499), run(500)]);
+        check("stop", &[array, run(400), stop(500)]);
     }
 
     #[test]
