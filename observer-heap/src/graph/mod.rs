@@ -5,6 +5,7 @@ pub(crate) mod before;
 pub(crate) mod chains;
 pub(crate) mod disturbed;
 pub(crate) mod dominators;
+pub(crate) mod ends;
 pub(crate) mod filter;
 pub(crate) mod follow;
 pub(crate) mod held;

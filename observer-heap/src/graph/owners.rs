@@ -1,6 +1,7 @@
 //! Gives the edges of a path their names: properties from descriptors and dictionaries, variables from scopes, elements
 //! of collections. Backing stores (property arrays, elements, tables) are merged into the object they belong to.
 
+use crate::graph::ends::MODULE;
 use crate::layout::maps::MapInfo;
 use crate::layout::refusal::Refusal;
 use crate::memory::peek::{smi, strong};
@@ -13,11 +14,8 @@ const LARGEST_NAMED_DICTIONARY: i32 = 64;
 const SMALLEST_NATIVE_CONTEXT: i32 = 150;
 /// Steps that name nothing.
 const BUILT_IN: [&str; 2] = ["(built-in function)", "scope of (anonymous)()"];
-/// Properties of Node's timers with the function that they call (lib/internal/timers.js), and timers of which these must agree.
-const CALLBACKS: [&str; 2] = ["_onTimeout", "_onImmediate"];
-const TIMERS: usize = 16;
 /// What is pending from the step below: a slot of a backing store whose meaning its owner knows.
-enum Pending {
+pub(super) enum Pending {
     None,
     /// Index in a property array.
     Property(u64),
@@ -73,16 +71,9 @@ impl Owners<'_, '_> {
                 None => false,
             });
         }
-        let name = self
-            .0
-            .maps
-            .layout
-            .type_names
-            .get(&map.instance_type)
-            .map_or("", String::as_str);
         if matches!(
-            name,
-            "PropertyCell" | "SourceTextModule" | "JSGlobalObject" | "JSGlobalProxy"
+            self.type_name(map),
+            "PropertyCell" | MODULE | "JSGlobalObject" | "JSGlobalProxy"
         ) {
             return Ok(true);
         }
@@ -93,60 +84,17 @@ impl Owners<'_, '_> {
         self.is_timer(map)
     }
 
-    fn is_timer(&self, map: MapInfo) -> Result<bool, Refusal> {
+    pub(super) fn type_name(&self, map: MapInfo) -> &str {
+        let names = &self.0.maps.layout.type_names;
+        names.get(&map.instance_type).map_or("", String::as_str)
+    }
+
+    pub(super) fn is_timer(&self, map: MapInfo) -> Result<bool, Refusal> {
         let (_, what, function) = self.0.maps.describe(self.0.tables, map)?;
         Ok(
             matches!(what.as_str(), "Timeout" | "Immediate")
                 && function.file.as_deref() == Some("node:internal/timers"),
         )
-    }
-
-    /// `Timeout of expire() in /app/sessions.js`, for timers that call one function; nothing for what is none, or calls several.
-    pub(crate) fn timers(&self, objects: &[u64]) -> Result<Option<String>, Refusal> {
-        let maps = &self.0.maps;
-        let mut named: Option<String> = None;
-        for &object in objects.iter().take(TIMERS) {
-            let Some(map) = maps
-                .of(object)?
-                .filter(|map| map.instance_type == maps.layout.types.js_object)
-            else {
-                return Ok(None);
-            };
-            if !self.is_timer(map)? {
-                return Ok(None);
-            }
-            let (first, fields) = maps.inobject(map.address)?;
-            let mut called = None;
-            for field in 0..fields {
-                let name = maps.field_name(map.address, field)?;
-                if name.is_some_and(|name| CALLBACKS.contains(&name.as_str())) {
-                    called = strong(maps.peek.word(object + (first + field) * 8)?);
-                }
-            }
-            let (Some(called), (_, what, _)) = (called, maps.describe(self.0.tables, map)?) else {
-                return Ok(None);
-            };
-            let Some(kind) = maps
-                .of(called)?
-                .filter(|map| maps.layout.types.is_function(map.instance_type))
-            else {
-                return Ok(None);
-            };
-            let edge = Edge {
-                owner: called,
-                offset: 0,
-                map: kind,
-            };
-            let name = format!(
-                "{what} of {}",
-                self.member(&edge, kind, Pending::None, Kind::Closure, "")?
-            );
-            if named.as_ref().is_some_and(|known| *known != name) {
-                return Ok(None);
-            }
-            named = Some(name);
-        }
-        Ok(named)
     }
 
     /// Whether an edge leads from a collection, or an object used as one, to where its contents stand.
@@ -168,7 +116,17 @@ impl Owners<'_, '_> {
     pub(crate) fn steps(&self, edges: &[Edge]) -> Result<Vec<String>, Refusal> {
         let mut steps = Vec::new();
         let mut pending = Pending::None;
+        let mut cell = None;
         for edge in edges {
+            match self.type_name(edge.map) {
+                MODULE => {
+                    steps.push(self.export(edge, cell)?);
+                    pending = Pending::None;
+                    continue;
+                }
+                "Cell" => cell = Some(edge.owner),
+                _ => {}
+            }
             pending = self.step(edge, edge.map, pending, &mut steps)?;
         }
         match pending {
@@ -251,7 +209,7 @@ impl Owners<'_, '_> {
         if Some(t) == self.0.tables.map || Some(t) == self.0.tables.set || Some(t) == self.0.tables.weak {
             return Ok(Pending::Element("[]"));
         }
-        let name = layout.type_names.get(&t).map_or("", String::as_str);
+        let name = self.type_name(map);
         if name == "PropertyCell" {
             let name = self.0.maps.property(self.0.maps.peek.word(edge.owner + 8)?)?;
             steps.push(format!("global {}", name.as_deref().unwrap_or("[…]")));
@@ -270,10 +228,6 @@ impl Owners<'_, '_> {
         match name {
             "Cell" | "PromiseReaction" | "PromiseCapability" | "AccessorPair" | "ContextCell" => Ok(pending),
             _ if t < layout.string.first_nonstring => Ok(pending),
-            "SourceTextModule" => {
-                steps.push("export of a module".to_owned());
-                Ok(Pending::None)
-            }
             _ => {
                 steps.push(if name.is_empty() {
                     format!("(internal type {t})")
@@ -305,7 +259,14 @@ impl Owners<'_, '_> {
     }
 
     /// A member of a JavaScript object, with what its backing store said.
-    fn member(&self, edge: &Edge, map: MapInfo, pending: Pending, kind: Kind, what: &str) -> Result<String, Refusal> {
+    pub(super) fn member(
+        &self,
+        edge: &Edge,
+        map: MapInfo,
+        pending: Pending,
+        kind: Kind,
+        what: &str,
+    ) -> Result<String, Refusal> {
         let layout = &self.0.maps.layout;
         let types = &layout.types;
         if types.is_function(map.instance_type) {
@@ -326,6 +287,9 @@ impl Owners<'_, '_> {
             };
             return Ok(if edge.offset == u64::from(layout.function.context) {
                 format!("scope of {of}")
+            } else if let Some(property) = self.property_of(edge, map, &pending)?.flatten() {
+                // Of a class: a static field.
+                format!("property {property} of {of}")
             } else {
                 of
             });
@@ -334,17 +298,25 @@ impl Owners<'_, '_> {
             return Ok(name);
         }
         let plain = if kind == Kind::Shape { "Object" } else { what };
-        let inobject = self.0.maps.inobject(map.address)?;
-        let name = match pending {
-            Pending::Property(index) => self.0.maps.field_name(map.address, inobject.1 + index)?,
-            Pending::Entry(name) if edge.offset == u64::from(layout.properties) => name,
-            Pending::Entry(_) | Pending::Element(_) => return Ok(format!("{plain}[]")),
+        Ok(match self.property_of(edge, map, &pending)? {
+            Some(name) => format!("{plain}.{}", name.as_deref().unwrap_or("[…]")),
+            None if matches!(pending, Pending::None) => plain.to_owned(),
+            None => format!("{plain}[]"),
+        })
+    }
+
+    /// The property of an object by which it owns what is below, with its name if it may be shown; `None` where it is none.
+    fn property_of(&self, edge: &Edge, map: MapInfo, pending: &Pending) -> Result<Option<Option<String>>, Refusal> {
+        let maps = &self.0.maps;
+        let inobject = maps.inobject(map.address)?;
+        Ok(match pending {
+            Pending::Property(index) => Some(maps.field_name(map.address, inobject.1 + index)?),
+            Pending::Entry(name) if edge.offset == u64::from(maps.layout.properties) => Some(name.clone()),
             Pending::None if edge.offset / 8 >= inobject.0 => {
-                self.0.maps.field_name(map.address, edge.offset / 8 - inobject.0)?
+                Some(maps.field_name(map.address, edge.offset / 8 - inobject.0)?)
             }
-            Pending::None => return Ok(plain.to_owned()),
-        };
-        Ok(format!("{plain}.{}", name.as_deref().unwrap_or("[…]")))
+            Pending::Entry(_) | Pending::Element(_) | Pending::None => None,
+        })
     }
 
     /// `suspended load() in file`, for a call of an async function or generator that waits.

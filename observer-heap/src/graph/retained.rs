@@ -76,8 +76,9 @@ pub(crate) fn retained(
         let pages = heap.maps.pages.pages.iter().filter(|page| page.heap == isolate);
         let young = young.entry(isolate).or_insert_with(|| Young::new(pages));
         for barrier in barriers {
-            if let Barrier::Objects(addresses) = barrier {
-                addresses.iter().for_each(|&address| young.bar(address));
+            match barrier {
+                Barrier::Objects(addresses) => addresses.iter().for_each(|&address| young.bar(address)),
+                Barrier::Map(map, _) => young.bar_map(*map),
             }
         }
         rest.push(count_new(heap, isolate, (&mut live, young), before)?);
@@ -150,7 +151,10 @@ fn count_behind(
                 live.unbar_labelled(address);
                 young.unbar(address, label);
             }),
-            Barrier::Map(map, _) => live.unbar_map_labelled(*map),
+            Barrier::Map(map, _) => {
+                live.unbar_map_labelled(*map);
+                young.unbar_map(*map, label);
+            }
         }
     }
     let mut walker = Walker::new(&heap.maps, &heap.sizes);

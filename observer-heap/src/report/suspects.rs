@@ -317,7 +317,7 @@ fn suspect(
     Ok(Some(Suspect {
         path: path(heap, ancestors, point)?,
         content: row,
-        new: measured.more(grown, new),
+        new: if alone { measured.more(grown, new) } else { new },
         retained: behind.retained,
         alone,
         grown: bytes,

@@ -1,5 +1,6 @@
 //! Objects one after another, old and young, and how many there are of each map.
 
+pub(crate) mod barred;
 pub(crate) mod calibrate;
 pub(crate) mod counts;
 pub(crate) mod few;

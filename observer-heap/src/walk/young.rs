@@ -5,7 +5,8 @@
 //! Roots that are not in the heap (the stack, handles) are not followed: what only they hold is about to be dropped or
 //! promoted, and counted then.
 
-use crate::layout::maps::Maps;
+use crate::graph::live::MOST_STOPPED;
+use crate::layout::maps::{MapId, Maps};
 use crate::layout::refusal::Refusal;
 use crate::layout::sizes::Sizes;
 use crate::memory::by_address::ByAddress;
@@ -25,10 +26,10 @@ const CHECKED: usize = 256;
 /// Times the young generation is read before a moving one is taken as it is.
 const ATTEMPTS: usize = 5;
 
-struct Marks {
+pub(super) struct Marks {
     page: Page,
     reached: Box<[u64; BITS]>,
-    visited: Box<[u64; BITS]>,
+    pub(super) visited: Box<[u64; BITS]>,
     pending: bool,
 }
 
@@ -48,7 +49,10 @@ pub(crate) struct Young {
     filter: Vec<bool>,
     index: ByAddress<usize>,
     marks: Vec<Marks>,
-    noted: Noted,
+    pub(super) noted: Noted,
+    /// Maps whose objects are not followed, and the objects so left.
+    pub(super) barred: Vec<MapId>,
+    pub(super) stopped: Vec<u64>,
     /// Objects whose map word was not one: moved while they were read.
     pub(crate) torn: u64,
 }
@@ -69,6 +73,8 @@ impl Young {
             index: ByAddress::default(),
             marks: Vec::new(),
             noted: Noted::default(),
+            barred: Vec::new(),
+            stopped: Vec::new(),
             torn: 0,
         };
         for page in pages.filter(|page| page.space == Space::Young) {
@@ -98,19 +104,7 @@ impl Young {
         }
     }
 
-    /// Stops at an object as if it were not there, if it is a young one.
-    pub(crate) fn bar(&mut self, address: u64) {
-        if let Some((marks, word, flag)) = self.bit(address) {
-            marks.visited[word] |= flag;
-        }
-    }
-
-    /// Goes on from an object that was stopped at, when what has this label is visited.
-    pub(crate) fn unbar(&mut self, address: u64, label: u8) {
-        self.noted.unbarred.push((address, label));
-    }
-
-    fn bit(&mut self, address: u64) -> Option<(&mut Marks, usize, u64)> {
+    pub(super) fn bit(&mut self, address: u64) -> Option<(&mut Marks, usize, u64)> {
         let &index = self.index.get(&(address / PAGE))?;
         let marks = self.marks.get_mut(index)?;
         let bit = (address.checked_sub(marks.page.base)? / 8) as usize;
@@ -366,6 +360,12 @@ impl<V: Visit> Choose for Step<'_, V> {
 
 impl<V: Visit> Visit for Step<'_, V> {
     fn object(&mut self, object: &Object<'_>) -> Result<(), Refusal> {
+        if !self.young.barred.is_empty() && self.young.barred.contains(&object.map) {
+            if self.young.stopped.len() < MOST_STOPPED {
+                self.young.stopped.push(object.address);
+            }
+            return Ok(());
+        }
         if object.slots {
             self.young.reach(object.words);
         }
@@ -373,6 +373,9 @@ impl<V: Visit> Visit for Step<'_, V> {
     }
 
     fn more(&mut self, object: &Object<'_>, first: usize, words: &[[u8; 8]]) -> Result<(), Refusal> {
+        if self.young.barred.contains(&object.map) {
+            return Ok(());
+        }
         self.young.reach(words);
         self.visit.more(object, first, words)
     }
