@@ -1,6 +1,6 @@
 //! Names what a search upwards ends at: reads a timer, produces the function that it calls; reads a module, produces the name of an export.
 
-use crate::graph::owners::{Edge, Owners, Pending};
+use crate::graph::owners::{Edge, MODULE, Owners, Pending};
 use crate::layout::maps::MapInfo;
 use crate::layout::refusal::Refusal;
 use crate::memory::peek::{smi, strong};
@@ -13,8 +13,6 @@ const TIMERS: usize = 16;
 const MOST_EXPORTS: u64 = 1 << 14;
 /// Modules that a module imports from which are looked into.
 const MOST_IMPORTED: usize = 256;
-/// V8's name for the type of a module.
-pub(super) const MODULE: &str = "SourceTextModule";
 
 impl Owners<'_, '_> {
     /// `Timeout of expire() in /app/sessions.js`, for timers that call one function; nothing for what is none, or calls several.

@@ -1,6 +1,6 @@
 //! Follows pointers from object to object: visits what marks have reached, and marks what that points at.
 
-use crate::graph::live::{BITS, Live, MOST_STOPPED, Mark};
+use crate::graph::live::{BITS, Live, Mark};
 use crate::layout::maps::Maps;
 use crate::layout::refusal::Refusal;
 use crate::layout::tables::Tables;
@@ -8,7 +8,7 @@ use crate::memory::pages::PAGE;
 use crate::memory::peek::STRONG;
 use crate::walk::few::FEW;
 use crate::walk::walker::{Choose, Object, Visit, Walker};
-use crate::walk::young::Young;
+use crate::walk::young::{MOST_STOPPED, Young};
 
 /// Visits of pages, for each page there is; a list that zigzags through all pages could ask for many.
 const MOST_VISITS: usize = 64;

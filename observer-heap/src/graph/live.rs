@@ -22,8 +22,6 @@ const YOUNG: u32 = u32::MAX;
 const NEITHER: u32 = u32::MAX - 1;
 /// Pointers to unknown pages remembered.
 const MOST_UNKNOWN: usize = 1 << 14;
-/// Objects remembered that were not followed.
-pub(crate) const MOST_STOPPED: usize = 1 << 18;
 
 type Bits = Box<[u64; BITS]>;
 

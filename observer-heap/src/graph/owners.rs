@@ -1,7 +1,6 @@
 //! Gives the edges of a path their names: properties from descriptors and dictionaries, variables from scopes, elements
 //! of collections. Backing stores (property arrays, elements, tables) are merged into the object they belong to.
 
-use crate::graph::ends::MODULE;
 use crate::layout::maps::MapInfo;
 use crate::layout::refusal::Refusal;
 use crate::memory::peek::{smi, strong};
@@ -14,6 +13,8 @@ const LARGEST_NAMED_DICTIONARY: i32 = 64;
 const SMALLEST_NATIVE_CONTEXT: i32 = 150;
 /// Steps that name nothing.
 const BUILT_IN: [&str; 2] = ["(built-in function)", "scope of (anonymous)()"];
+/// V8's name for the type of a module.
+pub(super) const MODULE: &str = "SourceTextModule";
 /// What is pending from the step below: a slot of a backing store whose meaning its owner knows.
 pub(super) enum Pending {
     None,

@@ -5,7 +5,6 @@
 //! Roots that are not in the heap (the stack, handles) are not followed: what only they hold is about to be dropped or
 //! promoted, and counted then.
 
-use crate::graph::live::MOST_STOPPED;
 use crate::layout::maps::{MapId, Maps};
 use crate::layout::refusal::Refusal;
 use crate::layout::sizes::Sizes;
@@ -23,6 +22,8 @@ const BITS: usize = (PAGE / 8 / 64) as usize;
 const MOST_PASSES: usize = 256;
 /// Slots, and objects, looked at again to see whether a collection moved what they point at.
 const CHECKED: usize = 256;
+/// Objects remembered that were not followed.
+pub(crate) const MOST_STOPPED: usize = 1 << 18;
 /// Times the young generation is read before a moving one is taken as it is.
 const ATTEMPTS: usize = 5;
 
