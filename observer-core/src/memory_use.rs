@@ -40,6 +40,11 @@ pub enum MemoryKind {
 }
 
 impl MemoryKind {
+    /// Whether it is memory of V8's that waits for a collection or is kept free; of the young generation, but for what is held of it.
+    pub const fn is_unheld(self) -> bool {
+        matches!(self, Self::Garbage | Self::HeapFree | Self::Young)
+    }
+
     /// All of them, in the order in which they are declared.
     pub const ALL: [Self; 13] = [
         Self::Heap,

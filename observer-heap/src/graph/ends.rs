@@ -96,7 +96,8 @@ impl Owners<'_, '_> {
             if map.words == 0 {
                 self.look_into_table(target, cell, found)?;
             } else if maps.layout.types.is_js_receiver(map.instance_type) && found.file.is_none() {
-                found.file = self.file_of_call(target)?;
+                // The module's code: a generator, whose type is not published.
+                found.file = self.generated_by(target)?.and_then(|function| function.file);
             }
         }
         Ok(())
@@ -121,23 +122,6 @@ impl Owners<'_, '_> {
             }
         }
         Ok(())
-    }
-
-    /// The file of the function that a generator runs, if it is one: a module's code is. Its type is not published.
-    fn file_of_call(&self, generator: u64) -> Result<Option<String>, Refusal> {
-        let maps = &self.0.maps;
-        let Some(function) = strong(maps.peek.word(generator + u64::from(maps.layout.fields))?) else {
-            return Ok(None);
-        };
-        if maps
-            .of(function)?
-            .is_none_or(|map| !maps.layout.types.is_function(map.instance_type))
-        {
-            return Ok(None);
-        }
-        let shared = strong(maps.peek.word(function + u64::from(maps.layout.function.shared))?);
-        let function = shared.map(|shared| maps.function(shared)).transpose()?.flatten();
-        Ok(function.and_then(|function| function.file))
     }
 }
 

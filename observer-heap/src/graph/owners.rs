@@ -4,6 +4,7 @@
 use crate::layout::maps::MapInfo;
 use crate::layout::refusal::Refusal;
 use crate::memory::peek::{smi, strong};
+use crate::names::functions::Function;
 use crate::names::kind::{Kind, Origin};
 use crate::walk::heap::Heap;
 
@@ -326,17 +327,27 @@ impl Owners<'_, '_> {
         if !layout.types.generators.contains(&map.instance_type) {
             return Ok(None);
         }
-        let Some(function) = strong(self.0.maps.peek.word(address + u64::from(layout.fields))?) else {
-            return Ok(None);
-        };
-        let Some(shared) = strong(self.0.maps.peek.word(function + u64::from(layout.function.shared))?) else {
-            return Ok(None);
-        };
-        let Some(function) = self.0.maps.function(shared)? else {
+        let Some(function) = self.generated_by(address)? else {
             return Ok(None);
         };
         let file = function.file.map_or_else(String::new, |file| format!(" in {file}"));
         Ok(Some(format!("suspended {}(){file}", function.name)))
+    }
+
+    /// The function that the generator at an address runs; nothing where there is none.
+    pub(super) fn generated_by(&self, address: u64) -> Result<Option<Function>, Refusal> {
+        let maps = &self.0.maps;
+        let Some(function) = strong(maps.peek.word(address + u64::from(maps.layout.fields))?) else {
+            return Ok(None);
+        };
+        if maps
+            .of(function)?
+            .is_none_or(|map| !maps.layout.types.is_function(map.instance_type))
+        {
+            return Ok(None);
+        }
+        let shared = strong(maps.peek.word(function + u64::from(maps.layout.function.shared))?);
+        Ok(shared.map(|shared| maps.function(shared)).transpose()?.flatten())
     }
 
     /// If the owner is a name dictionary: the key of the slot's entry, when it may be shown.

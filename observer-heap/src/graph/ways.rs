@@ -122,12 +122,13 @@ pub(crate) fn nearest(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::layout::maps::MapInfo;
 
-    fn nodes(graph: &[(u64, bool, &[u64])]) -> ByAddress<Node> {
-        let edge = |&owner: &u64| Edge {
+    /// `(object, owners)`; owner 0 makes it a root.
+    pub(crate) fn nodes(graph: &[(u64, &[u64])]) -> ByAddress<Node> {
+        let edge = |owner: u64| Edge {
             owner,
             offset: 8,
             map: MapInfo {
@@ -136,11 +137,11 @@ mod tests {
                 words: 0,
             },
         };
-        let node = |&(address, root, owners): &(u64, bool, &[u64])| {
-            let owners = owners.iter().map(edge).collect();
+        let node = |&(address, owners): &(u64, &[u64])| {
+            let known = owners.iter().copied().filter(|&owner| owner != 0);
             let node = Node {
-                owners,
-                root,
+                owners: known.map(edge).collect(),
+                root: owners.contains(&0),
                 ..Node::default()
             };
             (address, node)
@@ -157,24 +158,19 @@ mod tests {
     fn what_a_queue_s_own_jobs_refer_to_is_no_way_up_to_it() {
         // 20, the queue: held by 11 below the root 10, and referred to by 22, of its own contents, in which a root might be looked for.
         let held = nodes(&[
-            (10, true, &[]),
-            (11, false, &[10]),
-            (20, false, &[22, 11]),
-            (21, false, &[20]),
-            (22, false, &[21, 23]),
-            (23, false, &[22]),
+            (10, &[0]),
+            (11, &[10]),
+            (20, &[22, 11]),
+            (21, &[20]),
+            (22, &[21, 23]),
+            (23, &[22]),
         ]);
         assert_eq!(way(20, &held), [11, 10]);
         // What a root beside it holds as well is one.
-        let shared = nodes(&[
-            (10, true, &[]),
-            (20, false, &[22]),
-            (21, false, &[20]),
-            (22, false, &[21, 10]),
-        ]);
+        let shared = nodes(&[(10, &[0]), (20, &[22]), (21, &[20]), (22, &[21, 10])]);
         assert_eq!(way(20, &shared), [22, 10]);
         // Where no root was reached, any.
-        let lost = nodes(&[(20, false, &[22]), (21, false, &[20]), (22, false, &[21])]);
+        let lost = nodes(&[(20, &[22]), (21, &[20]), (22, &[21])]);
         assert!(!way(20, &lost).is_empty());
     }
 }

@@ -153,15 +153,11 @@ impl Maps<'_> {
         }
         function.script = self.script(shared)?;
         if let Some(script) = function.script {
-            function.file = self.script_name(script)?;
+            function.file = self
+                .text(self.peek.word(script + u64::from(layout.script_name))?)?
+                .filter(|name| !name.is_empty());
         }
         Ok(Some(function))
-    }
-
-    /// The name of a script.
-    pub(crate) fn script_name(&self, script: u64) -> Result<Option<String>, Refusal> {
-        let name = self.text(self.peek.word(script + u64::from(self.layout.function.script_name))?)?;
-        Ok(name.filter(|name| !name.is_empty()))
     }
 
     fn script(&self, shared: u64) -> Result<Option<u64>, Refusal> {

@@ -1,9 +1,7 @@
 //! Tests of points of accumulation, on graphs of a few objects.
 
 use super::*;
-use crate::graph::owners::Edge;
-use crate::graph::ways::Node;
-use crate::layout::maps::MapInfo;
+use crate::graph::ways::tests::nodes;
 
 /// Objects are of one map by their hundreds; what 100 holds has names, or nothing's contents have.
 const NAMELESS: Kinds<'_> = Kinds {
@@ -28,27 +26,7 @@ const KEYED: Kinds<'_> = Kinds {
 /// `(object, owners)`; owner 0 makes it a root.
 fn ancestors(graph: &[(u64, &[u64])]) -> Ancestors {
     let mut ancestors = Ancestors::default();
-    for &(address, owners) in graph {
-        let node = Node {
-            root: owners.contains(&0),
-            steps: 1,
-            owners: owners
-                .iter()
-                .filter(|&&owner| owner != 0)
-                .map(|&owner| Edge {
-                    owner,
-                    offset: 8,
-                    map: MapInfo {
-                        address: 0,
-                        instance_type: 0,
-                        words: 0,
-                    },
-                })
-                .collect(),
-            ..Node::default()
-        };
-        ancestors.nodes.insert(address, node);
-    }
+    ancestors.nodes = nodes(graph);
     ancestors
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use observer_core::{
     heap::{Compared, ContainerGrowth, Diagnosis, Grower},
     identity::Version,
-    memory_use::{MemoryKind, MemoryUse},
+    memory_use::MemoryUse,
 };
 use observer_heap::{Growth, Holders, Reader, Reading, Refusal, Row, Suspect};
 
@@ -47,8 +47,8 @@ pub(super) fn in_time(
 pub(super) fn garbage(before: (&Reading, Option<&MemoryUse>), after: (&Reading, Option<&MemoryUse>)) -> i64 {
     let of = |reading: &Reading, memory: Option<&MemoryUse>| match memory {
         Some(memory) => {
-            let kinds = [MemoryKind::Garbage, MemoryKind::HeapFree, MemoryKind::Young];
-            let bytes: u64 = kinds.into_iter().map(|kind| memory.of(kind)).sum();
+            let kinds = memory.kinds.iter().filter(|kind| kind.kind.is_unheld());
+            let bytes: u64 = kinds.map(|kind| kind.bytes).sum();
             bytes.saturating_sub(reading.isolates.iter().map(|isolate| isolate.young_live_bytes).sum())
         }
         None => reading.unheld_bytes(),

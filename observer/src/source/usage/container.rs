@@ -203,9 +203,12 @@ impl Moment {
             let Some(brief) = Brief::of(other) else { continue };
             moment.totals.page_tables += brief.page_tables;
             moment.totals.threads += brief.threads;
-            if other == std::process::id() && other != pid {
+            if other == pid {
+                continue;
+            }
+            if other == std::process::id() {
                 moment.own = brief.anonymous;
-            } else if other != pid {
+            } else {
                 small.push((brief.anonymous, other));
             }
         }

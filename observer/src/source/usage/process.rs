@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use observer_core::memory_use::MemoryKind;
 use observer_heap::{
     Extent, Memory, MemoryError, Region,
     native::{Areas, Malloc},
@@ -125,13 +124,7 @@ impl Process {
 
     /// Garbage and free memory in V8's pages, present in memory, and dead ArrayBuffers.
     pub fn unheld(&self) -> u64 {
-        let unheld = |part: &Part| {
-            matches!(
-                part.kind(),
-                MemoryKind::Garbage | MemoryKind::HeapFree | MemoryKind::Young
-            )
-        };
-        let parts = self.parts.iter().filter(|(part, _)| unheld(part));
+        let parts = self.parts.iter().filter(|(part, _)| part.kind().is_unheld());
         let young_held = match self.heap {
             Heap::Read { young_held, .. } => young_held,
             Heap::None | Heap::Refused(_) => 0,
